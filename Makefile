@@ -1,0 +1,41 @@
+# The two commands of the README and what belongs to them. Everything runs in .venv, made from requirements.lock.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+CORES ?= all
+SCALE ?= laptop
+ACTIVATE := source $(VENV)/bin/activate
+
+.PHONY: table1 test check install lock clean benchmarks
+
+table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
+	$(ACTIVATE) && snakemake --cores $(CORES) --config scale=$(SCALE) -- results/table1.csv results/tokenizers.csv
+	@cat results/table1.md
+
+test: check  ## the gate, every test, the whole DAG at scale=smoke, and the coverage bar
+	$(ACTIVATE) && coverage erase && pytest -n 2 --dist loadgroup --cov --cov-report= tests
+	$(ACTIVATE) && coverage report --fail-under 90
+
+check: $(INSTALLED)  ## style, types, imports, workflow lint
+	$(ACTIVATE) && ruff check . && ruff format --check . && mypy && lint-imports
+	$(ACTIVATE) && snakefmt --check Snakefile workflow && snakemake --lint
+
+benchmarks: $(INSTALLED)  ## against the plain formulations; writes benchmarks/*.json
+	$(ACTIVATE) && for script in benchmarks/*.py; do python $$script || exit 1; done
+
+install: $(INSTALLED)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "twostage needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock: $(INSTALLED)  ## newest versions that pyproject.toml allows
+	$(VENV)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --upgrade --output-file requirements.lock
+
+clean:  ## everything that can be made again, except the environment and the user's cache
+	rm -rf artifacts build .snakemake

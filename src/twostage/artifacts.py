@@ -1,0 +1,161 @@
+"""What crosses a stage: JSON, CSV, arrays and tensors, written atomically and with checksums.
+
+A file either has its final name and its whole content, or it does not exist: everything is written to a temporary
+name in the same folder, flushed to disk and renamed.
+"""
+
+import contextlib
+import csv
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import DTypeLike
+from safetensors import SafetensorError, safe_open
+
+from twostage.errors import TwostageError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; on leaving without an error it is flushed to disk and renamed to `path`.
+
+    A full disk is raised as OSError(ENOSPC), whichever library met it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush(temporary)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        _flush(path.parent)
+    except Exception as error:
+        if _is_full_disk(error, path.parent):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_full_disk(error: Exception, folder: Path) -> bool:
+    # NumPy, safetensors and torch each report a full disk in words of their own, torch in none that say so.
+    if any(words in str(error) for words in ("No space left", "Not enough free space")):
+        return True
+    return isinstance(error, RuntimeError | OSError) and shutil.disk_usage(folder).free == 0
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Hex sha256 of a JSON value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON; NaN and infinity are refused with ValueError, as JSON has no word for them."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON. Raises TwostageError if the file is missing or is not JSON."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except FileNotFoundError as error:
+        raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}") from error
+    except ValueError as error:
+        raise TwostageError(f"{path} is not JSON ({error}); delete it and ask snakemake for it again") from error
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows under one header line; a key that a row lacks is left empty. Raises ValueError if there is no row."""
+    if not rows:
+        raise ValueError(f"{path}: no rows to write")
+    names = dict.fromkeys(name for row in rows for name in row)
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(names), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Reads the rows of a CSV with a header line; every value is a string."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes a `.npy` file."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array)
+
+
+@contextlib.contextmanager
+def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[np.memmap]:
+    """Yields a writable memory map that becomes the `.npy` file `path` when the block ends without an error."""
+    with atomic_path(path) as temporary:
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.dtype(dtype), shape=shape)
+        _reserve(temporary)
+        yield array
+        array.flush()
+
+
+def _reserve(path: Path) -> None:
+    # A memory map is a sparse file: on a full disk, writing to it would kill the process (SIGBUS) without a word.
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """A read-only memory map of a `.npy` file. Raises TwostageError if it is missing or truncated."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}") from error
+    except ValueError as error:
+        raise TwostageError(f"{path} is not a whole .npy file ({error}); delete it and run again") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes tensors as safetensors. `metadata` holds strings only."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(whole, temporary, metadata=dict(metadata or {}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file. Raises TwostageError if it is missing or damaged."""
+    if not Path(path).exists():
+        raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise TwostageError(f"{path} is not a whole safetensors file ({error}); delete it and run again") from error

@@ -1,0 +1,89 @@
+"""The command line of every verb: a job's resolved config, or Hydra overrides typed by a person; one-line errors."""
+
+import argparse
+import errno
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from twostage import plan
+from twostage.artifacts import read_json
+from twostage.configs import compose, parse
+from twostage.errors import TwostageError
+from twostage.plan import Job
+
+C = TypeVar("C")
+log = logging.getLogger("twostage")
+
+
+def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
+    """Runs the verb `name` ("priors.train"): reads its job, logs, and calls `work(config, job)`.
+
+    A TwostageError or a full disk becomes one line on stderr and exit status 1.
+    """
+    arguments = _arguments(name)
+    with one_line_errors():
+        _start_log(arguments.log)
+        job = _job(name, arguments)
+        config = parse(kind, job.config)
+        if arguments.cfg:
+            print(json.dumps(job.config, indent=2))
+            return
+        work(config, job)
+
+
+class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
+    """Context manager: an error that is meant for the user is logged as one line, and the process exits with 1."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        """Turns the user's errors into one line; every other error keeps its traceback."""
+        if isinstance(error, TwostageError):
+            self._exit(str(error))
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            self._exit(f"the disk is full while writing {error.filename or 'an artifact'}; free some space, run again")
+
+    def _exit(self, line: str) -> None:
+        log.error("error: %s", " ".join(line.split()))
+        raise SystemExit(1)
+
+
+def _arguments(name: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m twostage.{name}",
+        description=f"Runs {name} of one variant. Either --config with a job that snakemake resolved, or Hydra "
+        "overrides such as: priors=pixelsnail data=cifar10 scale=smoke priors.learning_rate=1e-3",
+    )
+    parser.add_argument("overrides", nargs="*", help="group=choice or key=value of conf/, in Hydra's syntax")
+    parser.add_argument("--config", type=Path, help="a resolved job (build/configs/...json)")
+    parser.add_argument("--log", type=Path, help="also write the log to this file")
+    parser.add_argument("--cfg", choices=["job"], help="print the job's config and exit")
+    return parser.parse_args()
+
+
+def _job(name: str, arguments: argparse.Namespace) -> Job:
+    if arguments.config is not None:
+        if arguments.overrides:
+            raise TwostageError("either --config or overrides, not both")
+        try:
+            return Job(**read_json(arguments.config))
+        except TypeError as error:
+            raise TwostageError(f"{arguments.config} is not a job of this version; ask snakemake again") from error
+    job = plan.job_at_prompt(name, compose(tuple(arguments.overrides)))
+    missing = [folder for folder in job.inputs.values() if not Path(folder).is_dir()]
+    if missing and not arguments.cfg:
+        raise TwostageError(f"{name} needs {missing[0]}/, not made yet; ask snakemake for the job or run that stage")
+    return job
+
+
+def _start_log(path: Path | None) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)

@@ -1,0 +1,249 @@
+"""Typed dataclasses of every config, and their composition: the only module that imports hydra.
+
+`conf/` holds the values, these classes hold the names and the types. A job never sees the whole tree: it gets its own
+slice (`DataConfig`, `TokenizerConfig`, ...) as resolved JSON, read back by `parse`.
+"""
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from twostage.errors import TwostageError
+
+CONF = Path("conf")
+
+
+@dataclass
+class WeightsConfig:
+    """One pretrained network that other stages use as it is."""
+
+    name: str = MISSING  # vgg16 | alexnet | inception
+
+
+@dataclass
+class DataConfig:
+    """One dataset: where it comes from, which classes, which maps are made beside the images."""
+
+    name: str = MISSING
+    source: str = MISSING  # cifar10 | fashion_mnist | folder
+    size: int = MISSING  # side of the square images, pixels
+    classes: list[str] = field(default_factory=list)  # class names to keep; empty: all
+    maps: list[str] = field(default_factory=list)  # edges | segmentation | depth
+    num_labels: int | None = None  # labels of the segmentation map, including background
+    tune_images: int = MISSING  # held out of the training split, for learning-rate sweeps
+    validation_images: int | None = None  # source=folder: held out of the images; other sources have a test split
+    root: str | None = None  # source=folder: the user's directory
+    canny_sigma: float = MISSING  # Gaussian width of the edge detector, pixels
+
+
+@dataclass
+class QuantizerConfig:
+    """The codebook and how it learns."""
+
+    num_codes: int = MISSING  # |Z|
+    code_dim: int = MISSING  # n_z
+    beta: float = MISSING  # Eq. 4
+    beta_on: str = MISSING  # commitment (paper, Eq. 4) | codebook (released code)
+    learned_by: str = MISSING  # gradient (paper, Eq. 4) | ema
+    ema_decay: float = MISSING
+    init: str = MISSING  # data | uniform (released code: U(-1/K, 1/K))
+    revive_after: int | None = MISSING  # steps without use before a code is moved onto data; null: never
+
+
+@dataclass
+class TokenizerLossConfig:
+    """The objective of stage 1 (Esser et al. 2021, Eq. 4 to 7)."""
+
+    reconstruction: str = MISSING  # l1 | l2 | cross_entropy | binary_cross_entropy
+    perceptual: str = MISSING  # vgg | alex | none
+    perceptual_weight: float = MISSING
+    adversarial: str = MISSING  # hinge | log | none
+    adversarial_weight: float = MISSING  # multiplies the adaptive weight
+    adversarial_start: int = MISSING  # warm-up: lambda is 0 and the discriminator rests before this step
+    adaptive_delta: float = MISSING  # Eq. 7
+    discriminator_channels: int = MISSING
+    discriminator_layers: int = MISSING
+
+
+@dataclass
+class LoopConfig:
+    """Budget and rhythm of one training run; counts are optimiser steps."""
+
+    steps: int = MISSING
+    batch_size: int = MISSING
+    evaluate_every: int = MISSING
+    checkpoint_every: int = MISSING
+    seed: int = MISSING
+    precision: str = MISSING  # float32 | bfloat16 (autocast)
+
+
+@dataclass
+class TokenizerConfig:
+    """A stage-1 model: f = 2^m, m the number of down- and upsampling steps."""
+
+    name: str = MISSING
+    map: str = MISSING  # what it tokenizes: image | edges | segmentation | depth
+    layout: str = MISSING  # paper (Table 6) | released
+    num_downsamplings: int = MISSING  # m
+    channels: int = MISSING  # C'
+    channel_multipliers: list[int] = MISSING  # one per level; paper: m levels, released: m + 1
+    num_res_blocks: int = MISSING  # per level
+    attention_levels: list[int] = MISSING  # released layout: levels whose blocks carry attention too
+    z_channels: int = MISSING  # width of the encoder's output before the 1x1 projection to code_dim
+    dropout: float = MISSING
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    loss: TokenizerLossConfig = field(default_factory=TokenizerLossConfig)
+    learning_rate: float = MISSING
+    betas: list[float] = MISSING
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+@dataclass
+class LatentsConfig:
+    """Index grids of one map of one dataset under one tokenizer."""
+
+    map: str = MISSING  # image | edges | segmentation | depth
+    flips: bool = MISSING  # horizontal flips of the training split
+    train_images: int | None = MISSING  # null: all
+    validation_images: int | None = MISSING  # null: all
+    batch_size: int = MISSING
+
+
+@dataclass
+class GPTConfig:
+    """GPT-2 architecture."""
+
+    width: int = MISSING
+    num_layers: int = MISSING
+    num_heads: int = MISSING
+    dropout: float = MISSING
+
+
+@dataclass
+class PixelSNAILConfig:
+    """PixelSNAIL (Chen et al. 2018), softmax over codes."""
+
+    width: int = MISSING
+    num_blocks: int = MISSING
+    res_blocks_per_block: int = MISSING
+    kernel_size: int = MISSING
+    attention_key_width: int = MISSING
+    attention_value_width: int = MISSING
+    num_heads: int = MISSING
+    condition_width: int = MISSING  # of the planes that a spatial condition becomes
+    dropout: float = MISSING
+
+
+@dataclass
+class SweepConfig:
+    """The learning-rate sweep on the tune split."""
+
+    learning_rates: list[float] = MISSING
+    steps: int = MISSING
+
+
+@dataclass
+class PriorConfig:
+    """A stage-2 model and how it trains."""
+
+    architecture: str = MISSING  # gpt | pixelsnail
+    gpt: GPTConfig | None = None
+    pixelsnail: PixelSNAILConfig | None = None
+    learning_rate: float | None = None  # null: the winner of the sweep
+    warmup_steps: int = MISSING  # linear
+    betas: list[float] = MISSING
+    weight_decay: float = MISSING  # on matrices only
+    gradient_clip: float = MISSING  # global norm
+    sweep: SweepConfig | None = None  # null where the rate is known
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+@dataclass
+class EvaluationConfig:
+    """What is measured of finished models."""
+
+    reconstruction_images: int = MISSING
+    grid_images: int = MISSING  # shown in the reconstruction figure
+    batch_size: int = MISSING
+
+
+@dataclass
+class FiguresConfig:
+    """How figures look; no number in a figure depends on this."""
+
+    style: str = MISSING  # a tueplots bundle
+    palette: dict[str, str] = MISSING
+    png_dpi: int = MISSING
+
+
+@dataclass
+class Config:
+    """The whole tree, as `conf/config.yaml` lists it."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    tokenizers: TokenizerConfig = field(default_factory=TokenizerConfig)
+    latents: LatentsConfig = field(default_factory=LatentsConfig)
+    priors: PriorConfig = field(default_factory=PriorConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
+    scale: Any = MISSING  # sizes and budgets that the groups above refer to
+    experiment: Any = MISSING  # rows of one table or figure of the papers
+
+
+T = TypeVar("T")
+
+
+def parse(kind: type[T], values: dict[str, Any]) -> T:
+    """`values` as an instance of the dataclass `kind`.
+
+    Raises TwostageError if a key is unknown or missing, or a value has the wrong type.
+    """
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise TwostageError(f"{kind.__name__}: {_first_line(error)}") from error
+
+
+def compose(overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The resolved config tree of `conf/config.yaml` under Hydra overrides, as plain dicts.
+
+    Raises TwostageError, one line, for an unknown group option or key or a value of the wrong type.
+    """
+    # A copy, so that no caller can change the cached tree.
+    return OmegaConf.to_container(_compose(overrides), resolve=True)  # type: ignore[return-value]
+
+
+@functools.cache
+def _compose(overrides: tuple[str, ...]) -> Any:
+    if not CONF.is_dir():
+        raise TwostageError(f"no folder {CONF}/ in {Path.cwd().name}/; run from the root of the twostage clone")
+    ConfigStore.instance().store(name="schema", node=Config)
+    try:
+        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+            config = hydra_compose("config", overrides=list(overrides))
+        OmegaConf.resolve(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise TwostageError(_explain(error, overrides)) from error
+    return config
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _explain(error: Exception, overrides: tuple[str, ...]) -> str:
+    """One line out of Hydra's several: what was wrong, and the mend that Hydra suggests."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = error.__cause__
+    if cause is not None:
+        lines += [_first_line(cause)]
+    text = " ".join(dict.fromkeys(lines[:6]))
+    return f"config {' '.join(overrides)}: {text}"

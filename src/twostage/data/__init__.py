@@ -1,0 +1,1 @@
+"""Data: real images as memory maps per split, with their maps."""

@@ -1,0 +1,234 @@
+"""A user's own folder of pictures of any size, with optional class sub-folders and maps beside them.
+
+root/            or    root/images/           pictures, or one sub-folder of pictures per class
+root/segmentation/  root/depth/  root/edges/  maps, named as the pictures are (any picture extension)
+"""
+
+# N images, H height, W width, C channels
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from twostage.artifacts import sha256_json
+from twostage.configs import DataConfig
+from twostage.data.collection import Record
+from twostage.data.maps import canny_edges
+from twostage.data.pictures import (
+    TooSmallError,
+    UndecodableError,
+    binary_array,
+    decode,
+    grey_array,
+    image_array,
+    label_array,
+)
+from twostage.errors import TwostageError
+
+MAP_FOLDERS = ("segmentation", "depth", "edges")
+# How many files an error names.
+NAMED = 5
+# Pictures handed to the pool at a time.
+CHUNK = 256
+
+T = TypeVar("T")
+
+
+@dataclass
+class FolderCollection:
+    """Pictures that are decoded when they are asked for."""
+
+    config: DataConfig
+    classes: list[str]
+    paths: list[Path]
+    map_paths: dict[str, list[Path]]
+    records: list[Record] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def images(self, records: Sequence[Record]) -> np.ndarray:
+        """Pixels of these records, uint8 NHWC."""
+        return np.stack(_parallel(self._image, [self.paths[record.position] for record in records]))
+
+    def map(self, name: str, records: Sequence[Record], image_NHWC: np.ndarray) -> np.ndarray:
+        """The map `name` of these records, uint8 NHW: read, or for edges without a folder made by Canny."""
+        if name not in self.map_paths:
+            return canny_edges(image_NHWC, self.config.canny_sigma)
+        paths = self.map_paths[name]
+        return np.stack(_parallel(lambda record: self._map(name, paths[record.position], record), records))
+
+    def _image(self, path: Path) -> np.ndarray:
+        return image_array(decode(path), self.config.size)
+
+    def _map(self, name: str, path: Path, record: Record) -> np.ndarray:
+        try:
+            picture = decode(path)
+        except UndecodableError as error:
+            raise TwostageError(f"a map cannot be decoded: {error}; replace it") from error
+        with Image.open(self.paths[record.position]) as image:
+            expected = {image.size, image.size[::-1]}
+        if picture.size not in expected:
+            raise TwostageError(
+                f"{path} is {_by(picture.size)}, its image {_by(image.size)}; a map has the size of its image"
+            )
+        match name:
+            case "segmentation":
+                assert self.config.num_labels is not None
+                return label_array(picture, self.config.size, self.config.num_labels, path)
+            case "depth":
+                return grey_array(picture, self.config.size)
+            case _:
+                return binary_array(picture, self.config.size)
+
+
+def collect(config: DataConfig) -> FolderCollection:
+    """All pictures of the folder data.root, each decoded once to verify it.
+
+    Raises TwostageError, naming files, if the folder is missing, empty or a picture is damaged, too small or lacks a
+    map.
+    """
+    root = _root(config)
+    images = root / "images" if (root / "images").is_dir() else root
+    paths = [path for path in _pictures(images, root) if images != root or not _is_map(path, root)]
+    if not paths:
+        raise TwostageError(f"{images} has no pictures; {_bring(config)}")
+    classes = _classes(paths, images)
+    collection = FolderCollection(config, classes, paths, _map_paths(config, root, images, paths))
+    digests = _verified(collection)
+    for position, (path, digest) in enumerate(zip(paths, digests, strict=True)):
+        name = path.relative_to(images).as_posix()
+        label = classes.index(name.split("/")[0]) if classes else 0
+        collection.records.append(Record(name, digest, label, held_out=False, position=position))
+    collection.sources = {"images": sha256_json([[record.id, record.sha256] for record in collection.records])}
+    return collection
+
+
+def _root(config: DataConfig) -> Path:
+    if config.root is None:
+        raise TwostageError(f"data.root is not set; {_bring(config)}")
+    root = Path(config.root).expanduser()
+    if not root.is_dir():
+        raise TwostageError(f"data.root={config.root} is not a folder; {_bring(config)}")
+    return root
+
+
+def _bring(config: DataConfig) -> str:
+    maps = "".join(f", {name}/ with a map per picture" for name in config.maps if name != "edges")
+    return (
+        f"{config.name} is data that you bring: put its pictures (at least {config.size}x{config.size}) there, or in "
+        f"one sub-folder per class, or in images/{maps}; or set data.root"
+    )
+
+
+def _pictures(folder: Path, root: Path) -> list[Path]:
+    """Every picture below `folder`, sorted by name; hidden files and other kinds of file are left out."""
+    return sorted(_walk(folder, root.resolve(), set(Image.registered_extensions())))
+
+
+def _walk(folder: Path, root: Path, extensions: set[str]) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink() and (entry.is_dir() or not path.resolve().is_relative_to(root)):
+                raise TwostageError(
+                    f"{path} is a link to a folder or out of {root}; copy what it points to in its place"
+                )
+            if entry.is_dir():
+                yield from _walk(path, root, extensions)
+            elif path.suffix.lower() in extensions:
+                yield path
+
+
+def _is_map(path: Path, root: Path) -> bool:
+    folder, *rest = path.relative_to(root).parts
+    return bool(rest) and folder in MAP_FOLDERS
+
+
+def _classes(paths: Sequence[Path], images: Path) -> list[str]:
+    """Names of the class sub-folders, sorted; none if all pictures lie in the folder itself."""
+    flat = [path for path in paths if path.parent == images]
+    if not flat:
+        return sorted({path.relative_to(images).parts[0] for path in paths})
+    if len(flat) < len(paths):
+        raise TwostageError(
+            f"{images} has pictures ({flat[0].name}) beside class sub-folders; put all pictures in sub-folders, or none"
+        )
+    return []
+
+
+def _map_paths(config: DataConfig, root: Path, images: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """Map files per map name, in the order of `paths`. Edges without a folder are made by Canny, so not listed."""
+    wanted = [name for name in config.maps if name != "edges" or (root / name).is_dir()]
+    return {name: _matching(root / name, root, images, paths, config) for name in wanted}
+
+
+def _matching(folder: Path, root: Path, images: Path, paths: Sequence[Path], config: DataConfig) -> list[Path]:
+    if not folder.is_dir():
+        raise TwostageError(f"{folder} is missing; {_bring(config)}")
+    found: dict[Path, Path] = {}
+    for path in _pictures(folder, root):
+        other = found.setdefault(path.relative_to(folder).with_suffix(""), path)
+        if other != path:
+            raise TwostageError(f"{other} and {path.name} are maps of the same image; remove one")
+    names = [path.relative_to(images).with_suffix("") for path in paths]
+    lacking = [path for path, name in zip(paths, names, strict=True) if name not in found]
+    if lacking:
+        raise TwostageError(
+            f"no map in {folder} for {_list(lacking)}; add {folder / names[paths.index(lacking[0])]}.png or remove "
+            "the image"
+        )
+    return [found[name] for name in names]
+
+
+def _verified(collection: FolderCollection) -> list[str]:
+    """sha256 of the pixels of every picture, as they will be stored. Decodes everything before anything is written."""
+    undecodable: list[Path] = []
+    small: list[tuple[Path, str]] = []
+
+    def digest(path: Path) -> str:
+        try:
+            return hashlib.sha256(collection._image(path).tobytes()).hexdigest()
+        except UndecodableError:
+            undecodable.append(path)
+        except TooSmallError as error:
+            small.append((path, str(error)))
+        return ""
+
+    paths = collection.paths
+    digests = [
+        value for start in range(0, len(paths), CHUNK) for value in _parallel(digest, paths[start : start + CHUNK])
+    ]
+    if undecodable:
+        raise TwostageError(f"cannot decode {_list(sorted(undecodable))}; replace or remove")
+    if small:
+        path, size = min(small)
+        more = f" ({len(small)} such images)" if len(small) > 1 else ""
+        needed = collection.config.size
+        raise TwostageError(
+            f"{path} is {size}, the crop {needed}x{needed}{more}; images are not enlarged: lower data.size or remove it"
+        )
+    return digests
+
+
+def _parallel(work: Callable[..., T], items: Sequence[object]) -> list[T]:
+    # Pillow decodes without the interpreter's lock; the workflow tells every job its threads this way.
+    threads = int(os.environ.get("OMP_NUM_THREADS") or min(8, os.cpu_count() or 1))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, items))
+
+
+def _list(paths: Sequence[Path]) -> str:
+    names = ", ".join(str(path) for path in paths[:NAMED])
+    return names if len(paths) <= NAMED else f"{names} and {len(paths) - NAMED} more ({len(paths)} in all)"
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

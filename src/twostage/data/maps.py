@@ -1,0 +1,25 @@
+"""Maps that are made out of images: Canny edges, and Fashion-MNIST's layout."""
+
+# N images, H height, W width, C channels
+
+import numpy as np
+from skimage.color import rgb2gray
+from skimage.feature import canny
+
+# Fashion-MNIST's background is exactly 0; anything brighter is garment.
+GARMENT_ABOVE = 0
+
+
+def canny_edges(image_NHWC: np.ndarray, sigma: float) -> np.ndarray:
+    """Edges of uint8 RGB images: uint8 NHW, 255 on an edge and 0 elsewhere.
+
+    `sigma`: Gaussian width in pixels; thresholds are scikit-image's. Source: Canny 1986.
+    """
+    edges_NHW = [canny(rgb2gray(image_HWC), sigma=sigma) for image_HWC in image_NHWC]
+    return np.stack(edges_NHW).astype(np.uint8) * np.uint8(255)
+
+
+def garment_layout(grey_NHW: np.ndarray, label_N: np.ndarray) -> np.ndarray:
+    """Fashion-MNIST's layout: uint8 NHW, 0 on the background and 1 + garment class (1 to 10) on the garment."""
+    garment_N11 = (np.asarray(label_N) + 1).astype(np.uint8)[:, None, None]
+    return np.where(grey_NHW > GARMENT_ABOVE, garment_N11, np.uint8(0))

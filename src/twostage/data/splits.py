@@ -1,0 +1,72 @@
+"""Which image is in which split: pure, seeded, and leak-free by content."""
+
+import hashlib
+from collections.abc import Sequence
+
+from twostage.data.collection import Record
+from twostage.errors import TwostageError
+
+SPLITS = ("train", "tune", "validation")
+# ours: one division for all scales and experiments, so that every model is compared on the same images
+SEED = 0
+
+
+def assign(records: Sequence[Record], tune_images: int, validation_images: int | None) -> dict[str, list[Record]]:
+    """The records by split, each split in a seeded order, so that its first n are an unbiased choice.
+
+    Validation is what the source holds out, or else `validation_images` of its images. `tune_images` of the rest
+    are tune, for learning-rate sweeps. An image whose pixels also occur in validation is dropped from tune and train,
+    one that occurs in tune from train. Raises TwostageError if nothing is left to train on.
+    """
+    shuffled = sorted(records, key=_draw)
+    validation = [record for record in shuffled if record.held_out]
+    rest = [record for record in shuffled if not record.held_out]
+    if not validation:
+        _require_positive("data.validation_images", validation_images)
+        validation, rest = rest[:validation_images], rest[validation_images:]
+    _require_positive("data.tune_images", tune_images)
+    if len(rest) <= tune_images:
+        raise TwostageError(
+            f"{len(records)} images do not suffice for {len(validation)} of validation, {tune_images} to tune and any "
+            "to train on; bring more or lower data.tune_images or data.validation_images"
+        )
+    splits = {"validation": validation, "tune": rest[:tune_images], "train": rest[tune_images:]}
+    return _without_leaks(splits)
+
+
+def keep_classes(
+    splits: dict[str, list[Record]], classes: Sequence[str], kept: Sequence[str]
+) -> dict[str, list[Record]]:
+    """Only the records of the classes `kept` (all if empty). The split of an image does not depend on `kept`.
+
+    Raises TwostageError for an unknown or repeated class, or if a split is left empty.
+    """
+    unknown = [name for name in kept if name not in classes]
+    if unknown or len(set(kept)) != len(kept):
+        expected = ", ".join(classes) or "none, as there are no class sub-folders"
+        raise TwostageError(f"data.classes names {', '.join(unknown or kept)}; expected different ones of {expected}")
+    labels = {classes.index(name) for name in kept or classes}
+    chosen = {name: [r for r in records if not classes or r.label in labels] for name, records in splits.items()}
+    for name, records in chosen.items():
+        if not records:
+            raise TwostageError(f"the {name} split is empty; bring more images or raise data.tune_images")
+    return chosen
+
+
+def _draw(record: Record) -> bytes:
+    # A hash of the name, not a generator: an image keeps its place when others come or go.
+    return hashlib.sha256(f"{SEED}/{record.id}".encode(errors="surrogateescape")).digest()
+
+
+def _without_leaks(splits: dict[str, list[Record]]) -> dict[str, list[Record]]:
+    seen: set[str] = set()
+    clean: dict[str, list[Record]] = {}
+    for name in reversed(SPLITS):
+        clean[name] = [record for record in splits[name] if record.sha256 not in seen]
+        seen |= {record.sha256 for record in clean[name]}
+    return {name: clean[name] for name in SPLITS}
+
+
+def _require_positive(key: str, value: int | None) -> None:
+    if value is None or value < 1:
+        raise TwostageError(f"{key} is {value}; expected at least 1")

@@ -1,0 +1,88 @@
+"""How well a tokenizer reconstructs: LPIPS, PSNR, codebook usage and perplexity on the validation split."""
+
+# B batch, C channels, H height, W width, K codes
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from twostage import cli, tokenizers, training
+from twostage.artifacts import read_array, read_json, write_array, write_json
+from twostage.configs import EvaluationConfig
+from twostage.errors import TwostageError
+from twostage.latents.statistics import code_statistics
+from twostage.plan import Job
+from twostage.weights.lpips import PerceptualDistance
+
+log = logging.getLogger(__name__)
+
+
+def psnr(image_BCHW: torch.Tensor, other_BCHW: torch.Tensor) -> torch.Tensor:
+    """Peak signal-to-noise ratio per image, decibels; images in [-1, 1], so the peak-to-peak signal is 2."""
+    mean_square_B = (image_BCHW - other_BCHW).square().mean(dim=(1, 2, 3))
+    return 10 * torch.log10(4 / mean_square_B)
+
+
+def reconstruct(config: EvaluationConfig, job: Job) -> None:
+    """Writes metrics.json, and grid.npy: originals over reconstructions, uint8 [2, grid_images, H, W, 3]."""
+    images = read_array(job.upstream("data") / "validation_image.npy")
+    if len(images) < config.reconstruction_images:
+        raise TwostageError(
+            f"evaluation.reconstruction_images={config.reconstruction_images}, but the validation split has "
+            f"{len(images)} images; lower it"
+        )
+    tokenizer = tokenizers.load(job.upstream("tokenizer"))
+    distance = PerceptualDistance.load(job.upstream("vgg16"))
+    lpips_B, psnr_B = [], []
+    count_K = np.zeros(tokenizer.num_codes, dtype=np.int64)
+    shown: list[np.ndarray] = []
+    for image_BCHW in _batches(images[: config.reconstruction_images], config.batch_size):
+        index_BHW = tokenizer.encode(image_BCHW)
+        output_BCHW = tokenizer.decode(index_BHW).clamp(-1, 1)
+        with torch.inference_mode():
+            lpips_B.append(distance(image_BCHW, output_BCHW).flatten())
+        psnr_B.append(psnr(image_BCHW, output_BCHW))
+        count_K += np.bincount(index_BHW.cpu().numpy().ravel(), minlength=len(count_K))
+        shown = shown or [_bytes(image_BCHW[: config.grid_images]), _bytes(output_BCHW[: config.grid_images])]
+    trained = read_json(job.upstream("tokenizer") / "metrics.json")
+    metrics = {
+        "variant": job.variant,
+        "scale": job.scale,
+        "images": config.reconstruction_images,
+        "num_parameters": trained["num_parameters"],
+        "num_codes": tokenizer.num_codes,
+        **code_statistics(count_K),
+        "lpips_vgg": _mean(lpips_B),
+        "lpips_vgg_std_over_images": float(torch.cat(lpips_B).std()),
+        "psnr_decibels": _mean(psnr_B),
+    }
+    write_array(job.folder / "grid.npy", np.stack(shown))
+    write_json(job.folder / "metrics.json", metrics)
+    log.info("%s: LPIPS %.3f, PSNR %.1f dB", job.variant, metrics["lpips_vgg"], metrics["psnr_decibels"])
+
+
+def _mean(values: list[torch.Tensor]) -> float:
+    return float(torch.cat(values).mean())
+
+
+def _batches(images: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
+    for start in tqdm(range(0, len(images), batch_size), desc="reconstruct", unit="batch", disable=None):
+        batch = images[start : start + batch_size]
+        yield tokenizers.prepare_map(batch, "colour").to(training.device())
+
+
+def _bytes(image_BCHW: torch.Tensor) -> np.ndarray:
+    """float [-1, 1] BCHW -> uint8 BHWC."""
+    return ((image_BCHW + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.evaluation.reconstruct`."""
+    cli.run("evaluation.reconstruct", EvaluationConfig, reconstruct)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Table 1 as CSV, Markdown and LaTeX, and its learning curves. Draws stored numbers, computes none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from twostage import cli
+from twostage.artifacts import atomic_path, read_json
+from twostage.configs import FiguresConfig
+from twostage.figures.style import save, style
+from twostage.plan import Job
+
+NAMES = {"gpt": "transformer", "pixelsnail": "PixelSNAIL"}
+
+
+@dataclass
+class Table1Config:
+    """The order of the rows, and the look."""
+
+    rows: list[str]
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
+
+
+def table1(config: Table1Config, job: Job) -> None:
+    """Writes table1.{csv,md,tex} and table1_curves.{pdf,png}."""
+    rows = [read_json(job.upstream(label) / "metrics.json") for label in config.rows]
+    numbers = pd.DataFrame([_numbers(row) for row in rows])
+    _write(job.folder / "table1.csv", lambda path: numbers.to_csv(path, index=False, float_format="%.5g"))
+    printed = pd.DataFrame([_printed(row) for row in rows])
+    caption = _caption(rows[0])
+    _write(job.folder / "table1.md", lambda path: path.write_text(f"{printed.to_markdown(index=False)}\n\n{caption}\n"))
+    latex = printed.replace({"±": r"$\\pm$"}, regex=True).rename(columns=lambda name: name.replace("Δ", r"$\Delta$"))
+    text = latex.to_latex(index=False, escape=False, caption=caption.replace("%", r"\%"), label="tab:table1")
+    _write(job.folder / "table1.tex", lambda path: path.write_text(text.replace("_", r"\_")))
+    _curves(rows, config.figures, job.folder)
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    with atomic_path(path) as temporary:
+        write(temporary)
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """One line of the CSV: everything that was measured, nats per token unless the name says otherwise."""
+    line = {key: row[key] for key in ("row", "scale", "data", "condition", "tune_on", "steps")}
+    line["num_seeds"] = len(row["seeds"])
+    line["unigram_entropy"] = row["unigram_entropy_nats"]
+    for name, summary in row["nll_nats_per_token"].items():
+        line |= {name: summary["mean"], f"{name}_std": summary["std"]}
+        if name.startswith("difference"):
+            line |= {f"{name}_ci95_low": summary["ci95_low"], f"{name}_ci95_high": summary["ci95_high"]}
+    for architecture, cost in row["cost"].items():
+        line |= {f"{architecture}_{name}": value for name, value in cost.items()}
+    return line | {f"paper_{name}": value for name, value in row["paper_nll"].items()}
+
+
+def _printed(row: dict[str, Any]) -> dict[str, str]:
+    """One line of the rendered tables: ours as mean ± standard deviation over seeds, the paper's beside it."""
+    nll, paper, cost = row["nll_nats_per_token"], row["paper_nll"], row["cost"]
+    given = f" given {row['condition'].split('_')[0]}" if row["condition"] else ""
+
+    def ours(name: str) -> str:
+        return f"{nll[name]['mean']:.3f} ± {nll[name]['std']:.3f}"
+
+    def interval(name: str) -> str:
+        return f"{nll[name]['mean']:+.3f} [{nll[name]['ci95_low']:+.3f}, {nll[name]['ci95_high']:+.3f}]"
+
+    return {
+        "row": row["row"],
+        "stand-in": row["data"].replace("_", " ") + given,
+        "params [M]": " / ".join(f"{cost[name]['num_parameters'] / 1e6:.2f}" for name in NAMES),
+        "transformer, P-SNAIL steps": ours("transformer_steps"),
+        "transformer, P-SNAIL time": ours("transformer_time"),
+        "PixelSNAIL": ours("pixelsnail"),
+        "Δ steps": interval("difference_steps"),
+        "Δ time": interval("difference_time"),
+        "s / step": " / ".join(f"{cost[name]['seconds_per_step']:.3f}" for name in NAMES),
+        "paper": " / ".join(f"{paper[name]:.2f}" for name in ("transformer_steps", "transformer_time", "pixelsnail")),
+    }
+
+
+def _caption(row: dict[str, Any]) -> str:
+    return (
+        f"Validation NLL, nats per token, at scale {row['scale']} ({row['steps']} PixelSNAIL steps, "
+        f"{len(row['seeds'])} seeds): mean ± standard deviation over seeds. Δ: transformer minus PixelSNAIL, paired by "
+        "seed, with its 95 % t interval; negative: the transformer is better. Two values in a cell: transformer / "
+        "PixelSNAIL. Paper: the printed NLLs of Table 1 in the order of the columns, on the data ours stands in for."
+    )
+
+
+def _curves(rows: list[dict[str, Any]], config: FiguresConfig, folder: Path) -> None:
+    with style(config, rows=2, columns=len(rows), panel_ratio=1.25):
+        figure, axes = plt.subplots(2, len(rows), sharey="col", squeeze=False)
+        for column, row in enumerate(rows):
+            _panel(axes[0, column], row, config, "step", "step")
+            _panel(axes[1, column], row, config, "train_seconds", "time [s]")
+            axes[0, column].set_title(f"{row['row']}\n{row['data'].replace('_', ' ')}")
+        figure.supylabel("validation NLL [nats per token]", fontsize="small")
+        figure.suptitle(
+            f"Table 1 at scale {rows[0]['scale']}: a line per seed, dashed the unigram entropy of the latents",
+            fontsize="small",
+        )
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+        save(figure, folder, "table1_curves", config.png_dpi)
+
+
+def _panel(axes: Axes, row: dict[str, Any], config: FiguresConfig, over: str, label: str) -> None:
+    for name, curve in row["curves"].items():
+        architecture, _, seed = name.partition(".")
+        first = seed == f"seed{row['seeds'][0]}"
+        line_label = NAMES[architecture] if first else None
+        axes.plot(curve[over], curve["nll"], color=config.palette[architecture], lw=1, alpha=0.8, label=line_label)
+    entropy = row["unigram_entropy_nats"]
+    axes.axhline(entropy, color="0.5", lw=0.8, ls="--")
+    # The first point, before any training, would squeeze everything that matters into the lower edge.
+    lowest = min(min(curve["nll"]) for curve in row["curves"].values())
+    axes.set_ylim(lowest - 0.1 * (entropy - lowest), entropy + 0.15 * (entropy - lowest))
+    axes.set_xlabel(label)
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.figures.table1`."""
+    cli.run("figures.table1", Table1Config, table1)
+
+
+if __name__ == "__main__":
+    main()

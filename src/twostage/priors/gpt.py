@@ -1,0 +1,81 @@
+"""The transformer prior (Esser et al. 2021, Sec. 3.2), our own and in the released layout."""
+
+# B batch, T image tokens, S condition tokens, D width, V vocabulary
+
+import torch
+from torch import nn
+
+from twostage.configs import GPTConfig
+from twostage.errors import TwostageError
+from twostage.latents.dataset import TokenSpace
+from twostage.priors.linear import Linear
+from twostage.priors.transformer import INIT_STD, Cache, Transformer, initialise
+
+
+class GPT(nn.Module):
+    """p(image codes) or p(image codes | condition codes): condition codes, a learned start token, image codes.
+
+    Image and condition codes have tables of their own, so that equal indices do not collide. The start token gives
+    the first image code a likelihood too.
+    """
+
+    def __init__(self, config: GPTConfig, tokens: TokenSpace) -> None:
+        super().__init__()
+        self.config, self.tokens = config, tokens
+        condition = tokens.condition
+        num_condition = 0 if condition is None else condition.num_tokens
+        self.codes = nn.Embedding(tokens.num_codes, config.width)
+        self.condition_codes = None if condition is None else nn.Embedding(condition.num_codes, config.width)
+        self.start = nn.Parameter(torch.empty(config.width))
+        self.transformer = Transformer(config, num_condition + tokens.num_tokens)
+        self.head = Linear(config.width, tokens.num_codes, bias=False)
+        initialise(self)
+        nn.init.normal_(self.start, std=INIT_STD)
+
+    def forward(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits [B, T, V]; those at t are of token t given the tokens before t and the condition.
+
+        `index_BT`: int64, T at most the tokens of an image (the last one is never seen by any logit).
+        """
+        prefix_BSD = self._prefix(len(index_BT), condition_BS)
+        embedding_BTD = torch.cat([prefix_BSD, self.codes(index_BT[:, :-1])], dim=1)
+        hidden_BTD = self.transformer(embedding_BTD)
+        # Condition tokens are read, never predicted: the head does not run on them.
+        return self.head(hidden_BTD[:, prefix_BSD.shape[1] - 1 :])
+
+    def _prefix(self, batch_size: int, condition_BS: torch.Tensor | None) -> torch.Tensor:
+        start_B1D = self.start.expand(batch_size, 1, -1)
+        if self.condition_codes is None or condition_BS is None:
+            if (self.condition_codes is None) != (condition_BS is None):
+                raise TwostageError("a conditional prior needs condition codes, an unconditional one takes none")
+            return start_B1D
+        return torch.cat([self.condition_codes(condition_BS), start_B1D], dim=1)
+
+    def begin(self, batch_size: int, condition_BS: torch.Tensor | None = None) -> tuple[torch.Tensor, Cache]:
+        """Logits [B, V] of the first image token, and a cache with room for a whole image."""
+        prefix_BSD = self._prefix(batch_size, condition_BS)
+        cache = Cache.empty(self.config, batch_size, len(self.transformer.positions), like=prefix_BSD)
+        return self.head(self.transformer(prefix_BSD, cache)[:, -1]), cache
+
+    def decode_step(self, index_B: torch.Tensor, cache: Cache) -> torch.Tensor:
+        """Takes one more token of every sequence into the cache; returns logits [B, V] of the token after it."""
+        return self.head(self.transformer(self.codes(index_B)[:, None], cache)[:, 0])
+
+
+class ReleasedGPT(nn.Module):
+    """The layout of released checkpoints: one table for every kind of code, and no start token of its own.
+
+    Condition, class and start codes are ordinary indices that the caller puts in front.
+    """
+
+    def __init__(self, config: GPTConfig, num_codes: int, num_positions: int) -> None:
+        super().__init__()
+        self.config = config
+        self.codes = nn.Embedding(num_codes, config.width)
+        self.transformer = Transformer(config, num_positions)
+        self.head = Linear(config.width, num_codes, bias=False)
+        initialise(self)
+
+    def forward(self, index_BT: torch.Tensor) -> torch.Tensor:
+        """Logits [B, T, V]; those at t are of token t + 1 given the tokens up to and including t."""
+        return self.head(self.transformer(self.codes(index_BT)))

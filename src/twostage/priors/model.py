@@ -1,0 +1,121 @@
+"""Building, storing and reading priors of every architecture."""
+
+# B batch, T image tokens, S condition tokens, V vocabulary
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from twostage.artifacts import read_json, read_tensors, write_json, write_tensors
+from twostage.configs import GPTConfig, PixelSNAILConfig, PriorConfig
+from twostage.errors import TwostageError
+from twostage.latents.dataset import TokenSpace
+from twostage.priors.gpt import GPT, ReleasedGPT
+from twostage.priors.pixelsnail import PixelSNAIL
+
+Model = GPT | PixelSNAIL  # what trains here: both map (index_BT, condition_BS | None) to logits_BTV
+
+
+def build(config: PriorConfig, tokens: TokenSpace) -> Model:
+    """A freshly initialised prior. Raises TwostageError for an unknown architecture or one without its sizes."""
+    match config:
+        case PriorConfig(architecture="gpt", gpt=GPTConfig() as sizes):
+            return GPT(sizes, tokens)
+        case PriorConfig(architecture="pixelsnail", pixelsnail=PixelSNAILConfig() as sizes):
+            return PixelSNAIL(sizes, tokens)
+        case PriorConfig(architecture="gpt" | "pixelsnail" as name):
+            raise TwostageError(f"priors.architecture={name} needs its sizes; set priors.{name}")
+        case other:
+            raise TwostageError(
+                f"priors.architecture={other.architecture} is unknown; choose priors=gpt or priors=pixelsnail"
+            )
+
+
+def num_parameters(model: torch.nn.Module) -> int:
+    """Trainable numbers of a model."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A finished prior.
+
+    Logits at position t are of token `t + first_predicted`. A prior trained here has a start token of its own: its
+    logits at t are of token t and have seen the tokens before t. A released one has none: its logits at t have seen
+    the tokens up to and including t and are of token t + 1, and whatever starts a sequence (condition, class or start
+    codes) is part of `index_BT`.
+    """
+
+    model: GPT | PixelSNAIL | ReleasedGPT
+    first_predicted: int
+
+    @torch.inference_mode()
+    def logits(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
+        """Raw outputs float32 [B, T, V] of tokens int64 [B, T] in row-major order, under condition tokens [B, S].
+
+        Raises TwostageError if a condition is missing or not wanted.
+        """
+        if not isinstance(self.model, ReleasedGPT):
+            return self.model(index_BT, condition_BS)
+        if condition_BS is not None:
+            raise TwostageError("a released prior takes its condition as the first tokens of the sequence")
+        return self.model(index_BT)
+
+
+def trained_format(config: PriorConfig, tokens: TokenSpace) -> dict[str, Any]:
+    """The `config.json` of a prior trained here."""
+    sizes = {name: asdict(part) for name in ("gpt", "pixelsnail") if (part := getattr(config, name)) is not None}
+    return {"format": "twostage", "architecture": config.architecture, "tokens": tokens.as_json(), **sizes}
+
+
+def released_format(config: GPTConfig, num_codes: int, num_positions: int) -> dict[str, Any]:
+    """The `config.json` of an imported prior."""
+    return {"format": "released", "gpt": asdict(config), "num_codes": num_codes, "num_positions": num_positions}
+
+
+def store(folder: Path, values: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    """Writes `model.safetensors` and `config.json`."""
+    write_tensors(folder / "model.safetensors", tensors)
+    write_json(folder / "config.json", values)
+
+
+def load(folder: Path | str) -> Prior:
+    """The prior of an artifact folder, on the CPU and in evaluation mode.
+
+    Raises TwostageError if a file is missing or the weights do not fit the config.
+    """
+    folder = Path(folder)
+    values = read_json(folder / "config.json")
+    model = _from_config(values, folder)
+    tensors, _ = read_tensors(folder / "model.safetensors")
+    load_strictly(model, tensors, folder / "model.safetensors")
+    return Prior(model.eval(), first_predicted=int(isinstance(model, ReleasedGPT)))
+
+
+def load_strictly(model: torch.nn.Module, tensors: dict[str, torch.Tensor], source: Path) -> None:
+    """Fills the model with exactly these tensors. Raises TwostageError naming a tensor that is missing, left over or
+    of another shape.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in [*wanted, *given]:
+        if wanted.get(name) != given.get(name):
+            raise TwostageError(
+                f"{source}: tensor {name} is {given.get(name, 'missing')}, the config expects "
+                f"{wanted.get(name, 'none of this name')}; use the weights and the config of one model"
+            )
+    model.load_state_dict(tensors)
+
+
+def _from_config(values: dict[str, Any], folder: Path) -> GPT | PixelSNAIL | ReleasedGPT:
+    match values:
+        case {"format": "released", "gpt": sizes, "num_codes": num_codes, "num_positions": num_positions}:
+            return ReleasedGPT(GPTConfig(**sizes), num_codes, num_positions)
+        case {"format": "twostage", "architecture": "gpt", "gpt": sizes, "tokens": tokens}:
+            return GPT(GPTConfig(**sizes), TokenSpace.from_json(tokens))
+        case {"format": "twostage", "architecture": "pixelsnail", "pixelsnail": sizes, "tokens": tokens}:
+            return PixelSNAIL(PixelSNAILConfig(**sizes), TokenSpace.from_json(tokens))
+        case _:
+            raise TwostageError(f"{folder}/config.json is not the config of a prior of this version; train it again")

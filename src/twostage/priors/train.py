@@ -1,0 +1,111 @@
+"""Verb `priors.train`: one prior on one set of latents."""
+
+import logging
+from typing import Any
+
+import torch
+
+from twostage import cli, training
+from twostage.artifacts import read_json, read_tensors, write_csv, write_json, write_tensors
+from twostage.configs import PriorConfig
+from twostage.errors import TwostageError
+from twostage.latents.dataset import Latents, open_latents
+from twostage.plan import Job
+from twostage.priors.model import build, num_parameters, store, trained_format
+from twostage.priors.task import NLL, PriorTask
+from twostage.training import Loop
+
+log = logging.getLogger(__name__)
+
+
+def train(config: PriorConfig, job: Job) -> None:
+    """Trains to `loop.steps`, and on until a rival's training time is reached; writes weights, curve and metrics.
+
+    The weights, and every number in `metrics.json`, are those of step `loop.steps`. Where the job has the input
+    `pixelsnail`, training goes on from there until as many seconds are spent as that run took: only the curve grows.
+    Raises TwostageError if there is no learning rate, or the loss becomes NaN.
+    """
+    training.seed_everything(config.loop.seed)
+    latents = latents_of(job)
+    learning_rate = _learning_rate(config, job)
+    model = build(config, latents.tokens)
+    task = PriorTask(model, config, learning_rate, latents.split("train"), latents.split("validation"))
+    loop = Loop(task, config.loop, job.scratch, job.variant)
+    loop.run(lambda loop: loop.step >= config.loop.steps)
+    _keep_weights(loop, task)
+    target = _seconds_to_reach(job)
+    loop.run(lambda loop: loop.step >= config.loop.steps and loop.train_seconds >= target)
+    weights, _ = read_tensors(job.scratch / "at_steps.safetensors")
+    store(job.folder, trained_format(config, latents.tokens), weights)
+    write_csv(job.folder / "curve.csv", [_named(row) for row in loop.curve])
+    write_json(job.folder / "metrics.json", _metrics(config, loop, latents, learning_rate, num_parameters(model)))
+    loop.discard()
+
+
+def latents_of(job: Job) -> Latents:
+    """The job's latents, with those of its condition if it has one."""
+    return open_latents(job.upstream("latents"), job.upstream("condition") if "condition" in job.inputs else None)
+
+
+def _learning_rate(config: PriorConfig, job: Job) -> float:
+    if config.learning_rate is not None:
+        return config.learning_rate
+    if "tune" not in job.inputs:
+        raise TwostageError("no learning rate and no sweep to take it from; set priors.learning_rate")
+    return float(read_json(job.upstream("tune") / "metrics.json")["learning_rate"])
+
+
+def _seconds_to_reach(job: Job) -> float:
+    """Training seconds of the run to be matched in time; 0 if there is none."""
+    if "pixelsnail" not in job.inputs:
+        return 0.0
+    return float(read_json(job.upstream("pixelsnail") / "metrics.json")["train_seconds"])
+
+
+def _keep_weights(loop: Loop, task: PriorTask) -> None:
+    """Sets the weights of step `loop.steps` aside; a run that resumes beyond it must find them there."""
+    path = loop.scratch / "at_steps.safetensors"
+    if loop.step == loop.config.steps:
+        write_tensors(path, task.model.state_dict())
+    if not path.exists():
+        raise TwostageError(
+            f"{loop.scratch} stands at step {loop.step}, past step {loop.config.steps} whose weights are to be stored; "
+            "delete that folder and run again"
+        )
+
+
+def _named(row: dict[str, float]) -> dict[str, float]:
+    names = {"loss": "train_nll_nats_per_token"}
+    return {names.get(name, name): value for name, value in row.items()}
+
+
+def _metrics(
+    config: PriorConfig, loop: Loop, latents: Latents, learning_rate: float, parameters: int
+) -> dict[str, Any]:
+    steps = config.loop.steps
+    at_steps = next(row for row in loop.curve if row["step"] == steps)
+    entropy = latents.unigram_entropy_nats["validation"]
+    return {
+        NLL: at_steps[NLL],
+        "unigram_entropy_nats": entropy,
+        "nats_below_unigram_entropy": entropy - at_steps[NLL],
+        "steps": steps,
+        "train_seconds": at_steps["train_seconds"],
+        "seconds_per_step": at_steps["train_seconds"] / steps,
+        "last_step": loop.step,
+        "learning_rate": learning_rate,
+        "num_parameters": parameters,
+        "architecture": config.architecture,
+        "seed": config.loop.seed,
+        "threads": torch.get_num_threads(),
+        "clock": "process CPU time" if training.device().type == "cpu" else "wall time on an own device",
+    }
+
+
+def main() -> None:
+    """Command line of the verb."""
+    cli.run("priors.train", PriorConfig, train)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Verb `priors.tune`: the learning-rate sweep, on a split held out of the official training images."""
+
+import dataclasses
+import logging
+from typing import Any
+
+from twostage import cli, training
+from twostage.artifacts import write_csv, write_json
+from twostage.configs import PriorConfig
+from twostage.errors import TwostageError
+from twostage.latents.dataset import Latents
+from twostage.plan import Job
+from twostage.priors.model import build
+from twostage.priors.task import NLL, PriorTask
+from twostage.priors.train import latents_of
+
+log = logging.getLogger(__name__)
+
+TUNE_NLL = "tune_nll_nats_per_token"
+
+
+def tune(config: PriorConfig, job: Job) -> None:
+    """Trains `config.sweep.steps` with each learning rate; writes `sweep.csv` and `metrics.json` with the best.
+
+    Raises TwostageError if no learning rate is given or none stays finite.
+    """
+    if config.sweep is None or not config.sweep.learning_rates:
+        raise TwostageError("priors.tune needs learning rates to try; set priors.sweep.learning_rates")
+    latents, sweep = latents_of(job), config.sweep
+    rows = [_run(config, job, latents, rate, sweep.steps) for rate in sweep.learning_rates]
+    metrics = choose(rows)
+    if metrics["at_edge"]:
+        log.warning(
+            "the best learning rate %g is at the edge of the sweep %s; widen priors.sweep.learning_rates",
+            metrics["learning_rate"],
+            sweep.learning_rates,
+        )
+    write_csv(job.folder / "sweep.csv", rows)
+    write_json(job.folder / "metrics.json", metrics)
+
+
+def _run(config: PriorConfig, job: Job, latents: Latents, learning_rate: float, steps: int) -> dict[str, Any]:
+    """One row of the sweep; its NLL is empty if the run diverged."""
+    budget = dataclasses.replace(config.loop, steps=steps, evaluate_every=steps)
+    trial = dataclasses.replace(config, loop=budget)
+    training.seed_everything(config.loop.seed)
+    task = PriorTask(build(config, latents.tokens), trial, learning_rate, latents.split("train"), latents.split("tune"))
+    label = f"{job.variant} learning rate {learning_rate:g}"
+    row: dict[str, Any] = {"learning_rate": learning_rate, "steps": steps, TUNE_NLL: None}
+    try:
+        loop = training.Loop(task, budget, job.scratch / f"{learning_rate:g}", label)
+        loop.run(lambda loop: loop.step >= steps)
+    except training.Diverged as error:
+        log.warning("%s", error)
+        return row
+    return {**row, TUNE_NLL: loop.curve[-1][NLL]}
+
+
+def choose(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The learning rate of the lowest NLL, and whether it is the smallest or largest that was tried.
+
+    Raises TwostageError if there is no run that stayed finite.
+    """
+    finite = [row for row in rows if row[TUNE_NLL] is not None]
+    if not finite:
+        raise TwostageError(
+            f"none of the learning rates {[row['learning_rate'] for row in rows]} stayed finite; "
+            "set priors.sweep.learning_rates to smaller ones"
+        )
+    best = min(finite, key=lambda row: row[TUNE_NLL])
+    rates = [row["learning_rate"] for row in rows]
+    edge = len(rates) > 1 and best["learning_rate"] in (min(rates), max(rates))
+    return {**best, "at_edge": edge, "learning_rates": rates}
+
+
+def main() -> None:
+    """Command line of the verb."""
+    cli.run("priors.tune", PriorConfig, tune)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where everything that is downloaded comes from: addresses, checksums, the user cache. Imports no stage."""

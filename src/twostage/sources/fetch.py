@@ -1,0 +1,163 @@
+"""The user cache: content files of the registry's sources, verified, shared by clones and by parallel jobs.
+
+`python -m twostage.sources.fetch cifar10 vgg16` fills it ahead, on a machine that has network.
+"""
+
+import argparse
+import hashlib
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from twostage.artifacts import sha256_file
+from twostage.errors import TwostageError
+from twostage.sources.clients import UnreachableError, download
+from twostage.sources.registry import SOURCES, Address, Content, Package, Road, Source, find
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """Verified files of one source: file name -> path in the cache, and file name -> sha256."""
+
+    paths: dict[str, Path]
+    sha256: dict[str, str]
+
+
+def cache_folder() -> Path:
+    """`TWOSTAGE_CACHE`, or else `twostage` in the user's cache folder."""
+    return Path(os.environ.get("TWOSTAGE_CACHE") or platformdirs.user_cache_dir("twostage")).expanduser()
+
+
+def obtain(name: str) -> Obtained:
+    """Content of the source `name`, from the cache or else downloaded by the first open road.
+
+    Every file is verified before use; a damaged one is named in the log and fetched again. Processes that ask at the
+    same time download once. Raises TwostageError if no road is open or what came is not what was pinned.
+    """
+    source, cache = find(name), cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f".{name}.lock"):
+        for road in source.roads:
+            found = _cached(road, cache)
+            if found is not None:
+                return found
+        return _fetch(source, cache)
+
+
+def _cached(road: Road, cache: Path) -> Obtained | None:
+    """What the cache holds of the road, or None if a file is missing or damaged."""
+    paths, digests, whole = {}, {}, True
+    for content in road.contents:
+        path = cache / content.path
+        if not path.is_file():
+            whole = False
+            continue
+        digest = sha256_file(path)
+        if not digest.startswith(content.sha256):
+            log.warning("%s", f"{path} is damaged ({_expected(content.sha256, digest)}); it is fetched again")
+            path.unlink()
+            whole = False
+            continue
+        paths[path.name], digests[path.name] = path, digest
+    return Obtained(paths, digests) if whole else None
+
+
+def _fetch(source: Source, cache: Path) -> Obtained:
+    failures = []
+    for road in source.roads:
+        try:
+            return _take(source, road, cache)
+        except UnreachableError as error:
+            failures.append(str(error))
+            log.warning("%s: not reached: %s", source.name, error)
+    raise TwostageError(_explain(source, cache, failures))
+
+
+def _explain(source: Source, cache: Path, failures: list[str]) -> str:
+    names = " or ".join(dict.fromkeys(archive.filename for road in source.roads[:1] for archive in road.archives))
+    return (
+        f"{source.name} cannot be downloaded; tried {'; '.join(failures)}. Put {names} into {cache / 'downloads'}/, or "
+        f"run `python -m twostage.sources.fetch {source.name}` where there is network and set TWOSTAGE_CACHE to "
+        "the folder it filled"
+    )
+
+
+def _take(source: Source, road: Road, cache: Path) -> Obtained:
+    """Downloads and unpacks in a folder of the cache, so that every file gets its name by one rename."""
+    # The lock is held: what a killed process left behind under this name is nobody's.
+    partial = cache / f".{source.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        archives = [_archive(archive, partial, cache) for archive in road.archives]
+        content = partial / "content"
+        content.mkdir()
+        paths = [content / Path(entry.path).name for entry in road.contents]
+        road.unpack(archives, paths)
+        for entry, path in zip(road.contents, paths, strict=True):
+            _verify(entry, path, source.name)
+        for entry, path in zip(road.contents, paths, strict=True):
+            _keep(path, cache / entry.path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    found = _cached(road, cache)
+    if found is None:
+        raise TwostageError(f"{cache} does not keep what is written to it; set TWOSTAGE_CACHE to another folder")
+    return found
+
+
+def _archive(archive: Address | Package, partial: Path, cache: Path) -> Path:
+    """The archive as the user put it into the cache's `downloads`, or else downloaded; verified either way."""
+    path = cache / "downloads" / archive.filename
+    if not path.is_file():
+        log.info("downloading %s", archive)
+        path = download(archive, partial)
+    algorithm, expected = archive.digest.split(":")
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, algorithm).hexdigest()
+    if not digest.startswith(expected):
+        raise UnreachableError(f"{archive} (checksum of {path.name}: {_expected(expected, digest)})")
+    return path
+
+
+def _verify(content: Content, path: Path, name: str) -> None:
+    digest = sha256_file(path)
+    if not digest.startswith(content.sha256):
+        raise UnreachableError(f"{name} (content of {path.name}: {_expected(content.sha256, digest)})")
+
+
+def _keep(path: Path, final: Path) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(path, final)
+
+
+def _expected(expected: str, got: str) -> str:
+    return f"expected {expected[:12]}, got {got[:12]}"
+
+
+def main() -> None:
+    """Fills the user cache with the sources named, or with all."""
+    # Imported here, as the command line knows the configs and the core of this module needs none of them.
+    from twostage.cli import one_line_errors
+
+    parser = argparse.ArgumentParser(prog="python -m twostage.sources.fetch", description=main.__doc__)
+    parser.add_argument("names", nargs="*", default=list(SOURCES), help=", ".join(SOURCES))
+    names = parser.parse_args().names
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        for name in names:
+            for path in obtain(name).paths.values():
+                log.info("%s: %s", name, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The patch-based discriminator. Sources: Isola et al. 2017, Sec. 3.2.2 and App. 6.1; Esser et al. 2021, Eq. 5."""
+
+# B batch, C channels, H height, W width
+
+from torch import Tensor, nn
+
+
+class PatchDiscriminator(nn.Sequential):
+    """One logit per overlapping patch: 4x4 convolutions, `num_layers` of them of stride 2, batch norm, leaky ReLU.
+
+    Widths double from `channels` up to eightfold. Positions in the sequence are those of the released `main`.
+    """
+
+    def __init__(self, num_channels: int, channels: int, num_layers: int) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(num_channels, channels, 4, 2, 1), nn.LeakyReLU(0.2)]
+        width = channels
+        for layer in range(1, num_layers + 1):
+            wider = channels * min(2**layer, 8)
+            # No bias: the batch norm has one.
+            convolution = nn.Conv2d(width, wider, 4, 2 if layer < num_layers else 1, 1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(wider), nn.LeakyReLU(0.2)]
+            width = wider
+        super().__init__(*layers, nn.Conv2d(width, 1, 4, 1, 1))
+        self.apply(_initialise)
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        """Logits [B, 1, h, w]: large means real."""
+        return super().forward(image_BCHW)
+
+
+def _initialise(module: nn.Module) -> None:
+    # Isola et al. 2017, App. 6.2: weights from N(0, 0.02).
+    if isinstance(module, nn.Conv2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+def smallest_side(num_layers: int) -> int:
+    """Side of the smallest square image, pixels, that gives at least one logit."""
+    side = 1
+    for stride in [1, 1] + [2] * num_layers:
+        side = (side - 1) * stride + 2
+    return side

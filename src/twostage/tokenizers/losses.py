@@ -1,0 +1,68 @@
+"""The terms of the objective (Esser et al. 2021, Eq. 4 to 7): scalars of tensors, no models."""
+
+# B batch, C channels, H height, W width
+
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.grad import conv2d_weight
+
+from twostage.errors import TwostageError
+
+# As released: bounds the weight where the discriminator says nothing.
+LARGEST_ADAPTIVE_WEIGHT = 1e4
+
+
+def reconstruction_loss(name: str, output_BCHW: Tensor, image_BCHW: Tensor) -> Tensor:
+    """Mean over elements (l1, l2, binary_cross_entropy) or pixels (cross_entropy) of what tells the two apart.
+
+    For cross-entropies `output_BCHW` holds logits; the image is one-hot, or in [-1, 1] for a binary map.
+    """
+    match name:
+        case "l1":
+            return functional.l1_loss(output_BCHW, image_BCHW)
+        case "l2":
+            return functional.mse_loss(output_BCHW, image_BCHW)
+        case "cross_entropy":
+            return functional.cross_entropy(output_BCHW, image_BCHW.argmax(1))
+        case "binary_cross_entropy":
+            return functional.binary_cross_entropy_with_logits(output_BCHW, (image_BCHW > 0).to(output_BCHW))
+        case other:
+            raise TwostageError(
+                f"loss.reconstruction {other} is unknown; expected l1, l2, cross_entropy or binary_cross_entropy"
+            )
+
+
+def generator_loss(name: str, logit_fake: Tensor) -> Tensor:
+    """What the tokenizer minimises. log: Eq. 5, log(1 - D(fake)); hinge, as released: the negative mean logit."""
+    match name:
+        case "hinge":
+            return -logit_fake.mean()
+        case "log":
+            return -functional.softplus(logit_fake).mean()
+        case other:
+            raise TwostageError(f"loss.adversarial {other} is unknown; expected hinge, log or none")
+
+
+def discriminator_loss(name: str, logit_real: Tensor, logit_fake: Tensor) -> Tensor:
+    """What the discriminator minimises: half the sum of both sides, as released; log: Eq. 5 with its sign turned."""
+    match name:
+        case "hinge":
+            return 0.5 * (functional.relu(1.0 - logit_real).mean() + functional.relu(1.0 + logit_fake).mean())
+        case "log":
+            return 0.5 * (functional.softplus(-logit_real).mean() + functional.softplus(logit_fake).mean())
+        case other:
+            raise TwostageError(f"loss.adversarial {other} is unknown; expected hinge, log or none")
+
+
+def adaptive_weight(hidden_BCHW: Tensor, gradients_BCHW: tuple[Tensor, Tensor], weight: Tensor, delta: float) -> Tensor:
+    """lambda of Eq. 7: norm of the reconstruction gradient over norm of the adversarial one, at the last layer.
+
+    The last layer is a 3x3 convolution, so its weight's gradient follows from what enters it, `hidden_BCHW`, and from
+    the gradients at the reconstruction: no pass through the networks is needed.
+    """
+    hidden_BCHW = hidden_BCHW.detach().to(weight.dtype)
+    reconstruction, adversarial = (
+        conv2d_weight(hidden_BCHW, weight.shape, gradient.to(weight.dtype), padding=1).norm()
+        for gradient in gradients_BCHW
+    )
+    return (reconstruction / (adversarial + delta)).clamp(max=LARGEST_ADAPTIVE_WEIGHT)

@@ -1,0 +1,151 @@
+"""The released VQGAN format: its configs and state dicts in our terms. Pure; files are read by `import_released`."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from twostage.configs import LoopConfig, QuantizerConfig, TokenizerConfig, TokenizerLossConfig
+from twostage.errors import TwostageError
+
+# Parts of a released transformer checkpoint that are not its first stage.
+OTHER_PARTS = ("transformer.", "cond_stage_model.")
+FIRST_STAGE = "first_stage_model."
+# Parts of a released VQGAN that are no part of the tokenizer: LPIPS, which the weights stage brings, and the random
+# projection that colours segmentations for display.
+IGNORED = ("loss.perceptual_loss.", "colorize")
+DISCRIMINATOR = "loss.discriminator.main."
+
+# Released module name -> ours; the indices of levels are handled by `_rename`.
+_RENAMED = {
+    "quantize.embedding.weight": "quantizer.codebook_KD",
+    "quant_conv.": "project_in.",
+    "post_quant_conv.": "project_out.",
+    ".mid.block_1.": ".middle.0.",
+    ".mid.attn_1.": ".middle.1.",
+    ".mid.block_2.": ".middle.2.",
+    ".nin_shortcut.": ".shortcut.",
+    ".q.": ".query.",
+    ".k.": ".key.",
+    ".v.": ".value.",
+    ".proj_out.": ".project.",
+}
+_LEVEL = re.compile(r"(encoder|decoder)\.(?:down|up)\.(\d+)\.(block|attn|downsample|upsample)\.")
+_LEVEL_PART = {"block": "blocks", "attn": "attentions", "downsample": "resample", "upsample": "resample"}
+
+Parts = tuple[dict[str, Tensor], dict[str, Tensor]]
+
+
+def split_state(state: Mapping[str, Tensor], num_levels: int) -> Parts:
+    """The tensors of our `Tokenizer` and of our `PatchDiscriminator` (empty if there is none).
+
+    `state` is that of a VQGAN, or of a transformer with its first stage inside. Raises TwostageError for a key that
+    belongs to neither.
+    """
+    tokenizer, discriminator = {}, {}
+    for name, tensor in _first_stage(state).items():
+        if name.startswith(DISCRIMINATOR):
+            discriminator[name.removeprefix(DISCRIMINATOR)] = tensor
+        elif not name.startswith(IGNORED):
+            tokenizer[_rename(name, num_levels)] = tensor
+    return tokenizer, discriminator
+
+
+def _first_stage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if not any(name.startswith(FIRST_STAGE) for name in state):
+        return dict(state)
+    strangers = [name for name in state if not name.startswith((FIRST_STAGE, *OTHER_PARTS))]
+    if strangers:
+        raise TwostageError(
+            f"checkpoint: key {strangers[0]} (of {len(strangers)}) is unknown beside {FIRST_STAGE}*; "
+            f"expected {' or '.join(part + '*' for part in OTHER_PARTS)}"
+        )
+    return {name.removeprefix(FIRST_STAGE): tensor for name, tensor in state.items() if name.startswith(FIRST_STAGE)}
+
+
+def _rename(name: str, num_levels: int) -> str:
+    def level(match: re.Match[str]) -> str:
+        # Released decoders count levels by resolution, ours in the order in which they run.
+        at = int(match[2]) if match[1] == "encoder" else num_levels - 1 - int(match[2])
+        return f"{match[1]}.levels.{at}.{_LEVEL_PART[match[3]]}."
+
+    name = _LEVEL.sub(level, name)
+    # Longest first: post_quant_conv. ends in quant_conv.
+    for released in sorted(_RENAMED, key=len, reverse=True):
+        if released in name:
+            name = name.replace(released, _RENAMED[released])
+            if not released.startswith("."):
+                break
+    return name
+
+
+def translate_config(released: Mapping[str, Any], name: str) -> tuple[TokenizerConfig, int]:
+    """Our config and the number of channels, from the parsed YAML of a released VQGAN or transformer.
+
+    What belongs to training (learning rate, budget) is not in a released config; those fields say 0.
+    Raises TwostageError if the YAML is not such a config.
+    """
+    try:
+        params = released["model"]["params"]
+        if "first_stage_config" in params:
+            params = params["first_stage_config"]["params"]
+        network = params["ddconfig"]
+        return _config(params, network, name), network["in_channels"]
+    except (KeyError, TypeError) as error:
+        raise TwostageError(f"config: {error} not found; expected a released VQGAN's YAML with model.params") from error
+
+
+def _config(params: Mapping[str, Any], network: Mapping[str, Any], name: str) -> TokenizerConfig:
+    if network["double_z"]:
+        raise TwostageError("config: ddconfig.double_z is true, expected false; that is a KL autoencoder, not a VQGAN")
+    if network["in_channels"] != network["out_ch"]:
+        raise TwostageError(f"config: in_channels {network['in_channels']} and out_ch {network['out_ch']} differ")
+    multipliers = list(network["ch_mult"])
+    sides = [network["resolution"] // 2**level for level in range(len(multipliers))]
+    return TokenizerConfig(
+        name=name,
+        map="image" if network["in_channels"] == 3 else "segmentation",
+        layout="released",
+        num_downsamplings=len(multipliers) - 1,
+        channels=network["ch"],
+        channel_multipliers=multipliers,
+        num_res_blocks=network["num_res_blocks"],
+        attention_levels=[level for level, side in enumerate(sides) if side in network["attn_resolutions"]],
+        z_channels=network["z_channels"],
+        dropout=network["dropout"],
+        quantizer=_quantizer(params),
+        loss=_loss(params, network),
+        learning_rate=0.0,
+        betas=[0.5, 0.9],
+        loop=LoopConfig(steps=0, batch_size=0, evaluate_every=0, checkpoint_every=0, seed=0, precision="float32"),
+    )
+
+
+def _quantizer(params: Mapping[str, Any]) -> QuantizerConfig:
+    return QuantizerConfig(
+        num_codes=params["n_embed"],
+        code_dim=params["embed_dim"],
+        beta=0.25,
+        beta_on="codebook",
+        learned_by="gradient",
+        ema_decay=0.99,
+        init="uniform",
+        revive_after=None,
+    )
+
+
+def _loss(params: Mapping[str, Any], network: Mapping[str, Any]) -> TokenizerLossConfig:
+    loss = params.get("lossconfig", {}).get("params") or {}
+    image = network["in_channels"] == 3
+    return TokenizerLossConfig(
+        reconstruction="l1" if image else "binary_cross_entropy",
+        perceptual="vgg" if image else "none",
+        perceptual_weight=loss.get("perceptual_weight", 1.0),
+        adversarial="hinge" if "disc_start" in loss else "none",
+        adversarial_weight=loss.get("disc_weight", 1.0),
+        adversarial_start=loss.get("disc_start", 0),
+        adaptive_delta=1e-4,
+        discriminator_channels=loss.get("disc_ndf", 64),
+        discriminator_layers=loss.get("disc_num_layers", 3),
+    )

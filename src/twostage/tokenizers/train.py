@@ -1,0 +1,77 @@
+"""Verb `tokenizers.train`: trains one tokenizer on one map of one dataset."""
+
+import logging
+
+from twostage import cli, training
+from twostage.artifacts import write_csv, write_json, write_tensors
+from twostage.configs import TokenizerConfig
+from twostage.errors import TwostageError
+from twostage.plan import Job
+from twostage.tokenizers import model
+from twostage.tokenizers.step import Perceptual
+from twostage.tokenizers.task import MapData, TokenizerTask, build_models
+from twostage.weights.lpips import PerceptualDistance
+
+log = logging.getLogger(__name__)
+
+
+def train(config: TokenizerConfig, job: Job) -> None:
+    """Writes model.safetensors, config.json, curve.csv, metrics.json and, if there is one, discriminator.safetensors.
+
+    Raises TwostageError if config and data do not fit together, a loss is not finite or the codebook collapsed.
+    """
+    training.seed_everything(config.loop.seed)
+    data = MapData.open(job.upstream("data"), config.map)
+    task = TokenizerTask(config, build_models(config, data, _perceptual(config, job)), data)
+    loop = training.Loop(task, config.loop, job.scratch, job.variant)
+    loop.run(until=lambda loop: loop.step >= config.loop.steps)
+    metrics = _metrics(config, task, loop)
+    log.info("%s: %s", job.variant, metrics)
+    _write(job, task, loop, metrics)
+    loop.discard()
+
+
+def _perceptual(config: TokenizerConfig, job: Job) -> Perceptual | None:
+    match config.loss.perceptual:
+        case "none":
+            return None
+        case "vgg":
+            weights = job.upstream("vgg16")
+        case "alex":
+            weights = job.upstream("alexnet")
+        case other:
+            raise TwostageError(f"loss.perceptual {other} is unknown; expected vgg, alex or none")
+    return PerceptualDistance.load(weights).to(training.device())
+
+
+def _metrics(config: TokenizerConfig, task: TokenizerTask, loop: training.Loop) -> dict[str, float]:
+    """What the run came to; `tune_*` as at the last evaluation point, the codebook's use over the whole tune split."""
+    last = {name: value for name, value in loop.curve[-1].items() if name.startswith("tune_")}
+    use = task.codebook_use()
+    return {
+        "num_codes": config.quantizer.num_codes,
+        **use,
+        "num_revived": int(task.keeper.num_revived),
+        "num_parameters": sum(parameter.numel() for parameter in task.models.tokenizer.parameters()),
+        "steps": loop.step,
+        "train_seconds": loop.train_seconds,
+        "seconds_per_step": loop.train_seconds / loop.step,
+        **{name: value for name, value in last.items() if name.removeprefix("tune_") not in use},
+    }
+
+
+def _write(job: Job, task: TokenizerTask, loop: training.Loop, metrics: dict[str, float]) -> None:
+    model.save(task.models.tokenizer, job.folder)
+    if task.models.discriminator is not None:
+        write_tensors(job.folder / "discriminator.safetensors", task.models.discriminator.state_dict())
+    write_csv(job.folder / "curve.csv", loop.curve)
+    write_json(job.folder / "metrics.json", metrics)
+
+
+def main() -> None:
+    """Command line of the verb."""
+    cli.run("tokenizers.train", TokenizerConfig, train)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The training loop: steps, evaluation points, checkpoints, exact resume, seeding, progress, curves.
+
+A task does the mathematics; the loop does everything that must not be forgotten. Batches are a pure function of the
+seed and the step, so the data position of a checkpoint is its step.
+"""
+
+import logging
+import math
+import pickle
+import random
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from twostage.artifacts import atomic_path
+from twostage.configs import LoopConfig
+from twostage.errors import TwostageError
+
+log = logging.getLogger(__name__)
+
+
+class Diverged(TwostageError):
+    """A loss became NaN or infinite. A sweep notes it and goes on; every other run ends."""
+
+
+class Task(Protocol):
+    """What the loop trains."""
+
+    def step(self, step: int) -> dict[str, torch.Tensor]:
+        """One optimiser update on the batch of this step. Returns scalars, `loss` among them."""
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Scalars on held-out data. Must leave the state and the random number generators as they were."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Models and optimisers as nested dicts of tensors and plain values."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes back what `state` gave."""
+        ...
+
+
+def device() -> torch.device:
+    """The accelerator if there is one, else the CPU."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and torch; denormal numbers are flushed, as they slow convolutions on CPUs several times."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_flush_denormal(True)
+
+
+def batch_positions(num_examples: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+    """Positions of the examples of one step, int64 [batch_size]: shuffled epochs without replacement, cut into batches.
+
+    A pure function of its arguments. Raises TwostageError if there are fewer examples than a batch holds.
+    """
+    batches_per_epoch = num_examples // batch_size
+    if batches_per_epoch == 0:
+        raise TwostageError(f"{num_examples} training examples do not fill one batch of {batch_size}; set batch_size")
+    epoch, batch = divmod(step, batches_per_epoch)
+    order = _epoch_order(num_examples, seed, epoch)
+    return order[batch * batch_size : (batch + 1) * batch_size]
+
+
+_last_order: tuple[tuple[int, int, int], np.ndarray] | None = None
+
+
+def _epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
+    # One epoch's permutation is kept: drawing it anew for every step would cost more than a small model's step.
+    global _last_order
+    key = (num_examples, seed, epoch)
+    if _last_order is None or _last_order[0] != key:
+        _last_order = (key, np.random.default_rng((seed, epoch)).permutation(num_examples))
+    return _last_order[1]
+
+
+def training_clock() -> float:
+    """Seconds of training so far, on a clock that other jobs of the machine do not move.
+
+    On a CPU: the process's own CPU time (a job has one thread, so alone on its core it equals the time of the clock
+    on the wall). On an accelerator: wall time after a synchronisation, as a job owns its device.
+    """
+    if device().type == "cpu":
+        return time.process_time()
+    torch.accelerator.synchronize()
+    return time.perf_counter()
+
+
+class Loop:
+    """Trains a task from its last checkpoint on.
+
+    `curve` has one row per evaluation point: `step`, `train_seconds` (cumulative, training only), the means of the
+    step's scalars since the last point, and the task's evaluation.
+    """
+
+    def __init__(self, task: Task, config: LoopConfig, scratch: Path, label: str) -> None:
+        self.task, self.config, self.label = task, config, label
+        self.scratch = scratch
+        self.step, self.train_seconds = 0, 0.0
+        self.curve: list[dict[str, float]] = []
+        self._sums: dict[str, float] = {}
+        if self._checkpoint.exists():
+            self._resume()
+        else:
+            self._evaluate()
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.scratch / "checkpoint.pt"
+
+    def run(self, until: Callable[["Loop"], bool]) -> None:
+        """Trains until `until(loop)` is true at an evaluation point. Raises Diverged at NaN or infinity."""
+        budget = self.config.steps if self.step < self.config.steps else None
+        with tqdm(desc=self.label, initial=self.step, total=budget, unit="step", disable=None) as progress:
+            while not (self._at_evaluation_point() and until(self)):
+                self._train_one_step(progress)
+                if self._at_evaluation_point():
+                    self._evaluate()
+                if self.step % self.config.checkpoint_every == 0:
+                    self.save()
+        self.save()
+
+    def _at_evaluation_point(self) -> bool:
+        return self.step % self.config.evaluate_every == 0 or self.step == self.config.steps
+
+    def _train_one_step(self, progress: "tqdm[Any]") -> None:
+        start = training_clock()
+        scalars = {name: float(value.detach()) for name, value in self.task.step(self.step).items()}
+        self.train_seconds += training_clock() - start
+        for name, value in scalars.items():
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"{self.label}: {name} is {value} at step {self.step + 1}; the last good state is kept in "
+                    f"{self.scratch}; lower the learning rate or set loop.precision=float32"
+                )
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self.step += 1
+        progress.set_postfix_str(f"loss {scalars['loss']:.3f}", refresh=False)
+        progress.update()
+
+    def _evaluate(self) -> None:
+        since = self.step - (int(self.curve[-1]["step"]) if self.curve else 0)
+        means = {name: total / max(since, 1) for name, total in self._sums.items()}
+        row = {"step": self.step, "train_seconds": self.train_seconds, **means, **self.task.evaluate()}
+        self.curve.append(row)
+        self._sums = {}
+        log.info("%s: %s", self.label, "  ".join(f"{name} {value:.5g}" for name, value in row.items()))
+
+    def save(self) -> None:
+        """Writes the checkpoint: models, optimisers, random number generators, data position and curve."""
+        state = {
+            "task": self.task.state(),
+            "step": self.step,
+            "train_seconds": self.train_seconds,
+            "curve": self.curve,
+            "sums": self._sums,
+            "torch_rng": torch.get_rng_state(),
+            "device_rng": _device_rng(),
+        }
+        with atomic_path(self._checkpoint) as temporary:
+            torch.save(state, temporary)
+
+    def _resume(self) -> None:
+        try:
+            state = torch.load(self._checkpoint, weights_only=True, map_location="cpu")
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise TwostageError(f"{self._checkpoint} is no whole checkpoint; delete it to start afresh") from error
+        self.task.load_state(state["task"])
+        self.step, self.train_seconds = state["step"], state["train_seconds"]
+        self.curve, self._sums = state["curve"], state["sums"]
+        torch.set_rng_state(state["torch_rng"])
+        if device().type == "cuda" and state["device_rng"] is not None:
+            torch.cuda.set_rng_state(state["device_rng"])
+        log.info("%s: resumed at step %d", self.label, self.step)
+
+    def discard(self) -> None:
+        """Removes the scratch folder, once the job's outputs are written."""
+        shutil.rmtree(self.scratch)
+
+
+def _device_rng() -> torch.Tensor | None:
+    return torch.cuda.get_rng_state() if device().type == "cuda" else None

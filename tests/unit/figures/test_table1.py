@@ -1,0 +1,79 @@
+import csv
+from dataclasses import asdict
+
+import pytest
+
+from twostage.artifacts import write_json
+from twostage.configs import FiguresConfig
+from twostage.errors import TwostageError
+from twostage.evaluation.compare import Summary
+from twostage.figures.table1 import Table1Config, table1
+from twostage.plan import FILES, Job
+
+LOOK = FiguresConfig(style="neurips2024", palette={"gpt": "#0072B2", "pixelsnail": "#D55E00"}, png_dpi=50)
+
+
+def summary(*values):
+    return asdict(Summary.of(values))
+
+
+def row(label, condition):
+    points = {"step": [0, 10, 20], "train_seconds": [0, 1.5, 3.0]}
+    return {
+        "row": label, "scale": "smoke", "data": "cifar10_animals", "condition": condition, "tune_on": "IN", "steps": 20,
+        "seeds": [0, 1], "unigram_entropy_nats": 5.5, "cost": {
+            "gpt": {"num_parameters": 500_000, "learning_rate": 0.004, "seconds_per_step": 0.1},
+            "pixelsnail": {"num_parameters": 510_000, "learning_rate": 0.002, "seconds_per_step": 0.15},
+        },
+        "nll_nats_per_token": {
+            "transformer_steps": summary(5.0, 5.1), "transformer_time": summary(4.9, 5.0),
+            "pixelsnail": summary(5.0, 5.2), "difference_steps": summary(0.0, -0.1),
+            "difference_time": summary(-0.1, -0.2),
+        },
+        "paper_nll": {"transformer_steps": 4.78, "transformer_time": 4.84, "pixelsnail": 4.96},
+        "curves": {f"{a}.seed{s}": points | {"nll": [6.2, 5.4, 5.0 + s / 10]} for a in ("gpt", "pixelsnail")
+                   for s in (0, 1)},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def job(tmp_path):
+    inputs = {}
+    for label, condition in (("RIN", None), ("D-RIN", "edges_f4")):
+        inputs[label] = str(tmp_path / label)
+        write_json(tmp_path / label / "metrics.json", row(label, condition))
+    out = str(tmp_path / "out")
+    return Job("figures", "table1", "table1", "smoke", {}, inputs, out, FILES["figures.table1"])
+
+
+def test_writes_every_promised_file_with_the_papers_numbers_beside_ours(job):
+    table1(Table1Config(["RIN", "D-RIN"], LOOK), job)
+    assert sorted(path.name for path in job.folder.iterdir()) == sorted(job.files)
+    with open(job.folder / "table1.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [line["row"] for line in rows] == ["RIN", "D-RIN"]
+    assert float(rows[0]["transformer_steps"]) == pytest.approx(5.05)
+    assert float(rows[0]["difference_time"]) == pytest.approx(-0.15)
+    assert float(rows[0]["paper_pixelsnail"]) == 4.96
+    assert rows[0]["scale"] == "smoke"
+    markdown = (job.folder / "table1.md").read_text()
+    assert "5.050 ± 0.071" in markdown
+    assert "4.78 / 4.84 / 4.96" in markdown
+    assert "cifar10 animals given edges" in markdown
+    latex = (job.folder / "table1.tex").read_text()
+    assert r"\toprule" in latex
+    assert r"5.050 $\pm$ 0.071" in latex
+
+
+def test_same_input_same_bytes(job):
+    contents = []
+    for _ in range(2):
+        table1(Table1Config(["RIN", "D-RIN"], LOOK), job)
+        contents.append({name: (job.folder / name).read_bytes() for name in job.files})
+    assert contents[0] == contents[1]
+
+
+def test_an_unknown_style_is_named(job):
+    look = FiguresConfig(style="nurips", palette=LOOK.palette, png_dpi=50)
+    with pytest.raises(TwostageError, match=r"figures\.style=nurips is no tueplots bundle"):
+        table1(Table1Config(["RIN"], look), job)

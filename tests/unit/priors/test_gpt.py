@@ -1,0 +1,91 @@
+"""The transformer and its cache."""
+
+import pytest
+import torch
+
+from twostage.configs import GPTConfig
+from twostage.errors import TwostageError
+from twostage.latents.dataset import TokenSpace
+from twostage.priors.gpt import GPT
+from twostage.priors.transformer import Cache
+
+
+def small(tokens):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(32, 3, 4, 0.0), tokens).eval()
+    # Larger than at initialisation, so that attention is far from uniform.
+    for name, parameter in model.named_parameters():
+        if "norm" not in name:
+            parameter.data.mul_(5)
+    return model
+
+
+@torch.no_grad()
+def test_the_cache_gives_the_logits_of_the_full_pass(tokens):
+    model = small(tokens)
+    index_BT = torch.randint(tokens.num_codes, (3, tokens.num_tokens))
+    condition_BS = None if tokens.condition is None else torch.randint(tokens.condition.num_codes, (3, 16))
+    full_BTV = model(index_BT, condition_BS)
+    logits_BV, cache = model.begin(3, condition_BS)
+    storage = cache.keys_LBHPE.data_ptr()
+    for t in range(tokens.num_tokens):
+        torch.testing.assert_close(logits_BV, full_BTV[:, t], atol=1e-5, rtol=1e-5)
+        if t + 1 < tokens.num_tokens:
+            logits_BV = model.decode_step(index_BT[:, t], cache)
+    assert cache.keys_LBHPE.data_ptr() == storage
+    assert cache.length == len(model.transformer.positions)
+
+
+@torch.no_grad()
+def test_a_full_cache_takes_no_more_tokens(tokens):
+    model = small(tokens)
+    condition_BS = None if tokens.condition is None else torch.zeros(1, 16, dtype=torch.int64)
+    _, cache = model.begin(1, condition_BS)
+    token_B = torch.zeros(1, dtype=torch.int64)
+    for _ in range(tokens.num_tokens - 1):
+        model.decode_step(token_B, cache)
+    with pytest.raises(ValueError, match="positions"):
+        model.decode_step(token_B, cache)
+
+
+@torch.no_grad()
+def test_several_tokens_fit_an_empty_cache_only():
+    model = small(TokenSpace(5, (2, 2)))
+    cache = Cache.empty(model.config, 1, 4, model.start)
+    model.transformer(torch.zeros(1, 1, 32), cache)
+    with pytest.raises(ValueError, match="empty cache"):
+        model.transformer(torch.zeros(1, 2, 32), cache)
+
+
+def test_equal_indices_of_image_and_condition_do_not_collide():
+    tokens = TokenSpace(5, (2, 2), TokenSpace(5, (2, 2)))
+    model = small(tokens)
+    model(torch.zeros(1, 4, dtype=torch.int64), torch.full((1, 4), 2)).sum().backward()
+    assert (model.codes.weight.grad[2] == 0).all()
+    assert (model.condition_codes.weight.grad[2] != 0).any()
+    assert (model.condition_codes.weight.grad[0] == 0).all()
+
+
+def test_a_condition_must_be_given_where_there_is_one_and_only_there():
+    index = torch.zeros(1, 4, dtype=torch.int64)
+    with pytest.raises(TwostageError, match="condition"):
+        small(TokenSpace(5, (2, 2)))(index, index)
+    with pytest.raises(TwostageError, match="condition"):
+        small(TokenSpace(5, (2, 2), TokenSpace(5, (2, 2))))(index)
+
+
+def test_the_start_of_training_is_the_released_one():
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(128, 2, 4, 0.0), TokenSpace(300, (4, 4)))
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            assert (parameter == 0).all()
+        elif "norm" in name:
+            assert (parameter == 1).all()
+        else:
+            assert parameter.std().item() == pytest.approx(0.02, rel=0.2), name
+
+
+def test_heads_must_divide_the_width():
+    with pytest.raises(TwostageError, match="num_heads=3"):
+        GPT(GPTConfig(32, 1, 3, 0.0), TokenSpace(5, (2, 2)))

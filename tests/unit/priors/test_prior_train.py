@@ -1,0 +1,199 @@
+"""The verb `priors.train`: its files, matching a rival in time, and a hard kill at any moment."""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import twostage
+from twostage import priors
+from twostage.artifacts import read_csv, read_json, read_tensors, write_json
+from twostage.errors import TwostageError
+from twostage.plan import Job
+from twostage.priors.task import NLL
+from twostage.priors.train import train
+from twostage.training import Loop
+
+FILES = ["model.safetensors", "config.json", "curve.csv", "metrics.json"]
+
+
+def make_job(config, folder, variant="v", **inputs):
+    inputs = {"latents": str(folder / "latents"), **{name: str(path) for name, path in inputs.items()}}
+    return Job("priors", "train", variant, "smoke", dataclasses.asdict(config), inputs, str(folder / variant), FILES)
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def without_seconds(folder):
+    return [{k: v for k, v in row.items() if k != "train_seconds"} for row in read_csv(folder / "curve.csv")]
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+def test_a_run_leaves_its_weights_curve_and_metrics(architecture, prior_config, latents, condition, tmp_path):
+    config = prior_config(architecture)
+    job = make_job(config, tmp_path, condition=condition)
+    train(config, job)
+    assert sorted(path.name for path in job.folder.iterdir()) == sorted(FILES)
+    assert not job.scratch.exists()
+    rows = read_csv(job.folder / "curve.csv")
+    assert [row["step"] for row in rows] == ["0", "4", "8"]
+    assert [float(row["train_seconds"]) for row in rows] == sorted(float(row["train_seconds"]) for row in rows)
+    assert float(rows[-1]["train_nll_nats_per_token"]) > 0
+    metrics = read_json(job.folder / "metrics.json")
+    assert metrics[NLL] == float(rows[-1][NLL])
+    assert metrics["train_seconds"] == float(rows[-1]["train_seconds"])
+    assert metrics["learning_rate"] == 1e-2
+    assert metrics["threads"] == torch.get_num_threads()
+    prior = priors.load(job.folder)
+    assert metrics["num_parameters"] == sum(parameter.numel() for parameter in prior.model.parameters())
+    assert prior.first_predicted == 0
+    index = torch.zeros(2, 16, dtype=torch.int64)
+    assert prior.logits(index, condition_BS=index).shape == (2, 16, 11)
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+def test_equal_seeds_give_equal_weights_and_others_do_not(architecture, prior_config, latents, tmp_path):
+    def weights(variant, seed):
+        config = prior_config(architecture)
+        config = dataclasses.replace(config, loop=dataclasses.replace(config.loop, seed=seed))
+        train(config, make_job(config, tmp_path, variant))
+        return (tmp_path / variant / "model.safetensors").read_bytes()
+
+    assert weights("a", 0) == weights("b", 0)
+    assert weights("a", 0) != weights("c", 1)
+
+
+def test_a_run_matched_in_time_extends_its_curve_but_not_its_weights(prior_config, latents, tmp_path):
+    config = prior_config("gpt")
+    train(config, make_job(config, tmp_path, "alone"))
+    seconds = 6 * read_json(tmp_path / "alone/metrics.json")["train_seconds"]
+    write_json(tmp_path / "rival/metrics.json", {"train_seconds": seconds})
+    train(config, make_job(config, tmp_path, "matched", pixelsnail=tmp_path / "rival"))
+    rows = read_csv(tmp_path / "matched/curve.csv")
+    assert float(rows[-1]["train_seconds"]) >= seconds > float(rows[2]["train_seconds"])
+    assert without_seconds(tmp_path / "matched")[:3] == without_seconds(tmp_path / "alone")
+    name = "model.safetensors"
+    assert (tmp_path / "matched" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    metrics = read_json(tmp_path / "matched/metrics.json")
+    assert metrics[NLL] == read_json(tmp_path / "alone/metrics.json")[NLL]
+    assert metrics["steps"] == 8
+    assert metrics["last_step"] > 8
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_run_killed_beyond_its_steps_still_exports_those_of_its_steps(prior_config, latents, tmp_path, monkeypatch):
+    config = prior_config("gpt")
+    train(config, make_job(config, tmp_path, "alone"))
+    write_json(tmp_path / "rival/metrics.json", {"train_seconds": 1e9})
+    job = make_job(config, tmp_path, "matched", pixelsnail=tmp_path / "rival")
+    whole_step = Loop._train_one_step
+
+    def die_at_14(loop, progress):
+        if loop.step == 14:
+            raise KilledError
+        whole_step(loop, progress)
+
+    monkeypatch.setattr(Loop, "_train_one_step", die_at_14)
+    with pytest.raises(KilledError):
+        train(config, job)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    # The checkpoint stands at step 12 now, and the rival turns out to have needed no time at all.
+    write_json(tmp_path / "rival/metrics.json", {"train_seconds": 0.0})
+    train(config, job)
+    assert [row["step"] for row in read_csv(job.folder / "curve.csv")] == ["0", "4", "8", "12"]
+    ours, _ = read_tensors(job.folder / "model.safetensors")
+    theirs, _ = read_tensors(tmp_path / "alone/model.safetensors")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_weights_of_later_steps_are_never_passed_off(prior_config, latents, tmp_path, monkeypatch):
+    config = prior_config("gpt")
+    write_json(tmp_path / "rival/metrics.json", {"train_seconds": 1e9})
+    job = make_job(config, tmp_path, pixelsnail=tmp_path / "rival")
+    whole_save = Loop.save
+
+    def save_then_die_at_12(loop):
+        whole_save(loop)
+        if loop.step == 12:
+            raise KilledError
+
+    monkeypatch.setattr(Loop, "save", save_then_die_at_12)
+    with pytest.raises(KilledError):
+        train(config, job)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    (job.scratch / "at_steps.safetensors").unlink()
+    with pytest.raises(TwostageError, match="past step 8"):
+        train(config, job)
+    assert not job.folder.exists()
+
+
+def test_the_learning_rate_comes_from_the_sweep_unless_it_is_given(prior_config, latents, tmp_path):
+    config = prior_config("gpt", learning_rate=None)
+    with pytest.raises(TwostageError, match=r"set priors\.learning_rate"):
+        train(config, make_job(config, tmp_path))
+    write_json(tmp_path / "tune/metrics.json", {"learning_rate": 3e-3})
+    train(config, make_job(config, tmp_path, tune=tmp_path / "tune"))
+    assert read_json(tmp_path / "v/metrics.json")["learning_rate"] == 3e-3
+
+
+def test_a_huge_learning_rate_stops_with_one_line_and_writes_nothing(prior_config, latents, tmp_path):
+    config = prior_config("pixelsnail", learning_rate=1e30)
+    job = make_job(config, tmp_path)
+    with pytest.raises(TwostageError, match="lower the learning rate"):
+        train(config, job)
+    assert not job.folder.exists()
+
+
+def verb(job, folder):
+    config = folder / f"{job.variant}.json"
+    config.write_text(json.dumps(dataclasses.asdict(job)))
+    environment = os.environ | {"PYTHONPATH": str(Path(twostage.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "twostage.priors.train", "--config", str(config)]
+    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, start_new_session=True)
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+def test_killed_at_a_random_moment_it_ends_as_if_it_had_not_been(
+    architecture, prior_config, latents, condition, tmp_path
+):
+    config = prior_config(architecture)
+    loop = dataclasses.replace(config.loop, steps=300, evaluate_every=20, checkpoint_every=7)
+    config = dataclasses.replace(config, loop=loop)
+    whole, killed = (make_job(config, tmp_path, name, condition=condition) for name in ("whole", "killed"))
+    process = verb(whole, tmp_path)
+    assert process.wait() == 0, process.stderr.read().decode()
+    # At least once in the middle of training: killed some steps after the first checkpoint is seen.
+    kills, chance = 0, random.Random()
+    while kills < 2:
+        process = verb(killed, tmp_path)
+        while not (killed.scratch / "checkpoint.pt").exists() and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.5) if kills == 0 else chance.uniform(0, 4))
+        os.kill(process.pid, signal.SIGKILL)
+        if process.wait() == 0:
+            break
+        kills += 1
+    assert kills >= 1, "the run ended before it could be killed"
+    if not (killed.folder / "metrics.json").exists():
+        process = verb(killed, tmp_path)
+        assert process.wait() == 0, process.stderr.read().decode()
+        assert b"resumed at step" in process.stderr.read()
+    assert (killed.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
+    assert without_seconds(killed.folder) == without_seconds(whole.folder)
+    assert read_json(killed.folder / "metrics.json")[NLL] == read_json(whole.folder / "metrics.json")[NLL]

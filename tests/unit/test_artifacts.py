@@ -1,0 +1,125 @@
+import errno
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from twostage import artifacts
+from twostage.errors import TwostageError
+
+
+def test_atomic_path_leaves_nothing_after_an_error(tmp_path):
+    def fail_halfway():
+        with artifacts.atomic_path(tmp_path / "file") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("half")
+
+    with pytest.raises(RuntimeError, match="half"):
+        fail_halfway()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_atomic_path_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with artifacts.atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_json_round_trip_and_hash_does_not_depend_on_key_order(tmp_path):
+    value = {"b": [1, 2.5, None], "a": {"x": "y"}}
+    artifacts.write_json(tmp_path / "v.json", value)
+    assert artifacts.read_json(tmp_path / "v.json") == value
+    assert artifacts.sha256_json(value) == artifacts.sha256_json({"a": {"x": "y"}, "b": [1, 2.5, None]})
+    assert artifacts.sha256_json(value) != artifacts.sha256_json({"a": {"x": "z"}, "b": [1, 2.5, None]})
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        artifacts.write_json(tmp_path / "v.json", {"nll": float("nan")})
+    assert not (tmp_path / "v.json").exists()
+
+
+@pytest.mark.parametrize("read", [artifacts.read_json, artifacts.read_array, artifacts.read_tensors])
+def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path, read):
+    with pytest.raises(TwostageError, match=r"missing\.x is missing; ask snakemake"):
+        read(tmp_path / "missing.x")
+
+
+@pytest.mark.parametrize("read", [artifacts.read_json, artifacts.read_array, artifacts.read_tensors])
+def test_a_damaged_file_is_named_with_the_mend(tmp_path, read):
+    path = tmp_path / "damaged"
+    path.write_bytes(b"\x93NUMPY{")
+    with pytest.raises(TwostageError, match=r"damaged is not .* delete it"):
+        read(path)
+
+
+def test_a_truncated_array_is_refused(tmp_path):
+    path = tmp_path / "a.npy"
+    artifacts.write_array(path, np.arange(1000))
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(TwostageError, match=r"not a whole \.npy"):
+        artifacts.read_array(path)
+
+
+def test_new_array_becomes_the_file_only_at_the_end(tmp_path):
+    path = tmp_path / "a.npy"
+    with artifacts.new_array(path, (3, 2), np.uint8) as array:
+        array[:] = 7
+        assert not path.exists()
+    assert (artifacts.read_array(path) == 7).all()
+    assert artifacts.read_array(path).shape == (3, 2)
+
+
+def test_csv_leaves_a_missing_key_empty_and_refuses_no_rows(tmp_path):
+    artifacts.write_csv(tmp_path / "c.csv", [{"step": 0}, {"step": 1, "loss": 2.5}])
+    assert artifacts.read_csv(tmp_path / "c.csv") == [{"step": "0", "loss": ""}, {"step": "1", "loss": "2.5"}]
+    with pytest.raises(ValueError, match="no rows"):
+        artifacts.write_csv(tmp_path / "d.csv", [])
+
+
+def test_tensors_round_trip_bit_for_bit(tmp_path):
+    tensors = {"a": torch.randn(3, 4).t(), "b": torch.arange(5)}
+    artifacts.write_tensors(tmp_path / "t.safetensors", tensors, {"kind": "test"})
+    found, metadata = artifacts.read_tensors(tmp_path / "t.safetensors")
+    assert metadata == {"kind": "test"}
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+def test_sha256_of_a_file(tmp_path):
+    (tmp_path / "f").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert artifacts.sha256_file(tmp_path / "f") == known
+
+
+def test_written_files_are_readable_by_others(tmp_path):
+    artifacts.write_json(tmp_path / "v.json", json.loads("{}"))
+    assert (tmp_path / "v.json").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("error", "free"),
+    [
+        (OSError("Not enough free space to write 80000000 bytes after offset 128"), 10),  # NumPy
+        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), 10),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598"), 0),  # torch
+    ],
+)
+def test_a_full_disk_is_one_kind_of_error(tmp_path, monkeypatch, error, free):
+    monkeypatch.setattr(artifacts.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    with pytest.raises(OSError, match="No space left on device") as caught, artifacts.atomic_path(tmp_path / "file"):
+        raise error
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_takes_its_place_on_the_disk_before_it_is_filled(tmp_path):
+    with artifacts.new_array(tmp_path / "array.npy", (3_000_000,), np.uint8) as array:
+        (partial,) = tmp_path.iterdir()
+        assert partial.stat().st_blocks * 512 >= array.nbytes

@@ -1,0 +1,42 @@
+"""Every option of conf/tokenizers describes a model that can be built, at every scale."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from twostage.configs import TokenizerConfig, compose, parse
+from twostage.tokenizers import Tokenizer
+
+CONF = Path(__file__).parents[3] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "tokenizers").glob("*.yaml"))
+SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
+CHANNELS = {"image": ("colour", 3), "edges": ("binary", 1), "depth": ("grey", 1), "segmentation": ("labels", 11)}
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch):
+    monkeypatch.chdir(CONF.parent)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", NAMES)
+def test_option_describes_a_model(name, scale):
+    config = parse(TokenizerConfig, compose((f"scale={scale}", f"tokenizers={name}"))["tokenizers"])
+    assert config.name == name
+    kind, num_channels = CHANNELS[config.map]
+    with torch.device("meta"):
+        tokenizer = Tokenizer(config, kind, num_channels)
+        side = 2 * tokenizer.factor
+        output_BCHW = tokenizer.decoder(
+            tokenizer.project_out(tokenizer.features(torch.empty(1, num_channels, side, side)))
+        )
+    assert tokenizer.factor == int(name.rpartition("_f")[2])
+    assert output_BCHW.shape == (1, num_channels, side, side)
+
+
+def test_paper_values_are_the_papers():
+    """Esser et al. 2021, Table 7 (beta), Eq. 4 (commitment), Eq. 7 (delta), Table 6 (layout)."""
+    config = parse(TokenizerConfig, compose(("tokenizers=vqgan_f16",))["tokenizers"])
+    assert (config.quantizer.beta, config.quantizer.beta_on, config.loss.adaptive_delta) == (0.25, "commitment", 1e-6)
+    assert (config.layout, config.num_downsamplings) == ("paper", 4)

@@ -1,0 +1,56 @@
+# What the rules share: the plan, each job's resolved config and code fingerprint as files, and look-ups. No rules.
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from twostage.artifacts import sha256_json, write_json
+from twostage.errors import TwostageError
+from twostage.fingerprint import fingerprint
+from twostage.plan import FILES, Plan
+
+SCALE = config.get("scale", "laptop")
+
+try:
+    PLAN = Plan("table1", SCALE)
+except TwostageError as error:
+    # A traceback of the workflow's own lines would hide the one line that matters.
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
+
+ARTIFACTS = f"artifacts/{SCALE}"
+GPUS_PER_JOB = PLAN.tree["scale"]["gpus_per_job"]
+
+
+def stored(folder, value):
+    """Writes `value` under a name that is its content's hash, if it is not there yet."""
+    path = Path("build") / folder / f"{sha256_json(value)[:12]}.json"
+    if not path.exists():
+        write_json(path, value)
+    return str(path)
+
+
+def job_inputs(verb):
+    """Input function of a rule: the job's resolved config, its code's fingerprint and the files of its upstream."""
+
+    def look_up(wildcards):
+        folder = f"{ARTIFACTS}/{verb.split('.')[0]}/{wildcards.variant}"
+        if folder not in PLAN.jobs:
+            raise TwostageError(f"{folder} is in no experiment at scale {SCALE}; known: conf/experiment/*.yaml")
+        job = PLAN.jobs[folder]
+        return {
+            "config": stored(f"configs/{job.stage}/{job.variant}", asdict(job)),
+            "code": stored(f"code/{verb}", fingerprint(verb)),
+            "upstream": [f"{other}/{file}" for other in job.inputs.values() for file in PLAN.jobs[other].files],
+        }
+
+    return look_up
+
+
+def job_outputs(verb):
+    """The files that every job of the verb writes, with the wildcard {variant}."""
+    return [f"{ARTIFACTS}/{verb.split('.')[0]}/{{variant}}/{file}" for file in FILES[verb]]
+
+
+def beside(stage, name):
+    """A path in the job's own folder, with the wildcard {variant}."""
+    return f"{ARTIFACTS}/{stage}/{{variant}}/{name}"

@@ -1,0 +1,41 @@
+# Tables and figures, drawn from stored numbers alone.
+
+rule figures_tokenizers:
+    input:
+        unpack(job_inputs("figures.tokenizers")),
+    output:
+        job_outputs("figures.tokenizers"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=r"tokenizers",
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.tokenizers --config {input.config} --log {log}"
+
+
+
+rule figures_table1:
+    input:
+        unpack(job_inputs("figures.table1")),
+    output:
+        job_outputs("figures.table1"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=r"table1",
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.table1 --config {input.config} --log {log}"

@@ -1,0 +1,44 @@
+# Stage 2: the learning-rate sweep of an architecture, on a held-out part of the training split.
+
+rule priors_tune:
+    input:
+        unpack(job_inputs("priors.tune")),
+    output:
+        job_outputs("priors.tune"),
+    log:
+        beside("priors", "log.txt"),
+    benchmark:
+        beside("priors", "benchmark.tsv")
+    priority: 5
+    wildcard_constraints:
+        variant=r".+\.tune",
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=720,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.priors.tune --config {input.config} --log {log}"
+
+
+
+# Stage 2: GPT and PixelSNAIL.
+
+rule priors_train:
+    input:
+        unpack(job_inputs("priors.train")),
+    output:
+        job_outputs("priors.train"),
+    log:
+        beside("priors", "log.txt"),
+    benchmark:
+        beside("priors", "benchmark.tsv")
+    wildcard_constraints:
+        variant=r".+\.seed\d+",
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=2880,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.priors.train --config {input.config} --log {log}"
