@@ -1,10 +1,16 @@
-"""Sampling from the transformer: a preallocated key/value cache against one that is concatenated every step.
+"""Sampling from the transformer: a preallocated key/value cache against caches that are concatenated every step.
 
     python benchmarks/gpt_sampling.py [--threads 2] [--batch 32 --tokens 256 --layers 12 --width 768 --heads 16]
 
-Both formulations run here, on the same weights and the same random numbers, and must draw the same tokens. The plain
-one is what textbooks and released code do: separate query, key and value products, keys and values joined to the past
-of every layer at every step, and attention written out. Prints and stores times and their ratio.
+All formulations run here, on the same weights and the same random numbers, and must draw the same tokens:
+
+- `concatenated`: as the released code does it. The keys and values of every step are kept in a list, which is
+  concatenated at every step; each layer then concatenates its new key and value to its part.
+- `concatenated_once`: the gentler variant, where each layer keeps its own past and concatenates only that.
+- `preallocated`: `twostage.priors.generate`.
+
+The first two have separate query, key and value products and attention written out. Prints and stores wall times, CPU
+times and ratios.
 """
 
 # B batch, T tokens, D width, H heads, E width of a head, V vocabulary, L layers
@@ -15,6 +21,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional
@@ -26,11 +33,11 @@ from twostage.priors.generate import draw, generate
 from twostage.priors.gpt import GPT
 from twostage.priors.transformer import Block
 
-Past = tuple[torch.Tensor, torch.Tensor] | None
+KeyValue = tuple[torch.Tensor, torch.Tensor]
 
 
-def plain_attention(block: Block, x_BTD: torch.Tensor, past: Past) -> tuple[torch.Tensor, Past]:
-    """Attention of one new token to everything before it; the past is joined, that is copied."""
+def plain_attention(block: Block, x_BTD: torch.Tensor, past: KeyValue | None) -> tuple[torch.Tensor, KeyValue]:
+    """Attention of one new token to everything before it; the past is concatenated, that is copied."""
     attention = block.attention
     B, T, D = x_BTD.shape
     weights, biases = attention.query_key_value.weight.chunk(3), attention.query_key_value.bias.chunk(3)
@@ -46,29 +53,66 @@ def plain_attention(block: Block, x_BTD: torch.Tensor, past: Past) -> tuple[torc
     return attention.out(mixed_BTD), (key_BHTE, value_BHTE)
 
 
+class LayerPast:
+    """Keys and values of every layer, replaced by longer ones every step."""
+
+    def __init__(self) -> None:
+        self.past_L: list[KeyValue] = []
+
+    def before(self, num_layers: int) -> list[KeyValue | None]:
+        return [*self.past_L] or [None] * num_layers
+
+    def after(self, past_L: list[KeyValue]) -> None:
+        self.past_L = past_L
+
+
+class ListedPast:
+    """One tensor [L, 2, B, H, 1, E] of every step in a list, concatenated every step."""
+
+    def __init__(self) -> None:
+        self.steps: list[torch.Tensor] = []
+
+    def before(self, num_layers: int) -> list[KeyValue | None]:
+        if not self.steps:
+            return [None] * num_layers
+        return [(layer[0], layer[1]) for layer in torch.cat(self.steps, dim=-2)]
+
+    def after(self, past_L: list[KeyValue]) -> None:
+        self.steps.append(torch.stack([torch.stack([key[:, :, -1:], value[:, :, -1:]]) for key, value in past_L]))
+
+
 @torch.inference_mode()
-def plain_generate(model: GPT, num_samples: int, generator: torch.Generator) -> torch.Tensor:
+def plain_generate(
+    model: GPT, num_samples: int, generator: torch.Generator, past: LayerPast | ListedPast
+) -> torch.Tensor:
     """As `generate`, in the plain formulation."""
     trunk = model.transformer
-    past_L: list[Past] = [None] * len(trunk.blocks)
     x_BTD = model.start.expand(num_samples, 1, -1)
     drawn = []
     for t in range(model.tokens.num_tokens):
         x_BTD = x_BTD + trunk.positions[t]
+        past_L = past.before(len(trunk.blocks))
         for layer, block in enumerate(trunk.blocks):
             mixed_BTD, past_L[layer] = plain_attention(block, block.attention_norm(x_BTD), past_L[layer])
             x_BTD = x_BTD + mixed_BTD
             x_BTD = x_BTD + block.mlp(block.mlp_norm(x_BTD))
+        past.after(past_L)
         drawn.append(draw(model.head(trunk.norm(x_BTD))[:, -1], generator))
         x_BTD = model.codes(drawn[-1])[:, None]
     return torch.stack(drawn, dim=1)
 
 
-def timed(sample: Callable[[torch.Generator], torch.Tensor]) -> tuple[float, torch.Tensor]:
-    """Wall seconds and tokens of one call, with a generator of fixed seed."""
-    start = time.perf_counter()
+class Run(NamedTuple):
+    wall_seconds: float
+    cpu_seconds: float
+    index_BT: torch.Tensor
+
+
+def timed(sample: Callable[[torch.Generator], torch.Tensor]) -> Run:
+    """One call with a generator of fixed seed."""
+    wall, cpu = time.perf_counter(), time.process_time()
     index_BT = sample(torch.Generator().manual_seed(0))
-    return time.perf_counter() - start, index_BT
+    return Run(time.perf_counter() - wall, time.process_time() - cpu, index_BT)
 
 
 def arguments() -> argparse.Namespace:
@@ -87,25 +131,37 @@ def main() -> None:
     torch.manual_seed(0)
     config = GPTConfig(chosen.width, chosen.layers, chosen.heads, 0.0)
     model = GPT(config, TokenSpace(chosen.codes, (1, chosen.tokens))).eval()
-    roads = {
-        "plain": lambda generator: plain_generate(model, chosen.batch, generator),
-        "preallocated": lambda generator: generate(model, chosen.batch, generator),
+    batch = chosen.batch
+    roads: dict[str, Callable[[torch.Generator], torch.Tensor]] = {
+        "concatenated": lambda generator: plain_generate(model, batch, generator, ListedPast()),
+        "concatenated_once": lambda generator: plain_generate(model, batch, generator, LayerPast()),
+        "preallocated": lambda generator: generate(model, batch, generator),
     }
-    # Alternating, so that a machine that slows down slows both.
+    # Alternating, so that a machine that slows down slows all.
     runs = [{name: timed(road) for name, road in roads.items()} for _ in range(chosen.repeats)]
-    if not all(torch.equal(run["plain"][1], run["preallocated"][1]) for run in runs):
-        raise SystemExit("the two formulations drew different tokens")
-    seconds = {name: min(run[name][0] for run in runs) for name in roads}
-    result = {
-        "seconds_plain": seconds["plain"],
-        "seconds_preallocated": seconds["preallocated"],
-        "ratio": seconds["plain"] / seconds["preallocated"],
+    result = summary(runs) | {
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "setting": {name: value for name, value in vars(chosen).items() if name != "out"},
     }
     write_json(chosen.out, result)
     print(json.dumps(result, indent=2))
-    print(f"preallocated cache: {result['ratio']:.2f} times as fast as a concatenated one, same tokens")
+    print(f"preallocated: {result['ratio']:.2f} times as fast as concatenated every step, same tokens")
+
+
+def summary(runs: list[dict[str, Run]]) -> dict[str, Any]:
+    """Least seconds of every road, and how many times as fast the preallocated one is."""
+    first = runs[0]["preallocated"].index_BT
+    if not all(torch.equal(run.index_BT, first) for round_ in runs for run in round_.values()):
+        raise SystemExit("the formulations drew different tokens")
+    wall = {name: min(run[name].wall_seconds for run in runs) for name in runs[0]}
+    cpu = {name: min(run[name].cpu_seconds for run in runs) for name in runs[0]}
+    return {
+        "wall_seconds": wall,
+        "cpu_seconds": cpu,
+        "ratio": wall["concatenated"] / wall["preallocated"],
+        "ratio_cpu": cpu["concatenated"] / cpu["preallocated"],
+        "ratio_concatenated_once": wall["concatenated_once"] / wall["preallocated"],
+    }
 
 
 if __name__ == "__main__":

@@ -74,11 +74,21 @@ def _job(name: str, arguments: argparse.Namespace) -> Job:
             return Job(**read_json(arguments.config))
         except TypeError as error:
             raise TwostageError(f"{arguments.config} is not a job of this version; ask snakemake again") from error
+    _refuse_foreign_values(name, arguments.overrides)
     job = plan.job_at_prompt(name, compose(tuple(arguments.overrides)))
     missing = [folder for folder in job.inputs.values() if not Path(folder).is_dir()]
     if missing and not arguments.cfg:
         raise TwostageError(f"{name} needs {missing[0]}/, not made yet; ask snakemake for the job or run that stage")
     return job
+
+
+def _refuse_foreign_values(name: str, overrides: list[str]) -> None:
+    """A verb reads what earlier stages stored, so a value of theirs on its command line would change nothing."""
+    stage = name.split(".")[0]
+    for override in overrides:
+        group, dot, _ = override.split("=")[0].lstrip("+~").partition(".")
+        if dot and group not in (stage, "scale") and not override.startswith("data.name="):
+            raise TwostageError(f"{override} is a choice of the stage {group}, not of {stage}; run that stage with it")
 
 
 def _start_log(path: Path | None) -> None:

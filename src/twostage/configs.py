@@ -5,6 +5,7 @@ slice (`DataConfig`, `TokenizerConfig`, ...) as resolved JSON, read back by `par
 """
 
 import functools
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -240,10 +241,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def _explain(error: Exception, overrides: tuple[str, ...]) -> str:
-    """One line out of Hydra's several: what was wrong, and the mend that Hydra suggests."""
+    """One line out of Hydra's several: what was wrong, and the choices or the mend that Hydra names."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = error.__cause__
-    if cause is not None:
-        lines += [_first_line(cause)]
-    text = " ".join(dict.fromkeys(lines[:6]))
-    return f"config {' '.join(overrides)}: {text}"
+    # What follows lists where Hydra looked, which is the same for everybody.
+    lines = list(itertools.takewhile(lambda line: not line.startswith("Config search path"), lines))
+    if error.__cause__ is not None:
+        lines.append(_first_line(error.__cause__))
+    return f"config {' '.join(overrides)}: {' '.join(dict.fromkeys(lines))}"

@@ -248,8 +248,6 @@ class Plan:
         overrides = [f"scale={self.scale}", f"data={cell['data']}"]
         if tokenizers:
             overrides.append(f"tokenizers={tokenizers}")
-            # A row's overrides speak of its image tokenizer, not of the condition's.
-            overrides += cell.get("overrides", []) if tokenizers == cell["tokenizer"] else []
         if priors:
             sizes = cell.get("prior_sizes", {}).get(priors, {})
             overrides += [f"scale.priors.{priors}.{key}={value}" for key, value in sizes.items()]
@@ -260,7 +258,8 @@ class Plan:
 def job_at_prompt(name: str, tree: Tree) -> Job:
     """The job of the verb `name` that a person asks for by overrides; unconditional priors only.
 
-    Its variant ends in `by_hand_` and a hash of its config, so it never overwrites what the pipeline made.
+    Its variant ends in `by_hand_` and a hash of its config, so it never overwrites what the pipeline made; a user's
+    own folder of images keeps the name that the user gave it.
     Raises TwostageError if the verb only makes sense inside an experiment.
     """
     match name:
@@ -278,5 +277,7 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
             job = reconstruct_job(tree, tokenizer_job(tree), data_job(tree))
         case other:
             raise TwostageError(f"{other} needs --config with a resolved job; snakemake writes it to build/configs/")
+    if job.config.get("source") == "folder":
+        return job
     variant = f"{job.variant}.by_hand_{job.sha12[:6]}"
     return replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}")

@@ -58,4 +58,4 @@ def packed(model: nn.Module, rows: int) -> Iterator[None]:
 
 def _packable(layer: Linear) -> bool:
     on_cpu = layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32
-    return on_cpu and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return on_cpu and torch.backends.mkldnn.is_available()

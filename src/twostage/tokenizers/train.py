@@ -2,6 +2,8 @@
 
 import logging
 
+import torch
+
 from twostage import cli, training
 from twostage.artifacts import write_csv, write_json, write_tensors
 from twostage.configs import TokenizerConfig
@@ -41,7 +43,7 @@ def _perceptual(config: TokenizerConfig, job: Job) -> Perceptual | None:
             weights = job.upstream("alexnet")
         case other:
             raise TwostageError(f"loss.perceptual {other} is unknown; expected vgg, alex or none")
-    return PerceptualDistance.load(weights).to(training.device())
+    return PerceptualDistance.load(weights).to(memory_format=torch.channels_last).to(training.device())
 
 
 def _metrics(config: TokenizerConfig, task: TokenizerTask, loop: training.Loop) -> dict[str, float]:

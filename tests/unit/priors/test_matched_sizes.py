@@ -1,31 +1,51 @@
-"""Both priors of a pair have the same number of parameters, within 5 %, at every scale."""
+"""Both priors of every row of Table 1 have the same number of parameters, within 5 %, at every scale."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from twostage.configs import PriorConfig, compose, parse
+from twostage import configs
+from twostage.configs import PriorConfig, parse
 from twostage.latents.dataset import TokenSpace
+from twostage.plan import Plan
 from twostage.priors.model import build, num_parameters
 
 ROOT = Path(__file__).parents[3]
-SCALES = sorted(path.stem for path in (ROOT / "conf/scale").glob("*.yaml"))
 
 
-def parameters(monkeypatch, architecture, scale, conditional):
-    monkeypatch.chdir(ROOT)
-    tree = compose((f"scale={scale}", f"priors={architecture}"))
-    num_codes = tree["tokenizers"]["quantizer"]["num_codes"]
-    side = tree["data"]["size"] // 2 ** tree["tokenizers"]["num_downsamplings"]
-    condition = TokenSpace(num_codes, (side, side)) if conditional else None
+def space(plan, latents_folder, condition=None):
+    latents = plan.jobs[latents_folder]
+    tokenizer = plan.jobs[latents.inputs["tokenizer"]].config
+    side = plan.jobs[latents.inputs["data"]].config["size"] // 2 ** tokenizer["num_downsamplings"]
+    return TokenSpace(tokenizer["quantizer"]["num_codes"], (side, side), condition)
+
+
+def parameters(plan, job):
+    condition = space(plan, job.inputs["condition"]) if "condition" in job.inputs else None
     with torch.device("meta"):
-        model = build(parse(PriorConfig, tree["priors"]), TokenSpace(num_codes, (side, side), condition))
-    return num_parameters(model)
+        return num_parameters(build(parse(PriorConfig, job.config), space(plan, job.inputs["latents"], condition)))
 
 
-@pytest.mark.parametrize("conditional", [False, True])
-@pytest.mark.parametrize("scale", SCALES)
-def test_pixelsnail_matches_the_transformer(monkeypatch, scale, conditional):
-    gpt = parameters(monkeypatch, "gpt", scale, conditional)
-    assert parameters(monkeypatch, "pixelsnail", scale, conditional) == pytest.approx(gpt, rel=0.05)
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+def test_pixelsnail_matches_the_transformer_in_every_row(monkeypatch, scale):
+    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+    plan = Plan("table1", scale)
+    rows = [job for job in plan.jobs.values() if job.verb == "compare"]
+    assert len(rows) == 5
+    for row in rows:
+        sizes = {name: parameters(plan, plan.jobs[row.inputs[f"{name}.seed0"]]) for name in ("gpt", "pixelsnail")}
+        assert sizes["pixelsnail"] == pytest.approx(sizes["gpt"], rel=0.05), row.variant
+
+
+def test_the_papers_sizes_are_the_printed_ones(monkeypatch):
+    """Table 1 prints 85 M (RIN), 310 M (LSUN-CT, IN, S-FLCKR) and 180 M (D-RIN)."""
+    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+    plan = Plan("table1", "paper")
+    millions = {
+        row.variant: parameters(plan, plan.jobs[row.inputs["gpt.seed0"]]) / 1e6
+        for row in plan.jobs.values()
+        if row.verb == "compare"
+    }
+    printed = {"RIN": 85, "LSUN-CT": 310, "IN": 310, "D-RIN": 180, "S-FLCKR": 310}
+    assert millions == pytest.approx({f"table1.{row}": size for row, size in printed.items()}, rel=0.03)

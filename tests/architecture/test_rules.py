@@ -1,0 +1,74 @@
+"""The house rules that a machine can check."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src/twostage").rglob("*.py"))
+STAGES = ["data", "tokenizers", "latents", "priors", "evaluation", "figures"]
+
+
+@pytest.fixture(params=SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src/twostage")))
+def module(request):
+    return request.param
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def test_no_module_imports_snakemake_or_dvc(module):
+    assert not {"snakemake", "dvc"} & set(imported(module))
+
+
+def test_only_configs_imports_hydra(module):
+    assert "hydra" not in set(imported(module)) or module.name == "configs.py"
+
+
+def test_modules_and_functions_stay_short(module):
+    assert len(module.read_text().splitlines()) <= 400
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, node.name
+
+
+def test_nothing_is_named_for_being_helpful(module):
+    assert not re.search(r"util|helper|misc|common", module.stem)
+
+
+def test_nothing_unsafe_or_silent(module):
+    text = module.read_text()
+    assert not re.search(r"weights_only\s*=\s*False|\bpickle\.loads?\(|except\s*:|strict\s*=\s*False", text)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_one_name_everywhere(stage):
+    assert (ROOT / "src/twostage" / stage / "__init__.py").exists()
+    assert (ROOT / "conf" / stage).is_dir()
+    assert (ROOT / "workflow/rules" / f"{stage}.smk").exists()
+    assert (ROOT / "tests/unit" / stage).is_dir()
+
+
+def test_every_rule_has_log_benchmark_threads_and_resources():
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        rules = path.read_text().split("\nrule ")[1:]
+        for rule in rules:
+            for part in ("log:", "benchmark:", "threads:", "mem_mb=", "runtime=", "gpu=", "shell:"):
+                assert part in rule, f"{path.name}: {rule.splitlines()[0]} lacks {part}"
+            assert "run:" not in rule
+            assert "script:" not in rule
+
+
+def test_every_default_of_a_config_says_where_it_comes_from():
+    for stage in ("tokenizers", "priors", "latents"):
+        for path in (ROOT / "conf" / stage).glob("*.yaml"):
+            for line in path.read_text().splitlines():
+                plain = re.fullmatch(r"\s+\w+: (?!\$)\S.*", line)
+                assert plain is None or re.search(r"# *(paper|released|ours|Chen)", line), f"{path.name}: {line}"

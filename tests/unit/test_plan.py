@@ -1,0 +1,118 @@
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from twostage import configs
+from twostage.errors import TwostageError
+from twostage.plan import FILES, Plan
+
+ROOT = Path(__file__).parents[2]
+SCALES = ["smoke", "laptop", "workstation", "paper"]
+
+
+@pytest.fixture(autouse=True)
+def conf(monkeypatch):
+    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+
+
+@pytest.fixture(params=SCALES)
+def plan(request):
+    return Plan("table1", request.param)
+
+
+def stage(plan, name):
+    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
+
+
+def test_every_input_is_the_output_of_an_earlier_job(plan):
+    made = set()
+    for folder, job in plan.jobs.items():
+        assert set(job.inputs.values()) <= made, f"{folder} comes before its inputs"
+        made.add(folder)
+
+
+def test_every_job_writes_below_its_stage_and_scale(plan):
+    for job in plan.jobs.values():
+        assert job.out == f"artifacts/{plan.scale}/{job.stage}/{job.variant}"
+        assert job.files == FILES[f"{job.stage}.{job.verb}"]
+
+
+def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
+    runs = stage(plan, "priors.train")
+    pairs = [(runs[name], runs[name.replace(".gpt.", ".pixelsnail.")]) for name in runs if ".gpt." in name]
+    assert len(pairs) == 5 * len(plan.experiment["seeds"])
+    for gpt, pixelsnail in pairs:
+        assert gpt.config["loop"] == pixelsnail.config["loop"]
+        assert gpt.inputs["latents"] == pixelsnail.inputs["latents"]
+        assert gpt.inputs.get("condition") == pixelsnail.inputs.get("condition")
+        assert gpt.inputs["pixelsnail"] == pixelsnail.out
+
+
+def test_learning_rates_come_from_a_sweep_of_the_same_architecture(plan):
+    for job in stage(plan, "priors.train").values():
+        swept = plan.jobs[job.inputs["tune"]]
+        assert swept.config["architecture"] == job.config["architecture"]
+        assert job.config["learning_rate"] is None
+
+
+def test_stand_ins_share_the_tokenizer_and_the_paper_trains_one_per_row():
+    assert set(stage(Plan("table1", "laptop"), "tokenizers.train")) == {
+        "cifar10.vqgan_f4",
+        "cifar10_animals.edges_f4",
+        "fashion_mnist.vqgan_f4",
+        "fashion_mnist.segmentation_f4",
+    }
+    assert {name for name in stage(Plan("table1", "paper"), "tokenizers.train") if "vqgan" in name} == {
+        "restricted_imagenet.vqgan_f16_k768",  # RIN
+        "restricted_imagenet.vqgan_f16",  # D-RIN
+        "lsun_churches_towers.vqgan_f16",
+        "imagenet.vqgan_f16",
+        "s_flckr.vqgan_f16",
+    }
+
+
+def test_the_papers_rows_have_the_printed_sizes():
+    plan = Plan("table1", "paper")
+    tokenizers = stage(plan, "tokenizers.train")
+    assert tokenizers["restricted_imagenet.vqgan_f16_k768"].config["quantizer"]["num_codes"] == 768  # Table 7, RIN
+    assert tokenizers["imagenet.vqgan_f16"].config["quantizer"]["num_codes"] == 1024  # Table 7, IN
+    layers = {
+        name.split(".")[0]: job.config["gpt"] for name, job in stage(plan, "priors.train").items() if "gpt" in name
+    }
+    assert layers["lsun_churches_towers"]["num_layers"] == 24
+    assert layers["lsun_churches_towers"]["width"] == 1024
+
+
+def test_an_unused_figure_colour_touches_figures_only():
+    before = Plan("table1", "smoke")
+    tree = configs.compose(("scale=smoke", "experiment=table1"))
+    tree["figures"]["palette"]["gpt"] = "#000000"
+
+    def compose(overrides):
+        return tree if any(o.startswith("experiment") for o in overrides) else configs.compose(overrides)
+
+    after = Plan("table1", "smoke", compose)
+    changed = {job.stage for folder, job in after.jobs.items() if asdict(job) != asdict(before.jobs[folder])}
+    assert changed == {"figures"}
+
+
+def test_a_longer_budget_leaves_the_sweep_alone():
+    def compose(overrides):
+        return configs.compose((*overrides, "scale.priors.steps=20"))
+
+    before, after = Plan("table1", "smoke"), Plan("table1", "smoke", compose)
+    changed = {f"{job.stage}.{job.verb}" for folder, job in after.jobs.items() if job != before.jobs[folder]}
+    assert changed == {"priors.train"}
+
+
+def test_two_jobs_for_one_folder_are_refused():
+    plan = Plan("table1", "smoke")
+    job = next(iter(plan.jobs.values()))
+    with pytest.raises(TwostageError, match="two different jobs want"):
+        plan._add(type(job)(**{**asdict(job), "config": {"name": "other"}}))
+
+
+def test_an_unknown_experiment_is_named():
+    with pytest.raises(TwostageError, match=r"experiment/table9.*Available options.*table1"):
+        Plan("table9", "smoke")

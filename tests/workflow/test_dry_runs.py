@@ -1,0 +1,39 @@
+"""What the workflow would do, without doing it."""
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("dry_runs")
+
+
+@pytest.fixture(scope="module")
+def clone(new_clone):
+    return new_clone()
+
+
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+def test_table1_has_a_complete_plan_at_every_scale(clone, scale):
+    plan = clone.dry_run("results/table1.csv", scale=scale)
+    assert "results_table1" in plan
+    assert "evaluation_compare" in plan
+    assert plan.count("rule evaluation_compare:") == 5
+
+
+def test_an_unknown_scale_is_one_line(clone):
+    result = clone.snakemake("results/table1.csv", scale="huge")
+    assert result.returncode != 0
+    assert result.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "scale/huge" in result.stderr
+    assert "laptop" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_paper_scale_names_the_data_that_a_user_must_bring(clone):
+    result = clone.run("python", "-m", "twostage.data.prepare", "scale=paper", "data=restricted_imagenet")
+    assert result.returncode == 1
+    assert "datasets/restricted_imagenet" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_lint_is_clean(clone):
+    result = clone.run("snakemake", "--lint")
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,0 +1,81 @@
+"""The whole DAG on real data at scale=smoke, and what an edit afterwards makes run again."""
+
+import csv
+import re
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("smoke")
+
+
+@pytest.fixture(scope="module")
+def clone(new_clone):
+    clone = new_clone()
+    result = clone.snakemake("results/table1.csv", "results/tokenizers.csv")
+    assert result.returncode == 0, result.stderr[-5000:]
+    return clone
+
+
+def rules_to_run(plan):
+    return set(re.findall(r"^rule (\w+):", plan, flags=re.MULTILINE))
+
+
+def test_table_has_the_papers_rows_with_its_numbers_beside_ours(clone):
+    with open(clone.folder / "results/table1.csv") as file:
+        rows = {row["row"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["RIN", "LSUN-CT", "IN", "D-RIN", "S-FLCKR"]
+    for row in rows.values():
+        assert row["scale"] == "smoke"
+        assert 0 < float(row["transformer_steps"]) < 10
+        assert float(row["gpt_num_parameters"]) == pytest.approx(float(row["pixelsnail_num_parameters"]), rel=0.05)
+        assert float(row["gpt_seconds_per_step"]) > 0
+    assert float(rows["S-FLCKR"]["paper_pixelsnail"]) == 4.64
+
+
+def test_every_rendering_and_figure_is_there(clone):
+    for name in ("table1.md", "table1.tex", "figures/table1_curves.pdf", "figures/table1_curves.png",
+                 "figures/reconstructions.pdf", "figures/reconstructions.png", "tokenizers.csv"):  # fmt: skip
+        assert (clone.folder / "results" / name).stat().st_size > 100, name
+
+
+def test_every_job_has_its_own_log_and_leaves_no_scratch(clone):
+    for model in clone.folder.glob("artifacts/smoke/*/*/model.safetensors"):
+        assert (model.parent / "log.txt").exists(), model
+    assert not list(clone.folder.glob("build/scratch/*/*/*/checkpoint.pt"))
+    assert not list(clone.folder.rglob("*.partial"))
+
+
+def test_a_second_run_has_nothing_to_do(clone):
+    assert "Nothing to be done" in clone.dry_run("results/table1.csv", "results/tokenizers.csv")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("conf/figures/default.yaml", "#0072B2", "#009E73",
+         {"figures_table1", "figures_tokenizers", "results_table1", "results_tokenizers"}),
+        ("src/twostage/priors/train.py", '"""Verb', '"""The verb', set()),
+        ("conf/data/cifar10.yaml", "canny_sigma: 1.0", "canny_sigma: 1.0  # a comment", set()),
+        ("conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0",
+         {"priors_tune", "priors_train", "evaluation_compare", "figures_table1", "results_table1"}),
+    ],
+    ids=["colour", "docstring", "comment", "prior"],
+)  # fmt: skip
+def test_an_edit_reruns_only_what_it_touches(clone, file, old, new, expected):
+    clone.edit(file, old, new)
+    try:
+        plan = clone.dry_run("results/table1.csv", "results/tokenizers.csv")
+    finally:
+        clone.edit(file, new, old)
+    assert rules_to_run(plan) == expected
+
+
+def test_a_changed_codebook_retrains_that_tokenizer_and_what_depends_on_it(clone):
+    clone.edit("conf/tokenizers/edges_f4.yaml", "learning_rate:", "learning_rate: 5.0e-4  #")
+    try:
+        plan = clone.dry_run("results/table1.csv")
+    finally:
+        clone.edit("conf/tokenizers/edges_f4.yaml", "learning_rate: 5.0e-4  #", "learning_rate:")
+    trained = set(re.findall(r"variant=(\S+)", plan))
+    assert "cifar10_animals.edges_f4" in trained
+    assert not {"cifar10.vqgan_f4", "fashion_mnist.segmentation_f4"} & trained
