@@ -35,12 +35,18 @@ def job_inputs(verb):
     def look_up(wildcards):
         folder = f"{ARTIFACTS}/{verb.split('.')[0]}/{wildcards.variant}"
         if folder not in PLAN.jobs:
-            raise TwostageError(f"{folder} is in no experiment at scale {SCALE}; known: conf/experiment/*.yaml")
+            raise TwostageError(
+                f"{folder} is in no experiment at scale {SCALE}; known: conf/experiment/*.yaml"
+            )
         job = PLAN.jobs[folder]
         return {
             "config": stored(f"configs/{job.stage}/{job.variant}", asdict(job)),
             "code": stored(f"code/{verb}", fingerprint(verb)),
-            "upstream": [f"{other}/{file}" for other in job.inputs.values() for file in PLAN.jobs[other].files],
+            "upstream": [
+                f"{other}/{file}"
+                for other in job.inputs.values()
+                for file in PLAN.jobs[other].files
+            ],
         }
 
     return look_up
@@ -48,7 +54,9 @@ def job_inputs(verb):
 
 def job_outputs(verb):
     """The files that every job of the verb writes, with the wildcard {variant}."""
-    return [f"{ARTIFACTS}/{verb.split('.')[0]}/{{variant}}/{file}" for file in FILES[verb]]
+    return [
+        f"{ARTIFACTS}/{verb.split('.')[0]}/{{variant}}/{file}" for file in FILES[verb]
+    ]
 
 
 def beside(stage, name):

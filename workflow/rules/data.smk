@@ -1,5 +1,6 @@
 # Datasets as memory maps of uint8, split without leaks; sources come from the user's cache.
 
+
 rule data_prepare:
     input:
         unpack(job_inputs("data.prepare")),

@@ -1,5 +1,6 @@
 # Reconstruction quality of tokenizers.
 
+
 rule evaluation_reconstruct:
     input:
         unpack(job_inputs("evaluation.reconstruct")),
@@ -20,8 +21,8 @@ rule evaluation_reconstruct:
         "python -m twostage.evaluation.reconstruct --config {input.config} --log {log}"
 
 
-
 # Rows of Table 1 out of the priors' learning curves.
+
 
 rule evaluation_compare:
     input:

@@ -1,5 +1,6 @@
 # Tables and figures, drawn from stored numbers alone.
 
+
 rule figures_tokenizers:
     input:
         unpack(job_inputs("figures.tokenizers")),
@@ -18,7 +19,6 @@ rule figures_tokenizers:
         gpu=0,
     shell:
         "python -m twostage.figures.tokenizers --config {input.config} --log {log}"
-
 
 
 rule figures_table1:

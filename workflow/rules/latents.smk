@@ -1,5 +1,6 @@
 # Index grids of a dataset under a tokenizer.
 
+
 rule latents_encode:
     input:
         unpack(job_inputs("latents.encode")),

@@ -1,5 +1,6 @@
 # Stage 2: the learning-rate sweep of an architecture, on a held-out part of the training split.
 
+
 rule priors_tune:
     input:
         unpack(job_inputs("priors.tune")),
@@ -9,9 +10,9 @@ rule priors_tune:
         beside("priors", "log.txt"),
     benchmark:
         beside("priors", "benchmark.tsv")
-    priority: 5
     wildcard_constraints:
         variant=r".+\.tune",
+    priority: 5
     threads: 1
     resources:
         mem_mb=3000,
@@ -21,8 +22,8 @@ rule priors_tune:
         "python -m twostage.priors.tune --config {input.config} --log {log}"
 
 
-
 # Stage 2: GPT and PixelSNAIL.
+
 
 rule priors_train:
     input:

@@ -24,7 +24,10 @@ rule results_table1:
 
 rule results_tokenizers:
     input:
-        [f"{ARTIFACTS}/figures/tokenizers/{file}" for file in FILES["figures.tokenizers"]],
+        [
+            f"{ARTIFACTS}/figures/tokenizers/{file}"
+            for file in FILES["figures.tokenizers"]
+        ],
     output:
         "results/tokenizers.csv",
         "results/figures/reconstructions.pdf",

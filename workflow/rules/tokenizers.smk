@@ -1,5 +1,6 @@
 # Stage 1: VQGAN and the tokenizers of condition maps.
 
+
 rule tokenizers_train:
     input:
         unpack(job_inputs("tokenizers.train")),

@@ -1,5 +1,6 @@
 # Metric networks: LPIPS backbones and FID's Inception, converted once to safetensors.
 
+
 rule weights_convert:
     input:
         unpack(job_inputs("weights.convert")),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import shutil
 from typing import Any
 
 from twostage import cli, training
@@ -37,6 +38,7 @@ def tune(config: PriorConfig, job: Job) -> None:
         )
     write_csv(job.folder / "sweep.csv", rows)
     write_json(job.folder / "metrics.json", metrics)
+    shutil.rmtree(job.scratch)
 
 
 def _run(config: PriorConfig, job: Job, latents: Latents, learning_rate: float, steps: int) -> dict[str, Any]:
