@@ -65,6 +65,8 @@ class TokenizerLossConfig:
 
     reconstruction: str = MISSING  # l1 | l2 | cross_entropy | binary_cross_entropy
     perceptual: str = MISSING  # vgg | alex | none
+    early_perceptual: str = MISSING  # vgg | alex | none: takes its place in the first steps
+    early_perceptual_steps: int = MISSING
     perceptual_weight: float = MISSING
     adversarial: str = MISSING  # hinge | log | none
     adversarial_weight: float = MISSING  # multiplies the adaptive weight
@@ -103,6 +105,8 @@ class TokenizerConfig:
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     loss: TokenizerLossConfig = field(default_factory=TokenizerLossConfig)
     learning_rate: float = MISSING
+    learning_rate_schedule: str = MISSING  # constant | cosine: down to zero at loop.steps
+    warmup_steps: int = MISSING  # linear
     betas: list[float] = MISSING
     loop: LoopConfig = field(default_factory=LoopConfig)
 

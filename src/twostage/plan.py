@@ -107,9 +107,9 @@ def tokenizer_job(tree: Tree) -> Job:
     """Training of `tree["tokenizers"]` on `tree["data"]`."""
     config = tree["tokenizers"]
     inputs = {"data": data_job(tree)}
-    if config["loss"]["perceptual"] != "none":
-        backbone = BACKBONE_OF[config["loss"]["perceptual"]]
-        inputs[backbone] = weights_job(tree, backbone)
+    for network in (config["loss"]["perceptual"], config["loss"]["early_perceptual"]):
+        if network in BACKBONE_OF:
+            inputs[BACKBONE_OF[network]] = weights_job(tree, BACKBONE_OF[network])
     variant = f"{tree['data']['name']}.{config['name']}"
     return _job("tokenizers.train", variant, tree, config, inputs)
 

@@ -1,7 +1,14 @@
 # What a reader wants, copied out of the artifacts into results/.
 rule results_table1:
     input:
-        [f"{ARTIFACTS}/figures/table1/{file}" for file in FILES["figures.table1"]],
+        tables=[
+            f"{ARTIFACTS}/figures/table1/table1.{kind}"
+            for kind in ("csv", "md", "tex")
+        ],
+        figures=[
+            f"{ARTIFACTS}/figures/table1/table1_curves.{kind}"
+            for kind in ("pdf", "png")
+        ],
     output:
         "results/table1.csv",
         "results/table1.md",
@@ -18,15 +25,15 @@ rule results_table1:
         runtime=1,
         gpu=0,
     shell:
-        "for pair in $(paste -d: <(printf '%s\\n' {input}) <(printf '%s\\n' {output})); "
-        "do cp ${{pair%%:*}} ${{pair##*:}}; done 2> {log}"
+        "(cp {input.tables} results/ && cp {input.figures} results/figures/) 2> {log}"
 
 
 rule results_tokenizers:
     input:
-        [
-            f"{ARTIFACTS}/figures/tokenizers/{file}"
-            for file in FILES["figures.tokenizers"]
+        table=f"{ARTIFACTS}/figures/tokenizers/tokenizers.csv",
+        figures=[
+            f"{ARTIFACTS}/figures/tokenizers/reconstructions.{kind}"
+            for kind in ("pdf", "png")
         ],
     output:
         "results/tokenizers.csv",
@@ -42,5 +49,4 @@ rule results_tokenizers:
         runtime=1,
         gpu=0,
     shell:
-        "for pair in $(paste -d: <(printf '%s\\n' {input}) <(printf '%s\\n' {output})); "
-        "do cp ${{pair%%:*}} ${{pair##*:}}; done 2> {log}"
+        "(cp {input.table} results/ && cp {input.figures} results/figures/) 2> {log}"

@@ -117,6 +117,8 @@ def _config(params: Mapping[str, Any], network: Mapping[str, Any], name: str) ->
         quantizer=_quantizer(params),
         loss=_loss(params, network),
         learning_rate=0.0,
+        learning_rate_schedule="constant",
+        warmup_steps=0,
         betas=[0.5, 0.9],
         loop=LoopConfig(steps=0, batch_size=0, evaluate_every=0, checkpoint_every=0, seed=0, precision="float32"),
     )
@@ -141,6 +143,8 @@ def _loss(params: Mapping[str, Any], network: Mapping[str, Any]) -> TokenizerLos
     return TokenizerLossConfig(
         reconstruction="l1" if image else "binary_cross_entropy",
         perceptual="vgg" if image else "none",
+        early_perceptual="none",
+        early_perceptual_steps=0,
         perceptual_weight=loss.get("perceptual_weight", 1.0),
         adversarial="hinge" if "disc_start" in loss else "none",
         adversarial_weight=loss.get("disc_weight", 1.0),

@@ -2,6 +2,8 @@
 
 # B batch, C channels, H height, W width, N images
 
+import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +93,26 @@ def _check(config: TokenizerConfig, data: MapData) -> None:
         )
 
 
+def learning_rate(config: TokenizerConfig, step: int) -> float:
+    """The rate of a step, counted from 0: linear warm-up times the schedule."""
+    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    match config.learning_rate_schedule:
+        case "constant":
+            return config.learning_rate * warm
+        case "cosine":
+            return config.learning_rate * warm * (1 + math.cos(math.pi * step / config.loop.steps)) / 2
+        case other:
+            raise TwostageError(f"tokenizers.learning_rate_schedule={other} is unknown; choose constant or cosine")
+
+
 class TokenizerTask:
     """Implements `training.Task`."""
 
-    def __init__(self, config: TokenizerConfig, models: Models, data: MapData) -> None:
+    def __init__(
+        self, config: TokenizerConfig, models: Models, data: MapData, early_perceptual: Perceptual | None = None
+    ) -> None:
         self.config, self.models, self.data = config, models, data
+        self.early_models = dataclasses.replace(models, perceptual=early_perceptual)
         self.keeper = CodebookKeeper(config.quantizer).to(training.device())
         trained = [parameter for parameter in models.tokenizer.parameters() if parameter.requires_grad]
         self.optimizers = {"tokenizer": self._adam(trained)}
@@ -108,7 +125,8 @@ class TokenizerTask:
 
     def step(self, step: int) -> dict[str, Tensor]:
         """One update of the tokenizer and, after the warm-up, one of the discriminator."""
-        models, seed = self.models, self.config.loop.seed
+        early = step < self.config.loss.early_perceptual_steps
+        models, seed = self.early_models if early else self.models, self.config.loop.seed
         image_BCHW = self.batch(step)
         generator = torch.Generator().manual_seed(_stream(seed, step, "codebook"))
         adversarial = models.discriminator is not None and step >= self.config.loss.adversarial_start
@@ -116,6 +134,7 @@ class TokenizerTask:
         if not self.keeper.ready:
             self._start_codebook(image_BCHW, generator)
         for optimizer in self.optimizers.values():
+            optimizer.param_groups[0]["lr"] = learning_rate(self.config, step)
             optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             scalars, quantized = accumulate_gradients(models, self.config.loss, image_BCHW, adversarial)

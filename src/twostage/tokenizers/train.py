@@ -24,7 +24,8 @@ def train(config: TokenizerConfig, job: Job) -> None:
     """
     training.seed_everything(config.loop.seed)
     data = MapData.open(job.upstream("data"), config.map)
-    task = TokenizerTask(config, build_models(config, data, _perceptual(config, job)), data)
+    models = build_models(config, data, _perceptual(config.loss.perceptual, job))
+    task = TokenizerTask(config, models, data, early_perceptual=_perceptual(config.loss.early_perceptual, job))
     loop = training.Loop(task, config.loop, job.scratch, job.variant)
     loop.run(until=lambda loop: loop.step >= config.loop.steps)
     metrics = _metrics(config, task, loop)
@@ -33,8 +34,8 @@ def train(config: TokenizerConfig, job: Job) -> None:
     loop.discard()
 
 
-def _perceptual(config: TokenizerConfig, job: Job) -> Perceptual | None:
-    match config.loss.perceptual:
+def _perceptual(name: str, job: Job) -> Perceptual | None:
+    match name:
         case "none":
             return None
         case "vgg":
@@ -42,7 +43,7 @@ def _perceptual(config: TokenizerConfig, job: Job) -> Perceptual | None:
         case "alex":
             weights = job.upstream("alexnet")
         case other:
-            raise TwostageError(f"loss.perceptual {other} is unknown; expected vgg, alex or none")
+            raise TwostageError(f"loss.perceptual={other} is unknown; expected vgg, alex or none")
     return PerceptualDistance.load(weights).to(memory_format=torch.channels_last).to(training.device())
 
 

@@ -46,6 +46,8 @@ def small_config(**changes) -> TokenizerConfig:
         loss=TokenizerLossConfig(
             reconstruction="l1",
             perceptual="none",
+            early_perceptual="none",
+            early_perceptual_steps=0,
             perceptual_weight=1.0,
             adversarial="hinge",
             adversarial_weight=1.0,
@@ -55,6 +57,8 @@ def small_config(**changes) -> TokenizerConfig:
             discriminator_layers=1,
         ),
         learning_rate=1e-3,
+        learning_rate_schedule="constant",
+        warmup_steps=0,
         betas=[0.5, 0.9],
         loop=LoopConfig(steps=6, batch_size=4, evaluate_every=3, checkpoint_every=2, seed=0, precision="float32"),
     )

@@ -1,10 +1,11 @@
 import pytest
 import torch
-from conftest import small_config
 
 from twostage.errors import TwostageError
 from twostage.tokenizers.codebook import CodebookKeeper
 from twostage.tokenizers.quantizer import Quantizer
+
+from .conftest import small_config
 
 
 def keeper_and_quantizer(**changes) -> tuple[CodebookKeeper, Quantizer]:

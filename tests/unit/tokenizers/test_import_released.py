@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import reference
 
 from twostage.artifacts import read_tensors
 from twostage.errors import TwostageError
 from twostage.tokenizers import load
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.import_released import convert
+
+from .conftest import reference
 
 
 @pytest.fixture

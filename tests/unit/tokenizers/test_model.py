@@ -1,11 +1,12 @@
 import pytest
 import torch
-from conftest import small_config
 
 from twostage.artifacts import read_tensors, write_tensors
 from twostage.errors import TwostageError
 from twostage.tokenizers import Tokenizer, load
 from twostage.tokenizers.model import save
+
+from .conftest import small_config
 
 LAYOUTS = {
     "paper": {},

@@ -1,9 +1,10 @@
 import pytest
 import torch
-from conftest import small_config
 
 from twostage.errors import TwostageError
 from twostage.tokenizers.networks import Decoder, Encoder, NonLocalBlock, ResidualBlock, decoder_plan, encoder_plan
+
+from .conftest import small_config
 
 
 def test_paper_layout_is_table_6():

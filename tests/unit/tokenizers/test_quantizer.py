@@ -1,9 +1,10 @@
 import pytest
 import torch
-from conftest import small_config
 
 from twostage.errors import TwostageError
 from twostage.tokenizers.quantizer import Quantizer, count_codes, perplexity
+
+from .conftest import small_config
 
 
 def quantizer(codes, **changes) -> Quantizer:

@@ -4,12 +4,13 @@ import copy
 
 import pytest
 import torch
-from conftest import RandomPerceptual, small_config
 
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.losses import discriminator_loss, generator_loss, reconstruction_loss
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.step import Models, accumulate_gradients
+
+from .conftest import RandomPerceptual, small_config
 
 
 def models(config) -> Models:

@@ -2,13 +2,14 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from conftest import small_config
 
 from twostage import tokenizers
 from twostage.artifacts import read_csv, read_json
 from twostage.errors import TwostageError
 from twostage.plan import Job
 from twostage.tokenizers.train import train
+
+from .conftest import small_config
 
 
 def job(data_folder, out, config) -> Job:
