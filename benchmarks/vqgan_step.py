@@ -51,11 +51,34 @@ def config(channels: int, batch: int) -> TokenizerConfig:
         attention_levels=[4],
         z_channels=256,
         dropout=0.0,
-        quantizer=QuantizerConfig(1024, 256, 0.25, "commitment", "gradient", 0.99, "data", None),
-        loss=TokenizerLossConfig("l1", "vgg", 1.0, "hinge", 1.0, 0, 1e-6, 64, 3),
+        quantizer=QuantizerConfig(
+            num_codes=1024,
+            code_dim=256,
+            beta=0.25,
+            beta_on="commitment",
+            learned_by="gradient",
+            ema_decay=0.99,
+            init="data",
+            revive_after=None,
+        ),
+        loss=TokenizerLossConfig(
+            reconstruction="l1",
+            perceptual="vgg",
+            early_perceptual="none",
+            early_perceptual_steps=0,
+            perceptual_weight=1.0,
+            adversarial="hinge",
+            adversarial_weight=1.0,
+            adversarial_start=0,
+            adaptive_delta=1e-6,
+            discriminator_channels=64,
+            discriminator_layers=3,
+        ),
+        learning_rate_schedule="constant",
+        warmup_steps=0,
         learning_rate=0.0,
         betas=[0.5, 0.9],
-        loop=LoopConfig(0, batch, 1, 1, 0, "float32"),
+        loop=LoopConfig(steps=1, batch_size=batch, evaluate_every=1, checkpoint_every=1, seed=0, precision="float32"),
     )
 
 
@@ -134,7 +157,8 @@ def contestants(arguments: argparse.Namespace, precision: torch.dtype) -> tuple[
     settings, device = config(arguments.channels, arguments.batch), training.device()
     training.seed_everything(0)
     tokenizer = Tokenizer(settings, "colour", 3).to(device)
-    discriminator = PatchDiscriminator(3, 64, 3).to(memory_format=torch.channels_last).to(device)
+    discriminator = PatchDiscriminator(3, settings.loss.discriminator_channels, settings.loss.discriminator_layers)
+    discriminator = discriminator.to(memory_format=torch.channels_last).to(device)
     perceptual = PerceptualDistance.load(arguments.weights).to(device)
     side = arguments.size
     coarse = torch.rand(arguments.batch, 3, side // 8, side // 8, device=device) * 2 - 1

@@ -75,5 +75,5 @@ def test_a_collapse_writes_nothing(data_folder, tmp_path):
 
 def test_unknown_perceptual_network_is_named(data_folder, tmp_path):
     config = small_config(loss__perceptual="resnet")
-    with pytest.raises(TwostageError, match=r"loss\.perceptual resnet"):
+    with pytest.raises(TwostageError, match=r"loss\.perceptual=resnet"):
         train(config, job(data_folder, tmp_path / "out", config))
