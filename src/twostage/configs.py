@@ -72,6 +72,7 @@ class TokenizerLossConfig:
     adversarial_weight: float = MISSING  # multiplies the adaptive weight
     adversarial_start: int = MISSING  # warm-up: lambda is 0 and the discriminator rests before this step
     adaptive_delta: float = MISSING  # Eq. 7
+    adaptive_max: float | None = MISSING  # bound of the adaptive weight; null: none (Eq. 7)
     discriminator_channels: int = MISSING
     discriminator_layers: int = MISSING
 
@@ -105,7 +106,7 @@ class TokenizerConfig:
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     loss: TokenizerLossConfig = field(default_factory=TokenizerLossConfig)
     learning_rate: float = MISSING
-    learning_rate_schedule: str = MISSING  # constant | cosine: down to zero at loop.steps
+    decay_from: int | None = MISSING  # step from which the rate falls along a cosine to zero; null: never
     warmup_steps: int = MISSING  # linear
     betas: list[float] = MISSING
     loop: LoopConfig = field(default_factory=LoopConfig)

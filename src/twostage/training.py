@@ -6,6 +6,7 @@ seed and the step, so the data position of a checkpoint is its step.
 
 import logging
 import math
+import os
 import pickle
 import random
 import shutil
@@ -50,8 +51,8 @@ class Task(Protocol):
 
 
 def device() -> torch.device:
-    """The accelerator if there is one, else the CPU."""
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    """The device of this process: TWOSTAGE_DEVICE if set (the workflow sets it by scale), else CUDA if there is any."""
+    return torch.device(os.environ.get("TWOSTAGE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def seed_everything(seed: int) -> None:
@@ -112,7 +113,7 @@ class Loop:
         self.scratch = scratch
         self.step, self.train_seconds = 0, 0.0
         self.curve: list[dict[str, float]] = []
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, tuple[float, int]] = {}
         if self._checkpoint.exists():
             self._resume()
         else:
@@ -141,21 +142,27 @@ class Loop:
         start = training_clock()
         scalars = {name: float(value.detach()) for name, value in self.task.step(self.step).items()}
         self.train_seconds += training_clock() - start
+        self._check(scalars, self.step + 1)
         for name, value in scalars.items():
-            if not math.isfinite(value):
-                raise Diverged(
-                    f"{self.label}: {name} is {value} at step {self.step + 1}; the last good state is kept in "
-                    f"{self.scratch}; lower the learning rate or set loop.precision=float32"
-                )
-            self._sums[name] = self._sums.get(name, 0.0) + value
+            total, count = self._sums.get(name, (0.0, 0))
+            self._sums[name] = (total + value, count + 1)
         self.step += 1
         progress.set_postfix_str(f"loss {scalars['loss']:.3f}", refresh=False)
         progress.update()
 
+    def _check(self, scalars: dict[str, float], step: int) -> None:
+        for name, value in scalars.items():
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"{self.label}: {name} is {value} at step {step}; the last good state is kept in "
+                    f"{self.scratch}; lower the learning rate or set loop.precision=float32"
+                )
+
     def _evaluate(self) -> None:
-        since = self.step - (int(self.curve[-1]["step"]) if self.curve else 0)
-        means = {name: total / max(since, 1) for name, total in self._sums.items()}
-        row = {"step": self.step, "train_seconds": self.train_seconds, **means, **self.task.evaluate()}
+        means = {name: total / count for name, (total, count) in self._sums.items()}
+        evaluation = self.task.evaluate()
+        self._check(evaluation, self.step)
+        row = {"step": self.step, "train_seconds": self.train_seconds, **means, **evaluation}
         self.curve.append(row)
         self._sums = {}
         log.info("%s: %s", self.label, "  ".join(f"{name} {value:.5g}" for name, value in row.items()))

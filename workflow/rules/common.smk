@@ -1,4 +1,5 @@
 # What the rules share: the plan, each job's resolved config and code fingerprint as files, and look-ups. No rules.
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,14 @@ except TwostageError as error:
     sys.exit(1)
 
 ARTIFACTS = f"artifacts/{SCALE}"
+# A scale without GPUs runs on the CPU even where there is one: many jobs would share it, and their clocks with it.
+if PLAN.tree["scale"]["gpus_per_job"] == 0:
+    os.environ["TWOSTAGE_DEVICE"] = "cpu"
+
+# glibc gives large blocks back to the kernel at every free; kept, encoding takes a third less CPU time.
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
+
 GPUS_PER_JOB = PLAN.tree["scale"]["gpus_per_job"]
 
 

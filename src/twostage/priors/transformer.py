@@ -55,7 +55,7 @@ class Attention(nn.Module):
             cache.values_LBHPE[layer, :, :, start:end] = value_BHPE
             key_BHPE = cache.keys_LBHPE[layer, :, :, :end]
             value_BHPE = cache.values_LBHPE[layer, :, :, :end]
-        if T == 1 and not self.training:
+        if T == 1:
             mixed_BHTE = _attend_from_one(query_BHTE, key_BHPE, value_BHPE)
         else:
             dropout = self.dropout if self.training else 0.0

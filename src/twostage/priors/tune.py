@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import shutil
 from typing import Any
 
@@ -63,7 +64,7 @@ def choose(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
     Raises TwostageError if there is no run that stayed finite.
     """
-    finite = [row for row in rows if row[TUNE_NLL] is not None]
+    finite = [row for row in rows if row[TUNE_NLL] is not None and math.isfinite(row[TUNE_NLL])]
     if not finite:
         raise TwostageError(
             f"none of the learning rates {[row['learning_rate'] for row in rows]} stayed finite; "

@@ -8,9 +8,6 @@ from torch.nn.grad import conv2d_weight
 
 from twostage.errors import TwostageError
 
-# As released: bounds the weight where the discriminator says nothing.
-LARGEST_ADAPTIVE_WEIGHT = 1e4
-
 
 def reconstruction_loss(name: str, output_BCHW: Tensor, image_BCHW: Tensor) -> Tensor:
     """Mean over elements (l1, l2, binary_cross_entropy) or pixels (cross_entropy) of what tells the two apart.
@@ -65,4 +62,4 @@ def adaptive_weight(hidden_BCHW: Tensor, gradients_BCHW: tuple[Tensor, Tensor], 
         conv2d_weight(hidden_BCHW, weight.shape, gradient.to(weight.dtype), padding=1).norm()
         for gradient in gradients_BCHW
     )
-    return (reconstruction / (adversarial + delta)).clamp(max=LARGEST_ADAPTIVE_WEIGHT)
+    return reconstruction / (adversarial + delta)

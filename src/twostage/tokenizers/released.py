@@ -117,7 +117,7 @@ def _config(params: Mapping[str, Any], network: Mapping[str, Any], name: str) ->
         quantizer=_quantizer(params),
         loss=_loss(params, network),
         learning_rate=0.0,
-        learning_rate_schedule="constant",
+        decay_from=None,
         warmup_steps=0,
         betas=[0.5, 0.9],
         loop=LoopConfig(steps=0, batch_size=0, evaluate_every=0, checkpoint_every=0, seed=0, precision="float32"),
@@ -150,6 +150,7 @@ def _loss(params: Mapping[str, Any], network: Mapping[str, Any]) -> TokenizerLos
         adversarial_weight=loss.get("disc_weight", 1.0),
         adversarial_start=loss.get("disc_start", 0),
         adaptive_delta=1e-4,
+        adaptive_max=1e4,
         discriminator_channels=loss.get("disc_ndf", 64),
         discriminator_layers=loss.get("disc_num_layers", 3),
     )

@@ -8,6 +8,7 @@ gradients equal those of the plain formulation: see benchmarks/vqgan_step.py.
 
 # B batch, C channels, H height, W width
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -68,7 +69,7 @@ def accumulate_gradients(models: Models, config: TokenizerLossConfig, image_BCHW
             (gradient_BCHW, adversarial_BCHW),
             models.tokenizer.decoder.conv_out.weight,
             config.adaptive_delta,
-        )
+        ).clamp(max=config.adaptive_max or math.inf)
         gradient_BCHW = gradient_BCHW + weight * adversarial_BCHW
         scalars |= more | {"adaptive_weight": weight}
         scalars["loss"] = scalars["loss"] + weight * more["generator"]

@@ -94,15 +94,12 @@ def _check(config: TokenizerConfig, data: MapData) -> None:
 
 
 def learning_rate(config: TokenizerConfig, step: int) -> float:
-    """The rate of a step, counted from 0: linear warm-up times the schedule."""
+    """The rate of a step, counted from 0: linear warm-up, then constant, then a cosine to zero at the last step."""
     warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
-    match config.learning_rate_schedule:
-        case "constant":
-            return config.learning_rate * warm
-        case "cosine":
-            return config.learning_rate * warm * (1 + math.cos(math.pi * step / config.loop.steps)) / 2
-        case other:
-            raise TwostageError(f"tokenizers.learning_rate_schedule={other} is unknown; choose constant or cosine")
+    if config.decay_from is None or step < config.decay_from:
+        return config.learning_rate * warm
+    progress = (step - config.decay_from) / (config.loop.steps - config.decay_from)
+    return config.learning_rate * warm * (1 + math.cos(math.pi * progress)) / 2
 
 
 class TokenizerTask:
@@ -138,6 +135,9 @@ class TokenizerTask:
             optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             scalars, quantized = accumulate_gradients(models, self.config.loss, image_BCHW, adversarial)
+        # Reported so that an update that spoils the weights stops the run before it is saved.
+        gradients = [p.grad for p in models.tokenizer.parameters() if p.grad is not None]
+        scalars["gradient_norm"] = torch.nn.utils.get_total_norm(gradients)
         self.optimizers["tokenizer"].step()
         if adversarial:
             self.optimizers["discriminator"].step()
