@@ -83,7 +83,14 @@ def config(channels: int, batch: int) -> TokenizerConfig:
     )
 
 
-def plain_step(models: Models, loss_config: TokenizerLossConfig, image_BCHW: Tensor) -> dict[str, Tensor]:
+def released_step(models: Models, loss_config: TokenizerLossConfig, image_BCHW: Tensor) -> dict[str, Tensor]:
+    """As `plain_step`; the released loss also computes LPIPS in the discriminator's pass, where nothing needs it."""
+    return plain_step(models, loss_config, image_BCHW, second_perceptual=True)
+
+
+def plain_step(
+    models: Models, loss_config: TokenizerLossConfig, image_BCHW: Tensor, second_perceptual: bool = False
+) -> dict[str, Tensor]:
     """Gradients of both networks by the formulas as they stand. Source: Esser et al. 2021, Eq. 4 to 7."""
     assert models.discriminator is not None
     assert models.perceptual is not None
@@ -104,6 +111,8 @@ def plain_step(models: Models, loss_config: TokenizerLossConfig, image_BCHW: Ten
     models.discriminator.requires_grad_(True)
     with torch.no_grad():
         fake_BCHW = models.tokenizer(image_BCHW).output_BCHW
+        if second_perceptual:
+            models.perceptual.distance(models.perceptual.features(fake_BCHW), models.perceptual.features(image_BCHW))
     logits = models.discriminator(image_BCHW), models.discriminator(fake_BCHW)
     critic = discriminator_loss(loss_config.adversarial, *logits)
     critic.backward()

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    os.close(handle)
-    temporary = Path(name)
+    # One name per target: what a killed writer left is overwritten by the next one, and does not pile up.
+    temporary = path.with_name(f".{path.name}.partial")
     try:
+        temporary.write_bytes(b"")
         yield temporary
         _flush(temporary)
         os.chmod(temporary, 0o644)

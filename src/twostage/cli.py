@@ -47,6 +47,10 @@ class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
             self._exit(str(error))
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self._exit(f"the disk is full while writing {error.filename or 'an artifact'}; free some space, run again")
+        if isinstance(error, PermissionError):
+            self._exit(
+                f"no permission for {error.filename}; change its owner, or set TWOSTAGE_CACHE to a folder of yours"
+            )
 
     def _exit(self, line: str) -> None:
         log.error("error: %s", " ".join(line.split()))

@@ -5,18 +5,35 @@ different jobs for one folder are an error.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from omegaconf import MISSING
+
 from twostage import configs
-from twostage.artifacts import sha256_json
+from twostage.artifacts import sha256_file, sha256_json
 from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
 
 Tree = dict[str, Any]
 
+
+@dataclass
+class Cell:
+    """One row of an experiment in one column of data: stand-in or paper."""
+
+    data: str = MISSING
+    tokenizer: str = MISSING
+    tokenizer_data: str | None = None  # the dataset that the tokenizer is trained on; null: the row's own
+    condition: str | None = None  # tokenizer of the map that conditions the prior
+    tune_on: str | None = None  # the row whose learning rates are used; null: a sweep of its own
+    prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # architecture -> sizes unlike the scale's
+
+
 BACKBONE_OF = {"vgg": "vgg16", "alex": "alexnet"}
+# In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
+ARCHITECTURES = ("pixelsnail", "gpt")
 
 
 @dataclass(frozen=True)
@@ -50,10 +67,17 @@ class Job:
     def scratch(self) -> Path:
         """Undeclared folder for checkpoints: Snakemake deletes a failed job's outputs, but not this.
 
-        Keyed by what was asked and by the code that answers, so that no checkpoint of another model is taken up.
+        Keyed by what was asked, by the code that answers and by the content of what it reads, so that no checkpoint
+        of another model is taken up.
         """
-        code = sha256_json(fingerprint(f"{self.stage}.{self.verb}"))[:12]
-        return Path("build/scratch") / self.stage / self.variant / f"{self.sha12}.{code}"
+        code = fingerprint(f"{self.stage}.{self.verb}")
+        read = {
+            f"{folder}/{name}": sha256_file(Path(folder) / name)
+            for folder in self.inputs.values()
+            for name in ("metadata.json", "metrics.json", "model.safetensors")
+            if (Path(folder) / name).exists()
+        }
+        return Path("build/scratch") / self.stage / self.variant / f"{self.sha12}.{sha256_json([code, read])[:12]}"
 
     def upstream(self, name: str) -> Path:
         """Folder of the upstream variant that this job knows as `name`."""
@@ -187,8 +211,10 @@ class Plan:
 
     def _table1(self) -> None:
         rows = self.experiment["rows"]
+        cells = {label: self._cell(label) for label in rows}
         # Rows that others borrow the learning rates of come first.
-        compared = {label: self._row(label) for label in sorted(rows, key=lambda label: "tune_on" in self._cell(label))}
+        order = sorted(rows, key=lambda label: cells[label].tune_on is not None)
+        compared = {label: self._row(label, cells[label]) for label in order}
         config = self.tree["figures"]
         figure = {"figures": config, "rows": list(rows)}
         self._add(_job("figures.table1", "table1", self.tree, figure, {label: compared[label] for label in rows}))
@@ -196,45 +222,49 @@ class Plan:
         inputs = {job.variant: job for job in tokenizers}
         self._add(_job("figures.tokenizers", "tokenizers", self.tree, {"figures": config}, inputs))
 
-    def _cell(self, label: str) -> Tree:
+    def _cell(self, label: str) -> Cell:
         column = self.tree["scale"]["sources"]
-        return self.experiment["rows"][label][column]
+        try:
+            return configs.parse(Cell, self.experiment["rows"][label][column])
+        except (KeyError, TwostageError) as error:
+            raise TwostageError(f"experiment.rows.{label}.{column} of {self.experiment['name']}: {error}") from error
 
-    def _row(self, label: str) -> Job:
-        cell = self._cell(label)
-        latents = self._encoded(cell, cell["tokenizer"], cell.get("tokenizer_data") or cell["data"])
-        condition = self._encoded(cell, cell["condition"], cell["data"]) if "condition" in cell else None
+    def _row(self, label: str, cell: Cell) -> Job:
+        latents = self._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
+        condition = self._encoded(cell, cell.condition, cell.data) if cell.condition else None
+        tunes = {name: self._tune(label, cell, name, latents, condition) for name in ARCHITECTURES}
         runs: dict[str, Job] = {}
         for seed in self.experiment["seeds"]:
-            for architecture in self.experiment["architectures"]:
-                tree = self._tree_of(cell, priors=architecture, seed=seed)
-                more = {"tune": self._tune(label, architecture, latents, condition)}
-                if architecture == "gpt":
+            for name in ARCHITECTURES:
+                more = {"tune": tunes[name]}
+                if name == "gpt":
                     more["pixelsnail"] = runs[f"pixelsnail.seed{seed}"]
-                runs[f"{architecture}.seed{seed}"] = self._add(prior_job(tree, latents, condition, more))
+                job = prior_job(self._tree_of(cell, priors=name, seed=seed), latents, condition, more)
+                runs[f"{name}.seed{seed}"] = self._add(job)
         row = {
             "row": label,
-            "data": cell["data"],
-            "condition": cell.get("condition"),
-            "tune_on": cell.get("tune_on", label),
+            "data": cell.data,
+            "condition": cell.condition,
+            "tune_on": cell.tune_on or label,
             "seeds": self.experiment["seeds"],
             "paper_nll": self.experiment["rows"][label]["paper_nll"],
         }
         return self._add(_job("evaluation.compare", f"table1.{label}", self.tree, row, runs | {"latents": latents}))
 
-    def _tune(self, label: str, architecture: str, latents: Job, condition: Job | None) -> Job:
-        cell = self._cell(label)
-        if "tune_on" in cell:
-            return self._tunes[cell["tune_on"], architecture]
-        tree = self._tree_of(cell, priors=architecture)
-        self._tunes[label, architecture] = self._add(tune_job(tree, latents, condition))
-        return self._tunes[label, architecture]
+    def _tune(self, label: str, cell: Cell, architecture: str, latents: Job, condition: Job | None) -> Job:
+        if cell.tune_on is not None:
+            if (cell.tune_on, architecture) not in self._tunes:
+                raise TwostageError(f"row {label} says tune_on={cell.tune_on}, which has no sweep of its own")
+            return self._tunes[cell.tune_on, architecture]
+        job = tune_job(self._tree_of(cell, priors=architecture), latents, condition)
+        self._tunes[label, architecture] = self._add(job)
+        return job
 
-    def _encoded(self, cell: Tree, tokenizer_name: str, tokenizer_data: str) -> Job:
+    def _encoded(self, cell: Cell, tokenizer_name: str, tokenizer_data: str) -> Job:
         """Adds everything up to the latents of one map of the cell's dataset."""
-        trained_on = self._tree_of(cell | {"data": tokenizer_data}, tokenizers=tokenizer_name)
+        trained_on = self._tree_of(replace(cell, data=tokenizer_data), tokenizers=tokenizer_name)
         tokenizer = tokenizer_job(trained_on)
-        for name in ("vgg16", "alexnet"):
+        for name in BACKBONE_OF.values():
             if name in tokenizer.inputs:
                 self._add(weights_job(trained_on, name))
         self._add_with_upstream(tokenizer, data_job(trained_on))
@@ -244,12 +274,12 @@ class Plan:
         tree = self._tree_of(cell)
         return self._add_with_upstream(latents_job(tree, tokenizer), data_job(tree))
 
-    def _tree_of(self, cell: Tree, tokenizers: str | None = None, priors: str | None = None, seed: int = 0) -> Tree:
-        overrides = [f"scale={self.scale}", f"data={cell['data']}"]
+    def _tree_of(self, cell: Cell, tokenizers: str | None = None, priors: str | None = None, seed: int = 0) -> Tree:
+        overrides = [f"scale={self.scale}", f"data={cell.data}"]
         if tokenizers:
             overrides.append(f"tokenizers={tokenizers}")
         if priors:
-            sizes = cell.get("prior_sizes", {}).get(priors, {})
+            sizes = cell.prior_sizes.get(priors, {})
             overrides += [f"scale.priors.{priors}.{key}={value}" for key, value in sizes.items()]
             overrides += [f"priors={priors}", f"priors.loop.seed={seed}"]
         return self._compose(tuple(overrides))
@@ -258,8 +288,8 @@ class Plan:
 def job_at_prompt(name: str, tree: Tree) -> Job:
     """The job of the verb `name` that a person asks for by overrides; unconditional priors only.
 
-    Its variant ends in `by_hand_` and a hash of its config, so it never overwrites what the pipeline made; a user's
-    own folder of images keeps the name that the user gave it.
+    Its variant ends in `by_hand_` and a hash of its config, so it never overwrites what the pipeline made; what is made
+    of a user's own dataset (`data.name=mine`) is in no pipeline and keeps its plain name.
     Raises TwostageError if the verb only makes sense inside an experiment.
     """
     match name:
@@ -277,7 +307,7 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
             job = reconstruct_job(tree, tokenizer_job(tree), data_job(tree))
         case other:
             raise TwostageError(f"{other} needs --config with a resolved job; snakemake writes it to build/configs/")
-    if job.config.get("source") == "folder":
+    if not (configs.CONF / "data" / f"{tree['data']['name']}.yaml").exists():
         return job
     variant = f"{job.variant}.by_hand_{job.sha12[:6]}"
     return replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}")

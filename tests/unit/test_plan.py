@@ -5,7 +5,7 @@ import pytest
 
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.plan import FILES, Plan
+from twostage.plan import FILES, Plan, job_at_prompt
 
 ROOT = Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "workstation", "paper"]
@@ -116,3 +116,50 @@ def test_two_jobs_for_one_folder_are_refused():
 def test_an_unknown_experiment_is_named():
     with pytest.raises(TwostageError, match=r"experiment/table9.*Available options.*table1"):
         Plan("table9", "smoke")
+
+
+def test_a_checkpoint_of_other_inputs_is_not_taken_up(tmp_path, monkeypatch):
+    plan = Plan("table1", "smoke")
+    job = next(job for job in plan.jobs.values() if job.verb == "train" and job.stage == "priors")
+    monkeypatch.chdir(tmp_path)
+    latents = tmp_path / job.inputs["latents"]
+    latents.mkdir(parents=True)
+    (latents / "metadata.json").write_text('{"tokenizer_sha256": "a"}')
+    before = job.scratch
+    assert before == job.scratch
+    (latents / "metadata.json").write_text('{"tokenizer_sha256": "b"}')
+    assert job.scratch != before
+
+
+def with_row(**changes):
+    """A compose whose table1 has one row changed."""
+
+    def compose(overrides):
+        tree = configs.compose(overrides)
+        tree["experiment"]["rows"]["RIN"]["stand_in"] |= changes
+        return tree
+
+    return compose
+
+
+def test_a_mistyped_key_of_a_row_is_named():
+    with pytest.raises(TwostageError, match=r"experiment\.rows\.RIN\.stand_in of table1: .*tokeniser_data"):
+        Plan("table1", "smoke", with_row(tokeniser_data="cifar10"))
+
+
+def test_a_row_that_borrows_from_no_sweep_is_named():
+    with pytest.raises(TwostageError, match="row RIN says tune_on=LSUN-CT, which has no sweep of its own"):
+        Plan("table1", "smoke", with_row(tune_on="LSUN-CT"))
+
+
+@pytest.mark.parametrize("unknown", [{"data": "cifar11"}, {"tokenizer": "vqgan_f5"}, {"condition": "smells_f4"}])
+def test_a_row_of_unknown_variants_is_refused_with_the_choices(unknown):
+    with pytest.raises(TwostageError, match="Available options"):
+        Plan("table1", "smoke", with_row(**unknown))
+
+
+def test_what_is_made_of_a_users_own_dataset_by_hand_finds_its_upstream():
+    overrides = ("scale=smoke", "data=folder", "data.name=mine")
+    tokenizer = job_at_prompt("tokenizers.train", configs.compose(overrides))
+    assert tokenizer.inputs["data"] == job_at_prompt("data.prepare", configs.compose(overrides)).out
+    assert job_at_prompt("latents.encode", configs.compose(overrides)).inputs["tokenizer"] == tokenizer.out

@@ -37,3 +37,9 @@ def test_the_paper_scale_names_the_data_that_a_user_must_bring(clone):
 def test_lint_is_clean(clone):
     result = clone.run("snakemake", "--lint")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_mistyped_key_on_snakemakes_command_line_is_one_line(clone):
+    result = clone.run("snakemake", "-n", "--config", "scael=smoke", "--", "results/table1.csv")
+    assert result.returncode != 0
+    assert result.stderr.strip().splitlines()[-1] == "error: --config scael is unknown; the one key is scale"

@@ -20,6 +20,10 @@ def rules_to_run(plan):
     return set(re.findall(r"^rule (\w+):", plan, flags=re.MULTILINE))
 
 
+def variants_to_run(plan):
+    return set(re.findall(r"variant=(\S+)", plan))
+
+
 def test_table_has_the_papers_rows_with_its_numbers_beside_ours(clone):
     with open(clone.folder / "results/table1.csv") as file:
         rows = {row["row"]: row for row in csv.DictReader(file)}
@@ -76,6 +80,20 @@ def test_a_changed_codebook_retrains_that_tokenizer_and_what_depends_on_it(clone
         plan = clone.dry_run("results/table1.csv")
     finally:
         clone.edit("conf/tokenizers/edges_f4.yaml", "learning_rate: 5.0e-4  #", "learning_rate:")
-    trained = set(re.findall(r"variant=(\S+)", plan))
+    trained = variants_to_run(plan)
     assert "cifar10_animals.edges_f4" in trained
     assert not {"cifar10.vqgan_f4", "fashion_mnist.segmentation_f4"} & trained
+
+
+def test_a_changed_prior_retrains_its_own_runs_and_those_that_are_matched_to_it(clone):
+    clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0")
+    try:
+        plan = clone.dry_run("results/table1.csv")
+    finally:
+        clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 2.0", "gradient_clip: 1.0")
+    variants = variants_to_run(plan)
+    assert "cifar10.vqgan_f4.pixelsnail.tune" in variants
+    assert "cifar10.vqgan_f4.gpt.tune" not in variants
+    # The transformer trains on to PixelSNAIL's time, so its run depends on PixelSNAIL's.
+    assert {"cifar10.vqgan_f4.pixelsnail.seed0", "cifar10.vqgan_f4.gpt.seed0"} <= variants
+    assert "cifar10.vqgan_f4" not in variants

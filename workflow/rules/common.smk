@@ -9,6 +9,14 @@ from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
 from twostage.plan import FILES, Plan
 
+unknown = sorted(set(config) - {"scale"})
+if unknown:
+    print(
+        f"error: --config {unknown[0]} is unknown; the one key is scale",
+        file=sys.stderr,
+    )
+    sys.exit(1)
+
 SCALE = config.get("scale", "laptop")
 
 try:
@@ -38,6 +46,18 @@ def stored(folder, value):
     return str(path)
 
 
+def pictures(job_config):
+    """What lies in a user's own folder of images, by name, size and time: a new picture makes the dataset anew."""
+    if job_config.get("source") != "folder" or not job_config["root"]:
+        return {}
+    files = [path for path in Path(job_config["root"]).rglob("*") if path.is_file()]
+    return {
+        "pictures": sha256_json(
+            sorted([str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files)
+        )
+    }
+
+
 def job_inputs(verb):
     """Input function of a rule: the job's resolved config, its code's fingerprint and the files of its upstream."""
 
@@ -50,7 +70,7 @@ def job_inputs(verb):
         job = PLAN.jobs[folder]
         return {
             "config": stored(f"configs/{job.stage}/{job.variant}", asdict(job)),
-            "code": stored(f"code/{verb}", fingerprint(verb)),
+            "code": stored(f"code/{verb}", fingerprint(verb) | pictures(job.config)),
             "upstream": [
                 f"{other}/{file}"
                 for other in job.inputs.values()

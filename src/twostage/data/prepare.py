@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from tqdm import tqdm
 
 from twostage import cli
-from twostage.artifacts import new_array, sha256_json, write_json
+from twostage.artifacts import new_array, sha256_file, sha256_json, write_json
 from twostage.configs import DataConfig
 from twostage.data import cifar10, fashion_mnist, folder
 from twostage.data.collection import Collection, Record
@@ -44,7 +44,7 @@ def prepare(config: DataConfig, job: Job) -> None:
     write_json(
         job.folder / "splits.json", {name: [record.id for record in records] for name, records in splits.items()}
     )
-    write_json(job.folder / "metadata.json", _metadata(config, collection, splits))
+    write_json(job.folder / "metadata.json", _metadata(config, collection, splits, job.folder))
     log.info("%s: %s", config.name, ", ".join(f"{len(records)} {name}" for name, records in splits.items()))
 
 
@@ -105,7 +105,13 @@ def _write_split(
             map_NHW1[start : start + CHUNK, :, :, 0] = collection.map(name, chunk, image_NHWC)
 
 
-def _metadata(config: DataConfig, collection: Collection, splits: dict[str, list[Record]]) -> dict[str, object]:
+def _metadata(
+    config: DataConfig, collection: Collection, splits: dict[str, list[Record]], out: Path
+) -> dict[str, object]:
+    # The maps' checksums stand here for the workflow too: it knows a dataset by its images and this file.
+    checksums = {
+        name: {split: sha256_file(out / f"{split}_{name}.npy") for split in splits} for name in ("image", *config.maps)
+    }
     return {
         "name": config.name,
         "source": config.source,
@@ -113,8 +119,8 @@ def _metadata(config: DataConfig, collection: Collection, splits: dict[str, list
         "channels": 3,
         "classes": list(config.classes or collection.classes),
         "maps": {
-            "image": {"channels": 3, "kind": "colour"},
-            **{name: _describe_map(name, config) for name in config.maps},
+            "image": {"channels": 3, "kind": "colour", "sha256": checksums["image"]},
+            **{name: {**_describe_map(name, config), "sha256": checksums[name]} for name in config.maps},
         },
         "splits": {
             name: {

@@ -5,17 +5,13 @@ python -m twostage.priors.import_released --config C.yaml --checkpoint C.ckpt --
 
 import argparse
 import logging
-import pickle
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from twostage import cli
+from twostage.checkpoints import read_released_config, read_released_state
 from twostage.configs import GPTConfig
 from twostage.errors import TwostageError
 from twostage.priors.gpt import ReleasedGPT
@@ -55,12 +51,12 @@ def import_released(config: Path, checkpoint: Path, out: Path) -> None:
 
 def read_config(path: Path) -> tuple[GPTConfig, int, int]:
     """Sizes, vocabulary and positions of a released config. Raises TwostageError if one is missing or unknown."""
+    tree = read_released_config(path)
     try:
-        tree: Any = OmegaConf.to_container(OmegaConf.load(path))
         values = dict(tree["model"]["params"]["transformer_config"]["params"])
-    except (OSError, OmegaConfBaseException, YAMLError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise TwostageError(
-            f"{path}: no model.params.transformer_config.params ({type(error).__name__}); give a released config"
+            f"--config {path} has no model.params.transformer_config.params; give the config of a released transformer"
         ) from error
     dropouts = {float(values.pop(name, 0.0)) for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop")}
     known = {"n_embd", "n_layer", "n_head", "vocab_size", "block_size"}
@@ -78,13 +74,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
 
     Raises TwostageError if the file is missing, damaged, holds other objects, or has no transformer.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise TwostageError(
-            f"{path} is not a checkpoint of tensors ({type(error).__name__}); give a released .ckpt, downloaded whole"
-        ) from error
-    tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
+    tensors = read_released_state(path)
     found = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
     if not found:
         raise TwostageError(f"{path} has no tensor named {PREFIX}*; give the checkpoint of a released transformer")

@@ -5,17 +5,14 @@ python -m twostage.tokenizers.import_released --config C.yaml --checkpoint C.ckp
 
 import argparse
 import logging
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
-import yaml
 from torch import Tensor, nn
 
 from twostage import cli
 from twostage.artifacts import write_tensors
+from twostage.checkpoints import read_released_config, read_released_state
 from twostage.errors import TwostageError
 from twostage.tokenizers import model
 from twostage.tokenizers.discriminator import PatchDiscriminator
@@ -24,23 +21,15 @@ from twostage.tokenizers.released import split_state, translate_config
 log = logging.getLogger(__name__)
 
 
-class Placeholder:
-    """Stands for a class that a training library left in a checkpoint: it takes nothing and does nothing."""
-
-
-# Names that released checkpoints hold beside their tensors; torch's tensors-only reader gives a placeholder for them.
-HARMLESS = ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",)
-
-
 def convert(config: Path, checkpoint: Path, out: Path) -> None:
     """Writes model.safetensors and config.json, and discriminator.safetensors if the checkpoint has one, into `out`.
 
     Raises TwostageError if a file is missing or has another format, or a key is unknown, missing or misshapen.
     """
-    translated, num_channels = translate_config(_read_yaml(config), checkpoint.stem)
+    translated, num_channels = translate_config(read_released_config(config), checkpoint.stem)
     kind = "colour" if num_channels == 3 else "grey" if num_channels == 1 else "labels"
     tokenizer = model.Tokenizer(translated, kind, num_channels)
-    tensors, critic_tensors = split_state(_read_state(checkpoint), len(translated.channel_multipliers))
+    tensors, critic_tensors = split_state(read_released_state(checkpoint), len(translated.channel_multipliers))
     _fill(tokenizer, tensors, checkpoint)
     critic = None
     if critic_tensors:
@@ -52,35 +41,6 @@ def convert(config: Path, checkpoint: Path, out: Path) -> None:
     if critic is not None:
         write_tensors(out / "discriminator.safetensors", critic.state_dict())
     log.info("%s: %d tensors of %s", out, len(tensors) + len(critic_tensors), checkpoint)
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text())
-    except FileNotFoundError as error:
-        raise TwostageError(f"--config {path} does not exist; give the YAML that came with the checkpoint") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TwostageError(f"--config {path} is not YAML; give the YAML that came with the checkpoint") from error
-
-
-def _read_state(path: Path) -> Mapping[str, Tensor]:
-    placeholders: list[Any] = [(Placeholder, name) for name in HARMLESS]
-    try:
-        with torch.serialization.safe_globals(placeholders):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise TwostageError(f"--checkpoint {path} does not exist") from error
-    except pickle.UnpicklingError as error:
-        raise TwostageError(
-            f"--checkpoint {path} holds objects other than tensors or is no checkpoint, and is not loaded; "
-            "where you trust it, save its state_dict alone with the program that wrote it"
-        ) from error
-    except (RuntimeError, EOFError) as error:
-        raise TwostageError(f"--checkpoint {path} is truncated or no checkpoint; get it again") from error
-    state = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise TwostageError(f"--checkpoint {path} has no state_dict of tensors; expected the released format")
-    return state
 
 
 def _fill(module: nn.Module, tensors: Mapping[str, Tensor], checkpoint: Path) -> None:

@@ -78,11 +78,15 @@ def _check(config: TokenizerConfig, data: MapData) -> None:
             f"tokenizer {config.name} needs sides divisible by {factor}, got {height}x{width}; "
             "set data.size or tokenizers.num_downsamplings"
         )
-    if config.loss.perceptual != "none" and data.num_channels != 3:
-        raise TwostageError(
-            f"loss.perceptual={config.loss.perceptual} needs 3 channels, {config.map} has {data.num_channels}; "
-            "set tokenizers.loss.perceptual=none"
-        )
+    for key in ("perceptual", "early_perceptual"):
+        name = getattr(config.loss, key)
+        if name != "none" and data.num_channels != 3:
+            raise TwostageError(
+                f"loss.{key}={name} needs 3 channels, {config.map} has {data.num_channels}; "
+                f"set tokenizers.loss.{key}=none"
+            )
+    if config.loss.reconstruction == "binary_cross_entropy" and data.kind != "binary":
+        raise TwostageError(f"loss.reconstruction=binary_cross_entropy needs a binary map, {config.map} is {data.kind}")
     if config.loss.reconstruction == "cross_entropy" and data.kind != "labels":
         raise TwostageError(f"loss.reconstruction=cross_entropy needs labels, {config.map} is {data.kind}; choose l1")
     smallest = smallest_side(config.loss.discriminator_layers)

@@ -24,8 +24,9 @@ def train(config: TokenizerConfig, job: Job) -> None:
     """
     training.seed_everything(config.loop.seed)
     data = MapData.open(job.upstream("data"), config.map)
-    models = build_models(config, data, _perceptual(config.loss.perceptual, job))
-    task = TokenizerTask(config, models, data, early_perceptual=_perceptual(config.loss.early_perceptual, job))
+    models = build_models(config, data, _perceptual("perceptual", config.loss.perceptual, job))
+    early = _perceptual("early_perceptual", config.loss.early_perceptual, job)
+    task = TokenizerTask(config, models, data, early)
     loop = training.Loop(task, config.loop, job.scratch, job.variant)
     loop.run(until=lambda loop: loop.step >= config.loop.steps)
     metrics = _metrics(config, task, loop)
@@ -34,7 +35,7 @@ def train(config: TokenizerConfig, job: Job) -> None:
     loop.discard()
 
 
-def _perceptual(name: str, job: Job) -> Perceptual | None:
+def _perceptual(key: str, name: str, job: Job) -> Perceptual | None:
     match name:
         case "none":
             return None
@@ -43,7 +44,7 @@ def _perceptual(name: str, job: Job) -> Perceptual | None:
         case "alex":
             weights = job.upstream("alexnet")
         case other:
-            raise TwostageError(f"loss.perceptual={other} is unknown; expected vgg, alex or none")
+            raise TwostageError(f"loss.{key}={other} is unknown; expected vgg, alex or none")
     return PerceptualDistance.load(weights).to(memory_format=torch.channels_last).to(training.device())
 
 
@@ -65,6 +66,8 @@ def _metrics(config: TokenizerConfig, task: TokenizerTask, loop: training.Loop) 
 
 def _write(job: Job, task: TokenizerTask, loop: training.Loop, metrics: dict[str, float]) -> None:
     model.save(task.models.tokenizer, job.folder)
+    # An earlier run with another loss may have left one.
+    (job.folder / "discriminator.safetensors").unlink(missing_ok=True)
     if task.models.discriminator is not None:
         write_tensors(job.folder / "discriminator.safetensors", task.models.discriminator.state_dict())
     write_csv(job.folder / "curve.csv", loop.curve)
