@@ -83,10 +83,13 @@ def test_edges_are_cannys(cifar10_horses):
     assert set(np.unique(edges_NHW1)) == {0, 255}
     for image_HWC, edges_HW1 in zip(image_NHWC[:20], edges_NHW1[:20], strict=True):
         np.testing.assert_array_equal(edges_HW1[..., 0] == 255, canny(rgb2gray(image_HWC), sigma=1.0))
-    assert cifar10_horses.metadata["maps"] == {
-        "image": {"channels": 3, "kind": "colour"},
-        "edges": {"channels": 1, "kind": "binary"},
+    maps = cifar10_horses.metadata["maps"]
+    assert {name: (entry["channels"], entry["kind"]) for name, entry in maps.items()} == {
+        "image": (3, "colour"),
+        "edges": (1, "binary"),
     }
+    stored = cifar10_horses.folder / "tune_edges.npy"
+    assert maps["edges"]["sha256"]["tune"] == sha256_file(stored)
 
 
 def test_fashion_mnist_is_padded_and_has_its_layout(fashion):
@@ -102,7 +105,8 @@ def test_fashion_mnist_is_padded_and_has_its_layout(fashion):
         assert set(np.unique(layout_NHW1[row])) == {0, labels[row] + 1}
         np.testing.assert_array_equal(layout_NHW1[row, :, :, 0] > 0, image_NHWC[row, :, :, 0] > 0)
     assert set(np.unique(layout_NHW1)) == set(range(11))
-    assert fashion.metadata["maps"]["segmentation"] == {"channels": 11, "kind": "labels"}
+    segmentation = fashion.metadata["maps"]["segmentation"]
+    assert (segmentation["channels"], segmentation["kind"]) == (11, "labels")
 
 
 def test_manifests_are_hashed(cifar10_whole):
