@@ -22,7 +22,7 @@ check: $(INSTALLED)  ## style, types, imports, workflow lint
 	$(ACTIVATE) && snakefmt --check Snakefile workflow && snakemake --lint
 
 benchmarks: $(INSTALLED)  ## against the plain formulations; writes benchmarks/*.json
-	$(ACTIVATE) && for script in benchmarks/*.py; do python $$script || exit 1; done
+	$(ACTIVATE) && python benchmarks/gpt_sampling.py --threads 2 && python benchmarks/vqgan_step.py
 
 install: $(INSTALLED)
 
