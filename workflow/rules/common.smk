@@ -29,7 +29,7 @@ except TwostageError as error:
 ARTIFACTS = f"artifacts/{SCALE}"
 # A scale without GPUs runs on the CPU even where there is one: many jobs would share it, and their clocks with it.
 if PLAN.tree["scale"]["gpus_per_job"] == 0:
-    os.environ["TWOSTAGE_DEVICE"] = "cpu"
+    os.environ.update(TWOSTAGE_DEVICE="cpu")
 
 # glibc gives large blocks back to the kernel at every free; kept, encoding takes a third less CPU time.
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
