@@ -1,0 +1,12 @@
+"""What every test shares."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def restore_global_settings():
+    """Training switches denormal numbers off and determinism on for the whole process; the next test starts afresh."""
+    yield
+    torch.set_flush_denormal(False)
+    torch.use_deterministic_algorithms(False)
