@@ -91,6 +91,11 @@ def _epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
     return _last_order[1]
 
 
+def warmed_up(learning_rate: float, warmup_steps: int, step: int) -> float:
+    """The rate of a step (counted from 0): linear over the first `warmup_steps`, then constant."""
+    return learning_rate * min(1.0, (step + 1) / max(warmup_steps, 1))
+
+
 def training_clock() -> float:
     """Seconds of training so far, on a clock that other jobs of the machine do not move.
 

@@ -14,6 +14,7 @@ from twostage.configs import PriorConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import Split
 from twostage.priors.model import Model
+from twostage.training import warmed_up
 
 # Name of the evaluation in curves and metrics, for either held-out split.
 NLL = "validation_nll_nats_per_token"
@@ -80,11 +81,6 @@ class PriorTask:
         """Takes back what `state` gave."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-
-
-def warmed_up(learning_rate: float, warmup_steps: int, step: int) -> float:
-    """The rate of a step (counted from 0): linear over the first `warmup_steps`, then constant."""
-    return learning_rate * min(1.0, (step + 1) / max(warmup_steps, 1))
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

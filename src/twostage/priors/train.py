@@ -35,7 +35,7 @@ def train(config: PriorConfig, job: Job) -> None:
     _keep_weights(loop, task)
     target = _seconds_to_reach(job)
     loop.run(lambda loop: loop.step >= config.loop.steps and loop.train_seconds >= target)
-    weights, _ = read_tensors(job.scratch / "at_steps.safetensors")
+    weights, _ = read_tensors(loop.scratch / "at_steps.safetensors")
     store(job.folder, trained_format(config, latents.tokens), weights)
     write_csv(job.folder / "curve.csv", [_named(row) for row in loop.curve])
     write_json(job.folder / "metrics.json", _metrics(config, loop, latents, learning_rate, num_parameters(model)))

@@ -99,11 +99,11 @@ def _check(config: TokenizerConfig, data: MapData) -> None:
 
 def learning_rate(config: TokenizerConfig, step: int) -> float:
     """The rate of a step, counted from 0: linear warm-up, then constant, then a cosine to zero at the last step."""
-    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    warm = training.warmed_up(config.learning_rate, config.warmup_steps, step)
     if config.decay_from is None or step < config.decay_from:
-        return config.learning_rate * warm
+        return warm
     progress = (step - config.decay_from) / (config.loop.steps - config.decay_from)
-    return config.learning_rate * warm * (1 + math.cos(math.pi * progress)) / 2
+    return warm * (1 + math.cos(math.pi * progress)) / 2
 
 
 class TokenizerTask:
