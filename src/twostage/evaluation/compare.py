@@ -121,6 +121,7 @@ def _cost(job: Job, architecture: str, seeds: Sequence[int]) -> dict[str, Any]:
     return {
         "num_parameters": runs[0]["num_parameters"],
         "learning_rate": runs[0]["learning_rate"],
+        "learning_rate_at_edge": runs[0]["learning_rate_at_edge"],
         "seconds_per_step": float(np.mean([run["seconds_per_step"] for run in runs])),
     }
 

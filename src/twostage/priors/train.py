@@ -27,7 +27,7 @@ def train(config: PriorConfig, job: Job) -> None:
     """
     training.seed_everything(config.loop.seed)
     latents = latents_of(job)
-    learning_rate = _learning_rate(config, job)
+    learning_rate, at_edge = _learning_rate(config, job)
     model = build(config, latents.tokens)
     task = PriorTask(model, config, learning_rate, latents.split("train"), latents.split("validation"))
     loop = Loop(task, config.loop, job.scratch, job.variant)
@@ -38,7 +38,9 @@ def train(config: PriorConfig, job: Job) -> None:
     weights, _ = read_tensors(loop.scratch / "at_steps.safetensors")
     store(job.folder, trained_format(config, latents.tokens), weights)
     write_csv(job.folder / "curve.csv", [_named(row) for row in loop.curve])
-    write_json(job.folder / "metrics.json", _metrics(config, loop, latents, learning_rate, num_parameters(model)))
+    metrics = _metrics(config, loop, latents, num_parameters(model))
+    rate = {"learning_rate": learning_rate, "learning_rate_at_edge": at_edge}
+    write_json(job.folder / "metrics.json", metrics | rate)
     loop.discard()
 
 
@@ -47,12 +49,14 @@ def latents_of(job: Job) -> Latents:
     return open_latents(job.upstream("latents"), job.upstream("condition") if "condition" in job.inputs else None)
 
 
-def _learning_rate(config: PriorConfig, job: Job) -> float:
+def _learning_rate(config: PriorConfig, job: Job) -> tuple[float, bool | None]:
+    """The rate, and whether it is the smallest or largest of its sweep; None if no sweep chose it."""
     if config.learning_rate is not None:
-        return config.learning_rate
+        return config.learning_rate, None
     if "tune" not in job.inputs:
         raise TwostageError("no learning rate and no sweep to take it from; set priors.learning_rate")
-    return float(read_json(job.upstream("tune") / "metrics.json")["learning_rate"])
+    chosen = read_json(job.upstream("tune") / "metrics.json")
+    return float(chosen["learning_rate"]), bool(chosen["at_edge"])
 
 
 def _seconds_to_reach(job: Job) -> float:
@@ -79,9 +83,7 @@ def _named(row: dict[str, float]) -> dict[str, float]:
     return {names.get(name, name): value for name, value in row.items()}
 
 
-def _metrics(
-    config: PriorConfig, loop: Loop, latents: Latents, learning_rate: float, parameters: int
-) -> dict[str, Any]:
+def _metrics(config: PriorConfig, loop: Loop, latents: Latents, parameters: int) -> dict[str, Any]:
     steps = config.loop.steps
     at_steps = next(row for row in loop.curve if row["step"] == steps)
     entropy = latents.unigram_entropy_nats["validation"]
@@ -93,7 +95,6 @@ def _metrics(
         "train_seconds": at_steps["train_seconds"],
         "seconds_per_step": at_steps["train_seconds"] / steps,
         "last_step": loop.step,
-        "learning_rate": learning_rate,
         "num_parameters": parameters,
         "architecture": config.architecture,
         "seed": config.loop.seed,

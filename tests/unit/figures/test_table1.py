@@ -22,8 +22,10 @@ def row(label, condition):
     return {
         "row": label, "scale": "smoke", "data": "cifar10_animals", "condition": condition, "tune_on": "IN", "steps": 20,
         "seeds": [0, 1], "unigram_entropy_nats": 5.5, "cost": {
-            "gpt": {"num_parameters": 500_000, "learning_rate": 0.004, "seconds_per_step": 0.1},
-            "pixelsnail": {"num_parameters": 510_000, "learning_rate": 0.002, "seconds_per_step": 0.15},
+            "gpt": {"num_parameters": 500_000, "learning_rate": 0.004, "learning_rate_at_edge": True,
+                    "seconds_per_step": 0.1},
+            "pixelsnail": {"num_parameters": 510_000, "learning_rate": 0.002, "learning_rate_at_edge": False,
+                           "seconds_per_step": 0.15},
         },
         "nll_nats_per_token": {
             "transformer_steps": summary(5.0, 5.1), "transformer_time": summary(4.9, 5.0),

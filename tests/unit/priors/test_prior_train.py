@@ -147,9 +147,10 @@ def test_the_learning_rate_comes_from_the_sweep_unless_it_is_given(prior_config,
     config = prior_config("gpt", learning_rate=None)
     with pytest.raises(TwostageError, match=r"set priors\.learning_rate"):
         train(config, make_job(config, tmp_path))
-    write_json(tmp_path / "tune/metrics.json", {"learning_rate": 3e-3})
+    write_json(tmp_path / "tune/metrics.json", {"learning_rate": 3e-3, "at_edge": True})
     train(config, make_job(config, tmp_path, tune=tmp_path / "tune"))
-    assert read_json(tmp_path / "v/metrics.json")["learning_rate"] == 3e-3
+    metrics = read_json(tmp_path / "v/metrics.json")
+    assert (metrics["learning_rate"], metrics["learning_rate_at_edge"]) == (3e-3, True)
 
 
 def test_a_huge_learning_rate_stops_with_one_line_and_writes_nothing(prior_config, latents, tmp_path):
