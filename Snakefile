@@ -1,9 +1,12 @@
 # Contents: the rules in the order of the stages, then what a reader asks for.
-#   snakemake --cores all results/table1.csv                        at scale laptop
+#   snakemake --cores all results/table1.csv                        at the scale of params.yaml
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
 container: "docker://python:3.11-slim"
+
+
+configfile: "params.yaml"
 
 
 include: "workflow/rules/common.smk"
@@ -21,6 +24,8 @@ localrules:
     all,
     results_table1,
     results_tokenizers,
+    results_summary,
+    results_evaluation,
 
 
 rule all:
@@ -28,3 +33,4 @@ rule all:
     input:
         "results/table1.csv",
         "results/tokenizers.csv",
+        "results/metrics.json",

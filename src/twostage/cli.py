@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from twostage import plan
+from twostage import plan, provenance
 from twostage.artifacts import read_json
 from twostage.configs import compose, parse
 from twostage.errors import TwostageError
@@ -33,6 +33,7 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
             print(json.dumps(job.config, indent=2))
             return
         work(config, job)
+        provenance.write_record(job)
 
 
 class one_line_errors:  # noqa: N801 - a context manager reads as a phrase

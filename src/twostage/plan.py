@@ -86,6 +86,9 @@ class Job:
 
 SPLITS = ("train", "tune", "validation")
 
+# Beside every job's files; no job reads another's, except to collect them (`files_read`).
+PROVENANCE = "provenance.json"
+
 FILES = {
     "weights.convert": ["model.safetensors"],
     # One file a map lies beside these; metadata.json, written last, vouches for them.
@@ -99,7 +102,27 @@ FILES = {
     "evaluation.compare": ["metrics.json"],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
+    "figures.summary": ["metrics.json", "curves.csv"],
+    "figures.provenance": ["collected.json"],
 }
+
+
+def files_read(job: "Job", upstream: "Job") -> list[str]:
+    """Names of the files of `upstream` that `job` reads: what is not among them may change or be missing.
+
+    So tables and figures can be made anew where only metrics and curves are at hand, and nothing is trained for them.
+    """
+    match f"{job.stage}.{job.verb}", f"{upstream.stage}.{upstream.verb}":
+        case "figures.provenance", _:
+            return [PROVENANCE]
+        case "evaluation.compare", _:
+            return [name for name in upstream.files if name in ("metrics.json", "curve.csv", "metadata.json")]
+        case "priors.train", "priors.train" | "priors.tune":
+            return ["metrics.json"]
+        case "latents.encode", "tokenizers.train":
+            return ["model.safetensors", "config.json"]
+        case _:
+            return upstream.files
 
 
 def _job(name: str, variant: str, tree: Tree, config: Tree, inputs: Mapping[str, Job]) -> Job:
@@ -217,10 +240,23 @@ class Plan:
         compared = {label: self._row(label, cells[label]) for label in order}
         config = self.tree["figures"]
         figure = {"figures": config, "rows": list(rows)}
-        self._add(_job("figures.table1", "table1", self.tree, figure, {label: compared[label] for label in rows}))
-        tokenizers = [job for job in self.jobs.values() if job.verb == "reconstruct"]
-        inputs = {job.variant: job for job in tokenizers}
-        self._add(_job("figures.tokenizers", "tokenizers", self.tree, {"figures": config}, inputs))
+        inputs = {label: compared[label] for label in rows}
+        self._add_result(_job("figures.table1", "table1", self.tree, figure, inputs))
+        tokenizers = {job.variant: job for job in self.jobs.values() if job.verb == "reconstruct"}
+        self._add_result(_job("figures.tokenizers", "tokenizers", self.tree, {"figures": config}, tokenizers))
+        measured = {job.variant: job for job in self.jobs.values() if job.stage == "evaluation"}
+        self._add(_job("figures.summary", "summary", self.tree, {}, measured))
+
+    def _add_result(self, figure: Job) -> None:
+        """Adds what a reader sees, and the record of every job that it rests on."""
+        self._add(figure)
+        upstream = self._upstream(figure)
+        inputs = {f"{job.stage}/{job.variant}": job for job in self.jobs.values() if job.out in upstream}
+        self._add(_job("figures.provenance", f"{figure.variant}.provenance", self.tree, {}, inputs))
+
+    def _upstream(self, job: Job) -> set[str]:
+        """Folders of the job and of everything that it depends on."""
+        return {job.out}.union(*(self._upstream(self.jobs[folder]) for folder in job.inputs.values()))
 
     def _cell(self, label: str) -> Cell:
         column = self.tree["scale"]["sources"]

@@ -1,27 +1,17 @@
 """The whole DAG on real data at scale=smoke, and what an edit afterwards makes run again."""
 
 import csv
-import re
 
 import pytest
+
+from tests.workflow.conftest import rules_of, variants_of
 
 pytestmark = pytest.mark.xdist_group("smoke")
 
 
 @pytest.fixture(scope="module")
-def clone(new_clone):
-    clone = new_clone()
-    result = clone.snakemake("results/table1.csv", "results/tokenizers.csv")
-    assert result.returncode == 0, result.stderr[-5000:]
-    return clone
-
-
-def rules_to_run(plan):
-    return set(re.findall(r"^rule (\w+):", plan, flags=re.MULTILINE))
-
-
-def variants_to_run(plan):
-    return set(re.findall(r"variant=(\S+)", plan))
+def clone(reproduced):
+    return reproduced
 
 
 def test_table_has_the_papers_rows_with_its_numbers_beside_ours(clone):
@@ -38,7 +28,9 @@ def test_table_has_the_papers_rows_with_its_numbers_beside_ours(clone):
 
 def test_every_rendering_and_figure_is_there(clone):
     for name in ("table1.md", "table1.tex", "figures/table1_curves.pdf", "figures/table1_curves.png",
-                 "figures/reconstructions.pdf", "figures/reconstructions.png", "tokenizers.csv"):  # fmt: skip
+                 "figures/reconstructions.pdf", "figures/reconstructions.png", "tokenizers.csv", "metrics.json",
+                 "curves.csv", "table1.provenance.json", "tokenizers.provenance.json",
+                 "evaluation/table1.D-RIN/metrics.json"):  # fmt: skip
         assert (clone.folder / "results" / name).stat().st_size > 100, name
 
 
@@ -57,11 +49,12 @@ def test_a_second_run_has_nothing_to_do(clone):
     ("file", "old", "new", "expected"),
     [
         ("conf/figures/default.yaml", "#0072B2", "#009E73",
-         {"figures_table1", "figures_tokenizers", "results_table1", "results_tokenizers"}),
+         {"figures_table1", "figures_tokenizers", "figures_provenance", "results_table1", "results_tokenizers"}),
         ("src/twostage/priors/train.py", '"""Verb', '"""The verb', set()),
         ("conf/data/cifar10.yaml", "canny_sigma: 1.0", "canny_sigma: 1.0  # a comment", set()),
         ("conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0",
-         {"priors_tune", "priors_train", "evaluation_compare", "figures_table1", "results_table1"}),
+         {"priors_tune", "priors_train", "evaluation_compare", "figures_table1", "figures_provenance",
+          "results_evaluation", "results_table1"}),
     ],
     ids=["colour", "docstring", "comment", "prior"],
 )  # fmt: skip
@@ -71,7 +64,7 @@ def test_an_edit_reruns_only_what_it_touches(clone, file, old, new, expected):
         plan = clone.dry_run("results/table1.csv", "results/tokenizers.csv")
     finally:
         clone.edit(file, new, old)
-    assert rules_to_run(plan) == expected
+    assert rules_of(plan) == expected
 
 
 def test_a_changed_codebook_retrains_that_tokenizer_and_what_depends_on_it(clone):
@@ -80,7 +73,7 @@ def test_a_changed_codebook_retrains_that_tokenizer_and_what_depends_on_it(clone
         plan = clone.dry_run("results/table1.csv")
     finally:
         clone.edit("conf/tokenizers/edges_f4.yaml", "learning_rate: 5.0e-4  #", "learning_rate:")
-    trained = variants_to_run(plan)
+    trained = variants_of(plan)
     assert "cifar10_animals.edges_f4" in trained
     assert not {"cifar10.vqgan_f4", "fashion_mnist.segmentation_f4"} & trained
 
@@ -91,7 +84,7 @@ def test_a_changed_prior_retrains_its_own_runs_and_those_that_are_matched_to_it(
         plan = clone.dry_run("results/table1.csv")
     finally:
         clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 2.0", "gradient_clip: 1.0")
-    variants = variants_to_run(plan)
+    variants = variants_of(plan)
     assert "cifar10.vqgan_f4.pixelsnail.tune" in variants
     assert "cifar10.vqgan_f4.gpt.tune" not in variants
     # The transformer trains on to PixelSNAIL's time, so its run depends on PixelSNAIL's.
