@@ -106,7 +106,7 @@ class TokenizerConfig:
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     loss: TokenizerLossConfig = field(default_factory=TokenizerLossConfig)
     learning_rate: float = MISSING
-    decay_from: int | None = MISSING  # step from which the rate falls along a cosine to zero; null: never
+    decay_from: int | None = MISSING  # step from which the rate falls along a parabola to zero; null: never
     warmup_steps: int = MISSING  # linear
     betas: list[float] = MISSING
     loop: LoopConfig = field(default_factory=LoopConfig)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import rules_of, variants_of
+from .conftest import rules_of, variants_of
 
 pytestmark = pytest.mark.xdist_group("smoke")
 

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from tests.workflow.conftest import rules_of, variants_of
+from .conftest import rules_of, variants_of
 
 pytestmark = pytest.mark.xdist_group("smoke")
 
