@@ -164,13 +164,3 @@ def test_the_map_is_read_as_stored(data_folder):
     data = MapData.open(data_folder, "segmentation")
     assert (data.kind, data.num_channels, len(data.train_NHWC), len(data.tune_NHWC)) == ("labels", 5, 40, 24)
     assert data.train_NHWC.dtype == np.uint8
-
-
-def test_the_learning_rate_warms_up_rests_and_falls_to_zero_along_a_cosine():
-    budget = replace(small_config().loop, steps=100)
-    config = small_config(learning_rate=1.0, decay_from=40, warmup_steps=4, loop=budget)
-    assert [learning_rate(config, step) for step in (0, 1, 3, 39)] == pytest.approx([0.25, 0.5, 1.0, 1.0])
-    assert learning_rate(config, 70) == pytest.approx(0.5)
-    assert learning_rate(config, 99) < 1e-3
-    constant = small_config(learning_rate=1.0, decay_from=None, warmup_steps=0)
-    assert {learning_rate(constant, step) for step in range(6)} == {1.0}
