@@ -21,6 +21,9 @@ from twostage.errors import TwostageError
 
 CONF = Path("conf")
 
+# Orders of image tokens, in the order of Esser et al. 2021, Sec. D; the control is ours.
+ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in", "random")
+
 
 @dataclass
 class WeightsConfig:
