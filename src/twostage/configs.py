@@ -173,6 +173,7 @@ class PriorConfig:
     gradient_clip: float = MISSING  # global norm
     sweep: SweepConfig | None = None  # null where the rate is known
     loop: LoopConfig = field(default_factory=LoopConfig)
+    ordering: str = "row_major"  # one of ORDERINGS; of image tokens, never of a condition's
 
 
 @dataclass

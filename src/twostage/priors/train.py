@@ -97,6 +97,7 @@ def _metrics(config: PriorConfig, loop: Loop, latents: Latents, parameters: int)
         "last_step": loop.step,
         "num_parameters": parameters,
         "architecture": config.architecture,
+        "ordering": config.ordering,
         "seed": config.loop.seed,
         "threads": torch.get_num_threads(),
         "clock": "process CPU time" if training.device().type == "cpu" else "wall time on an own device",
