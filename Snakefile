@@ -1,5 +1,6 @@
 # Contents: the rules in the order of the stages, then what a reader asks for.
 #   snakemake --cores all results/table1.csv                        at scale laptop
+#   snakemake --cores all results/orderings.csv                     the ordering ablation
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
@@ -21,6 +22,7 @@ localrules:
     all,
     results_table1,
     results_tokenizers,
+    results_orderings,
 
 
 rule all:
@@ -28,3 +30,4 @@ rule all:
     input:
         "results/table1.csv",
         "results/tokenizers.csv",
+        "results/orderings.csv",

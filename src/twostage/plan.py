@@ -31,6 +31,8 @@ class Cell:
     prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # architecture -> sizes unlike the scale's
 
 
+# Files of conf/experiment/ that the workflow plans, together.
+EXPERIMENTS = ("table1", "orderings")
 BACKBONE_OF = {"vgg": "vgg16", "alex": "alexnet"}
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
 ARCHITECTURES = ("pixelsnail", "gpt")
@@ -97,8 +99,11 @@ FILES = {
     "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
     "evaluation.reconstruct": ["metrics.json", "grid.npy"],
     "evaluation.compare": ["metrics.json"],
+    "evaluation.orderings": ["metrics.json"],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
+    "figures.orderings": ["orderings.csv", "orderings.md"]
+    + [f"{name}.{kind}" for name in ("orderings", "orderings_grid") for kind in ("pdf", "png")],
 }
 
 
@@ -151,9 +156,11 @@ def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:
     return {"latents": latents} | ({"condition": condition} if condition else {})
 
 
-def _prior_name(tree: Tree, latents: Job, condition: Job | None) -> str:
+def _prior_name(tree: Tree, latents: Job, condition: Job | None, spell_row_major: bool = False) -> str:
     given = f".given_{condition.variant.partition('.')[2]}" if condition else ""
-    return f"{latents.variant}{given}.{tree['priors']['architecture']}"
+    ordering = tree["priors"]["ordering"]
+    spelled = f".{ordering}" if spell_row_major or ordering != "row_major" else ""
+    return f"{latents.variant}{given}.{tree['priors']['architecture']}{spelled}"
 
 
 def tune_job(tree: Tree, latents: Job, condition: Job | None) -> Job:
@@ -165,10 +172,15 @@ def tune_job(tree: Tree, latents: Job, condition: Job | None) -> Job:
     return _job("priors.tune", variant, tree, config | {"loop": loop}, _prior_inputs(latents, condition))
 
 
-def prior_job(tree: Tree, latents: Job, condition: Job | None, more_inputs: Mapping[str, Job]) -> Job:
-    """Training of one prior; `more_inputs` may hold `tune` and, to be matched in time, `pixelsnail`."""
+def prior_job(
+    tree: Tree, latents: Job, condition: Job | None, more_inputs: Mapping[str, Job], spell_row_major: bool = False
+) -> Job:
+    """Training of one prior; `more_inputs` may hold `tune` and, to be matched in time, `pixelsnail`.
+
+    The variant names an ordering other than row-major; with `spell_row_major`, that one too.
+    """
     config = tree["priors"] | {"sweep": None}
-    variant = f"{_prior_name(tree, latents, condition)}.seed{config['loop']['seed']}"
+    variant = f"{_prior_name(tree, latents, condition, spell_row_major)}.seed{config['loop']['seed']}"
     return _job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
 
 
@@ -193,8 +205,10 @@ class Plan:
         match experiment:
             case "table1":
                 self._table1()
+            case "orderings":
+                self._orderings()
             case other:
-                raise TwostageError(f"experiment {other} has no plan; choose table1")
+                raise TwostageError(f"experiment {other} has no plan; choose {' or '.join(EXPERIMENTS)}")
 
     def _add(self, job: Job) -> Job:
         known = self.jobs.setdefault(job.out, job)
@@ -221,6 +235,44 @@ class Plan:
         tokenizers = [job for job in self.jobs.values() if job.verb == "reconstruct"]
         inputs = {job.variant: job for job in tokenizers}
         self._add(_job("figures.tokenizers", "tokenizers", self.tree, {"figures": config}, inputs))
+
+    # ---- Esser et al. 2021, Sec. D and Fig. 34
+
+    def _orderings(self) -> None:
+        names = self._checked_orderings()
+        if len(self.experiment["rows"]) != 1:
+            raise TwostageError(f"experiment.rows of orderings must be one, got {', '.join(self.experiment['rows'])}")
+        (label,) = self.experiment["rows"]
+        cell = self._cell(label)
+        latents = self._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
+        condition = self._encoded(cell, cell.condition, cell.data) if cell.condition else None
+        # A controlled setting (Sec. D): the row-major sweep sets the rate of all, the seed initialisation and batches.
+        tune = self._tune(label, cell, "gpt", latents, condition)
+        runs: dict[str, Job] = {}
+        for seed in self.experiment["seeds"]:
+            tree = self._tree_of(cell, priors="gpt", seed=seed)
+            for name in names:
+                ordered = tree | {"priors": tree["priors"] | {"ordering": name}}
+                # Table 1's row-major runs go on to PixelSNAIL's time; these do not wait for a PixelSNAIL.
+                job = prior_job(ordered, latents, condition, {"tune": tune}, spell_row_major=True)
+                runs[f"{name}.seed{seed}"] = self._add(job)
+        config = {"data": cell.data, "tokenizer": cell.tokenizer, "condition": cell.condition}
+        config |= {key: self.experiment[key] for key in ("orderings", "seeds", "paper_nll")}
+        inputs = runs | {"latents": latents}
+        summary = self._add(_job("evaluation.orderings", "orderings", self.tree, config, inputs))
+        figure = {"figures": self.tree["figures"]}
+        self._add(_job("figures.orderings", "orderings", self.tree, figure, {"orderings": summary}))
+
+    def _checked_orderings(self) -> list[str]:
+        names = list(self.experiment["orderings"])
+        if "row_major" not in names or len(set(names)) < len(names) or set(names) - set(configs.ORDERINGS):
+            raise TwostageError(
+                f"experiment.orderings is {', '.join(names)}; name row_major, to which all are compared, and others "
+                f"once each, out of {', '.join(configs.ORDERINGS)}"
+            )
+        return names
+
+    # ---- What the rows of every experiment share
 
     def _cell(self, label: str) -> Cell:
         column = self.tree["scale"]["sources"]
@@ -283,6 +335,15 @@ class Plan:
             overrides += [f"scale.priors.{priors}.{key}={value}" for key, value in sizes.items()]
             overrides += [f"priors={priors}", f"priors.loop.seed={seed}"]
         return self._compose(tuple(overrides))
+
+
+def whole_plan(scale: str) -> Plan:
+    """The jobs of every experiment at one scale, as one plan: what several of them want is one job."""
+    plan, *others = (Plan(experiment, scale) for experiment in EXPERIMENTS)
+    for other in others:
+        for job in other.jobs.values():
+            plan._add(job)
+    return plan
 
 
 def job_at_prompt(name: str, tree: Tree) -> Job:

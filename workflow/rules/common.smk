@@ -7,7 +7,7 @@ from pathlib import Path
 from twostage.artifacts import sha256_json, write_json
 from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
-from twostage.plan import FILES, Plan
+from twostage.plan import FILES, whole_plan
 
 unknown = sorted(set(config) - {"scale"})
 if unknown:
@@ -20,7 +20,7 @@ if unknown:
 SCALE = config.get("scale", "laptop")
 
 try:
-    PLAN = Plan("table1", SCALE)
+    PLAN = whole_plan(SCALE)
 except TwostageError as error:
     # A traceback of the workflow's own lines would hide the one line that matters.
     print(f"error: {error}", file=sys.stderr)

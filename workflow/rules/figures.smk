@@ -39,3 +39,23 @@ rule figures_table1:
         gpu=0,
     shell:
         "python -m twostage.figures.table1 --config {input.config} --log {log}"
+
+
+rule figures_orderings:
+    input:
+        unpack(job_inputs("figures.orderings")),
+    output:
+        job_outputs("figures.orderings"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=r"orderings",
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.orderings --config {input.config} --log {log}"

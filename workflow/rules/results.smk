@@ -50,3 +50,33 @@ rule results_tokenizers:
         gpu=0,
     shell:
         "(cp {input.table} results/ && cp {input.figures} results/figures/) 2> {log}"
+
+
+rule results_orderings:
+    input:
+        tables=[
+            f"{ARTIFACTS}/figures/orderings/orderings.{kind}" for kind in ("csv", "md")
+        ],
+        figures=[
+            f"{ARTIFACTS}/figures/orderings/{name}.{kind}"
+            for name in ("orderings", "orderings_grid")
+            for kind in ("pdf", "png")
+        ],
+    output:
+        "results/orderings.csv",
+        "results/orderings.md",
+        "results/figures/orderings.pdf",
+        "results/figures/orderings.png",
+        "results/figures/orderings_grid.pdf",
+        "results/figures/orderings_grid.png",
+    log:
+        "build/logs/results_orderings.txt",
+    benchmark:
+        "build/logs/results_orderings.tsv"
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=1,
+        gpu=0,
+    shell:
+        "(cp {input.tables} results/ && cp {input.figures} results/figures/) 2> {log}"
