@@ -98,15 +98,15 @@ def _printed(name: str, row: Metrics) -> dict[str, str]:
 
 def _caption(metrics: Metrics) -> str:
     rows, columns = metrics["grid"]
-    edge = ", at the edge of the sweep" if metrics["learning_rate_at_edge"] else ""
+    edge = " (at its edge)" if metrics["learning_rate_at_edge"] else ""
     return (
         f"Final NLL, nats per token, at scale {metrics['scale']}: {metrics['data']} through {metrics['tokenizer']}, "
         f"{rows}x{columns} tokens, {metrics['steps']} steps, {len(metrics['seeds'])} seeds, "
-        f"{metrics['num_parameters'] / 1e6:.2f} M parameters, learning rate {metrics['learning_rate']:g} of the "
-        f"row-major sweep{edge} for all. Mean ± standard deviation over seeds, 95 % t intervals; Δ: paired by seed, "
-        "positive: row-major is better. Train NLL: mean over the batches since the evaluation before the last. Equal "
-        "seeds mean equal initialisation and equal batches. Paper: printed values on ImageNet (Esser et al. 2021, "
-        "Sec. D)."
+        f"{metrics['num_parameters'] / 1e6:.2f} M parameters, for every ordering the learning rate "
+        f"{metrics['learning_rate']:g} of the row-major sweep{edge}. Mean ± standard deviation over seeds, 95 % t "
+        "intervals; Δ: paired by seed, positive: row-major is better. Train NLL: mean over the batches between the "
+        "last two evaluations. Equal seeds mean equal initialisation and equal batches. Paper: printed values on "
+        "ImageNet (Esser et al. 2021, Sec. D)."
     )
 
 
