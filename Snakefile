@@ -1,5 +1,6 @@
 # Contents: the rules in the order of the stages, then what a reader asks for.
 #   snakemake --cores all results/table1.csv                        at the scale of params.yaml
+#   snakemake --cores all results/orderings.csv                     the ordering ablation
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
@@ -26,6 +27,7 @@ localrules:
     results_tokenizers,
     results_summary,
     results_evaluation,
+    results_orderings,
 
 
 rule all:
@@ -34,3 +36,4 @@ rule all:
         "results/table1.csv",
         "results/tokenizers.csv",
         "results/metrics.json",
+        "results/orderings.csv",

@@ -13,7 +13,7 @@ from twostage import plan, provenance
 from twostage.artifacts import read_json
 from twostage.configs import compose, parse
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 
 C = TypeVar("C")
 log = logging.getLogger("twostage")

@@ -21,6 +21,9 @@ from twostage.errors import TwostageError
 
 CONF = Path("conf")
 
+# Orders of image tokens, in the order of Esser et al. 2021, Sec. D; the control is ours.
+ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in", "random")
+
 
 @dataclass
 class WeightsConfig:
@@ -106,7 +109,7 @@ class TokenizerConfig:
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     loss: TokenizerLossConfig = field(default_factory=TokenizerLossConfig)
     learning_rate: float = MISSING
-    decay_from: int | None = MISSING  # step from which the rate falls along a parabola to zero; null: never
+    decay_from: int | None = MISSING  # step from which the rate falls along a cosine to zero; null: never
     warmup_steps: int = MISSING  # linear
     betas: list[float] = MISSING
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -170,6 +173,7 @@ class PriorConfig:
     gradient_clip: float = MISSING  # global norm
     sweep: SweepConfig | None = None  # null where the rate is known
     loop: LoopConfig = field(default_factory=LoopConfig)
+    ordering: str = "row_major"  # one of ORDERINGS; of image tokens, never of a condition's
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Where a job's files come from: commit, versions, machine, cost, and a checksum of each. One record beside them.
 
-Records are read by nothing but the result's own record (`figures.provenance`), so a later commit or a faster machine
-makes nothing run again.
+No job reads a record but to pass it on in its own, so a later commit or a faster machine makes nothing run again.
 """
 
 import importlib.metadata
@@ -19,29 +18,65 @@ import psutil
 import torch
 
 from twostage import training
-from twostage.artifacts import sha256_file, sha256_json, write_json
+from twostage.artifacts import read_json, sha256_file, sha256_json, write_json
 from twostage.fingerprint import fingerprint
-from twostage.plan import PROVENANCE, Job
+from twostage.jobs import PROVENANCE, Job
 
+Record = dict[str, Any]
+
+# Of these a total lists each value that occurs.
+ORIGINS = ("scale", "commit", "lock_sha256", "python", "device", "threads")
 PACKAGES = ("torch", "snakemake", "hydra-core", "numpy")
 # What decides a number; a commit that leaves these alone made the same thing.
+LOCK = Path("requirements.lock")
 SOURCES = ("src", "conf", "workflow", "Snakefile", "requirements.lock")
 
 
 def write_record(job: Job) -> None:
     """Writes provenance.json into the job's folder; called when everything else lies there.
 
-    A job that was killed and went on counts the seconds of its last process only.
+    `rests_on` holds the records of all jobs before it, so that the last record of a chain tells of all of it even where
+    the rest was not pulled. A job that was killed and went on counts the seconds of its last process only.
     """
+    own = _own(job)
+    earlier: dict[str, Record] = {}
+    for folder in job.inputs.values():
+        if (Path(folder) / PROVENANCE).exists():
+            record = read_json(Path(folder) / PROVENANCE)
+            earlier |= record.pop("rests_on")
+            del record["total"]
+            earlier[record["job"]] = record
+    write_json(job.folder / PROVENANCE, own | {"total": total([*earlier.values(), own]), "rests_on": earlier})
+
+
+def total(records: list[Record]) -> Record:
+    """What several jobs took and were made of. A list holds each value once: two commits mean two runs.
+
+    Seconds are summed over jobs, memory is that of the largest process.
+    """
+    versions = {name: sorted({record["versions"][name] for record in records}) for name in PACKAGES}
+    return {
+        "num_jobs": len(records),
+        "cpu_seconds": sum(record["cpu_seconds"] for record in records),
+        "wall_seconds": sum(record["wall_seconds"] for record in records),
+        "peak_memory_mb": max(record["peak_memory_mb"] for record in records),
+        "config_sha256": sha256_json({record["job"]: record["config_sha256"] for record in records}),
+        "uncommitted_changes": any(record["uncommitted_changes"] for record in records),
+        "versions": versions,
+        **{name: list(dict.fromkeys(record[name] for record in records)) for name in ORIGINS},
+    }
+
+
+def _own(job: Job) -> Record:
     made = {name: sha256_file(job.folder / name) for name in job.files if (job.folder / name).exists()}
-    record = {
+    return {
         "job": f"{job.stage}.{job.verb} {job.variant}",
         "scale": job.scale,
         "config_sha256": sha256_json(job.config),
         "code_sha256": sha256_json(fingerprint(f"{job.stage}.{job.verb}")),
         "files_sha256": made,
         **_git(),
-        "lock_sha256": sha256_file(Path("requirements.lock")) if Path("requirements.lock").exists() else None,
+        "lock_sha256": sha256_file(LOCK) if LOCK.exists() else None,
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "device": device_name(),
@@ -49,7 +84,6 @@ def write_record(job: Job) -> None:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **_cost(),
     }
-    write_json(job.folder / PROVENANCE, record)
 
 
 def _cost() -> dict[str, float]:

@@ -18,10 +18,12 @@ from typing import Any
 from twostage import cli
 from twostage.configs import parse
 from twostage.errors import TwostageError
+from twostage.figures.orderings import OrderingsConfig, orderings
 from twostage.figures.summary import SummaryConfig, summary
 from twostage.figures.table1 import Table1Config, table1
 from twostage.figures.tokenizers import TokenizersConfig, tokenizers
-from twostage.plan import Job, Plan
+from twostage.jobs import Job
+from twostage.plan import Plan, whole_plan
 
 RESULTS = Path("results")
 
@@ -29,6 +31,7 @@ RESULTS = Path("results")
 DRAW: dict[str, tuple[type[Any], Callable[[Any, Job], None]]] = {
     "table1": (Table1Config, table1),
     "tokenizers": (TokenizersConfig, tokenizers),
+    "orderings": (OrderingsConfig, orderings),
     "summary": (SummaryConfig, summary),
 }
 
@@ -136,12 +139,12 @@ def committed_scale() -> str:
     content = committed(RESULTS / "table1.provenance.json")
     if content is None:
         raise TwostageError(f"{RESULTS}/table1.provenance.json is not committed; run make table1 and commit results/")
-    return str(json.loads(content)["scale"][0])
+    return str(json.loads(content)["scale"])
 
 
 def verify() -> bool:
     """Prints what equals and what moved; True if nothing did."""
-    plan = Plan("table1", committed_scale())
+    plan = whole_plan(committed_scale())
     print(f"Tables and figures, drawn again from the metrics of the last commit (scale {plan.scale}):")
     with tempfile.TemporaryDirectory() as folder:
         equal = [_say(f"{path}: {'equal' if same else 'DIFFERS'}", same) for path, same in redraw(plan, Path(folder))]

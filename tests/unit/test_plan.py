@@ -5,7 +5,8 @@ import pytest
 
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.plan import FILES, Plan, job_at_prompt
+from twostage.jobs import FILES
+from twostage.plan import Plan, job_at_prompt
 
 ROOT = Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "workstation", "paper"]

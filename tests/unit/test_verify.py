@@ -7,7 +7,7 @@ import pytest
 from twostage import verify
 from twostage.artifacts import write_json
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 
 METRICS = {
     "row": "IN",

@@ -48,6 +48,12 @@ class Clone:
         assert result.returncode == 0, f"{command}: {result.stdout[-3000:]}{result.stderr[-3000:]}"
         return result.stdout
 
+    def log_of(self, *command):
+        """All that a command says that must succeed; Snakemake names the rules that it runs on stderr."""
+        result = self.run(*command)
+        assert result.returncode == 0, f"{command}: {result.stdout[-3000:]}{result.stderr[-3000:]}"
+        return result.stdout + result.stderr
+
     @property
     def environment(self):
         return os.environ | {

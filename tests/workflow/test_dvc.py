@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("smoke")
 
 COLOUR = ("conf/figures/default.yaml", "#0072B2", "#009E73")
 DRAWN_AGAIN = {
-    "all", "reproduce", "figures_table1", "figures_tokenizers", "figures_provenance", "results_table1",
+    "all", "reproduce", "figures_table1", "figures_tokenizers", "results_table1",
     "results_tokenizers",
 }  # fmt: skip
 
@@ -74,20 +74,21 @@ def test_metrics_plots_and_their_differences_are_the_projects_own(reproduced):
 
 def test_every_result_has_a_record_of_what_made_it(reproduced):
     commit = reproduced.ask("git", "rev-list", "--max-parents=0", "HEAD").strip()
-    for result in ("table1", "tokenizers"):
+    for result in ("table1", "tokenizers", "orderings"):
         record = json.loads((reproduced.folder / f"results/{result}.provenance.json").read_text())
-        assert record["result"] == result
-        assert record["scale"] == ["smoke"]
-        assert record["commit"] == [commit]
-        assert record["uncommitted_changes"] is False
-        assert len(record["lock_sha256"][0]) == len(record["config_sha256"]) == 64
-        assert record["data_sha256"]["cifar10"]["train_image.npy"]
-        assert record["weights_sha256"]
-        assert set(record["versions"]) >= {"torch", "snakemake"}
-        assert record["device"][0]
-        assert record["threads"] == [1]
-        assert record["cpu_seconds"] > record["num_jobs"]
-        assert 100 < record["peak_memory_mb"] < 6000
+        assert record["job"] == f"figures.{result} {result}"
+        total, behind = record["total"], record["rests_on"]
+        assert total["scale"] == ["smoke"]
+        assert total["commit"] == [commit]
+        assert total["uncommitted_changes"] is False
+        assert len(total["lock_sha256"][0]) == len(total["config_sha256"]) == 64
+        assert behind["data.prepare cifar10"]["files_sha256"]["train_image.npy"]
+        assert behind["weights.convert alexnet"]["files_sha256"]["model.safetensors"]
+        assert set(total["versions"]) >= {"torch", "snakemake"}
+        assert total["device"][0]
+        assert total["threads"] == [1]
+        assert total["cpu_seconds"] > total["num_jobs"] == len(behind) + 1
+        assert 100 < total["peak_memory_mb"] < 6000
 
 
 def test_verify_redraws_what_is_committed_and_names_what_moved(reproduced):
@@ -142,7 +143,8 @@ def test_after_a_partial_pull_figures_are_redrawn_and_nothing_is_trained(redrawa
 
 
 def test_an_experiment_reruns_what_its_parameter_touches_and_shows_both(pulled):
-    output = pulled.ask("dvc", "exp", "run", "-S", "conf/scale/smoke.yaml:evaluation.reconstruction_images=60")
+    output = pulled.log_of("dvc", "exp", "run", "-S", "conf/scale/smoke.yaml:evaluation.reconstruction_images=60")
+    assert "evaluation_reconstruct" in rules_of(output)
     assert rules_of(output) <= DRAWN_AGAIN | {"evaluation_reconstruct", "figures_summary", "results_summary",
                                               "results_evaluation"}  # fmt: skip
     changed = json.loads(pulled.ask("dvc", "metrics", "diff", "--json"))
@@ -229,7 +231,7 @@ def test_a_killed_repro_is_taken_up_where_it_stood(pulled):
     untouched = pulled.folder / "artifacts/smoke/tokenizers/cifar10.vqgan_f4/model.safetensors"
     time_of_untouched = untouched.stat().st_mtime_ns
     assert list((pulled.folder / ".snakemake/locks").iterdir()), "the kill left no lock: nothing is tested"
-    output = pulled.ask("dvc", "repro")
+    output = pulled.log_of("dvc", "repro")
     assert "cifar10_animals.edges_f4" in variants_of(output)
     assert untouched.stat().st_mtime_ns == time_of_untouched
     assert "up to date" in pulled.ask("dvc", "status")

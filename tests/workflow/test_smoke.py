@@ -29,8 +29,10 @@ def test_table_has_the_papers_rows_with_its_numbers_beside_ours(clone):
 def test_every_rendering_and_figure_is_there(clone):
     for name in ("table1.md", "table1.tex", "figures/table1_curves.pdf", "figures/table1_curves.png",
                  "figures/reconstructions.pdf", "figures/reconstructions.png", "tokenizers.csv", "metrics.json",
-                 "curves.csv", "table1.provenance.json", "tokenizers.provenance.json",
-                 "evaluation/table1.D-RIN/metrics.json"):  # fmt: skip
+                 "table1_curves.csv", "table1.provenance.json", "tokenizers.provenance.json",
+                 "evaluation/table1.D-RIN/metrics.json",
+                 "orderings.md", "figures/orderings.pdf", "figures/orderings.png",
+                 "figures/orderings_grid.pdf", "figures/orderings_grid.png", "orderings_curves.csv"):  # fmt: skip
         assert (clone.folder / "results" / name).stat().st_size > 100, name
 
 
@@ -42,14 +44,14 @@ def test_every_job_has_its_own_log_and_leaves_no_scratch(clone):
 
 
 def test_a_second_run_has_nothing_to_do(clone):
-    assert "Nothing to be done" in clone.dry_run("results/table1.csv", "results/tokenizers.csv")
+    assert "Nothing to be done" in clone.dry_run("all")
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
         ("conf/figures/default.yaml", "#0072B2", "#009E73",
-         {"figures_table1", "figures_tokenizers", "figures_provenance", "results_table1", "results_tokenizers"}),
+         {"figures_table1", "figures_tokenizers", "results_table1", "results_tokenizers"}),
         ("src/twostage/priors/train.py", '"""Verb', '"""The verb', set()),
         ("conf/data/cifar10.yaml", "canny_sigma: 1.0", "canny_sigma: 1.0  # a comment", set()),
         ("conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0",
@@ -90,3 +92,37 @@ def test_a_changed_prior_retrains_its_own_runs_and_those_that_are_matched_to_it(
     # The transformer trains on to PixelSNAIL's time, so its run depends on PixelSNAIL's.
     assert {"cifar10.vqgan_f4.pixelsnail.seed0", "cifar10.vqgan_f4.gpt.seed0"} <= variants
     assert "cifar10.vqgan_f4" not in variants
+
+
+def test_every_ordering_has_its_numbers_with_the_papers_beside_them(clone):
+    with open(clone.folder / "results/orderings.csv") as file:
+        rows = {row["ordering"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in"]
+    for row in rows.values():
+        assert (row["scale"], row["num_seeds"]) == ("smoke", "2")
+        assert 0 < float(row["validation_nll"]) < 10
+    assert float(rows["subsample"]["paper_nll"]) == 5.015
+
+
+def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
+    clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_in, random]")
+    try:
+        plan = clone.dry_run("results/orderings.csv")
+    finally:
+        clone.edit("conf/experiment/orderings.yaml", "spiral_in, random]", "spiral_in]")
+    assert variants_of(plan) == {f"cifar10.vqgan_f4.gpt.random.seed{seed}" for seed in (0, 1)} | {
+        "orderings",
+    }
+    assert rules_of(plan) == {
+        "priors_train", "evaluation_orderings", "figures_orderings", "results_evaluation",
+        "results_orderings",
+    }  # fmt: skip
+
+
+def test_a_changed_pixelsnail_leaves_the_orderings_alone(clone):
+    clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0")
+    try:
+        plan = clone.dry_run("results/orderings.csv")
+    finally:
+        clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 2.0", "gradient_clip: 1.0")
+    assert "Nothing to be done" in plan

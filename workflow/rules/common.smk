@@ -1,5 +1,6 @@
 # What the rules share: the plan, each job's resolved config and code fingerprint as files, and look-ups. No rules.
 import os
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,8 @@ from snakemake.io import IOFile
 from twostage.artifacts import sha256_json, write_json
 from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
-from twostage.plan import FILES, PROVENANCE, Plan, files_read
+from twostage.jobs import FILES, PROVENANCE, files_read
+from twostage.plan import whole_plan
 
 unknown = sorted(set(config) - {"scale"})
 if unknown:
@@ -23,7 +25,7 @@ if unknown:
 SCALE = config["scale"]
 
 try:
-    PLAN = Plan("table1", SCALE)
+    PLAN = whole_plan(SCALE)
 except TwostageError as error:
     # A traceback of the workflow's own lines would hide the one line that matters.
     print(f"error: {error}", file=sys.stderr)
@@ -122,6 +124,13 @@ def job_outputs(verb):
         f"{ARTIFACTS}/{verb.split('.')[0]}/{{variant}}/{file}"
         for file in (*FILES[verb], PROVENANCE)
     ]
+
+
+def variants(verb):
+    """The planned variants of a verb, as a pattern: two verbs of one stage share the shape of their paths."""
+    stage, name = verb.split(".")
+    jobs = [job for job in PLAN.jobs.values() if (job.stage, job.verb) == (stage, name)]
+    return "|".join(re.escape(job.variant) for job in jobs)
 
 
 def evaluated(figure):

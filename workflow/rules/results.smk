@@ -9,7 +9,7 @@ rule results_table1:
             f"{ARTIFACTS}/figures/table1/table1_curves.{kind}"
             for kind in ("pdf", "png")
         ],
-        record=f"{ARTIFACTS}/figures/table1.provenance/collected.json",
+        record=f"{ARTIFACTS}/figures/table1/provenance.json",
         evaluated=evaluated("table1"),
     output:
         "results/table1.csv",
@@ -39,7 +39,7 @@ rule results_tokenizers:
             f"{ARTIFACTS}/figures/tokenizers/reconstructions.{kind}"
             for kind in ("pdf", "png")
         ],
-        record=f"{ARTIFACTS}/figures/tokenizers.provenance/collected.json",
+        record=f"{ARTIFACTS}/figures/tokenizers/provenance.json",
         evaluated=evaluated("tokenizers"),
     output:
         "results/tokenizers.csv",
@@ -60,13 +60,49 @@ rule results_tokenizers:
         "&& cp {input.record} {output.record}) 2> {log}"
 
 
+rule results_orderings:
+    input:
+        tables=[
+            f"{ARTIFACTS}/figures/orderings/orderings.{kind}" for kind in ("csv", "md")
+        ],
+        figures=[
+            f"{ARTIFACTS}/figures/orderings/{name}.{kind}"
+            for name in ("orderings", "orderings_grid")
+            for kind in ("pdf", "png")
+        ],
+        record=f"{ARTIFACTS}/figures/orderings/provenance.json",
+        evaluated=evaluated("orderings"),
+    output:
+        "results/orderings.csv",
+        "results/orderings.md",
+        "results/figures/orderings.pdf",
+        "results/figures/orderings.png",
+        "results/figures/orderings_grid.pdf",
+        "results/figures/orderings_grid.png",
+        record="results/orderings.provenance.json",
+    log:
+        "build/logs/results_orderings.txt",
+    benchmark:
+        "build/logs/results_orderings.tsv"
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=1,
+        gpu=0,
+    shell:
+        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "&& cp {input.record} {output.record}) 2> {log}"
+
+
 rule results_summary:
     input:
         f"{ARTIFACTS}/figures/summary/metrics.json",
-        f"{ARTIFACTS}/figures/summary/curves.csv",
+        f"{ARTIFACTS}/figures/summary/table1_curves.csv",
+        f"{ARTIFACTS}/figures/summary/orderings_curves.csv",
     output:
         "results/metrics.json",
-        "results/curves.csv",
+        "results/table1_curves.csv",
+        "results/orderings_curves.csv",
     log:
         "build/logs/results_summary.txt",
     benchmark:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from twostage.latents.orderings import inverse, ordering
 from twostage.priors.gpt import GPT
 from twostage.priors.linear import packed
 from twostage.priors.pixelsnail import PixelSNAIL
@@ -20,7 +21,7 @@ def generate(
     top_k: int | None = None,
     condition_BS: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Samples int64 [B, T] in row-major order; `top_k`: draw from the k likeliest codes only.
+    """Samples int64 [B, T] in row-major order, whatever the model's; `top_k`: draw from the k likeliest codes only.
 
     One uniform number a token is drawn from `generator`, so equal logits and seeds give equal samples.
     """
@@ -34,7 +35,7 @@ def generate(
     with packed(model, num_samples):
         for t, logits_BV in enumerate(logits):
             index_BT[:, t] = draw(logits_BV / temperature, generator, top_k)
-    return index_BT
+    return index_BT[:, inverse(ordering(model.ordering, *model.tokens.grid))]
 
 
 def _with_cache(model: GPT, index_BT: torch.Tensor, condition_BS: torch.Tensor | None) -> Iterator[torch.Tensor]:

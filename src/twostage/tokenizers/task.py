@@ -3,6 +3,7 @@
 # B batch, C channels, H height, W width, N images
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,12 +98,12 @@ def _check(config: TokenizerConfig, data: MapData) -> None:
 
 
 def learning_rate(config: TokenizerConfig, step: int) -> float:
-    """The rate of a step, counted from 0: linear warm-up, then constant, then along a parabola to zero at the end."""
+    """The rate of a step, counted from 0: linear warm-up, then constant, then along a cosine to zero at the end."""
     warm = training.warmed_up(config.learning_rate, config.warmup_steps, step)
     if config.decay_from is None or step < config.decay_from:
         return warm
     progress = (step - config.decay_from) / (config.loop.steps - config.decay_from)
-    return warm * (1 - progress**2)
+    return warm * (1 + math.cos(math.pi * progress)) / 2
 
 
 class TokenizerTask:

@@ -95,11 +95,11 @@ def test_maps_are_learned_without_a_discriminator(name, reconstruction, data_fol
     assert made.codebook_use()["codes_used"] > 1
 
 
-def test_the_rate_warms_up_holds_and_falls_along_a_parabola_to_zero(data_folder):
+def test_the_rate_warms_up_holds_and_falls_along_a_cosine_to_zero(data_folder):
     config = replace(task(data_folder).config, learning_rate=1.0, warmup_steps=4, decay_from=10)
     config = replace(config, loop=replace(config.loop, steps=20))
     rates = [learning_rate(config, step) for step in (0, 1, 3, 9, 10, 15, 20)]
-    assert rates == pytest.approx([0.25, 0.5, 1, 1, 1, 0.75, 0])
+    assert rates == pytest.approx([0.25, 0.5, 1, 1, 1, 0.5, 0])
     assert learning_rate(replace(config, decay_from=None), 19) == 1
 
 
