@@ -1,5 +1,7 @@
 """Do the committed results hold? Redraws tables and figures from the stored metrics; compares a fresh run with them.
 
+Before that, every artifact at hand is held against the checksum in its job's record: a damaged one is named.
+
 `python -m twostage.verify`, from the root of a clone. The reference is what git's last commit holds in `results/`, as a
 fresh run writes over the files themselves.
 """
@@ -16,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from twostage import cli
+from twostage.artifacts import read_json, sha256_file
 from twostage.configs import parse
 from twostage.errors import TwostageError
 from twostage.figures.orderings import OrderingsConfig, orderings
 from twostage.figures.summary import SummaryConfig, summary
 from twostage.figures.table1 import Table1Config, table1
 from twostage.figures.tokenizers import TokenizersConfig, tokenizers
-from twostage.jobs import Job
+from twostage.jobs import PROVENANCE, Job
 from twostage.plan import Plan, whole_plan
 
 RESULTS = Path("results")
@@ -103,6 +106,15 @@ def _restore(job: Job, folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
+def damaged(job: Job) -> list[Path]:
+    """The files of the job that are here and are not what its record says; without a record, none."""
+    if not (job.folder / PROVENANCE).exists():
+        return []
+    recorded = read_json(job.folder / PROVENANCE)["files_sha256"]
+    here = [name for name in recorded if (job.folder / name).exists()]
+    return [job.folder / name for name in here if sha256_file(job.folder / name) != recorded[name]]
+
+
 def moved(job: Job) -> tuple[int, list[str]]:
     """A fresh run's metrics beside the committed ones: how many numbers were compared, a line for each that moved."""
     reference = committed(RESULTS / "evaluation" / job.variant / "metrics.json")
@@ -143,8 +155,11 @@ def committed_scale() -> str:
 
 
 def verify() -> bool:
-    """Prints what equals and what moved; True if nothing did."""
+    """Prints what is damaged, what equals and what moved; True if all holds."""
     plan = whole_plan(committed_scale())
+    broken = [path for job in plan.jobs.values() for path in damaged(job)]
+    for path in broken:
+        print(f"{path}: DAMAGED, its record has another checksum; delete it, then dvc pull or snakemake brings it back")
     print(f"Tables and figures, drawn again from the metrics of the last commit (scale {plan.scale}):")
     with tempfile.TemporaryDirectory() as folder:
         equal = [_say(f"{path}: {'equal' if same else 'DIFFERS'}", same) for path, same in redraw(plan, Path(folder))]
@@ -158,7 +173,7 @@ def verify() -> bool:
         print(f"The run in artifacts/{plan.scale} beside the committed one: {total} numbers, {len(lines)} moved.")
     for line in lines:
         print(f"  {line}")
-    return all(equal) and not lines
+    return all(equal) and not lines and not broken
 
 
 def _say(line: str, same: bool) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from twostage import verify
-from twostage.artifacts import write_json
+from twostage.artifacts import sha256_file, write_json
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 
@@ -85,3 +85,13 @@ def test_the_reference_is_the_last_commit_not_the_working_tree(job, tmp_path):
     path = Path("results/evaluation/v/metrics.json")
     path.write_text(json.dumps(METRICS | {"steps": 1}))
     assert json.loads(verify.committed(path))["steps"] == 450
+
+
+def test_a_file_unlike_its_record_is_damaged_and_a_missing_one_is_not(job):
+    assert verify.damaged(job) == []
+    fresh(job)
+    content = sha256_file(job.folder / "metrics.json")
+    write_json(job.folder / "provenance.json", {"files_sha256": {"metrics.json": content, "absent.npy": "0"}})
+    assert verify.damaged(job) == []
+    (job.folder / "metrics.json").write_text("{")
+    assert verify.damaged(job) == [job.folder / "metrics.json"]
