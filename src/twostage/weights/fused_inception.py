@@ -96,7 +96,7 @@ def resized(image_BCHW: Tensor, side: int) -> Tensor:
     Bilinear, without antialiasing and with corners as TensorFlow 1 had them. Rows first, then columns: the same
     arithmetic as torch-fidelity's, bit for bit, on fewer pixels.
     """
-    x_BHWC = image_BCHW.permute(0, 2, 3, 1).to(torch.float32)
+    x_BHWC = image_BCHW.permute(0, 2, 3, 1).contiguous().to(torch.float32)
     low, high, share_W = _neighbours(x_BHWC.shape[2], side, x_BHWC.device)
     left_BHWC = x_BHWC[:, :, low]
     x_BHWC = left_BHWC + (x_BHWC[:, :, high] - left_BHWC).mul_(share_W[:, None])
