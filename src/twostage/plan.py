@@ -97,6 +97,9 @@ FILES = {
     "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
     "evaluation.reconstruct": ["metrics.json", "grid.npy"],
     "evaluation.compare": ["metrics.json"],
+    "evaluation.features": ["features.npy", "metadata.json"],
+    "evaluation.samples": ["metrics.json"],
+    "evaluation.rfid": ["metrics.json"],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
 }
@@ -175,7 +178,32 @@ def prior_job(tree: Tree, latents: Job, condition: Job | None, more_inputs: Mapp
 def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:
     """Reconstruction quality of an image tokenizer on the validation split."""
     inputs = {"data": data, "tokenizer": tokenizer, "vgg16": weights_job(tree, "vgg16")}
-    return _job("evaluation.reconstruct", tokenizer.variant, tree, tree["evaluation"], inputs)
+    # Its own slice: other metrics' settings do not concern it.
+    config = {key: value for key, value in tree["evaluation"].items() if key not in ("features", "samples")}
+    return _job("evaluation.reconstruct", tokenizer.variant, tree, config, inputs)
+
+
+def features_job(tree: Tree, data: Job) -> Job:
+    """Inception features of one split's real images, shared by all evaluations; needs `weights_job` of inception."""
+    config = tree["evaluation"]["features"]
+    variant = f"features.{data.variant}.{config['split']}"
+    inputs = {"data": data, "inception": weights_job(tree, "inception")}
+    return _job("evaluation.features", variant, tree, config, inputs)
+
+
+def samples_evaluation_job(tree: Tree, sampling: Job, features: Job) -> Job:
+    """FID and its kin of the images in a job's samples.npy against stored features; needs `weights_job` of inception.
+
+    The `sampling` job may be any whose folder holds samples.npy.
+    """
+    inputs = {"samples": sampling, "real": features, "inception": weights_job(tree, "inception")}
+    return _job("evaluation.samples", f"samples.{sampling.variant}", tree, tree["evaluation"]["samples"], inputs)
+
+
+def rfid_job(tree: Tree, tokenizer: Job, data: Job, features: Job) -> Job:
+    """FID of reconstructions against the stored features of the same images; needs `weights_job` of inception."""
+    inputs = {"data": data, "tokenizer": tokenizer, "real": features, "inception": weights_job(tree, "inception")}
+    return _job("evaluation.rfid", f"rfid.{tokenizer.variant}", tree, tree["evaluation"]["features"], inputs)
 
 
 class Plan:
@@ -305,6 +333,11 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
             job = prior_job(tree, latents_job(tree, tokenizer_job(tree)), None, {})
         case "evaluation.reconstruct":
             job = reconstruct_job(tree, tokenizer_job(tree), data_job(tree))
+        case "evaluation.features":
+            job = features_job(tree, data_job(tree))
+        case "evaluation.rfid":
+            data = data_job(tree)
+            job = rfid_job(tree, tokenizer_job(tree), data, features_job(tree, data))
         case other:
             raise TwostageError(f"{other} needs --config with a resolved job; snakemake writes it to build/configs/")
     if not (configs.CONF / "data" / f"{tree['data']['name']}.yaml").exists():

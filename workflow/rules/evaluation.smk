@@ -11,7 +11,7 @@ rule evaluation_reconstruct:
     benchmark:
         beside("evaluation", "benchmark.tsv")
     wildcard_constraints:
-        variant=r"(?!table).+",
+        variant=r"(?!table|features\.|samples\.|rfid\.).+",
     threads: 1
     resources:
         mem_mb=4000,
@@ -42,3 +42,72 @@ rule evaluation_compare:
         gpu=0,
     shell:
         "python -m twostage.evaluation.compare --config {input.config} --log {log}"
+
+
+# Features of real images by FID's Inception, shared by every comparison with them.
+
+
+rule evaluation_features:
+    input:
+        unpack(job_inputs("evaluation.features")),
+    output:
+        job_outputs("evaluation.features"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=r"features\..+",
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.features --config {input.config} --log {log}"
+
+
+# FID and its kin of sets of samples.
+
+
+rule evaluation_samples:
+    input:
+        unpack(job_inputs("evaluation.samples")),
+    output:
+        job_outputs("evaluation.samples"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=r"samples\..+",
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=240,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.samples --config {input.config} --log {log}"
+
+
+# FID of reconstructions.
+
+
+rule evaluation_rfid:
+    input:
+        unpack(job_inputs("evaluation.rfid")),
+    output:
+        job_outputs("evaluation.rfid"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=r"rfid\..+",
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.rfid --config {input.config} --log {log}"
