@@ -29,7 +29,8 @@ from twostage.weights import fused_inception
 log = logging.getLogger(__name__)
 
 NO_LOGITS = (
-    "the Inception weights have no classifier; the official ones of torch-fidelity, which are tried first, have it"
+    "the Inception weights have no classifier, as the package fallback lacks it; remove that file from the cache, run "
+    "`python -m twostage.sources.fetch inception` where torch-fidelity's official file can be reached, convert again"
 )
 
 
