@@ -1,8 +1,9 @@
 """FID-infinity: what FID would be with infinitely many samples (Chong & Forsyth 2020).
 
 FID is biased: its expectation falls about linearly in 1/M with the number M of samples, at a slope that differs
-between generators. The line's intercept has no such bias. The real side stays as it is: a small real set inflates
-FID-infinity too, but equally for every generator.
+between generators. The line's intercept has no such bias. With fewer samples than features the line bends, so the
+intercept is then too high, though nearer than FID. The real side stays as it is, as in the paper: a small real set
+inflates FID-infinity too.
 """
 
 # N real images, M samples, D features, R rank of the real covariance
@@ -43,7 +44,7 @@ def fid_infinity(real: RealStatistics, sample_MD: np.ndarray, parts: int, seed: 
     The samples are shuffled by `seed` and divided into 1, 2, ... `parts` parts; the mean FID of equally large parts
     is one point over 1 / size, so every point uses all samples. Source: Chong & Forsyth 2020, Sec. 3, whose points
     are random subsets. The error is the jackknife's over ten groups of samples: the residuals of the line would miss
-    what its points share. Raises TwostageError for fewer than two parts or two samples a part.
+    what its points share. Needs two parts, as a line needs two points, and `least_samples(parts)` samples.
     """
     feature_MD = np.random.default_rng(seed).permutation(sample_MD).astype(np.float64)
     # Covariances are needed in the span of the real one only.
