@@ -177,12 +177,38 @@ class PriorConfig:
 
 
 @dataclass
+class FeaturesConfig:
+    """Inception features of the real images that generated ones are compared with."""
+
+    split: str = MISSING  # train | tune | validation
+    images: int | None = MISSING  # the split's first so many; null: all
+    batch_size: int = MISSING
+
+
+@dataclass
+class SamplesConfig:
+    """How a set of samples is compared with real images."""
+
+    images: int = MISSING  # the set's first so many
+    batch_size: int = MISSING
+    kid_subsets: int = MISSING
+    kid_subset_size: int = MISSING
+    precision_neighbours: int = MISSING  # k of precision and recall
+    coverage_neighbours: int = MISSING  # k of density and coverage
+    inception_score_splits: int = MISSING
+    infinity_parts: int = MISSING  # FID-infinity: parts that the samples are divided into, at most
+    seed: int = MISSING  # of the subsets of KID and FID-infinity and the splits of Inception Score
+
+
+@dataclass
 class EvaluationConfig:
     """What is measured of finished models."""
 
     reconstruction_images: int = MISSING
     grid_images: int = MISSING  # shown in the reconstruction figure
     batch_size: int = MISSING
+    features: FeaturesConfig | None = None
+    samples: SamplesConfig | None = None
 
 
 @dataclass

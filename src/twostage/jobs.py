@@ -78,6 +78,9 @@ FILES = {
     "evaluation.reconstruct": ["metrics.json", "grid.npy"],
     "evaluation.compare": ["metrics.json"],
     "evaluation.orderings": ["metrics.json"],
+    "evaluation.features": ["features.npy", "metadata.json"],
+    "evaluation.samples": ["metrics.json"],
+    "evaluation.rfid": ["metrics.json"],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
     "figures.summary": ["metrics.json", "table1_curves.csv", "orderings_curves.csv"],
@@ -183,4 +186,29 @@ def prior_job(
 def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:
     """Reconstruction quality of an image tokenizer on the validation split."""
     inputs = {"data": data, "tokenizer": tokenizer, "vgg16": weights_job(tree, "vgg16")}
-    return new_job("evaluation.reconstruct", tokenizer.variant, tree, tree["evaluation"], inputs)
+    # Its own slice: other metrics' settings do not concern it.
+    config = {key: value for key, value in tree["evaluation"].items() if key not in ("features", "samples")}
+    return new_job("evaluation.reconstruct", tokenizer.variant, tree, config, inputs)
+
+
+def features_job(tree: Tree, data: Job) -> Job:
+    """Inception features of one split's real images, shared by all evaluations; needs `weights_job` of inception."""
+    config = tree["evaluation"]["features"]
+    variant = f"features.{data.variant}.{config['split']}"
+    inputs = {"data": data, "inception": weights_job(tree, "inception")}
+    return new_job("evaluation.features", variant, tree, config, inputs)
+
+
+def samples_evaluation_job(tree: Tree, sampling: Job, features: Job) -> Job:
+    """FID and its kin of the images in a job's samples.npy against stored features; needs `weights_job` of inception.
+
+    The `sampling` job may be any whose folder holds samples.npy.
+    """
+    inputs = {"samples": sampling, "real": features, "inception": weights_job(tree, "inception")}
+    return new_job("evaluation.samples", f"samples.{sampling.variant}", tree, tree["evaluation"]["samples"], inputs)
+
+
+def rfid_job(tree: Tree, tokenizer: Job, data: Job, features: Job) -> Job:
+    """FID of reconstructions against the stored features of the same images; needs `weights_job` of inception."""
+    inputs = {"data": data, "tokenizer": tokenizer, "real": features, "inception": weights_job(tree, "inception")}
+    return new_job("evaluation.rfid", f"rfid.{tokenizer.variant}", tree, tree["evaluation"]["features"], inputs)

@@ -16,10 +16,12 @@ from twostage.jobs import (
     Job,
     Tree,
     data_job,
+    features_job,
     latents_job,
     new_job,
     prior_job,
     reconstruct_job,
+    rfid_job,
     tokenizer_job,
     tune_job,
     weights_job,
@@ -225,6 +227,11 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
             job = prior_job(tree, latents_job(tree, tokenizer_job(tree)), None, {})
         case "evaluation.reconstruct":
             job = reconstruct_job(tree, tokenizer_job(tree), data_job(tree))
+        case "evaluation.features":
+            job = features_job(tree, data_job(tree))
+        case "evaluation.rfid":
+            data = data_job(tree)
+            job = rfid_job(tree, tokenizer_job(tree), data, features_job(tree, data))
         case other:
             raise TwostageError(f"{other} needs --config with a resolved job; snakemake writes it to build/configs/")
     if not (configs.CONF / "data" / f"{tree['data']['name']}.yaml").exists():

@@ -1,3 +1,4 @@
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -5,7 +6,17 @@ import pytest
 
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.jobs import FILES
+from twostage.jobs import (
+    FILES,
+    Job,
+    data_job,
+    features_job,
+    reconstruct_job,
+    rfid_job,
+    samples_evaluation_job,
+    tokenizer_job,
+    weights_job,
+)
 from twostage.plan import Plan, job_at_prompt
 
 ROOT = Path(__file__).parents[2]
@@ -164,3 +175,64 @@ def test_what_is_made_of_a_users_own_dataset_by_hand_finds_its_upstream():
     tokenizer = job_at_prompt("tokenizers.train", configs.compose(overrides))
     assert tokenizer.inputs["data"] == job_at_prompt("data.prepare", configs.compose(overrides)).out
     assert job_at_prompt("latents.encode", configs.compose(overrides)).inputs["tokenizer"] == tokenizer.out
+
+
+def evaluation_jobs(*overrides, sampling="cifar10.vqgan_f4.gpt.seed0"):
+    """Every evaluation of one tokenizer and one set of samples, by verb."""
+    tree = configs.compose(("scale=smoke", *overrides))
+    data, tokenizer = data_job(tree), tokenizer_job(tree)
+    samples = Job("sampling", "sample", sampling, "smoke", {}, {}, f"artifacts/smoke/sampling/{sampling}", [])
+    features = features_job(tree, data)
+    jobs = [
+        features,
+        samples_evaluation_job(tree, samples, features),
+        rfid_job(tree, tokenizer, data, features),
+        reconstruct_job(tree, tokenizer, data),
+    ]
+    return {job.verb: job for job in jobs}
+
+
+def test_all_evaluations_share_the_features_of_one_split():
+    one, other = evaluation_jobs(), evaluation_jobs("tokenizers=vqgan_f16", sampling="cifar10.vqgan_f16.gpt.seed1")
+    assert one["features"] == other["features"]
+    assert one["features"].variant == "features.cifar10.validation"
+    for jobs in (one, other):
+        for verb in ("samples", "rfid"):
+            assert jobs[verb].inputs["real"] == one["features"].out
+            assert jobs[verb].inputs["inception"] == weights_job(configs.compose(("scale=smoke",)), "inception").out
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("evaluation.samples.kid_subsets=3", {"samples"}),
+        ("evaluation.features.images=50", {"features", "rfid"}),
+        ("evaluation.reconstruction_images=50", {"reconstruct"}),
+    ],
+)
+def test_a_metrics_setting_touches_that_metric_only(override, changed):
+    before, after = evaluation_jobs(), evaluation_jobs(override)
+    assert {verb for verb in before if before[verb] != after[verb]} == changed
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_asks_metrics_for_no_more_than_it_has(scale):
+    samples = configs.compose((f"scale={scale}",))["evaluation"]["samples"]
+    assert samples["kid_subset_size"] <= samples["images"]
+
+
+def test_no_two_rules_of_the_evaluation_want_one_variant(plan):
+    rules = (ROOT / "workflow/rules/evaluation.smk").read_text().split("\nrule ")[1:]
+    pattern = {rule.partition(":")[0]: re.search(r'variant=r"(.+)"', rule)[1] for rule in rules}
+    jobs = [job for job in plan.jobs.values() if job.stage == "evaluation"] + list(evaluation_jobs().values())
+    for job in jobs:
+        matched = [name for name, regex in pattern.items() if re.fullmatch(regex, job.variant)]
+        assert matched == [f"evaluation_{job.verb}"], job.variant
+
+
+@pytest.mark.parametrize("verb", ["features", "rfid"])
+def test_an_evaluation_asked_for_by_hand_reads_what_the_pipeline_made(verb):
+    job = job_at_prompt(f"evaluation.{verb}", configs.compose(("scale=smoke",)))
+    assert job.inputs == evaluation_jobs()[verb].inputs
+    assert job.variant.startswith(f"{verb}.cifar10.")
+    assert ".by_hand_" in job.variant

@@ -65,3 +65,72 @@ rule evaluation_orderings:
         gpu=0,
     shell:
         "python -m twostage.evaluation.orderings --config {input.config} --log {log}"
+
+
+# Features of real images by FID's Inception, shared by every comparison with them.
+
+
+rule evaluation_features:
+    input:
+        unpack(job_inputs("evaluation.features")),
+    output:
+        job_outputs("evaluation.features"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.features"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.features --config {input.config} --log {log}"
+
+
+# FID and its kin of sets of samples.
+
+
+rule evaluation_samples:
+    input:
+        unpack(job_inputs("evaluation.samples")),
+    output:
+        job_outputs("evaluation.samples"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.samples"),
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=240,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.samples --config {input.config} --log {log}"
+
+
+# FID of reconstructions.
+
+
+rule evaluation_rfid:
+    input:
+        unpack(job_inputs("evaluation.rfid")),
+    output:
+        job_outputs("evaluation.rfid"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.rfid"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.rfid --config {input.config} --log {log}"
