@@ -1,0 +1,6 @@
+"""Stage 5: drawing code grids from priors, and pictures from the grids."""
+
+from twostage.sampling.autoregressive import sample
+from twostage.sampling.draw import Draw, uniform_table
+
+__all__ = ["Draw", "sample", "uniform_table"]
