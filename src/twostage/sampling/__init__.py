@@ -2,5 +2,6 @@
 
 from twostage.sampling.autoregressive import sample
 from twostage.sampling.draw import Draw, uniform_table
+from twostage.sampling.sliding import slide
 
-__all__ = ["Draw", "sample", "uniform_table"]
+__all__ = ["Draw", "sample", "slide", "uniform_table"]
