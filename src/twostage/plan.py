@@ -95,6 +95,7 @@ FILES = {
     "latents.encode": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "priors.tune": ["sweep.csv", "metrics.json"],
     "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
+    "sampling.generate": ["samples.npy", "index.npy", "grid.png", "metrics.json"],
     "evaluation.reconstruct": ["metrics.json", "grid.npy"],
     "evaluation.compare": ["metrics.json"],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
@@ -170,6 +171,21 @@ def prior_job(tree: Tree, latents: Job, condition: Job | None, more_inputs: Mapp
     config = tree["priors"] | {"sweep": None}
     variant = f"{_prior_name(tree, latents, condition)}.seed{config['loop']['seed']}"
     return _job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
+
+
+def sampling_job(
+    tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, latents: Job | None = None, label: str = ""
+) -> Job:
+    """Images drawn from a prior, whose variant it shares; `label` tells several sets of one prior apart.
+
+    `condition`: latents that condition a conditional prior. `latents`: those of the real images whose beginnings are
+    completed, needed if `sampling.given` is not 0.
+    """
+    inputs = {"prior": prior, "tokenizer": tokenizer}
+    inputs |= {"condition": condition} if condition else {}
+    inputs |= {"latents": latents} if latents else {}
+    variant = f"{prior.variant}.{label}" if label else prior.variant
+    return _job("sampling.generate", variant, tree, tree["sampling"], inputs)
 
 
 def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:
@@ -303,6 +319,10 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
             job = tune_job(tree, latents_job(tree, tokenizer_job(tree)), None)
         case "priors.train":
             job = prior_job(tree, latents_job(tree, tokenizer_job(tree)), None, {})
+        case "sampling.generate":
+            latents = latents_job(tree, tokenizer_job(tree))
+            real = latents if tree["sampling"]["given"] else None
+            job = sampling_job(tree, prior_job(tree, latents, None, {}), tokenizer_job(tree), latents=real)
         case "evaluation.reconstruct":
             job = reconstruct_job(tree, tokenizer_job(tree), data_job(tree))
         case other:

@@ -5,7 +5,7 @@ import pytest
 
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.plan import FILES, Plan, job_at_prompt
+from twostage.plan import FILES, Plan, job_at_prompt, sampling_job
 
 ROOT = Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "workstation", "paper"]
@@ -163,3 +163,32 @@ def test_what_is_made_of_a_users_own_dataset_by_hand_finds_its_upstream():
     tokenizer = job_at_prompt("tokenizers.train", configs.compose(overrides))
     assert tokenizer.inputs["data"] == job_at_prompt("data.prepare", configs.compose(overrides)).out
     assert job_at_prompt("latents.encode", configs.compose(overrides)).inputs["tokenizer"] == tokenizer.out
+
+
+def test_samples_share_the_variant_of_their_prior_and_read_what_they_need():
+    plan = Plan("table1", "laptop")
+    prior = stage(plan, "priors.train")["cifar10_animals.by_cifar10.vqgan_f4.given_edges_f4.gpt.seed0"]
+    tokenizer = stage(plan, "tokenizers.train")["cifar10.vqgan_f4"]
+    condition = plan.jobs[prior.inputs["condition"]]
+    job = sampling_job(plan.tree, prior, tokenizer, condition=condition)
+    assert job.out == f"artifacts/laptop/sampling/{prior.variant}"
+    assert job.inputs == {"prior": prior.out, "tokenizer": tokenizer.out, "condition": condition.out}
+    assert (job.config["num_images"], job.config["batch_size"], job.config["top_k"]) == (2000, 100, 100)
+    half = sampling_job(plan.tree, prior, tokenizer, condition, plan.jobs[prior.inputs["latents"]], label="halves")
+    assert half.variant == f"{prior.variant}.halves"
+    assert half.inputs["latents"] == prior.inputs["latents"]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_scale_cuts_by_more_codes_than_its_vocabulary_has(scale):
+    tree = configs.compose((f"scale={scale}",))
+    assert tree["sampling"]["top_k"] <= tree["tokenizers"]["quantizer"]["num_codes"]
+
+
+def test_samples_by_hand_read_latents_only_where_images_are_completed():
+    whole, half = (
+        job_at_prompt("sampling.generate", configs.compose(("scale=smoke", "data=folder", "data.name=mine", *more)))
+        for more in ((), ("sampling.given=0.5",))
+    )
+    assert set(whole.inputs) == {"prior", "tokenizer"}
+    assert set(half.inputs) == {"prior", "tokenizer", "latents"}

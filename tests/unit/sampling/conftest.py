@@ -1,13 +1,23 @@
-"""Small priors whose predictions depend on every token they see."""
+"""Small priors whose predictions depend on every token they see, and the artifacts that a sampling job reads."""
 
+from dataclasses import asdict
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from twostage.configs import GPTConfig, PixelSNAILConfig
+from tests.unit.tokenizers.conftest import small_config
+from twostage.artifacts import write_array, write_json
+from twostage.configs import GPTConfig, PixelSNAILConfig, SamplingConfig
 from twostage.latents.dataset import TokenSpace
+from twostage.plan import FILES, Job
 from twostage.priors.gpt import GPT
+from twostage.priors.model import store
 from twostage.priors.pixelsnail import PixelSNAIL
+from twostage.tokenizers.model import Tokenizer, save
+
+GRID, NUM_CODES, NUM_CONDITION_CODES = (4, 4), 16, 7
 
 
 def sharp(model, factor, seed=0):
@@ -39,3 +49,37 @@ def small_pixelsnail():
         return sharp(PixelSNAIL(PixelSNAILConfig(8, 1, 1, 2, 4, 8, 1, 4, dropout=0.0), tokens), factor=4)
 
     return build
+
+
+def write_prior(folder, tokens):
+    model = sharp(GPT(GPTConfig(16, 2, 2, 0.0), tokens), factor=15).float()
+    values = {"format": "twostage", "architecture": "gpt", "tokens": tokens.as_json(), "gpt": asdict(model.config)}
+    store(folder, values, model.state_dict())
+
+
+def write_latents(folder, num_codes, grid, number=10, seed=0):
+    index = np.random.default_rng(seed).integers(0, num_codes, (number, *grid)).astype(np.uint16)
+    write_array(folder / "validation_index.npy", index)
+    splits = {"validation": {"num_images": number, "unigram_entropy_nats": 1.0}}
+    metadata = {"num_codes": num_codes, "grid": list(grid), "map": "image", "tokenizer_sha256": "a", "data": "d"}
+    write_json(folder / "metadata.json", {**metadata, "flips": False, "splits": splits})
+    return index
+
+
+@pytest.fixture
+def make_job(tmp_path):
+    """A job over a small tokenizer (16 codes, f = 4) and a small prior (4x4 tokens), with changes to its config."""
+    torch.manual_seed(0)
+    save(Tokenizer(small_config(), "colour", 3), tmp_path / "tokenizer")
+    write_prior(tmp_path / "prior", TokenSpace(NUM_CODES, GRID))
+    write_prior(tmp_path / "conditional", TokenSpace(NUM_CODES, GRID, TokenSpace(NUM_CONDITION_CODES, GRID)))
+
+    def make(variant="v", prior="prior", inputs=(), **changes):
+        config = SamplingConfig(5, 2, 1.0, None, None, 0.0, None, False, 4, 0)
+        config = SamplingConfig(**{**asdict(config), **changes})
+        names = {"prior": prior, "tokenizer": "tokenizer", **{name: name for name in inputs}}
+        folders = {name: str(tmp_path / folder) for name, folder in names.items()}
+        files = FILES["sampling.generate"]
+        return Job("sampling", "generate", variant, "smoke", asdict(config), folders, str(tmp_path / variant), files)
+
+    return make
