@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.unit.priors.conftest import prior_config
 from tests.unit.tokenizers.conftest import small_config
 from twostage.artifacts import write_array, write_json
 from twostage.configs import GPTConfig, PixelSNAILConfig, SamplingConfig
 from twostage.latents.dataset import TokenSpace
 from twostage.plan import FILES, Job
 from twostage.priors.gpt import GPT
-from twostage.priors.model import store
+from twostage.priors.model import store, trained_format
 from twostage.priors.pixelsnail import PixelSNAIL
 from twostage.tokenizers.model import Tokenizer, save
 
@@ -53,8 +54,7 @@ def small_pixelsnail():
 
 def write_prior(folder, tokens):
     model = sharp(GPT(GPTConfig(16, 2, 2, 0.0), tokens), factor=15).float()
-    values = {"format": "twostage", "architecture": "gpt", "tokens": tokens.as_json(), "gpt": asdict(model.config)}
-    store(folder, values, model.state_dict())
+    store(folder, trained_format(prior_config("gpt", gpt=model.config), tokens), model.state_dict())
 
 
 def write_latents(folder, num_codes, grid, number=10, seed=0):
