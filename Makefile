@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 CORES ?= all
-SCALE ?= laptop
+SCALE ?= $(shell sed -n "s/^scale: *\([a-z]*\).*/\1/p" params.yaml)
 ACTIVATE := source $(VENV)/bin/activate
 
-.PHONY: table1 test check install lock clean benchmarks
+.PHONY: table1 test check verify storage install lock clean benchmarks
 
 table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
 	$(ACTIVATE) && snakemake --cores $(CORES) --config scale=$(SCALE) -- results/table1.csv results/tokenizers.csv
@@ -20,6 +20,9 @@ test: check  ## the gate, every test, the whole DAG at scale=smoke, and the cove
 check: $(INSTALLED)  ## style, types, imports, workflow lint
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy && lint-imports
 	$(ACTIVATE) && snakefmt --check Snakefile workflow && snakemake --lint
+
+verify: $(INSTALLED)  ## do the committed tables and figures follow from the stored metrics, and does a fresh run agree?
+	$(ACTIVATE) && python -m twostage.verify
 
 benchmarks: $(INSTALLED)  ## against the plain formulations; writes benchmarks/*.json
 	$(ACTIVATE) && python benchmarks/gpt_sampling.py --threads 2 && python benchmarks/vqgan_step.py
@@ -36,6 +39,13 @@ $(INSTALLED): requirements.lock pyproject.toml
 lock: $(INSTALLED)  ## newest versions that pyproject.toml allows
 	$(VENV)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --upgrade --output-file requirements.lock
+
+storage:  ## how many bytes each stage keeps, here and in DVC's cache
+	@du -ch --apparent-size -d 1 artifacts/*/ .snakemake/metadata build/scratch .dvc/cache 2>/dev/null || true
+
+clean-%:  ## one stage's artifacts at SCALE: make clean-priors SCALE=smoke
+	@test -d artifacts/$(SCALE)/$* || { echo "error: no artifacts/$(SCALE)/$*; stages: $$(ls artifacts/$(SCALE) 2>/dev/null | xargs)" >&2; exit 1; }
+	rm -rf artifacts/$(SCALE)/$*
 
 clean:  ## everything that can be made again, except the environment and the user's cache
 	rm -rf artifacts build .snakemake

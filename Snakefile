@@ -1,9 +1,13 @@
 # Contents: the rules in the order of the stages, then what a reader asks for.
-#   snakemake --cores all results/table1.csv                        at scale laptop
+#   snakemake --cores all results/table1.csv                        at the scale of params.yaml
+#   snakemake --cores all results/orderings.csv                     the ordering ablation
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
 container: "docker://python:3.11-slim"
+
+
+configfile: "params.yaml"
 
 
 include: "workflow/rules/common.smk"
@@ -22,6 +26,9 @@ localrules:
     all,
     results_table1,
     results_tokenizers,
+    results_summary,
+    results_evaluation,
+    results_orderings,
 
 
 rule all:
@@ -29,3 +36,5 @@ rule all:
     input:
         "results/table1.csv",
         "results/tokenizers.csv",
+        "results/metrics.json",
+        "results/orderings.csv",

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from twostage import plan
+from twostage import plan, provenance
 from twostage.artifacts import read_json
 from twostage.configs import compose, parse
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 
 C = TypeVar("C")
 log = logging.getLogger("twostage")
@@ -33,6 +33,7 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
             print(json.dumps(job.config, indent=2))
             return
         work(config, job)
+        provenance.write_record(job)
 
 
 class one_line_errors:  # noqa: N801 - a context manager reads as a phrase

@@ -21,6 +21,9 @@ from twostage.errors import TwostageError
 
 CONF = Path("conf")
 
+# Orders of image tokens, in the order of Esser et al. 2021, Sec. D; the control is ours.
+ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in", "random")
+
 
 @dataclass
 class WeightsConfig:
@@ -170,6 +173,7 @@ class PriorConfig:
     gradient_clip: float = MISSING  # global norm
     sweep: SweepConfig | None = None  # null where the rate is known
     loop: LoopConfig = field(default_factory=LoopConfig)
+    ordering: str = "row_major"  # one of ORDERINGS; of image tokens, never of a condition's
 
 
 @dataclass

@@ -1,22 +1,30 @@
 """Experiments x scale -> the list of jobs. Pure: reads `conf/` through `compose`, writes nothing.
 
-A job is one run of one verb. Rows of an experiment share every job they can: jobs are keyed by their folder, and two
-different jobs for one folder are an error.
+Rows of an experiment share every job they can: jobs are keyed by their folder, and two different jobs for one folder
+are an error.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from omegaconf import MISSING
 
 from twostage import configs
-from twostage.artifacts import sha256_file, sha256_json
 from twostage.errors import TwostageError
-from twostage.fingerprint import fingerprint
-
-Tree = dict[str, Any]
+from twostage.jobs import (
+    BACKBONE_OF,
+    Job,
+    Tree,
+    data_job,
+    latents_job,
+    new_job,
+    prior_job,
+    reconstruct_job,
+    sampling_job,
+    tokenizer_job,
+    tune_job,
+    weights_job,
+)
 
 
 @dataclass
@@ -31,167 +39,10 @@ class Cell:
     prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # architecture -> sizes unlike the scale's
 
 
-BACKBONE_OF = {"vgg": "vgg16", "alex": "alexnet"}
+# Files of conf/experiment/ that the workflow plans, together.
+EXPERIMENTS = ("table1", "orderings")
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
 ARCHITECTURES = ("pixelsnail", "gpt")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of one verb: what it reads, what it must write, and its own slice of the config.
-
-    `inputs` maps a name to the folder of an upstream variant, `out` is the job's own folder and `files` the names of
-    the files that it must write there.
-    """
-
-    stage: str
-    verb: str
-    variant: str
-    scale: str
-    config: Tree
-    inputs: dict[str, str]
-    out: str
-    files: list[str]
-
-    @property
-    def folder(self) -> Path:
-        """The job's own artifact folder."""
-        return Path(self.out)
-
-    @property
-    def sha12(self) -> str:
-        """Twelve hex digits that change with anything the job was asked to do."""
-        return sha256_json(asdict(self))[:12]
-
-    @property
-    def scratch(self) -> Path:
-        """Undeclared folder for checkpoints: Snakemake deletes a failed job's outputs, but not this.
-
-        Keyed by what was asked, by the code that answers and by the content of what it reads, so that no checkpoint
-        of another model is taken up.
-        """
-        code = fingerprint(f"{self.stage}.{self.verb}")
-        read = {
-            f"{folder}/{name}": sha256_file(Path(folder) / name)
-            for folder in self.inputs.values()
-            for name in ("metadata.json", "metrics.json", "model.safetensors")
-            if (Path(folder) / name).exists()
-        }
-        return Path("build/scratch") / self.stage / self.variant / f"{self.sha12}.{sha256_json([code, read])[:12]}"
-
-    def upstream(self, name: str) -> Path:
-        """Folder of the upstream variant that this job knows as `name`."""
-        return Path(self.inputs[name])
-
-
-SPLITS = ("train", "tune", "validation")
-
-FILES = {
-    "weights.convert": ["model.safetensors"],
-    # One file a map lies beside these; metadata.json, written last, vouches for them.
-    "data.prepare": [f"{split}_{kind}.npy" for split in SPLITS for kind in ("image", "label")]
-    + ["splits.json", "metadata.json"],
-    "tokenizers.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
-    "latents.encode": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
-    "priors.tune": ["sweep.csv", "metrics.json"],
-    "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
-    "sampling.generate": ["samples.npy", "index.npy", "grid.png", "metrics.json"],
-    "evaluation.reconstruct": ["metrics.json", "grid.npy"],
-    "evaluation.compare": ["metrics.json"],
-    "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
-    "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
-}
-
-
-def _job(name: str, variant: str, tree: Tree, config: Tree, inputs: Mapping[str, Job]) -> Job:
-    stage, verb = name.split(".")
-    scale = tree["scale"]["name"]
-    return Job(
-        stage=stage,
-        verb=verb,
-        variant=variant,
-        scale=scale,
-        config=config,
-        inputs={key: job.out for key, job in inputs.items()},
-        out=f"artifacts/{scale}/{stage}/{variant}",
-        files=FILES[name],
-    )
-
-
-def weights_job(tree: Tree, name: str) -> Job:
-    """Conversion of one metric network's weights: vgg16, alexnet or inception."""
-    return _job("weights.convert", name, tree, {"name": name}, {})
-
-
-def data_job(tree: Tree) -> Job:
-    """Preparation of the dataset `tree["data"]`."""
-    return _job("data.prepare", tree["data"]["name"], tree, tree["data"], {})
-
-
-def tokenizer_job(tree: Tree) -> Job:
-    """Training of `tree["tokenizers"]` on `tree["data"]`."""
-    config = tree["tokenizers"]
-    inputs = {"data": data_job(tree)}
-    for network in (config["loss"]["perceptual"], config["loss"]["early_perceptual"]):
-        if network in BACKBONE_OF:
-            inputs[BACKBONE_OF[network]] = weights_job(tree, BACKBONE_OF[network])
-    variant = f"{tree['data']['name']}.{config['name']}"
-    return _job("tokenizers.train", variant, tree, config, inputs)
-
-
-def latents_job(tree: Tree, tokenizer: Job) -> Job:
-    """Encoding of one map of `tree["data"]` by a tokenizer, which may come from another dataset."""
-    data = data_job(tree)
-    config = tree["latents"] | {"map": tokenizer.config["map"]}
-    trained_on, _, name = tokenizer.variant.partition(".")
-    variant = f"{data.variant}.{name}" if trained_on == data.variant else f"{data.variant}.by_{tokenizer.variant}"
-    return _job("latents.encode", variant, tree, config, {"data": data, "tokenizer": tokenizer})
-
-
-def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:
-    return {"latents": latents} | ({"condition": condition} if condition else {})
-
-
-def _prior_name(tree: Tree, latents: Job, condition: Job | None) -> str:
-    given = f".given_{condition.variant.partition('.')[2]}" if condition else ""
-    return f"{latents.variant}{given}.{tree['priors']['architecture']}"
-
-
-def tune_job(tree: Tree, latents: Job, condition: Job | None) -> Job:
-    """The learning-rate sweep of one architecture; it does not depend on the budget of the final run."""
-    config = tree["priors"]
-    steps = config["sweep"]["steps"]
-    loop = config["loop"] | {"steps": steps, "evaluate_every": steps, "checkpoint_every": steps, "seed": 0}
-    variant = f"{_prior_name(tree, latents, condition)}.tune"
-    return _job("priors.tune", variant, tree, config | {"loop": loop}, _prior_inputs(latents, condition))
-
-
-def prior_job(tree: Tree, latents: Job, condition: Job | None, more_inputs: Mapping[str, Job]) -> Job:
-    """Training of one prior; `more_inputs` may hold `tune` and, to be matched in time, `pixelsnail`."""
-    config = tree["priors"] | {"sweep": None}
-    variant = f"{_prior_name(tree, latents, condition)}.seed{config['loop']['seed']}"
-    return _job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
-
-
-def sampling_job(
-    tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, latents: Job | None = None, label: str = ""
-) -> Job:
-    """Images drawn from a prior, whose variant it shares; `label` tells several sets of one prior apart.
-
-    `condition`: latents that condition a conditional prior. `latents`: those of the real images whose beginnings are
-    completed, needed if `sampling.given` is not 0.
-    """
-    inputs = {"prior": prior, "tokenizer": tokenizer}
-    inputs |= {"condition": condition} if condition else {}
-    inputs |= {"latents": latents} if latents else {}
-    variant = f"{prior.variant}.{label}" if label else prior.variant
-    return _job("sampling.generate", variant, tree, tree["sampling"], inputs)
-
-
-def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:
-    """Reconstruction quality of an image tokenizer on the validation split."""
-    inputs = {"data": data, "tokenizer": tokenizer, "vgg16": weights_job(tree, "vgg16")}
-    return _job("evaluation.reconstruct", tokenizer.variant, tree, tree["evaluation"], inputs)
 
 
 class Plan:
@@ -209,8 +60,10 @@ class Plan:
         match experiment:
             case "table1":
                 self._table1()
+            case "orderings":
+                self._orderings()
             case other:
-                raise TwostageError(f"experiment {other} has no plan; choose table1")
+                raise TwostageError(f"experiment {other} has no plan; choose {' or '.join(EXPERIMENTS)}")
 
     def _add(self, job: Job) -> Job:
         known = self.jobs.setdefault(job.out, job)
@@ -233,10 +86,48 @@ class Plan:
         compared = {label: self._row(label, cells[label]) for label in order}
         config = self.tree["figures"]
         figure = {"figures": config, "rows": list(rows)}
-        self._add(_job("figures.table1", "table1", self.tree, figure, {label: compared[label] for label in rows}))
-        tokenizers = [job for job in self.jobs.values() if job.verb == "reconstruct"]
-        inputs = {job.variant: job for job in tokenizers}
-        self._add(_job("figures.tokenizers", "tokenizers", self.tree, {"figures": config}, inputs))
+        inputs = {label: compared[label] for label in rows}
+        self._add(new_job("figures.table1", "table1", self.tree, figure, inputs))
+        tokenizers = {job.variant: job for job in self.jobs.values() if job.verb == "reconstruct"}
+        self._add(new_job("figures.tokenizers", "tokenizers", self.tree, {"figures": config}, tokenizers))
+
+    # ---- Esser et al. 2021, Sec. D and Fig. 34
+
+    def _orderings(self) -> None:
+        names = self._checked_orderings()
+        if len(self.experiment["rows"]) != 1:
+            raise TwostageError(f"experiment.rows of orderings must be one, got {', '.join(self.experiment['rows'])}")
+        (label,) = self.experiment["rows"]
+        cell = self._cell(label)
+        latents = self._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
+        condition = self._encoded(cell, cell.condition, cell.data) if cell.condition else None
+        # A controlled setting (Sec. D): the row-major sweep sets the rate of all, the seed initialisation and batches.
+        tune = self._tune(label, cell, "gpt", latents, condition)
+        runs: dict[str, Job] = {}
+        for seed in self.experiment["seeds"]:
+            tree = self._tree_of(cell, priors="gpt", seed=seed)
+            for name in names:
+                ordered = tree | {"priors": tree["priors"] | {"ordering": name}}
+                # Table 1's row-major runs go on to PixelSNAIL's time; these do not wait for a PixelSNAIL.
+                job = prior_job(ordered, latents, condition, {"tune": tune}, spell_row_major=True)
+                runs[f"{name}.seed{seed}"] = self._add(job)
+        config = {"data": cell.data, "tokenizer": cell.tokenizer, "condition": cell.condition}
+        config |= {key: self.experiment[key] for key in ("orderings", "seeds", "paper_nll")}
+        inputs = runs | {"latents": latents}
+        summary = self._add(new_job("evaluation.orderings", "orderings", self.tree, config, inputs))
+        figure = {"figures": self.tree["figures"]}
+        self._add(new_job("figures.orderings", "orderings", self.tree, figure, {"orderings": summary}))
+
+    def _checked_orderings(self) -> list[str]:
+        names = list(self.experiment["orderings"])
+        if "row_major" not in names or len(set(names)) < len(names) or set(names) - set(configs.ORDERINGS):
+            raise TwostageError(
+                f"experiment.orderings is {', '.join(names)}; name row_major, to which all are compared, and others "
+                f"once each, out of {', '.join(configs.ORDERINGS)}"
+            )
+        return names
+
+    # ---- What the rows of every experiment share
 
     def _cell(self, label: str) -> Cell:
         column = self.tree["scale"]["sources"]
@@ -265,7 +156,7 @@ class Plan:
             "seeds": self.experiment["seeds"],
             "paper_nll": self.experiment["rows"][label]["paper_nll"],
         }
-        return self._add(_job("evaluation.compare", f"table1.{label}", self.tree, row, runs | {"latents": latents}))
+        return self._add(new_job("evaluation.compare", f"table1.{label}", self.tree, row, runs | {"latents": latents}))
 
     def _tune(self, label: str, cell: Cell, architecture: str, latents: Job, condition: Job | None) -> Job:
         if cell.tune_on is not None:
@@ -299,6 +190,20 @@ class Plan:
             overrides += [f"scale.priors.{priors}.{key}={value}" for key, value in sizes.items()]
             overrides += [f"priors={priors}", f"priors.loop.seed={seed}"]
         return self._compose(tuple(overrides))
+
+
+def whole_plan(scale: str) -> Plan:
+    """The jobs of every experiment at one scale, as one plan: what several of them want is one job.
+
+    One job more sums up what all of them measured.
+    """
+    plan, *others = (Plan(experiment, scale) for experiment in EXPERIMENTS)
+    for other in others:
+        for job in other.jobs.values():
+            plan._add(job)
+    measured = {job.variant: job for job in plan.jobs.values() if job.stage == "evaluation"}
+    plan._add(new_job("figures.summary", "summary", plan.tree, {}, measured))
+    return plan
 
 
 def job_at_prompt(name: str, tree: Tree) -> Job:

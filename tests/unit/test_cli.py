@@ -10,7 +10,7 @@ import pytest
 
 from twostage import cli, configs
 from twostage.configs import DataConfig, PriorConfig
-from twostage.plan import Job
+from twostage.jobs import Job
 
 ROOT = Path(__file__).parents[2]
 

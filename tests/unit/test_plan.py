@@ -5,7 +5,8 @@ import pytest
 
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.plan import FILES, Plan, job_at_prompt, sampling_job
+from twostage.jobs import FILES, files_read, sampling_job
+from twostage.plan import Plan, job_at_prompt
 
 ROOT = Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "workstation", "paper"]
@@ -174,6 +175,8 @@ def test_samples_share_the_variant_of_their_prior_and_read_what_they_need():
     assert job.out == f"artifacts/laptop/sampling/{prior.variant}"
     assert job.inputs == {"prior": prior.out, "tokenizer": tokenizer.out, "condition": condition.out}
     assert (job.config["num_images"], job.config["batch_size"], job.config["top_k"]) == (2000, 100, 100)
+    assert files_read(job, prior) == files_read(job, tokenizer) == ["model.safetensors", "config.json"]
+    assert files_read(job, condition) == ["validation_index.npy", "metadata.json"]
     half = sampling_job(plan.tree, prior, tokenizer, condition, plan.jobs[prior.inputs["latents"]], label="halves")
     assert half.variant == f"{prior.variant}.halves"
     assert half.inputs["latents"] == prior.inputs["latents"]

@@ -1,6 +1,7 @@
-"""A copy of the tracked files in a temporary folder: what a fresh clone holds, with edits allowed."""
+"""Clones in temporary folders, with edits allowed: of the working tree, and of what `dvc repro` made of it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,10 @@ ROOT = Path(__file__).parents[2]
 class Clone:
     def __init__(self, folder):
         self.folder = folder
+
+    @classmethod
+    def of_the_working_tree(cls, folder):
+        """A git repository whose one commit holds what is tracked here, results aside, at scale smoke."""
         tracked = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT, capture_output=True, text=True, check=True,
@@ -22,24 +27,63 @@ class Clone:
             if (ROOT / name).is_file() and not name.startswith("results/"):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, folder / name)
+        clone = cls(folder)
+        clone.edit("params.yaml", "scale: laptop", "scale: smoke")
+        clone.ask("git", "init", "--quiet")
+        clone.commit("The working tree")
+        return clone
 
-    def run(self, *command, **options):
-        environment = os.environ | {
+    def clone(self, folder):
+        """`git clone` into `folder`."""
+        self.ask("git", "clone", "--quiet", str(self.folder), str(folder))
+        return Clone(folder)
+
+    def commit(self, message):
+        self.ask("git", "add", "--all")
+        self.ask("git", "commit", "--quiet", "--message", message)
+
+    def ask(self, *command):
+        """The output of a command that must succeed."""
+        result = self.run(*command)
+        assert result.returncode == 0, f"{command}: {result.stdout[-3000:]}{result.stderr[-3000:]}"
+        return result.stdout
+
+    def log_of(self, *command):
+        """All that a command says that must succeed; Snakemake names the rules that it runs on stderr."""
+        result = self.run(*command)
+        assert result.returncode == 0, f"{command}: {result.stdout[-3000:]}{result.stderr[-3000:]}"
+        return result.stdout + result.stderr
+
+    @property
+    def environment(self):
+        return os.environ | {
             # The copy's own sources, so that a test may edit them.
             "PYTHONPATH": str(self.folder / "src"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            **{
+                f"GIT_{who}_{what}": "tester@example.org"
+                for who in ("AUTHOR", "COMMITTER")
+                for what in ("NAME", "EMAIL")
+            },
         }
+
+    def run(self, *command):
         return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, **options
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
 
-    def snakemake(self, *arguments, scale="smoke", cores=2):
-        return self.run("snakemake", "--cores", str(cores), "--config", f"scale={scale}", "--", *arguments)
+    def start(self, *command):
+        """A process group of its own, so that a test can kill all of it."""
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def snakemake(self, *arguments, scale="smoke"):
+        return self.run("snakemake", "--cores", "2", "--config", f"scale={scale}", "--", *arguments)
 
     def dry_run(self, *arguments, scale="smoke"):
-        result = self.run("snakemake", "-n", "--config", f"scale={scale}", "--", *arguments)
-        assert result.returncode == 0, result.stderr
-        return result.stdout
+        return self.ask("snakemake", "-n", "--config", f"scale={scale}", "--", *arguments)
 
     def edit(self, name, old, new):
         path = self.folder / name
@@ -48,6 +92,25 @@ class Clone:
         path.write_text(text.replace(old, new, 1))
 
 
+def rules_of(plan):
+    """Names of the rules in a plan or in the output of a run."""
+    return set(re.findall(r"^(?:local)?rule (\w+):", plan, flags=re.MULTILINE))
+
+
+def variants_of(plan):
+    return set(re.findall(r"variant=(\S+)", plan))
+
+
 @pytest.fixture(scope="session")
 def new_clone(tmp_path_factory):
-    return lambda: Clone(tmp_path_factory.mktemp("clone"))
+    return lambda: Clone.of_the_working_tree(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.fixture(scope="session")
+def reproduced(new_clone):
+    """A clone in which `dvc repro` made everything from nothing; committed, and pushed to the default remote."""
+    clone = new_clone()
+    clone.ask("dvc", "repro")
+    clone.commit("What dvc repro made")
+    clone.ask("dvc", "push")
+    return clone

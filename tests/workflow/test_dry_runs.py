@@ -18,6 +18,29 @@ def test_table1_has_a_complete_plan_at_every_scale(clone, scale):
     assert plan.count("rule evaluation_compare:") == 5
 
 
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+def test_orderings_have_a_complete_plan_at_every_scale(clone, scale):
+    plan = clone.dry_run("results/orderings.csv", scale=scale)
+    seeds = 3 if scale == "workstation" else 2
+    assert plan.count("rule priors_train:") == 6 * seeds
+    # One tokenizer, one sweep, and no rival whose time has to be known first.
+    for rule in ("tokenizers_train", "latents_encode", "priors_tune", "evaluation_orderings", "results_orderings"):
+        assert plan.count(f"rule {rule}:") == 1, rule
+    assert "pixelsnail" not in plan
+
+
+def test_an_unknown_ordering_in_the_experiment_is_one_line(clone):
+    clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_up]")
+    try:
+        result = clone.snakemake("-n", "results/orderings.csv")
+    finally:
+        clone.edit("conf/experiment/orderings.yaml", "spiral_up]", "spiral_in]")
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: experiment.orderings is row_major, ")
+    assert "spiral_up; name row_major" in last
+
+
 def test_an_unknown_scale_is_one_line(clone):
     result = clone.snakemake("results/table1.csv", scale="huge")
     assert result.returncode != 0

@@ -1,27 +1,17 @@
 """The whole DAG on real data at scale=smoke, and what an edit afterwards makes run again."""
 
 import csv
-import re
 
 import pytest
+
+from .conftest import rules_of, variants_of
 
 pytestmark = pytest.mark.xdist_group("smoke")
 
 
 @pytest.fixture(scope="module")
-def clone(new_clone):
-    clone = new_clone()
-    result = clone.snakemake("results/table1.csv", "results/tokenizers.csv")
-    assert result.returncode == 0, result.stderr[-5000:]
-    return clone
-
-
-def rules_to_run(plan):
-    return set(re.findall(r"^rule (\w+):", plan, flags=re.MULTILINE))
-
-
-def variants_to_run(plan):
-    return set(re.findall(r"variant=(\S+)", plan))
+def clone(reproduced):
+    return reproduced
 
 
 def test_table_has_the_papers_rows_with_its_numbers_beside_ours(clone):
@@ -38,7 +28,11 @@ def test_table_has_the_papers_rows_with_its_numbers_beside_ours(clone):
 
 def test_every_rendering_and_figure_is_there(clone):
     for name in ("table1.md", "table1.tex", "figures/table1_curves.pdf", "figures/table1_curves.png",
-                 "figures/reconstructions.pdf", "figures/reconstructions.png", "tokenizers.csv"):  # fmt: skip
+                 "figures/reconstructions.pdf", "figures/reconstructions.png", "tokenizers.csv", "metrics.json",
+                 "table1_curves.csv", "table1.provenance.json", "tokenizers.provenance.json",
+                 "evaluation/table1.D-RIN/metrics.json",
+                 "orderings.md", "figures/orderings.pdf", "figures/orderings.png",
+                 "figures/orderings_grid.pdf", "figures/orderings_grid.png", "orderings_curves.csv"):  # fmt: skip
         assert (clone.folder / "results" / name).stat().st_size > 100, name
 
 
@@ -50,7 +44,7 @@ def test_every_job_has_its_own_log_and_leaves_no_scratch(clone):
 
 
 def test_a_second_run_has_nothing_to_do(clone):
-    assert "Nothing to be done" in clone.dry_run("results/table1.csv", "results/tokenizers.csv")
+    assert "Nothing to be done" in clone.dry_run("all")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +55,8 @@ def test_a_second_run_has_nothing_to_do(clone):
         ("src/twostage/priors/train.py", '"""Verb', '"""The verb', set()),
         ("conf/data/cifar10.yaml", "canny_sigma: 1.0", "canny_sigma: 1.0  # a comment", set()),
         ("conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0",
-         {"priors_tune", "priors_train", "evaluation_compare", "figures_table1", "results_table1"}),
+         {"priors_tune", "priors_train", "evaluation_compare", "figures_table1", "figures_provenance",
+          "results_evaluation", "results_table1"}),
     ],
     ids=["colour", "docstring", "comment", "prior"],
 )  # fmt: skip
@@ -71,7 +66,7 @@ def test_an_edit_reruns_only_what_it_touches(clone, file, old, new, expected):
         plan = clone.dry_run("results/table1.csv", "results/tokenizers.csv")
     finally:
         clone.edit(file, new, old)
-    assert rules_to_run(plan) == expected
+    assert rules_of(plan) == expected
 
 
 def test_a_changed_codebook_retrains_that_tokenizer_and_what_depends_on_it(clone):
@@ -80,7 +75,7 @@ def test_a_changed_codebook_retrains_that_tokenizer_and_what_depends_on_it(clone
         plan = clone.dry_run("results/table1.csv")
     finally:
         clone.edit("conf/tokenizers/edges_f4.yaml", "learning_rate: 5.0e-4  #", "learning_rate:")
-    trained = variants_to_run(plan)
+    trained = variants_of(plan)
     assert "cifar10_animals.edges_f4" in trained
     assert not {"cifar10.vqgan_f4", "fashion_mnist.segmentation_f4"} & trained
 
@@ -91,9 +86,43 @@ def test_a_changed_prior_retrains_its_own_runs_and_those_that_are_matched_to_it(
         plan = clone.dry_run("results/table1.csv")
     finally:
         clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 2.0", "gradient_clip: 1.0")
-    variants = variants_to_run(plan)
+    variants = variants_of(plan)
     assert "cifar10.vqgan_f4.pixelsnail.tune" in variants
     assert "cifar10.vqgan_f4.gpt.tune" not in variants
     # The transformer trains on to PixelSNAIL's time, so its run depends on PixelSNAIL's.
     assert {"cifar10.vqgan_f4.pixelsnail.seed0", "cifar10.vqgan_f4.gpt.seed0"} <= variants
     assert "cifar10.vqgan_f4" not in variants
+
+
+def test_every_ordering_has_its_numbers_with_the_papers_beside_them(clone):
+    with open(clone.folder / "results/orderings.csv") as file:
+        rows = {row["ordering"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in"]
+    for row in rows.values():
+        assert (row["scale"], row["num_seeds"]) == ("smoke", "2")
+        assert 0 < float(row["validation_nll"]) < 10
+    assert float(rows["subsample"]["paper_nll"]) == 5.015
+
+
+def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
+    clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_in, random]")
+    try:
+        plan = clone.dry_run("results/orderings.csv")
+    finally:
+        clone.edit("conf/experiment/orderings.yaml", "spiral_in, random]", "spiral_in]")
+    assert variants_of(plan) == {f"cifar10.vqgan_f4.gpt.random.seed{seed}" for seed in (0, 1)} | {
+        "orderings",
+    }
+    assert rules_of(plan) == {
+        "priors_train", "evaluation_orderings", "figures_orderings", "results_evaluation",
+        "results_orderings",
+    }  # fmt: skip
+
+
+def test_a_changed_pixelsnail_leaves_the_orderings_alone(clone):
+    clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0")
+    try:
+        plan = clone.dry_run("results/orderings.csv")
+    finally:
+        clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 2.0", "gradient_clip: 1.0")
+    assert "Nothing to be done" in plan

@@ -1,13 +1,18 @@
 # What the rules share: the plan, each job's resolved config and code fingerprint as files, and look-ups. No rules.
 import os
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
+from snakemake.io import IOFile
+
 from twostage.artifacts import sha256_json, write_json
 from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
-from twostage.plan import FILES, Plan
+from twostage.jobs import FILES, PROVENANCE, files_read
+from twostage.plan import whole_plan
 
 unknown = sorted(set(config) - {"scale"})
 if unknown:
@@ -17,10 +22,10 @@ if unknown:
     )
     sys.exit(1)
 
-SCALE = config.get("scale", "laptop")
+SCALE = config["scale"]
 
 try:
-    PLAN = Plan("table1", SCALE)
+    PLAN = whole_plan(SCALE)
 except TwostageError as error:
     # A traceback of the workflow's own lines would hide the one line that matters.
     print(f"error: {error}", file=sys.stderr)
@@ -36,6 +41,24 @@ os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
 
 GPUS_PER_JOB = PLAN.tree["scale"]["gpus_per_job"]
+
+
+def drop_a_stale_lock():
+    """A killed snakemake leaves its lock behind; nobody holds it once neither a snakemake nor a job that outlived one
+    is at work in this folder.
+    """
+    for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
+        words = [Path(word).name for word in (process.info["cmdline"] or [])[:3]]
+        ours = any(
+            word == "snakemake" or word.startswith("twostage.") for word in words
+        )
+        if ours and process.info["cwd"] == os.getcwd() and process.pid != os.getpid():
+            return
+    for lock in Path(".snakemake/locks").glob("*.lock"):
+        lock.unlink(missing_ok=True)
+
+
+drop_a_stale_lock()
 
 
 def stored(folder, value):
@@ -58,6 +81,18 @@ def pictures(job_config):
     }
 
 
+def distrust_without_metadata(job, asked):
+    """Outputs of which Snakemake holds no record are made again: only their times would speak for them, and times are
+    those of the last checkout. An input that is newer says so in Snakemake's own words.
+    """
+    outputs = [f"{job.out}/{file}" for file in job.files]
+    if any(
+        os.path.exists(path) and not workflow.persistence.metadata(IOFile(path))
+        for path in outputs
+    ):
+        Path(asked).touch()
+
+
 def job_inputs(verb):
     """Input function of a rule: the job's resolved config, its code's fingerprint and the files of its upstream."""
 
@@ -68,13 +103,15 @@ def job_inputs(verb):
                 f"{folder} is in no experiment at scale {SCALE}; known: conf/experiment/*.yaml"
             )
         job = PLAN.jobs[folder]
+        asked = stored(f"configs/{job.stage}/{job.variant}", asdict(job))
+        distrust_without_metadata(job, asked)
         return {
-            "config": stored(f"configs/{job.stage}/{job.variant}", asdict(job)),
+            "config": asked,
             "code": stored(f"code/{verb}", fingerprint(verb) | pictures(job.config)),
             "upstream": [
-                f"{other}/{file}"
-                for other in job.inputs.values()
-                for file in PLAN.jobs[other].files
+                f"{folder}/{file}"
+                for folder in job.inputs.values()
+                for file in files_read(job, PLAN.jobs[folder])
             ],
         }
 
@@ -84,7 +121,25 @@ def job_inputs(verb):
 def job_outputs(verb):
     """The files that every job of the verb writes, with the wildcard {variant}."""
     return [
-        f"{ARTIFACTS}/{verb.split('.')[0]}/{{variant}}/{file}" for file in FILES[verb]
+        f"{ARTIFACTS}/{verb.split('.')[0]}/{{variant}}/{file}"
+        for file in (*FILES[verb], PROVENANCE)
+    ]
+
+
+def variants(verb):
+    """The planned variants of a verb, as a pattern: two verbs of one stage share the shape of their paths."""
+    stage, name = verb.split(".")
+    jobs = [job for job in PLAN.jobs.values() if (job.stage, job.verb) == (stage, name)]
+    return "|".join(re.escape(job.variant) for job in jobs)
+
+
+def evaluated(figure):
+    """Copies in results/ of the metrics that a figure is drawn from, so that git alone can redraw it."""
+    sources = PLAN.jobs[f"{ARTIFACTS}/figures/{figure}"].inputs.values()
+    return [
+        f"results/evaluation/{PLAN.jobs[folder].variant}/{file}"
+        for folder in sources
+        for file in PLAN.jobs[folder].files
     ]
 
 

@@ -11,7 +11,7 @@ rule evaluation_reconstruct:
     benchmark:
         beside("evaluation", "benchmark.tsv")
     wildcard_constraints:
-        variant=r"(?!table).+",
+        variant=variants("evaluation.reconstruct"),
     threads: 1
     resources:
         mem_mb=4000,
@@ -34,7 +34,7 @@ rule evaluation_compare:
     benchmark:
         beside("evaluation", "benchmark.tsv")
     wildcard_constraints:
-        variant=r"table1\..+",
+        variant=variants("evaluation.compare"),
     threads: 1
     resources:
         mem_mb=1000,
@@ -42,3 +42,26 @@ rule evaluation_compare:
         gpu=0,
     shell:
         "python -m twostage.evaluation.compare --config {input.config} --log {log}"
+
+
+# The ordering ablation out of the priors' learning curves.
+
+
+rule evaluation_orderings:
+    input:
+        unpack(job_inputs("evaluation.orderings")),
+    output:
+        job_outputs("evaluation.orderings"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.orderings"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.orderings --config {input.config} --log {log}"

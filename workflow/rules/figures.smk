@@ -11,7 +11,7 @@ rule figures_tokenizers:
     benchmark:
         beside("figures", "benchmark.tsv")
     wildcard_constraints:
-        variant=r"tokenizers",
+        variant=variants("figures.tokenizers"),
     threads: 1
     resources:
         mem_mb=1000,
@@ -31,7 +31,7 @@ rule figures_table1:
     benchmark:
         beside("figures", "benchmark.tsv")
     wildcard_constraints:
-        variant=r"table1",
+        variant=variants("figures.table1"),
     threads: 1
     resources:
         mem_mb=1000,
@@ -39,3 +39,43 @@ rule figures_table1:
         gpu=0,
     shell:
         "python -m twostage.figures.table1 --config {input.config} --log {log}"
+
+
+rule figures_summary:
+    input:
+        unpack(job_inputs("figures.summary")),
+    output:
+        job_outputs("figures.summary"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.summary"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.summary --config {input.config} --log {log}"
+
+
+rule figures_orderings:
+    input:
+        unpack(job_inputs("figures.orderings")),
+    output:
+        job_outputs("figures.orderings"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.orderings"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.orderings --config {input.config} --log {log}"

@@ -11,7 +11,7 @@ rule priors_tune:
     benchmark:
         beside("priors", "benchmark.tsv")
     wildcard_constraints:
-        variant=r".+\.tune",
+        variant=variants("priors.tune"),
     priority: 5
     threads: 1
     resources:
@@ -35,7 +35,7 @@ rule priors_train:
     benchmark:
         beside("priors", "benchmark.tsv")
     wildcard_constraints:
-        variant=r".+\.seed\d+",
+        variant=variants("priors.train"),
     threads: 1
     resources:
         mem_mb=3000,

@@ -18,7 +18,7 @@ from twostage.data import cifar10, fashion_mnist, folder
 from twostage.data.collection import Collection, Record
 from twostage.data.splits import assign, keep_classes
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from scipy import stats
 from twostage import cli
 from twostage.artifacts import read_csv, read_json, write_json
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 
 NLL = "validation_nll_nats_per_token"
 

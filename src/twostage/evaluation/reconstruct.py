@@ -13,8 +13,8 @@ from twostage import cli, tokenizers, training
 from twostage.artifacts import read_array, read_json, write_array, write_json
 from twostage.configs import EvaluationConfig
 from twostage.errors import TwostageError
+from twostage.jobs import Job
 from twostage.latents.statistics import code_statistics
-from twostage.plan import Job
 from twostage.weights.lpips import PerceptualDistance
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from twostage import cli
 from twostage.artifacts import atomic_path, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.style import save, style
-from twostage.plan import Job
+from twostage.jobs import Job
 
 NAMES = {"gpt": "transformer", "pixelsnail": "PixelSNAIL"}
 

@@ -10,7 +10,7 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json, write_csv
 from twostage.configs import FiguresConfig
 from twostage.figures.style import save, style
-from twostage.plan import Job
+from twostage.jobs import Job
 
 
 @dataclass

@@ -16,9 +16,9 @@ from twostage import cli, tokenizers, training
 from twostage.artifacts import new_array, read_array, read_json, sha256_file, write_json
 from twostage.configs import LatentsConfig
 from twostage.errors import TwostageError
+from twostage.jobs import Job
 from twostage.latents.dataset import index_file
 from twostage.latents.statistics import code_statistics
-from twostage.plan import Job
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Stage 4: likelihood models of code grids, autoregressive in row-major order."""
+"""Stage 4: likelihood models of code grids, autoregressive in an order of choice."""
 
 from twostage.priors.model import Prior, load
 

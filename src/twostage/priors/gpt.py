@@ -16,12 +16,13 @@ class GPT(nn.Module):
     """p(image codes) or p(image codes | condition codes): condition codes, a learned start token, image codes.
 
     Image and condition codes have tables of their own, so that equal indices do not collide. The start token gives
-    the first image code a likelihood too.
+    the first image code a likelihood too. Image codes come in the order that `ordering` names; positions are those of
+    the sequence (released code), so no order changes what is initialised, or how.
     """
 
-    def __init__(self, config: GPTConfig, tokens: TokenSpace) -> None:
+    def __init__(self, config: GPTConfig, tokens: TokenSpace, ordering: str = "row_major") -> None:
         super().__init__()
-        self.config, self.tokens = config, tokens
+        self.config, self.tokens, self.ordering = config, tokens, ordering
         condition = tokens.condition
         num_condition = 0 if condition is None else condition.num_tokens
         self.codes = nn.Embedding(tokens.num_codes, config.width)
@@ -35,7 +36,8 @@ class GPT(nn.Module):
     def forward(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
         """Logits [B, T, V]; those at t are of token t given the tokens before t and the condition.
 
-        `index_BT`: int64, T at most the tokens of an image (the last one is never seen by any logit).
+        `index_BT`: int64 in the model's order, T at most the tokens of an image (the last one is never seen by any
+        logit).
         """
         prefix_BSD = self._prefix(len(index_BT), condition_BS)
         embedding_BTD = torch.cat([prefix_BSD, self.codes(index_BT[:, :-1])], dim=1)

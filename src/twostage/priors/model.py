@@ -12,6 +12,7 @@ from twostage.artifacts import read_json, read_tensors, write_json, write_tensor
 from twostage.configs import GPTConfig, PixelSNAILConfig, PriorConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
+from twostage.latents.orderings import inverse, ordering
 from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.pixelsnail import PixelSNAIL
 
@@ -19,10 +20,19 @@ Model = GPT | PixelSNAIL  # what trains here: both map (index_BT, condition_BS |
 
 
 def build(config: PriorConfig, tokens: TokenSpace) -> Model:
-    """A freshly initialised prior. Raises TwostageError for an unknown architecture or one without its sizes."""
+    """A freshly initialised prior.
+
+    Raises TwostageError for an unknown architecture, one without its sizes, or an ordering that it or the grid lacks.
+    """
+    ordering(config.ordering, *tokens.grid)
     match config:
         case PriorConfig(architecture="gpt", gpt=GPTConfig() as sizes):
-            return GPT(sizes, tokens)
+            return GPT(sizes, tokens, config.ordering)
+        case PriorConfig(architecture="pixelsnail", ordering=other) if other != PixelSNAIL.ordering:
+            raise TwostageError(
+                f"priors=pixelsnail needs priors.ordering={PixelSNAIL.ordering}, got {other}; its convolutions see "
+                "what lies above and to the left, so choose priors=gpt for other orderings"
+            )
         case PriorConfig(architecture="pixelsnail", pixelsnail=PixelSNAILConfig() as sizes):
             return PixelSNAIL(sizes, tokens)
         case PriorConfig(architecture="gpt" | "pixelsnail" as name):
@@ -46,6 +56,8 @@ class Prior:
     logits at t are of token t and have seen the tokens before t. A released one has none: its logits at t have seen
     the tokens up to and including t and are of token t + 1, and whatever starts a sequence (condition, class or start
     codes) is part of `index_BT`.
+
+    "Before" is meant in the order of the model's sequence; what goes in and comes out is row-major for every order.
     """
 
     model: GPT | PixelSNAIL | ReleasedGPT
@@ -58,16 +70,30 @@ class Prior:
         Raises TwostageError if a condition is missing or not wanted.
         """
         if not isinstance(self.model, ReleasedGPT):
-            return self.model(index_BT, condition_BS)
+            return self._logits_of_grid(self.model, index_BT, condition_BS)
         if condition_BS is not None:
             raise TwostageError("a released prior takes its condition as the first tokens of the sequence")
         return self.model(index_BT)
+
+    @staticmethod
+    def _logits_of_grid(model: Model, index_BT: torch.Tensor, condition_BS: torch.Tensor | None) -> torch.Tensor:
+        if model.ordering == "row_major":
+            # The first tokens of a grid may come alone.
+            return model(index_BT, condition_BS)
+        order_T = ordering(model.ordering, *model.tokens.grid)
+        return model(index_BT[:, order_T], condition_BS)[:, inverse(order_T)]
 
 
 def trained_format(config: PriorConfig, tokens: TokenSpace) -> dict[str, Any]:
     """The `config.json` of a prior trained here."""
     sizes = {name: asdict(part) for name in ("gpt", "pixelsnail") if (part := getattr(config, name)) is not None}
-    return {"format": "twostage", "architecture": config.architecture, "tokens": tokens.as_json(), **sizes}
+    return {
+        "format": "twostage",
+        "architecture": config.architecture,
+        "ordering": config.ordering,
+        "tokens": tokens.as_json(),
+        **sizes,
+    }
 
 
 def released_format(config: GPTConfig, num_codes: int, num_positions: int) -> dict[str, Any]:
@@ -113,8 +139,8 @@ def _from_config(values: dict[str, Any], folder: Path) -> GPT | PixelSNAIL | Rel
     match values:
         case {"format": "released", "gpt": sizes, "num_codes": num_codes, "num_positions": num_positions}:
             return ReleasedGPT(GPTConfig(**sizes), num_codes, num_positions)
-        case {"format": "twostage", "architecture": "gpt", "gpt": sizes, "tokens": tokens}:
-            return GPT(GPTConfig(**sizes), TokenSpace.from_json(tokens))
+        case {"format": "twostage", "architecture": "gpt", "ordering": name, "gpt": sizes, "tokens": tokens}:
+            return GPT(GPTConfig(**sizes), TokenSpace.from_json(tokens), name)
         case {"format": "twostage", "architecture": "pixelsnail", "pixelsnail": sizes, "tokens": tokens}:
             return PixelSNAIL(PixelSNAILConfig(**sizes), TokenSpace.from_json(tokens))
         case _:

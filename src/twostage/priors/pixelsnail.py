@@ -183,6 +183,8 @@ class ConditionStem(nn.Module):
 class PixelSNAIL(nn.Module):
     """p(image codes) or p(image codes | condition codes) in row-major order."""
 
+    ordering = "row_major"
+
     def __init__(self, config: PixelSNAILConfig, tokens: TokenSpace) -> None:
         super().__init__()
         self.config, self.tokens = config, tokens

@@ -13,6 +13,7 @@ from twostage import training
 from twostage.configs import PriorConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import Split
+from twostage.latents.orderings import ordering
 from twostage.priors.model import Model
 from twostage.training import warmed_up
 
@@ -30,6 +31,7 @@ class PriorTask:
         self.device = training.device()
         self.model = model.to(self.device)
         self.config, self.learning_rate = config, learning_rate
+        self.order_T = ordering(model.ordering, *model.tokens.grid)
         self.train, self.held_out = train, held_out
         self.optimiser = torch.optim.AdamW(
             decay_groups(model, config.weight_decay),
@@ -63,8 +65,8 @@ class PriorTask:
         return {NLL: total / self.held_out.image_NT.size}
 
     def _nll(self, split: Split, positions_B: np.ndarray) -> torch.Tensor:
-        """NLL [B T] of every image token, nats."""
-        image_BT = self._gather(split.image_NT, positions_B)
+        """NLL [B T] of every image token in the model's order, nats."""
+        image_BT = self._gather(split.image_NT, positions_B)[:, self.order_T]
         condition_BS = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)
         with autocast(self.device, self.config.loop.precision):
             logits_BTV = self.model(image_BT, condition_BS)

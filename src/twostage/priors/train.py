@@ -9,8 +9,8 @@ from twostage import cli, training
 from twostage.artifacts import read_json, read_tensors, write_csv, write_json, write_tensors
 from twostage.configs import PriorConfig
 from twostage.errors import TwostageError
+from twostage.jobs import Job
 from twostage.latents.dataset import Latents, open_latents
-from twostage.plan import Job
 from twostage.priors.model import build, num_parameters, store, trained_format
 from twostage.priors.task import NLL, PriorTask
 from twostage.training import Loop
@@ -97,6 +97,7 @@ def _metrics(config: PriorConfig, loop: Loop, latents: Latents, parameters: int)
         "last_step": loop.step,
         "num_parameters": parameters,
         "architecture": config.architecture,
+        "ordering": config.ordering,
         "seed": config.loop.seed,
         "threads": torch.get_num_threads(),
         "clock": "process CPU time" if training.device().type == "cpu" else "wall time on an own device",

@@ -10,8 +10,8 @@ from twostage import cli, training
 from twostage.artifacts import write_csv, write_json
 from twostage.configs import PriorConfig
 from twostage.errors import TwostageError
+from twostage.jobs import Job
 from twostage.latents.dataset import Latents
-from twostage.plan import Job
 from twostage.priors.model import build
 from twostage.priors.task import NLL, PriorTask
 from twostage.priors.train import latents_of

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from twostage.errors import TwostageError
+from twostage.latents.orderings import inverse, ordering
 from twostage.priors.gpt import GPT
 from twostage.priors.linear import packed
 from twostage.priors.model import Model
@@ -29,10 +30,11 @@ def sample(
     `uniform_BT` is an `uniform_table`: the t-th number of a row draws the t-th token of its sequence. `condition_BS`:
     codes of a class (S = 1) or of a spatial condition. `given_BG`: the first G tokens of each sequence, which are kept;
     half of them completes half images. `order_T`: the order of the model's sequence, the t-th entry being the row-major
-    position of the t-th token (default: row-major).
+    position of the t-th token (default: the model's own).
     Raises TwostageError if the arguments do not fit the model. Source: Esser et al. 2021, Sec. 3.2, Eq. 9 and 10.
     """
     draw.check(model.tokens.num_codes)
+    order_T = ordering(model.ordering, *model.tokens.grid) if order_T is None else order_T
     _check(model, uniform_BT, condition_BS, order_T)
     device = next(model.parameters()).device
     sequence_BT = torch.zeros(uniform_BT.shape, dtype=torch.int64, device=device)
@@ -44,7 +46,7 @@ def sample(
     with packed(model, len(sequence_BT)):
         for t, logits_BV in _logits(model, sequence_BT, num_given, condition_BS):
             sequence_BT[:, t] = draw.codes(logits_BV, uniform_BT[:, t])
-    return _in_rows(sequence_BT, order_T).unflatten(1, model.tokens.grid)
+    return sequence_BT[:, torch.from_numpy(inverse(order_T)).to(device)].unflatten(1, model.tokens.grid)
 
 
 def _logits(
@@ -63,26 +65,13 @@ def _logits(
                 yield t, model(sequence_BT, condition_BS)[:, t]
 
 
-def _check(
-    model: Model, uniform_BT: torch.Tensor, condition_BS: torch.Tensor | None, order_T: np.ndarray | None
-) -> None:
+def _check(model: Model, uniform_BT: torch.Tensor, condition_BS: torch.Tensor | None, order_T: np.ndarray) -> None:
     B, T = uniform_BT.shape
     if model.tokens.num_tokens != T:
         raise ValueError(f"{T} uniform numbers a sample, but the prior has {model.tokens.num_tokens} tokens")
     if condition_BS is not None and len(condition_BS) != B:
         raise TwostageError(f"{len(condition_BS)} conditions for {B} samples; give one condition for every sample")
-    if order_T is None:
-        return
     if sorted(order_T.tolist()) != list(range(T)):
         raise TwostageError(f"the order of tokens is no permutation of the {T} of a grid; take the prior's own")
     if isinstance(model, PixelSNAIL) and (order_T != np.arange(T)).any():
         raise TwostageError("PixelSNAIL knows the row-major order only; choose priors=gpt for another one")
-
-
-def _in_rows(sequence_BT: torch.Tensor, order_T: np.ndarray | None) -> torch.Tensor:
-    """The tokens int64 [B, T] at their row-major positions."""
-    if order_T is None:
-        return sequence_BT
-    index_BT = torch.empty_like(sequence_BT)
-    index_BT[:, torch.from_numpy(order_T).to(index_BT.device)] = sequence_BT
-    return index_BT

@@ -14,7 +14,7 @@ from twostage import cli, tokenizers, training
 from twostage.artifacts import new_array, write_json
 from twostage.configs import SamplingConfig
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 from twostage.sampling.pictures import as_bytes, tiled, write_png
 from twostage.sampling.request import Request, open_request
 from twostage.tokenizers import Tokenizer

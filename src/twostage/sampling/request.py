@@ -11,15 +11,15 @@ import torch
 from twostage import priors, training
 from twostage.configs import SamplingConfig
 from twostage.errors import TwostageError
+from twostage.jobs import Job
 from twostage.latents.dataset import TokenSpace, open_latents
-from twostage.plan import Job
+from twostage.latents.orderings import ordering
 from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.model import Model
 from twostage.sampling.autoregressive import sample
-from twostage.sampling.canvas import Canvas
 from twostage.sampling.coordinates import coordinate_codes
 from twostage.sampling.draw import Draw, uniform_table
-from twostage.sampling.sliding import slide
+from twostage.sampling.sliding import check_window, slide
 from twostage.tokenizers import Tokenizer
 
 SPLIT = "validation"  # whose conditions and beginnings are used: the prior has not seen them
@@ -64,8 +64,8 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: Tokenizer) -> Requ
     draw.check(model.tokens.num_codes)
     size = _size(config, model)
     num_tokens = size[0] * size[1]
-    # Every prior here has its tokens in row-major order.
-    order_T = np.arange(num_tokens)
+    # A larger canvas is row-major: `check_window` refuses every other prior.
+    order_T = ordering(model.ordering, *size) if size == model.tokens.grid else np.arange(num_tokens)
     # The generator is one of the CPU on every device, so that a seed means the same numbers.
     uniform_NT = uniform_table(config.num_images, num_tokens, torch.Generator().manual_seed(config.seed))
     condition = _condition(config, job, model, size, tokenizer.factor)
@@ -90,7 +90,8 @@ def _size(config: SamplingConfig, model: Model) -> tuple[int, int]:
     if len(config.canvas) != 2:
         raise TwostageError(f"sampling.canvas={config.canvas} is not [rows, columns] in tokens; set e.g. [32,32]")
     height, width = config.canvas
-    Canvas(height, width, model.tokens.grid)
+    if (height, width) != model.tokens.grid:
+        check_window(model, (height, width))
     return height, width
 
 

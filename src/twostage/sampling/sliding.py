@@ -150,8 +150,9 @@ def slide(
 
     `uniform_BT`: an `uniform_table` with a number for every token of the canvas, row-major. `condition`: [B, S], the
     same for every window, or [B, H, W], cut like the canvas. `given_BG`: the first G tokens of each canvas, which are
-    kept. The model's order must be row-major. The result is that of `slide_token_by_token`.
-    Raises TwostageError if the window is larger than the canvas or the condition does not fit.
+    kept. The result is that of `slide_token_by_token`.
+    Raises TwostageError if the window is larger than the canvas, the condition does not fit or the model's order is not
+    row-major.
     """
     canvas, board = _prepare(model, uniform_BT, size, draw, condition, given_BG)
     waves = canvas.waves(0 if given_BG is None else given_BG.shape[1])
@@ -184,6 +185,19 @@ def slide_token_by_token(
     return board.index_BT.unflatten(1, size)
 
 
+def check_window(model: Model, size: tuple[int, int]) -> Canvas:
+    """The canvas of `size` = (H, W) tokens under the model's windows.
+
+    Raises TwostageError if the window is larger than the canvas, or the model's order is not row-major.
+    """
+    if model.ordering != "row_major":
+        raise TwostageError(
+            f"sliding windows go in row-major order, the prior's is {model.ordering}; set sampling.canvas=null or "
+            "take a prior of priors.ordering=row_major"
+        )
+    return Canvas(*size, model.tokens.grid)
+
+
 def _prepare(
     model: Model,
     uniform_BT: torch.Tensor,
@@ -193,7 +207,7 @@ def _prepare(
     given_BG: torch.Tensor | None,
 ) -> tuple[Canvas, Board]:
     draw.check(model.tokens.num_codes)
-    canvas = Canvas(*size, model.tokens.grid)
+    canvas = check_window(model, size)
     if uniform_BT.shape[1] != canvas.num_tokens:
         raise ValueError(f"{uniform_BT.shape[1]} uniform numbers a sample for {canvas.num_tokens} tokens")
     given_BG = torch.zeros(len(uniform_BT), 0, dtype=torch.int64) if given_BG is None else given_BG

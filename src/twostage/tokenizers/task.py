@@ -98,7 +98,7 @@ def _check(config: TokenizerConfig, data: MapData) -> None:
 
 
 def learning_rate(config: TokenizerConfig, step: int) -> float:
-    """The rate of a step, counted from 0: linear warm-up, then constant, then a cosine to zero at the last step."""
+    """The rate of a step, counted from 0: linear warm-up, then constant, then along a cosine to zero at the end."""
     warm = training.warmed_up(config.learning_rate, config.warmup_steps, step)
     if config.decay_from is None or step < config.decay_from:
         return warm

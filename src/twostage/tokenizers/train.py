@@ -8,7 +8,7 @@ from twostage import cli, training
 from twostage.artifacts import write_csv, write_json, write_tensors
 from twostage.configs import TokenizerConfig
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 from twostage.tokenizers import model
 from twostage.tokenizers.step import Perceptual
 from twostage.tokenizers.task import MapData, TokenizerTask, build_models

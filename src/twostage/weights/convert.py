@@ -14,7 +14,7 @@ from twostage import cli
 from twostage.artifacts import write_tensors
 from twostage.configs import WeightsConfig
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 from twostage.sources.fetch import obtain
 from twostage.sources.pickles import load_arrays
 from twostage.weights import inception

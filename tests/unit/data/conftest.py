@@ -5,7 +5,7 @@ from PIL import Image
 from twostage.artifacts import read_array, read_json
 from twostage.configs import DataConfig
 from twostage.data.prepare import prepare
-from twostage.plan import Job
+from twostage.jobs import Job
 from twostage.sources.fetch import obtain
 
 ANIMALS = ["bird", "cat", "deer", "dog", "frog", "horse"]

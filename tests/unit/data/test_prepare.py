@@ -9,7 +9,7 @@ from twostage.artifacts import read_array, sha256_file, sha256_json
 from twostage.data import cifar10, fashion_mnist
 from twostage.data.prepare import prepare
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 from twostage.sources.fetch import obtain
 
 from .conftest import config_of, run

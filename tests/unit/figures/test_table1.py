@@ -8,7 +8,7 @@ from twostage.configs import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import Summary
 from twostage.figures.table1 import Table1Config, table1
-from twostage.plan import FILES, Job
+from twostage.jobs import FILES, Job
 
 LOOK = FiguresConfig(style="neurips2024", palette={"gpt": "#0072B2", "pixelsnail": "#D55E00"}, png_dpi=50)
 

@@ -17,7 +17,7 @@ import twostage
 from twostage import priors
 from twostage.artifacts import read_csv, read_json, read_tensors, write_json
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 from twostage.priors.task import NLL
 from twostage.priors.train import train
 from twostage.training import Loop

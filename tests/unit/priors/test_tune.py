@@ -8,7 +8,7 @@ import pytest
 from twostage.artifacts import read_array, read_csv, read_json, write_array
 from twostage.configs import SweepConfig
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 from twostage.priors.tune import TUNE_NLL, choose, tune
 
 

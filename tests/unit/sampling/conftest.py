@@ -11,8 +11,8 @@ from tests.unit.priors.conftest import prior_config
 from tests.unit.tokenizers.conftest import small_config
 from twostage.artifacts import write_array, write_json
 from twostage.configs import GPTConfig, PixelSNAILConfig, SamplingConfig
+from twostage.jobs import FILES, Job
 from twostage.latents.dataset import TokenSpace
-from twostage.plan import FILES, Job
 from twostage.priors.gpt import GPT
 from twostage.priors.model import store, trained_format
 from twostage.priors.pixelsnail import PixelSNAIL
@@ -52,9 +52,9 @@ def small_pixelsnail():
     return build
 
 
-def write_prior(folder, tokens):
+def write_prior(folder, tokens, ordering="row_major"):
     model = sharp(GPT(GPTConfig(16, 2, 2, 0.0), tokens), factor=15).float()
-    store(folder, trained_format(prior_config("gpt", gpt=model.config), tokens), model.state_dict())
+    store(folder, trained_format(prior_config("gpt", gpt=model.config, ordering=ordering), tokens), model.state_dict())
 
 
 def write_latents(folder, num_codes, grid, number=10, seed=0):

@@ -6,6 +6,7 @@ import torch
 
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
+from twostage.latents.orderings import ordering
 from twostage.sampling import Draw, sample, uniform_table
 
 CLASSES = TokenSpace(3, (1, 1))
@@ -122,3 +123,12 @@ def test_what_does_not_fit_the_prior_is_refused(small_gpt, small_pixelsnail):
         )
     with pytest.raises(ValueError, match="uniform numbers"):
         sample(model, table(2, tokens)[:, :3], Draw(), condition_BS)
+
+
+def test_a_model_of_another_order_is_sampled_in_it(small_gpt):
+    tokens = SPACES["unconditional"]
+    model = small_gpt(tokens)
+    sequence_BT = sample(model, table(5, tokens)).flatten(1)
+    model.ordering = "spiral_out"
+    index_BT = sample(model, table(5, tokens)).flatten(1)
+    assert torch.equal(index_BT[:, ordering("spiral_out", 4, 4)], sequence_BT)

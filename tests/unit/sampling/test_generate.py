@@ -11,6 +11,7 @@ from twostage.artifacts import read_array, read_json, write_json
 from twostage.configs import SamplingConfig, parse
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
+from twostage.latents.orderings import ordering
 from twostage.sampling import Draw, sample, slide, uniform_table
 from twostage.sampling.coordinates import coordinate_codes
 from twostage.sampling.generate import generate
@@ -90,6 +91,18 @@ def test_half_images_are_completed(make_job):
     out = run(job)
     assert np.array_equal(out["index"][:, :2], real[:5, :2])
     assert not np.array_equal(out["index"][:, 2:], real[:5, 2:])
+
+
+def test_the_first_half_is_that_of_the_priors_order(make_job, tmp_path):
+    write_prior(tmp_path / "prior", TokenSpace(NUM_CODES, GRID), ordering="spiral_out")
+    job = make_job(given=0.5, inputs=["latents"])
+    real_NT = write_latents(job.upstream("latents"), NUM_CODES, GRID)[:5].reshape(5, 16)
+    index_NT = run(job)["index"].reshape(5, 16)
+    order_T = ordering("spiral_out", *GRID)
+    assert np.array_equal(index_NT[:, order_T[:8]], real_NT[:, order_T[:8]])
+    assert not np.array_equal(index_NT[:, order_T[8:]], real_NT[:, order_T[8:]])
+    with pytest.raises(TwostageError, match="row-major order"):
+        run(make_job("wide", canvas=[5, 8]))
 
 
 def test_a_larger_canvas_is_drawn_by_sliding_windows(make_job):

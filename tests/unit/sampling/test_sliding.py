@@ -135,3 +135,10 @@ def test_what_does_not_fit_is_refused(small_gpt):
         slide(small_gpt(PLAIN), table(2, size), size, Draw(top_k=10))
     with pytest.raises(ValueError, match="uniform numbers"):
         slide(small_gpt(PLAIN), table(2, (4, 8)), size)
+
+
+def test_a_prior_of_another_order_is_refused(small_gpt):
+    model = small_gpt(PLAIN)
+    model.ordering = "spiral_out"
+    with pytest.raises(TwostageError, match="row-major order, the prior's is spiral_out"):
+        slide(model, table(1, (8, 8)), (8, 8))

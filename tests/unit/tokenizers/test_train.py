@@ -6,7 +6,7 @@ import torch
 from twostage import tokenizers
 from twostage.artifacts import read_csv, read_json
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 from twostage.tokenizers.train import train
 
 from .conftest import small_config

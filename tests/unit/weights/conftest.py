@@ -2,7 +2,7 @@ import pytest
 
 from twostage.artifacts import read_array
 from twostage.configs import WeightsConfig
-from twostage.plan import Job
+from twostage.jobs import Job
 from twostage.sources.fetch import obtain
 from twostage.weights.convert import convert
 

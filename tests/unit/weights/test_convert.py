@@ -12,7 +12,7 @@ from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d
 from twostage.artifacts import read_tensors
 from twostage.configs import WeightsConfig
 from twostage.errors import TwostageError
-from twostage.plan import Job
+from twostage.jobs import Job
 from twostage.sources.fetch import obtain
 from twostage.sources.pickles import load_arrays
 from twostage.weights import inception

@@ -1,0 +1,71 @@
+"""The headline numbers of every experiment as one small JSON, and the learning curves as CSVs: what DVC shows.
+
+A line of a CSV is one evaluation point: the panel and the curve that it belongs to, where it stands, its NLL.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twostage import cli
+from twostage.artifacts import read_json, write_csv, write_json
+from twostage.jobs import Job
+
+NLL = "validation_nll_nats_per_token"
+TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
+TABLE1_METRICS = ("transformer_steps", "transformer_time", "pixelsnail")
+
+
+@dataclass
+class SummaryConfig:
+    """Nothing to choose: all that was evaluated is summarised."""
+
+
+def summary(_: SummaryConfig, job: Job) -> None:
+    """Writes metrics.json, experiment -> row -> number, table1_curves.csv and orderings_curves.csv."""
+    measured = {variant: read_json(Path(folder) / "metrics.json") for variant, folder in job.inputs.items()}
+    rows = {metrics["row"]: metrics for metrics in measured.values() if "row" in metrics}
+    ordered = measured["orderings"]["orderings"]
+    headlines = {
+        "table1_nll": {label: {name: _mean(row, name) for name in TABLE1_METRICS} for label, row in rows.items()},
+        "orderings_nll": {name: _mean(metrics, "validation") for name, metrics in ordered.items()},
+        "tokenizers": {
+            variant.replace(".", "_"): {name: metrics[name] for name in TOKENIZER_METRICS}
+            for variant, metrics in measured.items()
+            if "lpips_vgg" in metrics
+        },
+    }
+    write_json(job.folder / "metrics.json", headlines)
+    write_csv(job.folder / "table1_curves.csv", [line for row in rows.values() for line in _table1_lines(row)])
+    write_csv(job.folder / "orderings_curves.csv", list(_orderings_lines(ordered)))
+
+
+def _mean(metrics: dict[str, Any], name: str) -> float:
+    return float(metrics["nll_nats_per_token"][name]["mean"])
+
+
+def _table1_lines(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A panel for the row, a curve for each prior and seed."""
+    for run, curve in row["curves"].items():
+        prior, _, seed = run.partition(".seed")
+        for step, seconds, nll in zip(curve["step"], curve["train_seconds"], curve["nll"], strict=True):
+            place = {"panel": row["row"], "curve": prior, "seed": seed, "step": int(step), "train_seconds": seconds}
+            yield place | {NLL: nll}
+
+
+def _orderings_lines(ordered: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One panel, a curve for each ordering, its mean over seeds."""
+    for name, metrics in ordered.items():
+        curve = metrics["curves"]["validation"]
+        for step, nll in zip(curve["step"], curve["mean"], strict=True):
+            yield {"panel": "orderings", "curve": name, "seed": "mean", "step": int(step), NLL: nll}
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.figures.summary`."""
+    cli.run("figures.summary", SummaryConfig, summary)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""A job is one run of one verb: what it is called, what it is asked, what it reads and what it must write."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from twostage.artifacts import sha256_file, sha256_json
+from twostage.fingerprint import fingerprint
+
+Tree = dict[str, Any]
+
+BACKBONE_OF = {"vgg": "vgg16", "alex": "alexnet"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one verb: what it reads, what it must write, and its own slice of the config.
+
+    `inputs` maps a name to the folder of an upstream variant, `out` is the job's own folder and `files` the names of
+    the files that it must write there.
+    """
+
+    stage: str
+    verb: str
+    variant: str
+    scale: str
+    config: Tree
+    inputs: dict[str, str]
+    out: str
+    files: list[str]
+
+    @property
+    def folder(self) -> Path:
+        """The job's own artifact folder."""
+        return Path(self.out)
+
+    @property
+    def sha12(self) -> str:
+        """Twelve hex digits that change with anything the job was asked to do."""
+        return sha256_json(asdict(self))[:12]
+
+    @property
+    def scratch(self) -> Path:
+        """Undeclared folder for checkpoints: Snakemake deletes a failed job's outputs, but not this.
+
+        Keyed by what was asked, by the code that answers and by the content of what it reads, so that no checkpoint
+        of another model is taken up.
+        """
+        code = fingerprint(f"{self.stage}.{self.verb}")
+        read = {
+            f"{folder}/{name}": sha256_file(Path(folder) / name)
+            for folder in self.inputs.values()
+            for name in ("metadata.json", "metrics.json", "model.safetensors")
+            if (Path(folder) / name).exists()
+        }
+        return Path("build/scratch") / self.stage / self.variant / f"{self.sha12}.{sha256_json([code, read])[:12]}"
+
+    def upstream(self, name: str) -> Path:
+        """Folder of the upstream variant that this job knows as `name`."""
+        return Path(self.inputs[name])
+
+
+SPLITS = ("train", "tune", "validation")
+
+# Beside every job's files: its record, and those of the jobs that it rests on (`twostage.provenance`).
+PROVENANCE = "provenance.json"
+
+FILES = {
+    "weights.convert": ["model.safetensors"],
+    # One file a map lies beside these; metadata.json, written last, vouches for them.
+    "data.prepare": [f"{split}_{kind}.npy" for split in SPLITS for kind in ("image", "label")]
+    + ["splits.json", "metadata.json"],
+    "tokenizers.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
+    "latents.encode": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
+    "priors.tune": ["sweep.csv", "metrics.json"],
+    "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
+    "sampling.generate": ["samples.npy", "index.npy", "grid.png", "metrics.json"],
+    "evaluation.reconstruct": ["metrics.json", "grid.npy"],
+    "evaluation.compare": ["metrics.json"],
+    "evaluation.orderings": ["metrics.json"],
+    "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
+    "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
+    "figures.summary": ["metrics.json", "table1_curves.csv", "orderings_curves.csv"],
+    "figures.orderings": ["orderings.csv", "orderings.md"]
+    + [f"{name}.{kind}" for name in ("orderings", "orderings_grid") for kind in ("pdf", "png")],
+}
+
+
+def files_read(job: "Job", upstream: "Job") -> list[str]:
+    """Names of the files of `upstream` that `job` reads: what is not among them may change or be missing.
+
+    So tables and figures can be made anew where only metrics and curves are at hand, and nothing is trained for them.
+    """
+    match f"{job.stage}.{job.verb}", f"{upstream.stage}.{upstream.verb}":
+        case "evaluation.compare" | "evaluation.orderings", _:
+            return [name for name in upstream.files if name in ("metrics.json", "curve.csv", "metadata.json")]
+        case "priors.train", "priors.train" | "priors.tune":
+            return ["metrics.json"]
+        case ("latents.encode", "tokenizers.train") | ("sampling.generate", "tokenizers.train" | "priors.train"):
+            return ["model.safetensors", "config.json"]
+        case "sampling.generate", "latents.encode":
+            return ["validation_index.npy", "metadata.json"]
+        case _:
+            return upstream.files
+
+
+def new_job(name: str, variant: str, tree: Tree, config: Tree, inputs: Mapping[str, Job]) -> Job:
+    """A job of the verb `name` ("priors.train") at the scale of `tree`, asked for by its own slice `config`."""
+    stage, verb = name.split(".")
+    scale = tree["scale"]["name"]
+    return Job(
+        stage=stage,
+        verb=verb,
+        variant=variant,
+        scale=scale,
+        config=config,
+        inputs={key: job.out for key, job in inputs.items()},
+        out=f"artifacts/{scale}/{stage}/{variant}",
+        files=FILES[name],
+    )
+
+
+def weights_job(tree: Tree, name: str) -> Job:
+    """Conversion of one metric network's weights: vgg16, alexnet or inception."""
+    return new_job("weights.convert", name, tree, {"name": name}, {})
+
+
+def data_job(tree: Tree) -> Job:
+    """Preparation of the dataset `tree["data"]`."""
+    return new_job("data.prepare", tree["data"]["name"], tree, tree["data"], {})
+
+
+def tokenizer_job(tree: Tree) -> Job:
+    """Training of `tree["tokenizers"]` on `tree["data"]`."""
+    config = tree["tokenizers"]
+    inputs = {"data": data_job(tree)}
+    for network in (config["loss"]["perceptual"], config["loss"]["early_perceptual"]):
+        if network in BACKBONE_OF:
+            inputs[BACKBONE_OF[network]] = weights_job(tree, BACKBONE_OF[network])
+    variant = f"{tree['data']['name']}.{config['name']}"
+    return new_job("tokenizers.train", variant, tree, config, inputs)
+
+
+def latents_job(tree: Tree, tokenizer: Job) -> Job:
+    """Encoding of one map of `tree["data"]` by a tokenizer, which may come from another dataset."""
+    data = data_job(tree)
+    config = tree["latents"] | {"map": tokenizer.config["map"]}
+    trained_on, _, name = tokenizer.variant.partition(".")
+    variant = f"{data.variant}.{name}" if trained_on == data.variant else f"{data.variant}.by_{tokenizer.variant}"
+    return new_job("latents.encode", variant, tree, config, {"data": data, "tokenizer": tokenizer})
+
+
+def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:
+    return {"latents": latents} | ({"condition": condition} if condition else {})
+
+
+def _prior_name(tree: Tree, latents: Job, condition: Job | None, spell_row_major: bool = False) -> str:
+    given = f".given_{condition.variant.partition('.')[2]}" if condition else ""
+    ordering = tree["priors"]["ordering"]
+    spelled = f".{ordering}" if spell_row_major or ordering != "row_major" else ""
+    return f"{latents.variant}{given}.{tree['priors']['architecture']}{spelled}"
+
+
+def tune_job(tree: Tree, latents: Job, condition: Job | None) -> Job:
+    """The learning-rate sweep of one architecture; it does not depend on the budget of the final run."""
+    config = tree["priors"]
+    steps = config["sweep"]["steps"]
+    loop = config["loop"] | {"steps": steps, "evaluate_every": steps, "checkpoint_every": steps, "seed": 0}
+    variant = f"{_prior_name(tree, latents, condition)}.tune"
+    return new_job("priors.tune", variant, tree, config | {"loop": loop}, _prior_inputs(latents, condition))
+
+
+def prior_job(
+    tree: Tree, latents: Job, condition: Job | None, more_inputs: Mapping[str, Job], spell_row_major: bool = False
+) -> Job:
+    """Training of one prior; `more_inputs` may hold `tune` and, to be matched in time, `pixelsnail`.
+
+    The variant names an ordering other than row-major; with `spell_row_major`, that one too.
+    """
+    config = tree["priors"] | {"sweep": None}
+    variant = f"{_prior_name(tree, latents, condition, spell_row_major)}.seed{config['loop']['seed']}"
+    return new_job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
+
+
+def sampling_job(
+    tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, latents: Job | None = None, label: str = ""
+) -> Job:
+    """Images drawn from a prior, whose variant it shares; `label` tells several sets of one prior apart.
+
+    `condition`: latents that condition a conditional prior. `latents`: those of the real images whose beginnings are
+    completed, needed if `sampling.given` is not 0.
+    """
+    inputs = {"prior": prior, "tokenizer": tokenizer}
+    inputs |= {"condition": condition} if condition else {}
+    inputs |= {"latents": latents} if latents else {}
+    variant = f"{prior.variant}.{label}" if label else prior.variant
+    return new_job("sampling.generate", variant, tree, tree["sampling"], inputs)
+
+
+def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:
+    """Reconstruction quality of an image tokenizer on the validation split."""
+    inputs = {"data": data, "tokenizer": tokenizer, "vgg16": weights_job(tree, "vgg16")}
+    return new_job("evaluation.reconstruct", tokenizer.variant, tree, tree["evaluation"], inputs)

@@ -1,0 +1,126 @@
+"""Where a job's files come from: commit, versions, machine, cost, and a checksum of each. One record beside them.
+
+No job reads a record but to pass it on in its own, so a later commit or a faster machine makes nothing run again.
+"""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from twostage import training
+from twostage.artifacts import read_json, sha256_file, sha256_json, write_json
+from twostage.fingerprint import fingerprint
+from twostage.jobs import PROVENANCE, Job
+
+Record = dict[str, Any]
+
+# Of these a total lists each value that occurs.
+ORIGINS = ("scale", "commit", "lock_sha256", "python", "device", "threads")
+PACKAGES = ("torch", "snakemake", "hydra-core", "numpy")
+# What decides a number; a commit that leaves these alone made the same thing.
+LOCK = Path("requirements.lock")
+SOURCES = ("src", "conf", "workflow", "Snakefile", "requirements.lock")
+
+
+def write_record(job: Job) -> None:
+    """Writes provenance.json into the job's folder; called when everything else lies there.
+
+    `rests_on` holds the records of all jobs before it, so that the last record of a chain tells of all of it even where
+    the rest was not pulled. A job that was killed and went on counts the seconds of its last process only.
+    """
+    own = _own(job)
+    earlier: dict[str, Record] = {}
+    for folder in job.inputs.values():
+        if (Path(folder) / PROVENANCE).exists():
+            record = read_json(Path(folder) / PROVENANCE)
+            earlier |= record.pop("rests_on")
+            del record["total"]
+            earlier[record["job"]] = record
+    write_json(job.folder / PROVENANCE, own | {"total": total([*earlier.values(), own]), "rests_on": earlier})
+
+
+def total(records: list[Record]) -> Record:
+    """What several jobs took and were made of. A list holds each value once: two commits mean two runs.
+
+    Seconds are summed over jobs, memory is that of the largest process.
+    """
+    versions = {name: sorted({record["versions"][name] for record in records}) for name in PACKAGES}
+    return {
+        "num_jobs": len(records),
+        "cpu_seconds": sum(record["cpu_seconds"] for record in records),
+        "wall_seconds": sum(record["wall_seconds"] for record in records),
+        "peak_memory_mb": max(record["peak_memory_mb"] for record in records),
+        "config_sha256": sha256_json({record["job"]: record["config_sha256"] for record in records}),
+        "uncommitted_changes": any(record["uncommitted_changes"] for record in records),
+        "versions": versions,
+        **{name: list(dict.fromkeys(record[name] for record in records)) for name in ORIGINS},
+    }
+
+
+def _own(job: Job) -> Record:
+    made = {name: sha256_file(job.folder / name) for name in job.files if (job.folder / name).exists()}
+    return {
+        "job": f"{job.stage}.{job.verb} {job.variant}",
+        "scale": job.scale,
+        "config_sha256": sha256_json(job.config),
+        "code_sha256": sha256_json(fingerprint(f"{job.stage}.{job.verb}")),
+        "files_sha256": made,
+        **_git(),
+        "lock_sha256": sha256_file(LOCK) if LOCK.exists() else None,
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "device": device_name(),
+        "threads": torch.get_num_threads(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        **_cost(),
+    }
+
+
+def _cost() -> dict[str, float]:
+    """Of this process since it began, imports and all; memory in 10^6 bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "wall_seconds": time.time() - psutil.Process().create_time(),
+        "cpu_seconds": sum(os.times()[:4]),
+        "peak_memory_mb": (peak if sys.platform == "darwin" else peak * 1024) / 1e6,
+    }
+
+
+def _git() -> dict[str, Any]:
+    """The commit, and whether the sources differ from it; None outside a git clone."""
+    commit = _ask_git("rev-parse", "HEAD")
+    changes = None if commit is None else bool(_ask_git("status", "--porcelain", "--", *SOURCES))
+    return {"commit": commit, "uncommitted_changes": changes}
+
+
+def _ask_git(*arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def device_name() -> str:
+    """The model of the accelerator in use, or of the CPU."""
+    if training.device().type == "cuda":
+        return torch.cuda.get_device_name()
+    return _cpu_model() or platform.processor() or platform.machine()
+
+
+def _cpu_model() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)

@@ -1,0 +1,193 @@
+"""Do the committed results hold? Redraws tables and figures from the stored metrics; compares a fresh run with them.
+
+Before that, every artifact at hand is held against the checksum in its job's record: a damaged one is named.
+
+`python -m twostage.verify`, from the root of a clone. The reference is what git's last commit holds in `results/`, as a
+fresh run writes over the files themselves.
+"""
+
+import argparse
+import json
+import math
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from twostage import cli
+from twostage.artifacts import read_json, sha256_file
+from twostage.configs import parse
+from twostage.errors import TwostageError
+from twostage.figures.orderings import OrderingsConfig, orderings
+from twostage.figures.summary import SummaryConfig, summary
+from twostage.figures.table1 import Table1Config, table1
+from twostage.figures.tokenizers import TokenizersConfig, tokenizers
+from twostage.jobs import PROVENANCE, Job
+from twostage.plan import Plan, whole_plan
+
+RESULTS = Path("results")
+
+# figures verb -> how its job is run; one that is not here is not redrawn.
+DRAW: dict[str, tuple[type[Any], Callable[[Any, Job], None]]] = {
+    "table1": (Table1Config, table1),
+    "tokenizers": (TokenizersConfig, tokenizers),
+    "orderings": (OrderingsConfig, orderings),
+    "summary": (SummaryConfig, summary),
+}
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a number whose name matches may lie from the reference: absolute, or relative to the larger one."""
+
+    name: str  # regular expression, searched in the dotted name
+    absolute: float = 0.0
+    relative: float = 0.0
+
+    def allows(self, reference: float, fresh: float) -> bool:
+        """Whether `fresh` lies within the tolerance of `reference`."""
+        return math.isclose(reference, fresh, abs_tol=self.absolute, rel_tol=self.relative)
+
+
+# The first that matches holds. Kernels of another CPU round differently, and short trainings carry that far.
+TOLERANCES = (
+    Tolerance(r"seconds", relative=0.8),  # another machine, up to five times as fast or slow
+    Tolerance(r"^paper_|^images$|^steps$|num_|^seeds|learning_rate", relative=1e-12),
+    Tolerance(r"perplexity", relative=0.1),
+    Tolerance(r"codes_used", relative=0.02),
+    Tolerance(r"lpips", absolute=0.01),
+    Tolerance(r"psnr", absolute=0.3),  # decibels
+    Tolerance(r"", absolute=0.05),  # nats per token: about the spread over seeds
+)
+# Curves end in the numbers that are compared; intervals over two seeds say nothing of a run.
+NOT_COMPARED = re.compile(r"^curves\.|ci95|std")
+
+
+def committed(path: Path) -> bytes | None:
+    """What the last commit holds at `path`, or None; outside a git clone, what lies there."""
+    inside = subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True, check=False)
+    if inside.returncode != 0:
+        return path.read_bytes() if path.exists() else None
+    shown = subprocess.run(["git", "show", f"HEAD:./{path.as_posix()}"], capture_output=True, check=False)
+    return shown.stdout if shown.returncode == 0 else None
+
+
+def redraw(plan: Plan, folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Draws every result from the committed metrics into `folder`; yields its path in results/ and if it is equal."""
+    stored = folder / "evaluation"
+    for job in plan.jobs.values():
+        if job.stage == "evaluation":
+            _restore(job, stored / job.variant)
+    for job in plan.jobs.values():
+        if job.stage == "figures" and job.verb in DRAW:
+            inputs = {name: str(stored / plan.jobs[source].variant) for name, source in job.inputs.items()}
+            drawn = replace(job, inputs=inputs, out=str(folder / job.variant))
+            kind, draw = DRAW[job.verb]
+            draw(parse(kind, job.config), drawn)
+            for name in job.files:
+                yield place(name), committed(place(name)) == (drawn.folder / name).read_bytes()
+
+
+def place(name: str) -> Path:
+    """Where a figures job's file lies in results/."""
+    return RESULTS / "figures" / name if name.endswith((".pdf", ".png")) else RESULTS / name
+
+
+def _restore(job: Job, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name in job.files:
+        path = RESULTS / "evaluation" / job.variant / name
+        content = committed(path)
+        if content is None:
+            raise TwostageError(f"{path} is not committed; run make table1 and commit results/")
+        (folder / name).write_bytes(content)
+
+
+def damaged(job: Job) -> list[Path]:
+    """The files of the job that are here and are not what its record says; without a record, none."""
+    if not (job.folder / PROVENANCE).exists():
+        return []
+    recorded = read_json(job.folder / PROVENANCE)["files_sha256"]
+    here = [name for name in recorded if (job.folder / name).exists()]
+    return [job.folder / name for name in here if sha256_file(job.folder / name) != recorded[name]]
+
+
+def moved(job: Job) -> tuple[int, list[str]]:
+    """A fresh run's metrics beside the committed ones: how many numbers were compared, a line for each that moved."""
+    reference = committed(RESULTS / "evaluation" / job.variant / "metrics.json")
+    if reference is None:
+        return 0, [f"{job.variant}: no committed metrics"]
+    ours = dict(numbers(json.loads((job.folder / "metrics.json").read_bytes())))
+    theirs = dict(numbers(json.loads(reference)))
+    lines = [f"{job.variant} {name}: only in one of the two" for name in sorted(set(ours) ^ set(theirs))]
+    both = [name for name in theirs if name in ours]
+    for name in both:
+        tolerance = next(rule for rule in TOLERANCES if re.search(rule.name, name))
+        if not tolerance.allows(theirs[name], ours[name]):
+            allowed = f"{tolerance.relative:g} relative" if tolerance.relative else f"{tolerance.absolute:g}"
+            lines.append(f"{job.variant} {name}: {theirs[name]:g} -> {ours[name]:g} (tolerance {allowed})")
+    return len(both), lines
+
+
+def numbers(tree: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Every number that is compared, by its dotted name."""
+    if NOT_COMPARED.search(name):
+        return
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from numbers(value, f"{name}.{key}" if name else key)
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from numbers(value, f"{name}.{index}")
+    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+        yield name, float(tree)
+
+
+def committed_scale() -> str:
+    """The scale at which the committed results were measured. Raises TwostageError if there are none."""
+    content = committed(RESULTS / "table1.provenance.json")
+    if content is None:
+        raise TwostageError(f"{RESULTS}/table1.provenance.json is not committed; run make table1 and commit results/")
+    return str(json.loads(content)["scale"])
+
+
+def verify() -> bool:
+    """Prints what is damaged, what equals and what moved; True if all holds."""
+    plan = whole_plan(committed_scale())
+    broken = [path for job in plan.jobs.values() for path in damaged(job)]
+    for path in broken:
+        print(f"{path}: DAMAGED, its record has another checksum; delete it, then dvc pull or snakemake brings it back")
+    print(f"Tables and figures, drawn again from the metrics of the last commit (scale {plan.scale}):")
+    with tempfile.TemporaryDirectory() as folder:
+        equal = [_say(f"{path}: {'equal' if same else 'DIFFERS'}", same) for path, same in redraw(plan, Path(folder))]
+    fresh = [job for job in plan.jobs.values() if job.stage == "evaluation" and (job.folder / "metrics.json").exists()]
+    if not fresh:
+        print(f"No run of scale {plan.scale} in artifacts/ to compare; make table1 or dvc pull brings one.")
+    compared = [moved(job) for job in fresh]
+    lines = [line for _, found in compared for line in found]
+    if fresh:
+        total = sum(count for count, _ in compared)
+        print(f"The run in artifacts/{plan.scale} beside the committed one: {total} numbers, {len(lines)} moved.")
+    for line in lines:
+        print(f"  {line}")
+    return all(equal) and not lines and not broken
+
+
+def _say(line: str, same: bool) -> bool:
+    print(f"  {line}")
+    return same
+
+
+def main() -> None:
+    """Command line: exit status 0 if everything holds, 1 if not."""
+    argparse.ArgumentParser(prog="python -m twostage.verify", description=__doc__).parse_args()
+    with cli.one_line_errors():
+        holds = verify()
+    raise SystemExit(0 if holds else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+import csv
+
+from twostage.artifacts import read_json, write_json
+from twostage.figures.summary import SummaryConfig, summary
+from twostage.jobs import FILES, Job
+
+
+def mean(value):
+    return {"mean": value, "std": 0.1}
+
+
+def job(tmp_path):
+    write_json(
+        tmp_path / "row/metrics.json",
+        {
+            "row": "IN",
+            "nll_nats_per_token": {
+                "transformer_steps": mean(4.0), "transformer_time": mean(3.9), "pixelsnail": mean(4.2),
+                "difference_steps": mean(-0.2),
+            },
+            "curves": {"gpt.seed1": {"step": [0, 10], "train_seconds": [0.0, 1.5], "nll": [5.0, 4.0]}},
+        },
+    )  # fmt: skip
+    write_json(
+        tmp_path / "tokenizer/metrics.json",
+        {"lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 400.0, "codes_used": 512, "images": 10},
+    )
+    curves = {"validation": {"step": [0, 10], "mean": [5.0, 4.5], "low": [4.9, 4.4], "high": [5.1, 4.6]}}
+    row_major = {"nll_nats_per_token": {"validation": mean(4.5)}, "curves": curves}
+    write_json(tmp_path / "orderings/metrics.json", {"orderings": {"row_major": row_major}})
+    inputs = {
+        "orderings": str(tmp_path / "orderings"),
+        "table1.IN": str(tmp_path / "row"),
+        "cifar10.vqgan_f4": str(tmp_path / "tokenizer"),
+    }
+    return Job("figures", "summary", "summary", "smoke", {}, inputs, str(tmp_path / "out"), FILES["figures.summary"])
+
+
+def test_headlines_are_the_means_of_what_was_evaluated(tmp_path):
+    summary(SummaryConfig(), job(tmp_path))
+    assert read_json(tmp_path / "out/metrics.json") == {
+        "table1_nll": {"IN": {"transformer_steps": 4.0, "transformer_time": 3.9, "pixelsnail": 4.2}},
+        "orderings_nll": {"row_major": 4.5},
+        "tokenizers": {
+            "cifar10_vqgan_f4": {"lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 400.0, "codes_used": 512}
+        },
+    }
+
+
+def lines(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
+def test_curves_are_one_line_per_evaluation_point(tmp_path):
+    summary(SummaryConfig(), job(tmp_path))
+    table1 = lines(tmp_path / "out/table1_curves.csv")
+    assert [(line["panel"], line["curve"], line["seed"], line["step"]) for line in table1] == [
+        ("IN", "gpt", "1", "0"),
+        ("IN", "gpt", "1", "10"),
+    ]
+    assert float(table1[1]["train_seconds"]) == 1.5
+    assert float(table1[1]["validation_nll_nats_per_token"]) == 4.0
+    orderings = lines(tmp_path / "out/orderings_curves.csv")
+    assert [(line["curve"], line["step"], line["validation_nll_nats_per_token"]) for line in orderings] == [
+        ("row_major", "0", "5.0"),
+        ("row_major", "10", "4.5"),
+    ]

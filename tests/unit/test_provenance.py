@@ -1,0 +1,84 @@
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from twostage import provenance
+from twostage.artifacts import read_json, sha256_file, write_json
+from twostage.jobs import Job
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/metrics.json").write_text("{}")
+    (tmp_path / "requirements.lock").write_text("torch==2.14.1\n")
+    return Job("priors", "train", "v", "smoke", {"a": 1}, {}, str(tmp_path / "out"), ["metrics.json", "absent.csv"])
+
+
+def git(*arguments):
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+
+def test_a_record_holds_checksums_versions_machine_and_cost(job, tmp_path):
+    provenance.write_record(job)
+    record = read_json(tmp_path / "out/provenance.json")
+    assert record["job"] == "priors.train v"
+    assert record["files_sha256"] == {"metrics.json": sha256_file(tmp_path / "out/metrics.json")}
+    assert record["lock_sha256"] == sha256_file(tmp_path / "requirements.lock")
+    assert set(record["versions"]) == set(provenance.PACKAGES)
+    assert record["device"]
+    assert record["cpu_seconds"] > 0
+    assert record["wall_seconds"] > 0
+    assert record["peak_memory_mb"] > 50
+
+
+def test_outside_a_clone_there_is_no_commit(job, tmp_path):
+    provenance.write_record(job)
+    record = read_json(tmp_path / "out/provenance.json")
+    assert record["commit"] is None
+    assert record["uncommitted_changes"] is None
+
+
+def test_the_commit_and_uncommitted_changes_of_sources_are_seen(job, tmp_path):
+    git("init", "-q")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/config.yaml").write_text("a: 1\n")
+    git("add", "conf", "requirements.lock")
+    git("commit", "-qm", "first")
+    provenance.write_record(job)
+    record = read_json(tmp_path / "out/provenance.json")
+    assert len(record["commit"]) == 40
+    # The job's own output is untracked too, but no source.
+    assert record["uncommitted_changes"] is False
+    (tmp_path / "conf/config.yaml").write_text("a: 2\n")
+    provenance.write_record(job)
+    assert read_json(tmp_path / "out/provenance.json")["uncommitted_changes"] is True
+
+
+def upstream(folder, name, **changes):
+    record = {
+        "job": name, "scale": "smoke", "config_sha256": name, "commit": "a", "uncommitted_changes": False,
+        "lock_sha256": "l", "python": "3.11", "versions": dict.fromkeys(provenance.PACKAGES, "1"), "device": "a CPU",
+        "threads": 1, "wall_seconds": 4.0, "cpu_seconds": 3.0, "peak_memory_mb": 500.0,
+    } | changes  # fmt: skip
+    write_json(folder / "provenance.json", record | {"total": {}, "rests_on": changes.pop("rests_on", {})})
+    return record
+
+
+def test_a_record_passes_on_those_of_all_jobs_before_it(job, tmp_path):
+    first = upstream(tmp_path / "data", "data.prepare d", cpu_seconds=1000.0)
+    upstream(tmp_path / "latents", "latents.encode l", commit="b", peak_memory_mb=9e6, uncommitted_changes=True)
+    path = tmp_path / "latents/provenance.json"
+    write_json(path, read_json(path) | {"rests_on": {"data.prepare d": first}})
+    inputs = {"data": str(tmp_path / "data"), "latents": str(tmp_path / "latents"), "none": str(tmp_path / "none")}
+    provenance.write_record(replace(job, inputs=inputs))
+    record = read_json(tmp_path / "out/provenance.json")
+    assert list(record["rests_on"]) == ["data.prepare d", "latents.encode l"]
+    assert record["total"]["num_jobs"] == 3
+    assert record["total"]["cpu_seconds"] == pytest.approx(1003.0 + record["cpu_seconds"])
+    assert record["total"]["peak_memory_mb"] == 9e6
+    assert record["total"]["commit"] == ["a", "b", None]
+    assert record["total"]["uncommitted_changes"] is True

@@ -1,0 +1,285 @@
+"""Results that travel: pull without retraining, remotes, and what is broken, killed or missing."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import rules_of, variants_of
+
+pytestmark = pytest.mark.xdist_group("smoke")
+
+COLOUR = ("conf/figures/default.yaml", "#0072B2", "#009E73")
+DRAWN_AGAIN = {
+    "all", "reproduce", "figures_table1", "figures_tokenizers", "results_table1",
+    "results_tokenizers",
+}  # fmt: skip
+
+
+@pytest.fixture
+def empty_clone(reproduced, tmp_path_factory):
+    """`git clone` of what was reproduced: results and dvc.lock, no artifacts."""
+    return reproduced.clone(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.fixture
+def pulled(empty_clone):
+    empty_clone.ask("dvc", "pull")
+    return empty_clone
+
+
+@pytest.fixture
+def redrawable(empty_clone):
+    """A partial pull: metrics, curves and what Snakemake knows of them; no data, no models."""
+    empty_clone.ask("dvc", "pull", ".snakemake/metadata", "artifacts/smoke/evaluation", "artifacts/smoke/figures")
+    return empty_clone
+
+
+def seconds(clone, *command):
+    start = time.perf_counter()
+    output = clone.ask(*command)
+    return time.perf_counter() - start, output
+
+
+# ---- One clone
+
+
+def test_a_second_repro_says_up_to_date_within_ten_seconds(reproduced):
+    taken, output = seconds(reproduced, "dvc", "repro")
+    assert "up to date" in output
+    plain, _ = seconds(reproduced, "snakemake", "-n")
+    assert taken - plain < 10
+
+
+def test_metrics_plots_and_their_differences_are_the_projects_own(reproduced):
+    shown = json.loads(reproduced.ask("dvc", "metrics", "show", "--json"))
+    table1 = shown[""]["data"]["results/metrics.json"]["data"]["table1_nll"]
+    with open(reproduced.folder / "results/table1.csv") as file:
+        rows = {row["row"]: row for row in csv.DictReader(file)}
+    assert set(table1) == set(rows)
+    assert table1["IN"]["pixelsnail"] == pytest.approx(float(rows["IN"]["pixelsnail"]), rel=1e-4)
+    reproduced.ask("dvc", "plots", "show", "--out", "build/plots")
+    page = (reproduced.folder / "build/plots/index.html").read_text()
+    assert page.count("vega-lite") >= 2
+    assert "D-RIN" in page
+    assert json.loads(reproduced.ask("dvc", "metrics", "diff", "--json")) == {}
+
+
+def test_every_result_has_a_record_of_what_made_it(reproduced):
+    commit = reproduced.ask("git", "rev-list", "--max-parents=0", "HEAD").strip()
+    for result in ("table1", "tokenizers", "orderings"):
+        record = json.loads((reproduced.folder / f"results/{result}.provenance.json").read_text())
+        assert record["job"] == f"figures.{result} {result}"
+        total, behind = record["total"], record["rests_on"]
+        assert total["scale"] == ["smoke"]
+        assert total["commit"] == [commit]
+        assert total["uncommitted_changes"] is False
+        assert len(total["lock_sha256"][0]) == len(total["config_sha256"]) == 64
+        assert behind["data.prepare cifar10"]["files_sha256"]["train_image.npy"]
+        assert behind["weights.convert alexnet"]["files_sha256"]["model.safetensors"]
+        assert set(total["versions"]) >= {"torch", "snakemake"}
+        assert total["device"][0]
+        assert total["threads"] == [1]
+        assert total["cpu_seconds"] > total["num_jobs"] == len(behind) + 1
+        assert 100 < total["peak_memory_mb"] < 6000
+
+
+def test_verify_redraws_what_is_committed_and_names_what_moved(reproduced):
+    result = reproduced.run("python", "-m", "twostage.verify")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "table1.csv: equal" in result.stdout
+    assert "reconstructions.png: equal" in result.stdout
+    assert " 0 moved" in result.stdout
+    path = reproduced.folder / "artifacts/smoke/evaluation/table1.IN/metrics.json"
+    metrics = json.loads(path.read_text())
+    before = path.read_text()
+    metrics["nll_nats_per_token"]["pixelsnail"]["mean"] += 0.3
+    path.write_text(json.dumps(metrics))
+    try:
+        result = reproduced.run("python", "-m", "twostage.verify")
+    finally:
+        path.write_text(before)
+    assert result.returncode == 1
+    assert "table1.IN nll_nats_per_token.pixelsnail.mean" in result.stdout
+    assert " 1 moved" in result.stdout
+
+
+# ---- Another clone
+
+
+def test_after_a_pull_nothing_is_to_be_done(pulled):
+    assert "Nothing to be done" in pulled.dry_run("results/table1.csv")
+    assert "Nothing to be done" in pulled.dry_run("all")
+    assert "up to date" in pulled.ask("dvc", "status")
+    assert pulled.ask("git", "status", "--porcelain") == ""
+
+
+def test_after_a_pull_a_changed_prior_does_not_retrain_the_tokenizers(pulled):
+    pulled.edit("conf/priors/gpt.yaml", "weight_decay: 0.01", "weight_decay: 0.02")
+    plan = pulled.dry_run("all")
+    assert "priors_train" in rules_of(plan)
+    assert not {"tokenizers_train", "latents_encode", "data_prepare", "weights_convert"} & rules_of(plan)
+    assert not any(".pixelsnail." in variant for variant in variants_of(plan))
+
+
+def test_after_a_partial_pull_figures_are_redrawn_and_nothing_is_trained(redrawable):
+    assert "Nothing to be done" in redrawable.dry_run("all")
+    before = (redrawable.folder / "results/figures/table1_curves.png").read_bytes()
+    table = (redrawable.folder / "results/table1.csv").read_bytes()
+    redrawable.edit(*COLOUR)
+    assert rules_of(redrawable.dry_run("all")) <= DRAWN_AGAIN
+    result = redrawable.snakemake("results/figures/table1_curves.png")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (redrawable.folder / "results/figures/table1_curves.png").read_bytes() != before
+    assert (redrawable.folder / "results/table1.csv").read_bytes() == table
+    assert not (redrawable.folder / "artifacts/smoke/tokenizers").exists()
+
+
+def test_an_experiment_reruns_what_its_parameter_touches_and_shows_both(pulled):
+    output = pulled.log_of("dvc", "exp", "run", "-S", "conf/scale/smoke.yaml:evaluation.reconstruction_images=60")
+    assert "evaluation_reconstruct" in rules_of(output)
+    assert rules_of(output) <= DRAWN_AGAIN | {"evaluation_reconstruct", "figures_summary", "results_summary",
+                                              "results_evaluation"}  # fmt: skip
+    changed = json.loads(pulled.ask("dvc", "metrics", "diff", "--json"))
+    names = changed["results/metrics.json"]
+    assert names
+    assert all(name.startswith("tokenizers.") for name in names)
+    shown = pulled.ask("dvc", "exp", "show", "--csv", "--only-changed")
+    assert len(shown.splitlines()) >= 3
+    assert "lpips_vgg" in shown.splitlines()[0]
+
+
+# ---- A real SSH server
+
+
+@pytest.fixture
+def ssh_port(tmp_path):
+    """The port of an SSH server that takes the key tmp_path/user."""
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    server = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("ssh_server.py")), tmp_path / "host", tmp_path / "user.pub"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    yield int(server.stdout.readline())
+    server.kill()
+    server.wait()
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+def test_results_travel_over_ssh(pulled, ssh_port, tmp_path, tmp_path_factory):
+    def add_remote(clone):
+        clone.ask(
+            "dvc", "remote", "add", "--local", "--default", "lab", f"ssh://127.0.0.1:{ssh_port}{tmp_path}/storage"
+        )
+        for key, value in (("user", "tester"), ("keyfile", str(tmp_path / "user"))):
+            clone.ask("dvc", "remote", "modify", "--local", "lab", key, value)
+
+    add_remote(pulled)
+    pulled.ask("dvc", "push", "artifacts/smoke/evaluation", ".snakemake/metadata")
+    other = pulled.clone(tmp_path_factory.mktemp("clone"))
+    add_remote(other)
+    other.ask("dvc", "pull", "artifacts/smoke/evaluation", ".snakemake/metadata")
+    name = "artifacts/smoke/evaluation/table1.IN/metrics.json"
+    assert (other.folder / name).read_bytes() == (pulled.folder / name).read_bytes()
+
+
+# ---- Broken, killed, missing
+
+
+def test_a_missing_remote_is_named_and_nothing_is_lost(empty_clone):
+    nowhere = empty_clone.folder / "nowhere"
+    empty_clone.ask("dvc", "remote", "modify", "--local", "storage", "url", str(nowhere))
+    before = (empty_clone.folder / "results/table1.csv").read_bytes()
+    result = empty_clone.run("dvc", "pull")
+    assert result.returncode != 0
+    assert "artifacts/smoke" in result.stderr
+    assert (empty_clone.folder / "results/table1.csv").read_bytes() == before
+    empty_clone.ask("dvc", "remote", "modify", "--local", "--unset", "storage", "url")
+    empty_clone.ask("dvc", "pull", "artifacts/smoke/evaluation")
+
+
+def test_a_corrupted_cache_object_is_found_named_and_fetched_again(pulled):
+    name = "artifacts/smoke/evaluation/table1.IN/metrics.json"
+    content = (pulled.folder / name).read_bytes()
+    digest = pulled.run("md5sum", name).stdout.split()[0]
+    cached = pulled.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    cached.chmod(0o644)
+    cached.write_bytes(b"corrupt")
+    (pulled.folder / name).unlink()
+    pulled.ask("dvc", "checkout")
+    result = pulled.run("python", "-m", "twostage.verify")
+    assert result.returncode == 1
+    assert f"{name}: DAMAGED" in result.stdout
+    assert "not in cache" in pulled.ask("dvc", "status")
+    (pulled.folder / name).unlink()
+    pulled.ask("dvc", "pull")
+    assert (pulled.folder / name).read_bytes() == content
+    assert cached.read_bytes() == content
+
+
+def test_a_killed_repro_is_taken_up_where_it_stood(pulled):
+    pulled.edit("conf/tokenizers/edges_f4.yaml", "warmup_steps:", "warmup_steps: 7  #")
+    run = pulled.start("dvc", "repro")
+    scratch = pulled.folder / "build/scratch"
+    wait_for(lambda: list(scratch.rglob("checkpoint.pt")))
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    untouched = pulled.folder / "artifacts/smoke/tokenizers/cifar10.vqgan_f4/model.safetensors"
+    time_of_untouched = untouched.stat().st_mtime_ns
+    assert list((pulled.folder / ".snakemake/locks").iterdir()), "the kill left no lock: nothing is tested"
+    output = pulled.log_of("dvc", "repro")
+    assert "cifar10_animals.edges_f4" in variants_of(output)
+    assert untouched.stat().st_mtime_ns == time_of_untouched
+    assert "up to date" in pulled.ask("dvc", "status")
+
+
+def wait_for(condition, limit=120.0):
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < limit, "nothing happened"
+        time.sleep(0.05)
+
+
+def test_two_runs_at_once_in_one_clone_are_refused_by_name(pulled):
+    pulled.edit("conf/tokenizers/edges_f4.yaml", "warmup_steps:", "warmup_steps: 8  #")
+    run = pulled.start("dvc", "repro")
+    try:
+        wait_for(lambda: any((pulled.folder / ".snakemake/locks").glob("*.lock")))
+        second = pulled.run("dvc", "repro")
+        assert second.returncode != 0
+        assert "busy" in second.stderr
+        assert str(run.pid) in second.stderr
+        third = pulled.run("snakemake", "--cores", "1")
+        assert third.returncode != 0
+        assert "cannot be locked" in third.stdout + third.stderr
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+
+
+def test_without_metadata_everything_is_made_again(pulled):
+    shutil.rmtree(pulled.folder / ".snakemake/metadata")
+    plan = rules_of(pulled.dry_run("all"))
+    assert {"data_prepare", "weights_convert", "tokenizers_train", "priors_train", "figures_table1"} <= plan
+
+
+def test_a_damaged_record_makes_its_job_again(pulled):
+    records = [path for path in (pulled.folder / ".snakemake/metadata").rglob("*") if path.is_file()]
+    of_edges = [path for path in records if "edges_f4/curve.csv" in path.read_text() or is_output(path)]
+    assert of_edges
+    for path in of_edges:
+        path.write_text(path.read_text()[:-20])
+    plan = pulled.dry_run("artifacts/smoke/tokenizers/cifar10_animals.edges_f4/model.safetensors")
+    assert "cifar10_animals.edges_f4" in variants_of(plan)
+
+
+def is_output(path):
+    return "tokenizers.train" in path.read_text() and "cifar10_animals.edges_f4" in path.read_text()
