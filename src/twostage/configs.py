@@ -201,6 +201,22 @@ class SamplesConfig:
 
 
 @dataclass
+class SamplingConfig:
+    """Images out of a prior and a tokenizer."""
+
+    num_images: int = MISSING
+    batch_size: int = MISSING
+    temperature: float = MISSING
+    top_k: int | None = MISSING  # draw from the k likeliest codes; null: from all
+    top_p: float | None = MISSING  # draw from the likeliest codes that make up p; null: from all
+    given: float = MISSING  # share of every image's tokens, the first ones, that is taken from a real image
+    canvas: list[int] | None = MISSING  # rows and columns, tokens; null: the prior's own grid
+    coordinates: bool = MISSING  # the prior's condition is where a token lies on the canvas
+    grid_images: int = MISSING  # shown in grid.png
+    seed: int = MISSING
+
+
+@dataclass
 class EvaluationConfig:
     """What is measured of finished models."""
 
@@ -228,6 +244,7 @@ class Config:
     tokenizers: TokenizerConfig = field(default_factory=TokenizerConfig)
     latents: LatentsConfig = field(default_factory=LatentsConfig)
     priors: PriorConfig = field(default_factory=PriorConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     figures: FiguresConfig = field(default_factory=FiguresConfig)
     scale: Any = MISSING  # sizes and budgets that the groups above refer to

@@ -75,6 +75,7 @@ FILES = {
     "latents.encode": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "priors.tune": ["sweep.csv", "metrics.json"],
     "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
+    "sampling.generate": ["samples.npy", "index.npy", "grid.png", "metrics.json"],
     "evaluation.reconstruct": ["metrics.json", "grid.npy"],
     "evaluation.compare": ["metrics.json"],
     "evaluation.orderings": ["metrics.json"],
@@ -99,8 +100,10 @@ def files_read(job: "Job", upstream: "Job") -> list[str]:
             return [name for name in upstream.files if name in ("metrics.json", "curve.csv", "metadata.json")]
         case "priors.train", "priors.train" | "priors.tune":
             return ["metrics.json"]
-        case "latents.encode", "tokenizers.train":
+        case ("latents.encode", "tokenizers.train") | ("sampling.generate", "tokenizers.train" | "priors.train"):
             return ["model.safetensors", "config.json"]
+        case "sampling.generate", "latents.encode":
+            return ["validation_index.npy", "metadata.json"]
         case _:
             return upstream.files
 
@@ -181,6 +184,21 @@ def prior_job(
     config = tree["priors"] | {"sweep": None}
     variant = f"{_prior_name(tree, latents, condition, spell_row_major)}.seed{config['loop']['seed']}"
     return new_job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
+
+
+def sampling_job(
+    tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, latents: Job | None = None, label: str = ""
+) -> Job:
+    """Images drawn from a prior, whose variant it shares; `label` tells several sets of one prior apart.
+
+    `condition`: latents that condition a conditional prior. `latents`: those of the real images whose beginnings are
+    completed, needed if `sampling.given` is not 0.
+    """
+    inputs = {"prior": prior, "tokenizer": tokenizer}
+    inputs |= {"condition": condition} if condition else {}
+    inputs |= {"latents": latents} if latents else {}
+    variant = f"{prior.variant}.{label}" if label else prior.variant
+    return new_job("sampling.generate", variant, tree, tree["sampling"], inputs)
 
 
 def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:

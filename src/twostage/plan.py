@@ -22,6 +22,7 @@ from twostage.jobs import (
     prior_job,
     reconstruct_job,
     rfid_job,
+    sampling_job,
     tokenizer_job,
     tune_job,
     weights_job,
@@ -207,6 +208,9 @@ def whole_plan(scale: str) -> Plan:
     return plan
 
 
+_NO_PROMPT = "{} needs --config with a resolved job; snakemake writes it to build/configs/"
+
+
 def job_at_prompt(name: str, tree: Tree) -> Job:
     """The job of the verb `name` that a person asks for by overrides; unconditional priors only.
 
@@ -214,27 +218,42 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
     of a user's own dataset (`data.name=mine`) is in no pipeline and keeps its plain name.
     Raises TwostageError if the verb only makes sense inside an experiment.
     """
-    match name:
-        case "data.prepare":
-            job = data_job(tree)
-        case "tokenizers.train":
-            job = tokenizer_job(tree)
-        case "latents.encode":
-            job = latents_job(tree, tokenizer_job(tree))
-        case "priors.tune":
-            job = tune_job(tree, latents_job(tree, tokenizer_job(tree)), None)
-        case "priors.train":
-            job = prior_job(tree, latents_job(tree, tokenizer_job(tree)), None, {})
-        case "evaluation.reconstruct":
-            job = reconstruct_job(tree, tokenizer_job(tree), data_job(tree))
-        case "evaluation.features":
-            job = features_job(tree, data_job(tree))
-        case "evaluation.rfid":
-            data = data_job(tree)
-            job = rfid_job(tree, tokenizer_job(tree), data, features_job(tree, data))
-        case other:
-            raise TwostageError(f"{other} needs --config with a resolved job; snakemake writes it to build/configs/")
+    job = _evaluation_at_prompt(name, tree) if name.startswith("evaluation.") else _model_at_prompt(name, tree)
     if not (configs.CONF / "data" / f"{tree['data']['name']}.yaml").exists():
         return job
     variant = f"{job.variant}.by_hand_{job.sha12[:6]}"
     return replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}")
+
+
+def _model_at_prompt(name: str, tree: Tree) -> Job:
+    tokenizer = tokenizer_job(tree)
+    latents = latents_job(tree, tokenizer)
+    match name:
+        case "data.prepare":
+            return data_job(tree)
+        case "tokenizers.train":
+            return tokenizer
+        case "latents.encode":
+            return latents
+        case "priors.tune":
+            return tune_job(tree, latents, None)
+        case "priors.train":
+            return prior_job(tree, latents, None, {})
+        case "sampling.generate":
+            completed = latents if tree["sampling"]["given"] else None
+            return sampling_job(tree, prior_job(tree, latents, None, {}), tokenizer, latents=completed)
+        case other:
+            raise TwostageError(_NO_PROMPT.format(other))
+
+
+def _evaluation_at_prompt(name: str, tree: Tree) -> Job:
+    data, tokenizer = data_job(tree), tokenizer_job(tree)
+    match name:
+        case "evaluation.reconstruct":
+            return reconstruct_job(tree, tokenizer, data)
+        case "evaluation.features":
+            return features_job(tree, data)
+        case "evaluation.rfid":
+            return rfid_job(tree, tokenizer, data, features_job(tree, data))
+        case other:
+            raise TwostageError(_NO_PROMPT.format(other))

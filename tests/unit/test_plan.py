@@ -1,4 +1,3 @@
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,9 +10,11 @@ from twostage.jobs import (
     Job,
     data_job,
     features_job,
+    files_read,
     reconstruct_job,
     rfid_job,
     samples_evaluation_job,
+    sampling_job,
     tokenizer_job,
     weights_job,
 )
@@ -221,18 +222,40 @@ def test_every_scale_asks_metrics_for_no_more_than_it_has(scale):
     assert samples["kid_subset_size"] <= samples["images"]
 
 
-def test_no_two_rules_of_the_evaluation_want_one_variant(plan):
-    rules = (ROOT / "workflow/rules/evaluation.smk").read_text().split("\nrule ")[1:]
-    pattern = {rule.partition(":")[0]: re.search(r'variant=r"(.+)"', rule)[1] for rule in rules}
-    jobs = [job for job in plan.jobs.values() if job.stage == "evaluation"] + list(evaluation_jobs().values())
-    for job in jobs:
-        matched = [name for name, regex in pattern.items() if re.fullmatch(regex, job.variant)]
-        assert matched == [f"evaluation_{job.verb}"], job.variant
-
-
 @pytest.mark.parametrize("verb", ["features", "rfid"])
 def test_an_evaluation_asked_for_by_hand_reads_what_the_pipeline_made(verb):
     job = job_at_prompt(f"evaluation.{verb}", configs.compose(("scale=smoke",)))
     assert job.inputs == evaluation_jobs()[verb].inputs
     assert job.variant.startswith(f"{verb}.cifar10.")
     assert ".by_hand_" in job.variant
+
+
+def test_samples_share_the_variant_of_their_prior_and_read_what_they_need():
+    plan = Plan("table1", "laptop")
+    prior = stage(plan, "priors.train")["cifar10_animals.by_cifar10.vqgan_f4.given_edges_f4.gpt.seed0"]
+    tokenizer = stage(plan, "tokenizers.train")["cifar10.vqgan_f4"]
+    condition = plan.jobs[prior.inputs["condition"]]
+    job = sampling_job(plan.tree, prior, tokenizer, condition=condition)
+    assert job.out == f"artifacts/laptop/sampling/{prior.variant}"
+    assert job.inputs == {"prior": prior.out, "tokenizer": tokenizer.out, "condition": condition.out}
+    assert (job.config["num_images"], job.config["batch_size"], job.config["top_k"]) == (2000, 100, 100)
+    assert files_read(job, prior) == files_read(job, tokenizer) == ["model.safetensors", "config.json"]
+    assert files_read(job, condition) == ["validation_index.npy", "metadata.json"]
+    half = sampling_job(plan.tree, prior, tokenizer, condition, plan.jobs[prior.inputs["latents"]], label="halves")
+    assert half.variant == f"{prior.variant}.halves"
+    assert half.inputs["latents"] == prior.inputs["latents"]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_scale_cuts_by_more_codes_than_its_vocabulary_has(scale):
+    tree = configs.compose((f"scale={scale}",))
+    assert tree["sampling"]["top_k"] <= tree["tokenizers"]["quantizer"]["num_codes"]
+
+
+def test_samples_by_hand_read_latents_only_where_images_are_completed():
+    whole, half = (
+        job_at_prompt("sampling.generate", configs.compose(("scale=smoke", "data=folder", "data.name=mine", *more)))
+        for more in ((), ("sampling.given=0.5",))
+    )
+    assert set(whole.inputs) == {"prior", "tokenizer"}
+    assert set(half.inputs) == {"prior", "tokenizer", "latents"}
