@@ -2,8 +2,9 @@
 
 Plain, as the released code has it: one forward pass for the update of the tokenizer and another for that of the
 discriminator; `autograd.grad` from each loss to the last weight for the adaptive weight, then a third backward pass;
-contiguous memory. Ours: `twostage.tokenizers.step`. Both take their Adam steps with learning rate 0, so that every
-repeat sees the same weights. Steps alternate A B A B; medians of process CPU time and of wall time are compared.
+contiguous memory. `released` adds what the released loss computes in vain. Ours: `twostage.tokenizers.step`, upsampling
+without the doubled picture and a fused Adam, as training takes them. All take their Adam steps with learning rate 0, so
+that every repeat sees the same weights. Steps alternate A B C A B C; medians of CPU and of wall time are compared.
 
     OMP_NUM_THREADS=1 python benchmarks/vqgan_step.py --weights artifacts/laptop/weights/vgg16
 """
@@ -30,6 +31,7 @@ from twostage.tokenizers.codebook import CodebookKeeper
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.losses import discriminator_loss, generator_loss, reconstruction_loss
 from twostage.tokenizers.model import Tokenizer
+from twostage.tokenizers.networks import Upsample
 from twostage.tokenizers.step import Models, accumulate_gradients
 from twostage.weights.lpips import PerceptualDistance
 
@@ -130,7 +132,9 @@ Formulation = Callable[[Models, TokenizerLossConfig, Tensor], dict[str, Tensor]]
 class Contestant:
     """One formulation with networks, optimisers and image in its own memory layout."""
 
-    def __init__(self, step: Formulation, models: Models, settings: TokenizerConfig, image_BCHW: Tensor) -> None:
+    def __init__(
+        self, step: Formulation, models: Models, settings: TokenizerConfig, image_BCHW: Tensor, fused: bool = False
+    ) -> None:
         self.step, self.models, self.settings, self.image_BCHW = step, models, settings, image_BCHW
         self.cpu_seconds: list[float] = []
         self.wall_seconds: list[float] = []
@@ -138,7 +142,8 @@ class Contestant:
         self.networks = {"tokenizer": models.tokenizer, "discriminator": models.discriminator}
         beta1, beta2 = settings.betas
         self.optimizers = [
-            torch.optim.Adam(network.parameters(), lr=0.0, betas=(beta1, beta2)) for network in self.networks.values()
+            torch.optim.Adam(network.parameters(), lr=0.0, betas=(beta1, beta2), fused=fused)
+            for network in self.networks.values()
         ]
 
     def run(self) -> None:
@@ -162,8 +167,15 @@ class ContiguousTokenizer(Tokenizer):
         return self.project_in(self.encoder(image_BCHW))
 
 
-def contestants(arguments: argparse.Namespace, precision: torch.dtype) -> tuple[Contestant, Contestant]:
-    """Plain and efficient, with equal weights and the same image."""
+class LargeUpsample(Upsample):
+    """The convolution of the doubled picture as it stands."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.conv(torch.nn.functional.interpolate(x_BCHW, scale_factor=2.0, mode="nearest"))
+
+
+def contestants(arguments: argparse.Namespace, precision: torch.dtype) -> dict[str, Contestant]:
+    """Plain, released and efficient, with equal weights and the same image."""
     settings, device = config(arguments.channels, arguments.batch), training.device()
     training.seed_everything(0)
     tokenizer = Tokenizer(settings, "colour", 3).to(device)
@@ -187,15 +199,19 @@ def contestants(arguments: argparse.Namespace, precision: torch.dtype) -> tuple[
     # copy, rather than a second construction: the weights must be equal.
     plain_tokenizer = copy.deepcopy(tokenizer).to(memory_format=torch.contiguous_format)
     plain_tokenizer.__class__ = ContiguousTokenizer
+    for module in plain_tokenizer.modules():
+        if isinstance(module, Upsample):
+            module.__class__ = LargeUpsample
     plain = Models(
         plain_tokenizer,
         copy.deepcopy(discriminator).to(memory_format=torch.contiguous_format),
         copy.deepcopy(perceptual).to(memory_format=torch.contiguous_format),
     )
-    return (
-        Contestant(plain_step, plain, settings, image_BCHW.contiguous()),
-        Contestant(efficient_step, efficient, settings, image_BCHW),
-    )
+    return {
+        "plain": Contestant(plain_step, plain, settings, image_BCHW.contiguous()),
+        "released": Contestant(released_step, plain, settings, image_BCHW.contiguous()),
+        "efficient": Contestant(efficient_step, efficient, settings, image_BCHW, fused=True),
+    }
 
 
 @dataclass(frozen=True)
@@ -228,10 +244,10 @@ def check(arguments: argparse.Namespace) -> Difference:
     In float32 the two layouts round differently, and where a ReLU's input is zero up to rounding the gradient takes
     another way: elements differ by 1e-3 then although nothing is wrong.
     """
-    plain, efficient = contestants(arguments, torch.float64)
-    plain.run()
-    efficient.run()
-    found = difference(plain, efficient)
+    ran = contestants(arguments, torch.float64)
+    for name in ("plain", "efficient"):
+        ran[name].run()
+    found = difference(ran["plain"], ran["efficient"])
     assert found.losses <= TOLERANCE, f"losses differ by {found.losses:.2e} relative"
     assert found.gradients <= TOLERANCE, f"gradients differ by {found.gradients:.2e} relative"
     return found
@@ -247,14 +263,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/vqgan_step.json"))
     arguments = parser.parse_args()
     found = check(arguments)
-    plain, efficient = contestants(arguments, torch.float32)
+    timed = contestants(arguments, torch.float32)
     for _ in range(arguments.repeats + 1):
-        plain.run()
-        efficient.run()
+        for one in timed.values():
+            one.run()
     # The first round warms up allocators and convolution plans.
     seconds = {
         f"{name}_{clock}_seconds_per_step": statistics.median(getattr(one, f"{clock}_seconds")[1:])
-        for name, one in (("plain", plain), ("efficient", efficient))
+        for name, one in timed.items()
         for clock in ("cpu", "wall")
     }
     result = {
@@ -268,6 +284,7 @@ def main() -> None:
         **seconds,
         "ratio": seconds["plain_wall_seconds_per_step"] / seconds["efficient_wall_seconds_per_step"],
         "ratio_cpu": seconds["plain_cpu_seconds_per_step"] / seconds["efficient_cpu_seconds_per_step"],
+        "ratio_to_released": seconds["released_wall_seconds_per_step"] / seconds["efficient_wall_seconds_per_step"],
         "largest_relative_difference_of_losses": found.losses,
         "largest_relative_difference_of_gradients": found.gradients,
     }

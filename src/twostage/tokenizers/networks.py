@@ -138,7 +138,11 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest neighbours, then a 3x3 convolution."""
+    """Nearest neighbours, then a 3x3 convolution.
+
+    Of each 3x3 window of the doubled picture two rows and two columns are equal, so every output of one parity of row
+    and column is a 2x2 convolution of the picture itself: four of them cost 4/9 of the large one.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -146,7 +150,23 @@ class Upsample(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Twice the height and width."""
-        return self.conv(functional.interpolate(x_BCHW, scale_factor=2.0, mode="nearest"))
+        parities = [(row, column) for row in (0, 1) for column in (0, 1)]
+        outputs = [self._at_parity(x_BCHW, row, column) for row, column in parities]
+        output_BHrWcC = torch.stack(outputs).unflatten(0, (2, 2)).permute(2, 4, 0, 5, 1, 3)
+        return output_BHrWcC.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+    def _at_parity(self, x_BCHW: Tensor, row: int, column: int) -> Tensor:
+        """The outputs of every other row and column, [B, C, H, W]."""
+        weight = _merge_taps(_merge_taps(self.conv.weight, 2, row), 3, column)
+        padded_BCHW = functional.pad(x_BCHW, (1 - column, column, 1 - row, row))
+        return functional.conv2d(padded_BCHW, weight, self.conv.bias)
+
+
+def _merge_taps(weight: Tensor, axis: int, parity: int) -> Tensor:
+    """Two taps out of three: at even outputs the last two see the same input, at odd ones the first two."""
+    first, middle, last = weight.unbind(axis)
+    merged = [first, middle + last] if parity == 0 else [first + middle, last]
+    return torch.stack(merged, axis).contiguous(memory_format=torch.channels_last)
 
 
 class Level(nn.Module):

@@ -122,7 +122,7 @@ class TokenizerTask:
 
     def _adam(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Adam:
         beta1, beta2 = self.config.betas
-        return torch.optim.Adam(parameters, lr=self.config.learning_rate, betas=(beta1, beta2))
+        return torch.optim.Adam(parameters, lr=self.config.learning_rate, betas=(beta1, beta2), fused=True)
 
     def step(self, step: int) -> dict[str, Tensor]:
         """One update of the tokenizer and, after the warm-up, one of the discriminator."""

@@ -2,7 +2,15 @@ import pytest
 import torch
 
 from twostage.errors import TwostageError
-from twostage.tokenizers.networks import Decoder, Encoder, NonLocalBlock, ResidualBlock, decoder_plan, encoder_plan
+from twostage.tokenizers.networks import (
+    Decoder,
+    Encoder,
+    NonLocalBlock,
+    ResidualBlock,
+    Upsample,
+    decoder_plan,
+    encoder_plan,
+)
 
 from .conftest import small_config
 
@@ -61,3 +69,19 @@ def test_attention_mixes_all_positions():
     image_BCHW = torch.randn(1, 8, 3, 3, requires_grad=True)
     (gradient,) = torch.autograd.grad(block(image_BCHW)[0, 0, 0, 0], image_BCHW)
     assert (gradient.abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_upsampling_is_nearest_neighbours_and_a_convolution(memory_format):
+    torch.manual_seed(0)
+    upsample = Upsample(5).double().to(memory_format=memory_format)
+    found = torch.randn(2, 5, 3, 4, dtype=torch.float64).to(memory_format=memory_format).requires_grad_()
+    expected = found.detach().clone().requires_grad_()
+    ours = upsample(found)
+    plain = upsample.conv(torch.nn.functional.interpolate(expected, scale_factor=2.0, mode="nearest"))
+    assert torch.allclose(ours, plain, atol=1e-12)
+    cotangent = torch.randn_like(plain)
+    gradients = torch.autograd.grad(ours, [found, *upsample.parameters()], cotangent)
+    plain_gradients = torch.autograd.grad(plain, [expected, *upsample.parameters()], cotangent)
+    for gradient, plain_gradient in zip(gradients, plain_gradients, strict=True):
+        assert torch.allclose(gradient, plain_gradient, atol=1e-11)
