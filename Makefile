@@ -25,7 +25,8 @@ verify: $(INSTALLED)  ## do the committed tables and figures follow from the sto
 	$(ACTIVATE) && python -m twostage.verify
 
 benchmarks: $(INSTALLED)  ## against the plain formulations; writes benchmarks/*.json
-	$(ACTIVATE) && python benchmarks/gpt_sampling.py --threads 2 && python benchmarks/vqgan_step.py
+	$(ACTIVATE) && for script in gpt_sampling vqgan_step uncached_sampling sliding_window inception; do \
+		python benchmarks/$$script.py || exit 1; done
 
 install: $(INSTALLED)
 

@@ -78,7 +78,7 @@ FILES = {
     "sampling.generate": ["samples.npy", "index.npy", "grid.png", "metrics.json"],
     "evaluation.reconstruct": ["metrics.json", "grid.npy"],
     "evaluation.compare": ["metrics.json"],
-    "evaluation.orderings": ["metrics.json"],
+    "evaluation.orderings": ["metrics.json", "samples.npy"],
     "evaluation.features": ["features.npy", "metadata.json"],
     "evaluation.samples": ["metrics.json"],
     "evaluation.rfid": ["metrics.json"],
@@ -86,7 +86,7 @@ FILES = {
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
     "figures.summary": ["metrics.json", "table1_curves.csv", "orderings_curves.csv"],
     "figures.orderings": ["orderings.csv", "orderings.md"]
-    + [f"{name}.{kind}" for name in ("orderings", "orderings_grid") for kind in ("pdf", "png")],
+    + [f"{name}.{kind}" for name in ("orderings", "orderings_grid", "orderings_samples") for kind in ("pdf", "png")],
 }
 
 
@@ -96,6 +96,8 @@ def files_read(job: "Job", upstream: "Job") -> list[str]:
     So tables and figures can be made anew where only metrics and curves are at hand, and nothing is trained for them.
     """
     match f"{job.stage}.{job.verb}", f"{upstream.stage}.{upstream.verb}":
+        case "evaluation.orderings", "sampling.generate":
+            return ["samples.npy", "metrics.json"]
         case "evaluation.compare" | "evaluation.orderings", _:
             return [name for name in upstream.files if name in ("metrics.json", "curve.csv", "metadata.json")]
         case "priors.train", "priors.train" | "priors.tune":

@@ -105,7 +105,9 @@ class Plan:
         condition = self._encoded(cell, cell.condition, cell.data) if cell.condition else None
         # A controlled setting (Sec. D): the row-major sweep sets the rate of all, the seed initialisation and batches.
         tune = self._tune(label, cell, "gpt", latents, condition)
+        tokenizer = self.jobs[latents.inputs["tokenizer"]]
         runs: dict[str, Job] = {}
+        samples: dict[str, Job] = {}
         for seed in self.experiment["seeds"]:
             tree = self._tree_of(cell, priors="gpt", seed=seed)
             for name in names:
@@ -113,9 +115,11 @@ class Plan:
                 # Table 1's row-major runs go on to PixelSNAIL's time; these do not wait for a PixelSNAIL.
                 job = prior_job(ordered, latents, condition, {"tune": tune}, spell_row_major=True)
                 runs[f"{name}.seed{seed}"] = self._add(job)
+                if seed == self.experiment["seeds"][0]:
+                    samples[f"{name}.samples"] = self._add(sampling_job(tree, job, tokenizer, condition))
         config = {"data": cell.data, "tokenizer": cell.tokenizer, "condition": cell.condition}
         config |= {key: self.experiment[key] for key in ("orderings", "seeds", "paper_nll")}
-        inputs = runs | {"latents": latents}
+        inputs = runs | samples | {"latents": latents}
         summary = self._add(new_job("evaluation.orderings", "orderings", self.tree, config, inputs))
         figure = {"figures": self.tree["figures"]}
         self._add(new_job("figures.orderings", "orderings", self.tree, figure, {"orderings": summary}))

@@ -56,7 +56,7 @@ def test_both_experiments_share_what_they_can(scale):
     assert whole.jobs == table1.jobs | orderings.jobs | {sums_up.out: sums_up}
     assert {"orderings", "table1.IN"} <= set(sums_up.inputs)
     new = {f"{job.stage}.{job.verb}" for folder, job in orderings.jobs.items() if folder not in table1.jobs}
-    assert new == {"priors.train", "evaluation.orderings", "figures.orderings"}
+    assert new == {"priors.train", "sampling.generate", "evaluation.orderings", "figures.orderings"}
     made = set()
     for job in whole.jobs.values():
         assert set(job.inputs.values()) <= made
@@ -89,8 +89,9 @@ def test_one_more_ordering_adds_its_runs_and_changes_only_the_summary():
     different = {folder.removeprefix("artifacts/smoke/") for folder, job in after.jobs.items()
                  if before.jobs.get(folder) != job}  # fmt: skip
     runs = {f"priors/cifar10.vqgan_f4.gpt.random.seed{seed}" for seed in (0, 1)}
+    samples = {"sampling/cifar10.vqgan_f4.gpt.random.seed0"}
     # The figure's job is the same; it runs again as its input's content changes.
-    assert different == runs | {"evaluation/orderings"}
+    assert different == runs | samples | {"evaluation/orderings"}
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ def test_every_rendering_and_figure_is_there(clone):
                  "table1_curves.csv", "table1.provenance.json", "tokenizers.provenance.json",
                  "evaluation/table1.D-RIN/metrics.json",
                  "orderings.md", "figures/orderings.pdf", "figures/orderings.png",
-                 "figures/orderings_grid.pdf", "figures/orderings_grid.png", "orderings_curves.csv"):  # fmt: skip
+                 "figures/orderings_grid.pdf", "figures/orderings_grid.png",
+                 "figures/orderings_samples.pdf", "figures/orderings_samples.png", "orderings_curves.csv"):  # fmt: skip
         assert (clone.folder / "results" / name).stat().st_size > 100, name
 
 
@@ -114,7 +115,7 @@ def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
         "orderings",
     }
     assert rules_of(plan) == {
-        "priors_train", "evaluation_orderings", "figures_orderings", "results_evaluation",
+        "priors_train", "sampling_generate", "evaluation_orderings", "figures_orderings", "results_evaluation",
         "results_orderings",
     }  # fmt: skip
 

@@ -67,7 +67,7 @@ rule results_orderings:
         ],
         figures=[
             f"{ARTIFACTS}/figures/orderings/{name}.{kind}"
-            for name in ("orderings", "orderings_grid")
+            for name in ("orderings", "orderings_grid", "orderings_samples")
             for kind in ("pdf", "png")
         ],
         record=f"{ARTIFACTS}/figures/orderings/provenance.json",
@@ -79,6 +79,8 @@ rule results_orderings:
         "results/figures/orderings.png",
         "results/figures/orderings_grid.pdf",
         "results/figures/orderings_grid.png",
+        "results/figures/orderings_samples.pdf",
+        "results/figures/orderings_samples.png",
         record="results/orderings.provenance.json",
     log:
         "build/logs/results_orderings.txt",
