@@ -24,6 +24,7 @@ from twostage.errors import TwostageError
 from twostage.figures.orderings import OrderingsConfig, orderings
 from twostage.figures.summary import SummaryConfig, summary
 from twostage.figures.table1 import Table1Config, table1
+from twostage.figures.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
 from twostage.figures.tokenizers import TokenizersConfig, tokenizers
 from twostage.jobs import PROVENANCE, Job
 from twostage.plan import Plan, whole_plan
@@ -35,6 +36,7 @@ DRAW: dict[str, tuple[type[Any], Callable[[Any, Job], None]]] = {
     "table1": (Table1Config, table1),
     "tokenizers": (TokenizersConfig, tokenizers),
     "orderings": (OrderingsConfig, orderings),
+    "tokenizer_ablation": (TokenizerAblationConfig, tokenizer_ablation),
     "summary": (SummaryConfig, summary),
 }
 
@@ -60,6 +62,7 @@ TOLERANCES = (
     Tolerance(r"codes_used", relative=0.02),
     Tolerance(r"lpips", absolute=0.01),
     Tolerance(r"psnr", absolute=0.3),  # decibels
+    Tolerance(r"\.rfid$|^rfid$", relative=0.1),
     Tolerance(r"", absolute=0.05),  # nats per token: about the spread over seeds
 )
 # Curves end in the numbers that are compared; intervals over two seeds say nothing of a run.
@@ -79,7 +82,7 @@ def redraw(plan: Plan, folder: Path) -> Iterator[tuple[Path, bool]]:
     """Draws every result from the committed metrics into `folder`; yields its path in results/ and if it is equal."""
     stored = folder / "evaluation"
     for job in plan.jobs.values():
-        if job.stage == "evaluation":
+        if job.stage == "evaluation" and "metrics.json" in job.files:
             _restore(job, stored / job.variant)
     for job in plan.jobs.values():
         if job.stage == "figures" and job.verb in DRAW:

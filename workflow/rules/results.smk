@@ -94,11 +94,48 @@ rule results_orderings:
         "&& cp {input.record} {output.record}) 2> {log}"
 
 
+# One rule for several experiments: {figure} is the experiment's name.
+rule results_tokenizer_ablation:
+    input:
+        tables=[
+            f"{ARTIFACTS}/figures/{{figure}}/{{figure}}.{kind}"
+            for kind in ("csv", "md")
+        ],
+        figures=[
+            f"{ARTIFACTS}/figures/{{figure}}/{{figure}}.{kind}"
+            for kind in ("pdf", "png")
+        ],
+        record=f"{ARTIFACTS}/figures/{{figure}}/provenance.json",
+        evaluated=lambda wildcards: evaluated(wildcards.figure),
+    output:
+        "results/{figure}.csv",
+        "results/{figure}.md",
+        "results/figures/{figure}.pdf",
+        "results/figures/{figure}.png",
+        record="results/{figure}.provenance.json",
+    log:
+        "build/logs/results_{figure}.txt",
+    benchmark:
+        "build/logs/results_{figure}.tsv"
+    wildcard_constraints:
+        figure=variants("figures.tokenizer_ablation"),
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=1,
+        gpu=0,
+    shell:
+        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "&& cp {input.record} {output.record}) 2> {log}"
+
+
 rule results_summary:
     input:
-        f"{ARTIFACTS}/figures/summary/metrics.json",
-        f"{ARTIFACTS}/figures/summary/table1_curves.csv",
-        f"{ARTIFACTS}/figures/summary/orderings_curves.csv",
+        tables=[
+            f"{ARTIFACTS}/figures/summary/{name}"
+            for name in ("metrics.json", "table1_curves.csv", "orderings_curves.csv")
+        ],
+        evaluated=evaluated("summary"),
     output:
         "results/metrics.json",
         "results/table1_curves.csv",
@@ -113,7 +150,7 @@ rule results_summary:
         runtime=1,
         gpu=0,
     shell:
-        "cp {input} results/ 2> {log}"
+        "cp {input.tables} results/ 2> {log}"
 
 
 # What tables and figures are drawn from: small, so git keeps it and `make verify` needs nothing else.
