@@ -265,11 +265,18 @@ def whole_plan(scale: str) -> Plan:
     for other in others:
         for job in other.jobs.values():
             plan._add(job)
-    measured = {
-        job.variant: job for job in plan.jobs.values() if job.stage == "evaluation" and "metrics.json" in job.files
-    }
+    measured = {job.variant: job for job in drawn(plan)}
     plan._add(new_job("figures.summary", "summary", plan.tree, {}, measured))
     return plan
+
+
+def drawn(plan: Plan) -> list[Job]:
+    """The evaluations that tables and figures are drawn from: results/ keeps their files.
+
+    Others are read by evaluations alone, such as the features of real images.
+    """
+    read = {folder for job in plan.jobs.values() if job.stage == "figures" for folder in job.inputs.values()}
+    return [job for job in plan.jobs.values() if job.out in read]
 
 
 _NO_PROMPT = "{} needs --config with a resolved job; snakemake writes it to build/configs/"
