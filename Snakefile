@@ -1,6 +1,7 @@
 # Contents: the rules in the order of the stages, then what a reader asks for.
 #   snakemake --cores all results/table1.csv                        at the scale of params.yaml
 #   snakemake --cores all results/orderings.csv                     the ordering ablation
+#   snakemake --cores all results/codebook_size.csv                 or vqgan_vs_vqvae, warmup: tokenizers side by side
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
@@ -29,6 +30,7 @@ localrules:
     results_summary,
     results_evaluation,
     results_orderings,
+    results_tokenizer_ablation,
 
 
 rule all:
@@ -38,3 +40,6 @@ rule all:
         "results/tokenizers.csv",
         "results/metrics.json",
         "results/orderings.csv",
+        "results/vqgan_vs_vqvae.csv",
+        "results/codebook_size.csv",
+        "results/warmup.csv",

@@ -224,6 +224,7 @@ class EvaluationConfig:
     grid_images: int = MISSING  # shown in the reconstruction figure
     batch_size: int = MISSING
     features: FeaturesConfig | None = None
+    rfid_images: int | None = None  # the first so many of those that have features; null: all
     samples: SamplesConfig | None = None
 
 

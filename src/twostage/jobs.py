@@ -82,11 +82,14 @@ FILES = {
     "evaluation.features": ["features.npy", "metadata.json"],
     "evaluation.samples": ["metrics.json"],
     "evaluation.rfid": ["metrics.json"],
+    "evaluation.tokenizer_ablation": ["metrics.json"],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
     "figures.summary": ["metrics.json", "table1_curves.csv", "orderings_curves.csv"],
     "figures.orderings": ["orderings.csv", "orderings.md"]
     + [f"{name}.{kind}" for name in ("orderings", "orderings_grid", "orderings_samples") for kind in ("pdf", "png")],
+    # One drawing for several experiments, told apart by their names.
+    "figures.tokenizer_ablation": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
 }
 
 
@@ -100,6 +103,10 @@ def files_read(job: "Job", upstream: "Job") -> list[str]:
             return ["samples.npy", "metrics.json"]
         case "evaluation.compare" | "evaluation.orderings", _:
             return [name for name in upstream.files if name in ("metrics.json", "curve.csv", "metadata.json")]
+        case "evaluation.tokenizer_ablation", _:
+            return [name for name in upstream.files if name in ("metrics.json", "config.json", "metadata.json")]
+        case "figures.tokenizer_ablation", "evaluation.reconstruct":
+            return ["grid.npy"]
         case "priors.train", "priors.train" | "priors.tune":
             return ["metrics.json"]
         case ("latents.encode", "tokenizers.train") | ("sampling.generate", "tokenizers.train" | "priors.train"):
@@ -122,7 +129,7 @@ def new_job(name: str, variant: str, tree: Tree, config: Tree, inputs: Mapping[s
         config=config,
         inputs={key: job.out for key, job in inputs.items()},
         out=f"artifacts/{scale}/{stage}/{variant}",
-        files=FILES[name],
+        files=[file.format(variant=variant) for file in FILES[name]],
     )
 
 
@@ -207,7 +214,8 @@ def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:
     """Reconstruction quality of an image tokenizer on the validation split."""
     inputs = {"data": data, "tokenizer": tokenizer, "vgg16": weights_job(tree, "vgg16")}
     # Its own slice: other metrics' settings do not concern it.
-    config = {key: value for key, value in tree["evaluation"].items() if key not in ("features", "samples")}
+    others = ("features", "rfid_images", "samples")
+    config = {key: value for key, value in tree["evaluation"].items() if key not in others}
     return new_job("evaluation.reconstruct", tokenizer.variant, tree, config, inputs)
 
 
@@ -231,4 +239,6 @@ def samples_evaluation_job(tree: Tree, sampling: Job, features: Job) -> Job:
 def rfid_job(tree: Tree, tokenizer: Job, data: Job, features: Job) -> Job:
     """FID of reconstructions against the stored features of the same images; needs `weights_job` of inception."""
     inputs = {"data": data, "tokenizer": tokenizer, "real": features, "inception": weights_job(tree, "inception")}
-    return new_job("evaluation.rfid", f"rfid.{tokenizer.variant}", tree, tree["evaluation"]["features"], inputs)
+    config = tree["evaluation"]["features"]
+    config = config | {"images": tree["evaluation"]["rfid_images"] or config["images"]}
+    return new_job("evaluation.rfid", f"rfid.{tokenizer.variant}", tree, config, inputs)

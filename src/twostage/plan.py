@@ -4,12 +4,15 @@ Rows of an experiment share every job they can: jobs are keyed by their folder, 
 are an error.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from omegaconf import MISSING
 
 from twostage import configs
+from twostage.ablations import changes
 from twostage.errors import TwostageError
 from twostage.jobs import (
     BACKBONE_OF,
@@ -42,7 +45,7 @@ class Cell:
 
 
 # Files of conf/experiment/ that the workflow plans, together.
-EXPERIMENTS = ("table1", "orderings")
+EXPERIMENTS = ("table1", "orderings", "vqgan_vs_vqvae", "codebook_size", "warmup")
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
 ARCHITECTURES = ("pixelsnail", "gpt")
 
@@ -64,6 +67,8 @@ class Plan:
                 self._table1()
             case "orderings":
                 self._orderings()
+            case "vqgan_vs_vqvae" | "codebook_size" | "warmup":
+                self._tokenizer_ablation()
             case other:
                 raise TwostageError(f"experiment {other} has no plan; choose {' or '.join(EXPERIMENTS)}")
 
@@ -133,6 +138,50 @@ class Plan:
             )
         return names
 
+    # ---- Esser et al. 2021, Fig. 9, Table 5 and Sec. A: the image tokenizers alone
+
+    def _tokenizer_ablation(self) -> None:
+        name, compared = self.experiment["name"], self._compared_tokenizers()
+        measured: dict[str, Job] = {}
+        pictures: dict[str, Job] = {}
+        for label, tree in compared.items():
+            tokenizer = self._trained(tree)
+            if tokenizer.config["map"] != "image":
+                raise TwostageError(f"{name} compares image tokenizers, {tree['tokenizers']['name']} is none")
+            pictures[label] = reconstruct_job(tree, tokenizer, data_job(tree))
+            rfid = self._rfid(tree, tokenizer)
+            jobs = {"data": data_job(tree), "tokenizer": tokenizer, "reconstruct": pictures[label], "rfid": rfid}
+            measured |= {f"{label}.{kind}": job for kind, job in jobs.items()}
+        config = {key: self.experiment[key] for key in ("name", "varies", "paper_says")}
+        config["rows"] = list(compared)
+        config["paper_rows"] = [{"label": str(label)} | row for label, row in self.experiment["paper_rows"].items()]
+        summary = self._add(new_job("evaluation.tokenizer_ablation", name, self.tree, config, measured))
+        figure, inputs = {"figures": self.tree["figures"]}, {"summary": summary} | pictures
+        self._add(new_job("figures.tokenizer_ablation", name, self.tree, figure, inputs))
+
+    def _compared_tokenizers(self) -> dict[str, Tree]:
+        """Label -> config tree with the dataset and the tokenizer of a row, in the order of the experiment."""
+        compared: dict[str, Tree] = {}
+        for row in self.experiment["rows"]:
+            cell = self._cell(row)
+            usual = self._tree_of(cell, tokenizers=cell.tokenizer)
+            changed = changes(self.experiment, usual["tokenizers"])
+            for label, change in changed.items():
+                tree = self._tree_of(cell, tokenizers=cell.tokenizer, more=change.overrides)
+                # What differs in nothing keeps its name, and so the job of other experiments.
+                same = tree["tokenizers"] == usual["tokenizers"]
+                named = {} if same else {"name": f"{cell.tokenizer}_{change.spelled}"}
+                compared[label] = tree | {"tokenizers": tree["tokenizers"] | named}
+            if not changed:
+                compared[row] = usual
+        return compared
+
+    def _rfid(self, tree: Tree, tokenizer: Job) -> Job:
+        data = data_job(tree)
+        features = features_job(tree, data)
+        self._add_with_upstream(features, weights_job(tree, "inception"))
+        return self._add(rfid_job(tree, tokenizer, data, features))
+
     # ---- What the rows of every experiment share
 
     def _cell(self, label: str) -> Cell:
@@ -175,19 +224,30 @@ class Plan:
 
     def _encoded(self, cell: Cell, tokenizer_name: str, tokenizer_data: str) -> Job:
         """Adds everything up to the latents of one map of the cell's dataset."""
-        trained_on = self._tree_of(replace(cell, data=tokenizer_data), tokenizers=tokenizer_name)
-        tokenizer = tokenizer_job(trained_on)
-        for name in BACKBONE_OF.values():
-            if name in tokenizer.inputs:
-                self._add(weights_job(trained_on, name))
-        self._add_with_upstream(tokenizer, data_job(trained_on))
-        if tokenizer.config["map"] == "image":
-            evaluation = reconstruct_job(trained_on, tokenizer, data_job(trained_on))
-            self._add_with_upstream(evaluation, weights_job(trained_on, "vgg16"))
+        tokenizer = self._trained(self._tree_of(replace(cell, data=tokenizer_data), tokenizers=tokenizer_name))
         tree = self._tree_of(cell)
         return self._add_with_upstream(latents_job(tree, tokenizer), data_job(tree))
 
-    def _tree_of(self, cell: Cell, tokenizers: str | None = None, priors: str | None = None, seed: int = 0) -> Tree:
+    def _trained(self, tree: Tree) -> Job:
+        """Adds the training of a tokenizer and, if it is one of images, how well it reconstructs."""
+        tokenizer = tokenizer_job(tree)
+        for name in BACKBONE_OF.values():
+            if name in tokenizer.inputs:
+                self._add(weights_job(tree, name))
+        self._add_with_upstream(tokenizer, data_job(tree))
+        if tokenizer.config["map"] == "image":
+            evaluation = reconstruct_job(tree, tokenizer, data_job(tree))
+            self._add_with_upstream(evaluation, weights_job(tree, "vgg16"))
+        return tokenizer
+
+    def _tree_of(
+        self,
+        cell: Cell,
+        tokenizers: str | None = None,
+        priors: str | None = None,
+        seed: int = 0,
+        more: Mapping[str, Any] | None = None,
+    ) -> Tree:
         overrides = [f"scale={self.scale}", f"data={cell.data}"]
         if tokenizers:
             overrides.append(f"tokenizers={tokenizers}")
@@ -195,6 +255,8 @@ class Plan:
             sizes = cell.prior_sizes.get(priors, {})
             overrides += [f"scale.priors.{priors}.{key}={value}" for key, value in sizes.items()]
             overrides += [f"priors={priors}", f"priors.loop.seed={seed}"]
+        # JSON is what Hydra reads too, null and strings included.
+        overrides += [f"{key}={json.dumps(value)}" for key, value in (more or {}).items()]
         return self._compose(tuple(overrides))
 
 
@@ -207,9 +269,18 @@ def whole_plan(scale: str) -> Plan:
     for other in others:
         for job in other.jobs.values():
             plan._add(job)
-    measured = {job.variant: job for job in plan.jobs.values() if job.stage == "evaluation"}
+    measured = {job.variant: job for job in drawn(plan)}
     plan._add(new_job("figures.summary", "summary", plan.tree, {}, measured))
     return plan
+
+
+def drawn(plan: Plan) -> list[Job]:
+    """The evaluations that tables and figures are drawn from: results/ keeps their files.
+
+    Others are read by evaluations alone, such as the features of real images.
+    """
+    read = {folder for job in plan.jobs.values() if job.stage == "figures" for folder in job.inputs.values()}
+    return [job for job in plan.jobs.values() if job.out in read]
 
 
 _NO_PROMPT = "{} needs --config with a resolved job; snakemake writes it to build/configs/"

@@ -207,7 +207,9 @@ def test_all_evaluations_share_the_features_of_one_split():
     ("override", "changed"),
     [
         ("evaluation.samples.kid_subsets=3", {"samples"}),
-        ("evaluation.features.images=50", {"features", "rfid"}),
+        ("evaluation.features.images=50", {"features"}),
+        ("evaluation.features.batch_size=10", {"features", "rfid"}),
+        ("evaluation.rfid_images=50", {"rfid"}),
         ("evaluation.reconstruction_images=50", {"reconstruct"}),
     ],
 )
@@ -218,8 +220,10 @@ def test_a_metrics_setting_touches_that_metric_only(override, changed):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_scale_asks_metrics_for_no_more_than_it_has(scale):
-    samples = configs.compose((f"scale={scale}",))["evaluation"]["samples"]
-    assert samples["kid_subset_size"] <= samples["images"]
+    evaluation = configs.compose((f"scale={scale}",))["evaluation"]
+    assert evaluation["samples"]["kid_subset_size"] <= evaluation["samples"]["images"]
+    with_features = evaluation["features"]["images"]
+    assert with_features is None or evaluation["rfid_images"] <= with_features
 
 
 @pytest.mark.parametrize("verb", ["features", "rfid"])

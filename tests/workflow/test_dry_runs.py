@@ -29,6 +29,20 @@ def test_orderings_have_a_complete_plan_at_every_scale(clone, scale):
     assert "pixelsnail" not in plan
 
 
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+def test_ablations_of_tokenizers_have_a_complete_plan_at_every_scale(clone, scale):
+    names = ["vqgan_vs_vqvae", "codebook_size", "warmup"]
+    plan = clone.dry_run(*(f"results/{name}.csv" for name in names), scale=scale)
+    # Table 1's image tokenizer is there once, shared by all; the laptop's warm-ups are too short to share it.
+    trained = {"smoke": 4, "laptop": 9, "workstation": 7, "paper": 6}[scale]
+    for rule in ("tokenizers_train", "evaluation_reconstruct", "evaluation_rfid"):
+        assert plan.count(f"rule {rule}:") == trained, rule
+    assert plan.count("rule evaluation_features:") == 1
+    for rule in ("evaluation_tokenizer_ablation", "figures_tokenizer_ablation", "results_tokenizer_ablation"):
+        assert plan.count(f"rule {rule}:") == len(names), rule
+    assert "rule priors_train:" not in plan
+
+
 def test_an_unknown_ordering_in_the_experiment_is_one_line(clone):
     clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_up]")
     try:

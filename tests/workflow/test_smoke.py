@@ -105,6 +105,38 @@ def test_every_ordering_has_its_numbers_with_the_papers_beside_them(clone):
     assert float(rows["subsample"]["paper_nll"]) == 5.015
 
 
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("vqgan_vs_vqvae", ["VQGAN", "VQVAE"]), ("codebook_size", ["32", "64"]), ("warmup", ["0", "15"])],
+)
+def test_every_ablation_of_tokenizers_has_its_numbers_and_figure(clone, name, rows):
+    with open(clone.folder / f"results/{name}.csv") as file:
+        lines = {line["row"]: line for line in csv.DictReader(file)}
+    assert [row for row, line in lines.items() if line["source"] == "ours"] == rows
+    for row in rows:
+        assert (lines[row]["scale"], lines[row]["steps"], lines[row]["num_rfid_images"]) == ("smoke", "20", "100")
+        assert float(lines[row]["rfid"]) > 0
+        assert 0 < float(lines[row]["lpips_vgg"]) < 2
+    if name == "codebook_size":
+        assert (lines["16384"]["source"], float(lines["16384"]["rfid"])) == ("paper", 4.98)
+    for file in (f"{name}.md", f"{name}.provenance.json", f"figures/{name}.pdf", f"figures/{name}.png"):
+        assert (clone.folder / "results" / file).stat().st_size > 100, file
+
+
+def test_one_more_codebook_size_runs_its_own_jobs_and_the_figure(clone):
+    clone.edit("conf/scale/smoke.yaml", "codebook_sizes: [32, 64]", "codebook_sizes: [32, 64, 48]")
+    try:
+        plan = clone.dry_run("results/codebook_size.csv", "results/warmup.csv")
+    finally:
+        clone.edit("conf/scale/smoke.yaml", "codebook_sizes: [32, 64, 48]", "codebook_sizes: [32, 64]")
+    new = "cifar10.vqgan_f4_k48"
+    assert variants_of(plan) == {new, f"rfid.{new}", "codebook_size"}
+    assert rules_of(plan) == {
+        "tokenizers_train", "evaluation_reconstruct", "evaluation_rfid", "evaluation_tokenizer_ablation",
+        "figures_tokenizer_ablation", "results_evaluation", "results_tokenizer_ablation",
+    }  # fmt: skip
+
+
 def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
     clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_in, random]")
     try:

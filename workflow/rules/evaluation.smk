@@ -134,3 +134,26 @@ rule evaluation_rfid:
         gpu=GPUS_PER_JOB,
     shell:
         "python -m twostage.evaluation.rfid --config {input.config} --log {log}"
+
+
+# Tokenizers side by side, out of what was measured of each.
+
+
+rule evaluation_tokenizer_ablation:
+    input:
+        unpack(job_inputs("evaluation.tokenizer_ablation")),
+    output:
+        job_outputs("evaluation.tokenizer_ablation"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.tokenizer_ablation"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.tokenizer_ablation --config {input.config} --log {log}"

@@ -79,3 +79,23 @@ rule figures_orderings:
         gpu=0,
     shell:
         "python -m twostage.figures.orderings --config {input.config} --log {log}"
+
+
+rule figures_tokenizer_ablation:
+    input:
+        unpack(job_inputs("figures.tokenizer_ablation")),
+    output:
+        job_outputs("figures.tokenizer_ablation"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.tokenizer_ablation"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.tokenizer_ablation --config {input.config} --log {log}"

@@ -24,23 +24,27 @@ log = logging.getLogger(__name__)
 
 def rfid(config: FeaturesConfig, job: Job) -> None:
     """Writes metrics.json: rFID over the images whose features are stored, and the protocol."""
-    real_ND = torch.from_numpy(np.array(read_array(job.upstream("real") / "features.npy")))
     images = real_images(job.upstream("data"), config)
-    if len(images) != len(real_ND):
+    stored_ND = read_array(job.upstream("real") / "features.npy")
+    if len(images) > len(stored_ND):
         raise TwostageError(
-            f"evaluation.features.images asks for {len(images)} images, but {job.inputs['real']} holds features of "
-            f"{len(real_ND)}; leave it at that or run evaluation.features with it"
+            f"evaluation.rfid_images asks for {len(images)} images, but {job.inputs['real']} holds features of "
+            f"{len(stored_ND)}; lower it or run evaluation.features with more"
         )
+    # Both are of the split's first images, so fewer reconstructions are compared with the features of the same ones.
+    real_ND = torch.from_numpy(np.array(stored_ND[: len(images)]))
     tokenizer = tokenizers.load(job.upstream("tokenizer"))
     extractor = fused_inception.load(job.upstream("inception")).to(training.device())
     outputs = reconstructions(tokenizer, batches(images, config.batch_size, job.variant))
     output_ND = torch.from_numpy(extract(extractor, outputs)["2048"])
+    protocol = read_json(job.upstream("real") / "metadata.json")
     metrics = {
         "variant": job.variant,
         "scale": job.scale,
         "rfid": frechet_distance(real_ND, output_ND),
         "protocol": {
-            **read_json(job.upstream("real") / "metadata.json"),
+            **protocol,
+            "real": protocol["real"] | image_sizes(images),
             "reconstructions": {"from": job.inputs["tokenizer"], **image_sizes(images)},
         },
     }

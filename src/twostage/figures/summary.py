@@ -14,6 +14,7 @@ from twostage.jobs import Job
 
 NLL = "validation_nll_nats_per_token"
 TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
+ABLATION_METRICS = ("rfid", "lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 TABLE1_METRICS = ("transformer_steps", "transformer_time", "pixelsnail")
 
 
@@ -35,6 +36,7 @@ def summary(_: SummaryConfig, job: Job) -> None:
             for variant, metrics in measured.items()
             if "lpips_vgg" in metrics
         },
+        **{metrics["ablation"]: _ablated(metrics) for metrics in measured.values() if "ablation" in metrics},
     }
     write_json(job.folder / "metrics.json", headlines)
     write_csv(job.folder / "table1_curves.csv", [line for row in rows.values() for line in _table1_lines(row)])
@@ -43,6 +45,11 @@ def summary(_: SummaryConfig, job: Job) -> None:
 
 def _mean(metrics: dict[str, Any], name: str) -> float:
     return float(metrics["nll_nats_per_token"][name]["mean"])
+
+
+def _ablated(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The numbers of each tokenizer that an ablation compares."""
+    return {label: {name: row[name] for name in ABLATION_METRICS} for label, row in metrics["compared"].items()}
 
 
 def _table1_lines(row: dict[str, Any]) -> Iterator[dict[str, Any]]:

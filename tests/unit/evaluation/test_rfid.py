@@ -58,9 +58,16 @@ def test_the_protocol_stands_beside_it(evaluate, folder):
     assert protocol["reconstructions"]["images"] == 40
 
 
-def test_features_of_other_images_are_refused(evaluate):
-    with pytest.raises(TwostageError, match=r"features\.images asks for 20 images, but \S*real holds features of 40"):
-        evaluate(256, FeaturesConfig("validation", 20, 16))
+def test_fewer_images_are_compared_with_the_features_of_the_same_ones(evaluate):
+    fewer = FeaturesConfig("validation", 20, 16)
+    assert evaluate(256, fewer)["rfid"] == pytest.approx(0, abs=1e-4)
+    protocol = evaluate(8, fewer)["protocol"]
+    assert protocol["real"]["images"] == protocol["reconstructions"]["images"] == 20
+
+
+def test_more_images_than_have_features_are_refused(evaluate):
+    with pytest.raises(TwostageError, match=r"rfid_images asks for 50 images, but \S*real holds features of 40; lower"):
+        evaluate(256, FeaturesConfig("validation", 50, 16))
 
 
 def test_reconstructions_come_as_bytes_in_order(folder):

@@ -47,6 +47,17 @@ def test_headlines_are_the_means_of_what_was_evaluated(tmp_path):
     }
 
 
+def test_an_ablation_of_tokenizers_has_the_numbers_of_each(tmp_path):
+    asked = job(tmp_path)
+    row = {"rfid": 70.0, "lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 40.0, "codes_used": 64, "steps": 20}
+    write_json(tmp_path / "sizes/metrics.json", {"ablation": "codebook_size", "compared": {"64": row}})
+    asked.inputs["codebook_size"] = str(tmp_path / "sizes")
+    summary(SummaryConfig(), asked)
+    assert read_json(tmp_path / "out/metrics.json")["codebook_size"] == {
+        "64": {"rfid": 70.0, "lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 40.0, "codes_used": 64}
+    }
+
+
 def lines(path):
     with open(path) as file:
         return list(csv.DictReader(file))
