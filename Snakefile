@@ -1,6 +1,8 @@
 # Contents: the rules in the order of the stages, then what a reader asks for.
 #   snakemake --cores all results/table1.csv                        at the scale of params.yaml
 #   snakemake --cores all results/orderings.csv                     the ordering ablation
+#   snakemake --cores all results/pixels_vs_latents.csv             pixels against latents
+#   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
@@ -29,6 +31,8 @@ localrules:
     results_summary,
     results_evaluation,
     results_orderings,
+    results_pixels_vs_latents,
+    results_f_sweep,
 
 
 rule all:
@@ -38,3 +42,5 @@ rule all:
         "results/tokenizers.csv",
         "results/metrics.json",
         "results/orderings.csv",
+        "results/pixels_vs_latents.csv",
+        "results/f_sweep.csv",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from omegaconf import MISSING
 
-from twostage import configs
+from twostage import configs, factors
 from twostage.errors import TwostageError
 from twostage.jobs import (
     BACKBONE_OF,
@@ -42,7 +42,7 @@ class Cell:
 
 
 # Files of conf/experiment/ that the workflow plans, together.
-EXPERIMENTS = ("table1", "orderings")
+EXPERIMENTS = ("table1", "orderings", "pixels_vs_latents", "f_sweep")
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
 ARCHITECTURES = ("pixelsnail", "gpt")
 
@@ -64,6 +64,10 @@ class Plan:
                 self._table1()
             case "orderings":
                 self._orderings()
+            case "pixels_vs_latents":
+                factors.pixels_vs_latents(self)
+            case "f_sweep":
+                factors.f_sweep(self)
             case other:
                 raise TwostageError(f"experiment {other} has no plan; choose {' or '.join(EXPERIMENTS)}")
 
@@ -138,6 +142,11 @@ class Plan:
         except (KeyError, TwostageError) as error:
             raise TwostageError(f"experiment.rows.{label}.{column} of {self.experiment['name']}: {error}") from error
 
+    @staticmethod
+    def cell(data: str, tokenizer: str) -> Cell:
+        """The cell of an experiment whose rows say no more than these two."""
+        return Cell(data=data, tokenizer=tokenizer)
+
     def _row(self, label: str, cell: Cell) -> Job:
         latents = self._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
         condition = self._encoded(cell, cell.condition, cell.data) if cell.condition else None
@@ -203,9 +212,18 @@ def whole_plan(scale: str) -> Plan:
     for other in others:
         for job in other.jobs.values():
             plan._add(job)
-    measured = {job.variant: job for job in plan.jobs.values() if job.stage == "evaluation"}
+    measured = {job.variant: job for job in drawn(plan)}
     plan._add(new_job("figures.summary", "summary", plan.tree, {}, measured))
     return plan
+
+
+def drawn(plan: Plan) -> list[Job]:
+    """The evaluations that tables and figures are drawn from: results/ keeps their files.
+
+    Others are read by evaluations alone, such as the features of real images.
+    """
+    read = {folder for job in plan.jobs.values() if job.stage == "figures" for folder in job.inputs.values()}
+    return [job for job in plan.jobs.values() if job.out in read]
 
 
 _NO_PROMPT = "{} needs --config with a resolved job; snakemake writes it to build/configs/"
@@ -231,8 +249,8 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
     match name:
         case "data.prepare":
             return data_job(tree)
-        case "tokenizers.train":
-            return tokenizer
+        case "tokenizers.train" | "tokenizers.cluster":
+            return _made_by(name, tokenizer)
         case "latents.encode":
             return latents
         case "priors.tune":
@@ -244,6 +262,16 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
             return sampling_job(tree, prior_job(tree, latents, None, {}), tokenizer, latents=completed)
         case other:
             raise TwostageError(_NO_PROMPT.format(other))
+
+
+def _made_by(name: str, tokenizer: Job) -> Job:
+    """The tokenizer's job, if its verb is the one that was called."""
+    if name != f"tokenizers.{tokenizer.verb}":
+        raise TwostageError(
+            f"{name} does not make tokenizers={tokenizer.config['name']}; call tokenizers.{tokenizer.verb}, or choose "
+            f"{'a tokenizer with networks' if tokenizer.verb == 'cluster' else 'tokenizers=kmeans_f1'}"
+        )
+    return tokenizer
 
 
 def _evaluation_at_prompt(name: str, tree: Tree) -> Job:

@@ -21,12 +21,14 @@ from twostage import cli
 from twostage.artifacts import read_json, sha256_file
 from twostage.configs import parse
 from twostage.errors import TwostageError
+from twostage.figures.f_sweep import FSweepConfig, f_sweep
 from twostage.figures.orderings import OrderingsConfig, orderings
+from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
 from twostage.figures.summary import SummaryConfig, summary
 from twostage.figures.table1 import Table1Config, table1
 from twostage.figures.tokenizers import TokenizersConfig, tokenizers
 from twostage.jobs import PROVENANCE, Job
-from twostage.plan import Plan, whole_plan
+from twostage.plan import Plan, drawn, whole_plan
 
 RESULTS = Path("results")
 
@@ -35,6 +37,8 @@ DRAW: dict[str, tuple[type[Any], Callable[[Any, Job], None]]] = {
     "table1": (Table1Config, table1),
     "tokenizers": (TokenizersConfig, tokenizers),
     "orderings": (OrderingsConfig, orderings),
+    "pixels_vs_latents": (PixelsVsLatentsConfig, pixels_vs_latents),
+    "f_sweep": (FSweepConfig, f_sweep),
     "summary": (SummaryConfig, summary),
 }
 
@@ -54,7 +58,11 @@ class Tolerance:
 
 # The first that matches holds. Kernels of another CPU round differently, and short trainings carry that far.
 TOLERANCES = (
-    Tolerance(r"seconds", relative=0.8),  # another machine, up to five times as fast or slow
+    Tolerance(r"seconds|speedup", relative=0.8),  # another machine, up to five times as fast or slow
+    Tolerance(r"latents\.steps", relative=0.8),  # as many as another run's time allows
+    Tolerance(r"percent", absolute=10.0),  # a difference of two FIDs
+    Tolerance(r"fid|kid", relative=0.1, absolute=0.01),
+    Tolerance(r"nats_per_image", relative=0.02),
     Tolerance(r"^paper_|^images$|^steps$|num_|^seeds|learning_rate", relative=1e-12),
     Tolerance(r"perplexity", relative=0.1),
     Tolerance(r"codes_used", relative=0.02),
@@ -78,17 +86,16 @@ def committed(path: Path) -> bytes | None:
 def redraw(plan: Plan, folder: Path) -> Iterator[tuple[Path, bool]]:
     """Draws every result from the committed metrics into `folder`; yields its path in results/ and if it is equal."""
     stored = folder / "evaluation"
-    for job in plan.jobs.values():
-        if job.stage == "evaluation":
-            _restore(job, stored / job.variant)
+    for job in drawn(plan):
+        _restore(job, stored / job.variant)
     for job in plan.jobs.values():
         if job.stage == "figures" and job.verb in DRAW:
             inputs = {name: str(stored / plan.jobs[source].variant) for name, source in job.inputs.items()}
-            drawn = replace(job, inputs=inputs, out=str(folder / job.variant))
+            again = replace(job, inputs=inputs, out=str(folder / job.variant))
             kind, draw = DRAW[job.verb]
-            draw(parse(kind, job.config), drawn)
+            draw(parse(kind, job.config), again)
             for name in job.files:
-                yield place(name), committed(place(name)) == (drawn.folder / name).read_bytes()
+                yield place(name), committed(place(name)) == (again.folder / name).read_bytes()
 
 
 def place(name: str) -> Path:
@@ -163,7 +170,7 @@ def verify() -> bool:
     print(f"Tables and figures, drawn again from the metrics of the last commit (scale {plan.scale}):")
     with tempfile.TemporaryDirectory() as folder:
         equal = [_say(f"{path}: {'equal' if same else 'DIFFERS'}", same) for path, same in redraw(plan, Path(folder))]
-    fresh = [job for job in plan.jobs.values() if job.stage == "evaluation" and (job.folder / "metrics.json").exists()]
+    fresh = [job for job in drawn(plan) if (job.folder / "metrics.json").exists()]
     if not fresh:
         print(f"No run of scale {plan.scale} in artifacts/ to compare; make table1 or dvc pull brings one.")
     compared = [moved(job) for job in fresh]

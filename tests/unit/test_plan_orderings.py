@@ -51,9 +51,10 @@ def test_the_learning_rate_is_that_of_the_row_major_sweep(plan):
 @pytest.mark.parametrize("scale", SCALES)
 def test_both_experiments_share_what_they_can(scale):
     table1, orderings, whole = Plan("table1", scale), Plan("orderings", scale), whole_plan(scale)
-    assert EXPERIMENTS == ("table1", "orderings")
+    assert EXPERIMENTS[:2] == ("table1", "orderings")
     sums_up = whole.jobs[f"artifacts/{scale}/figures/summary"]
-    assert whole.jobs == table1.jobs | orderings.jobs | {sums_up.out: sums_up}
+    both = table1.jobs | orderings.jobs
+    assert {folder: whole.jobs[folder] for folder in both} == both
     assert {"orderings", "table1.IN"} <= set(sums_up.inputs)
     new = {f"{job.stage}.{job.verb}" for folder, job in orderings.jobs.items() if folder not in table1.jobs}
     assert new == {"priors.train", "evaluation.orderings", "figures.orderings"}
