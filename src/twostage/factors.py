@@ -148,8 +148,8 @@ def _sampled(
     """Samples of a prior, and their FID and kin."""
     images = {"num_images": num_images, "batch_size": min(num_images, tree["sampling"]["batch_size"])}
     evaluation = tree["evaluation"]
-    # Few samples make few subsets of many impossible.
-    subset = min(num_images, evaluation["samples"]["kid_subset_size"])
+    # Subsets of all samples would be one subset.
+    subset = min(num_images // 2, evaluation["samples"]["kid_subset_size"])
     settings = evaluation["samples"] | {"images": num_images, "kid_subset_size": subset}
     asked = tree | {
         "sampling": tree["sampling"] | images | {"canvas": canvas},

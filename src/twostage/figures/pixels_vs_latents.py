@@ -69,7 +69,7 @@ def _printed(kind: str, row: Metrics) -> dict[str, str]:
         "tokens": f"{kind} ({row['tokenizer']})",
         "grid": "x".join(map(str, row["grid"])),
         "steps": f"{row['steps']}",
-        "training [s]": f"{row['train_seconds']:.0f}",
+        "training [s]": f"{row['train_seconds']:.3g}",
         "NLL [nats per token]": f"{row['validation_nll_nats_per_token']:.3f}",
         "FID": f"{row['fid']:.1f}",
         "KID": f"{row['kid_mean']:.3f} ± {row['kid_std_over_subsets']:.3f}",

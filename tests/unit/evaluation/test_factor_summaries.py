@@ -75,7 +75,7 @@ def test_a_lower_fid_is_an_improvement_and_fewer_seconds_a_speedup(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prior": {"train_seconds": 23.0}}, "budgets must be equal"),
+        ({"prior": {"train_seconds": 31.0}}, "budgets must be equal"),
         ({"prior": {"learning_rate": 0.004}}, r"latents has learning_rate 0\.004, pixels has 0\.002"),
         ({"sampling": {"num_images": 40}}, "latents has num_images 40, pixels has 50"),
     ],
