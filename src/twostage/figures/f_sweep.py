@@ -26,14 +26,13 @@ COLUMNS = (
     "sampling_speedup", "tokens_per_image", "batch_size", "temperature", "top_k", "num_parameters", "steps",
     "train_seconds", "seconds_per_step", "learning_rate", "learning_rate_at_edge",
 )  # fmt: skip
-# quantity, its spread, its name among the paper's numbers, the axis, whether that is logarithmic
+# quantity, its spread over images, the title, whether its axis is logarithmic
 PANELS = (
-    ("lpips", "lpips_std_over_images", "lpips", "LPIPS (VGG) of reconstructions", False),
-    ("nll_nats_per_image", "nll_nats_per_image_std_over_images", "nll_nats_per_image", "NLL [nats per image]", True),
-    ("fid", None, None, "FID of samples", False),
-    ("sampling_seconds_per_image", None, "sampling_seconds_per_image", "sampling [s per image]", True),
+    ("lpips", "lpips_std_over_images", "LPIPS (VGG)\nof reconstructions", False),
+    ("nll_nats_per_image", "nll_nats_per_image_std_over_images", "NLL of the codes\n[nats per image]", True),
+    ("fid", None, "FID\nof samples", False),
+    ("sampling_speedup", None, "sampling speed-up\nover the first f", True),
 )
-
 PAPER = "paper, faces of 256x256 pixels"
 
 
@@ -108,7 +107,7 @@ def _caption(metrics: Metrics) -> str:
 
 
 def _curves(metrics: Metrics, config: FiguresConfig, folder: Path) -> None:
-    with style(config, rows=1, columns=len(PANELS), panel_ratio=1.15):
+    with style(config, rows=1, columns=len(PANELS), panel_ratio=1.5):
         figure, axes = plt.subplots(1, len(PANELS))
         for panel, description in zip(axes, PANELS, strict=True):
             _panel(panel, list(metrics["factors"].values()), config, *description)
@@ -123,20 +122,20 @@ def _curves(metrics: Metrics, config: FiguresConfig, folder: Path) -> None:
 
 
 def _panel(
-    axes: Axes, rows: list[Metrics], config: FiguresConfig, key: str, spread: str | None, paper: str | None,
-    label: str, logarithmic: bool,
-) -> None:  # fmt: skip
+    axes: Axes, rows: list[Metrics], config: FiguresConfig, key: str, spread: str | None, label: str, logarithmic: bool
+) -> None:
     factors, values = [row["factor"] for row in rows], [row[key] for row in rows]
     errors = [row[spread] for row in rows] if spread else None
-    axes.errorbar(factors, values, yerr=errors, fmt="o-", color=config.palette["latents"], ms=3, lw=1, capsize=2,
-                  label="ours")  # fmt: skip
-    printed = [(row["factor"], row["paper"][paper]) for row in rows if paper and row["paper"].get(paper) is not None]
+    colour = config.palette["latents"]
+    axes.errorbar(factors, values, yerr=errors, fmt="o-", color=colour, ms=3, lw=1, capsize=2, label="ours")
+    printed = [(row["factor"], row["paper"][key]) for row in rows if row["paper"].get(key) is not None]
     if printed:
         axes.plot(*zip(*printed, strict=True), "D", mfc="none", color="0.3", ms=3, label=PAPER)
     axes.set_xscale("log", base=2)
     axes.set_xticks(factors, [str(factor) for factor in factors])
     axes.set_xlabel("factor f")
     axes.set_title(label)
+    axes.margins(0.12)
     if logarithmic:
         axes.set_yscale("log")
     else:
@@ -146,7 +145,7 @@ def _panel(
 def _samples(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, folder: Path) -> None:
     """A strip of samples for every factor, as Fig. 7."""
     rows = list(metrics["factors"].values())
-    with style(config, rows=len(rows), columns=1, panel_ratio=0.2):
+    with style(config, rows=len(rows), columns=1, panel_ratio=0.17):
         figure, axes = plt.subplots(len(rows), 1, squeeze=False)
         for panel, row, images in zip(axes[:, 0], rows, grid, strict=True):
             panel.imshow(strip(images), interpolation="nearest")
