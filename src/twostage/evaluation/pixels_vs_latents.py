@@ -4,7 +4,6 @@ Source: Esser et al. 2021, Sec. 4.3.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from twostage import cli
 from twostage.artifacts import read_csv, write_array, write_json
@@ -63,7 +62,7 @@ def _row(config: PixelsVsLatentsConfig, job: Job, kind: str) -> Metrics:
     tokenizer = metrics_of(job, f"{kind}.tokenizer")
     return {
         "tokenizer": config.tokenizers[kind],
-        **facts(job, f"{kind}"),
+        **facts(job, kind),
         # Beside the budget, as in the paper: it is spent once for all priors.
         "tokenizer_train_seconds": tokenizer["train_seconds"],
     }
@@ -76,7 +75,7 @@ def _curve(job: Job, kind: str, row: Metrics) -> dict[str, list[float]]:
     return curve | {"share_of_unigram_entropy": [nll / row["unigram_entropy_nats"] for nll in curve[NLL]]}
 
 
-def _percent(before: float, after: float) -> Any:
+def _percent(before: float, after: float) -> float | None:
     """How much lower `after` is, percent of `before`; None where that means nothing."""
     return 100 * (1 - after / before) if before > 0 else None
 
