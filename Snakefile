@@ -2,6 +2,8 @@
 #   snakemake --cores all results/table1.csv                        at the scale of params.yaml
 #   snakemake --cores all results/orderings.csv                     the ordering ablation
 #   snakemake --cores all results/codebook_size.csv                 or vqgan_vs_vqvae, warmup: tokenizers side by side
+#   snakemake --cores all results/pixels_vs_latents.csv             pixels against latents
+#   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
@@ -31,6 +33,8 @@ localrules:
     results_evaluation,
     results_orderings,
     results_tokenizer_ablation,
+    results_pixels_vs_latents,
+    results_f_sweep,
 
 
 rule all:
@@ -43,3 +47,5 @@ rule all:
         "results/vqgan_vs_vqvae.csv",
         "results/codebook_size.csv",
         "results/warmup.csv",
+        "results/pixels_vs_latents.csv",
+        "results/f_sweep.csv",

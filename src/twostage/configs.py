@@ -93,8 +93,31 @@ class LoopConfig:
 
 
 @dataclass
+class KMeansConfig:
+    """A palette of colours that stand for pixels, f = 1: found by k-means, not trained."""
+
+    num_codes: int = MISSING  # colours of the palette
+    pixels: int = MISSING  # of the training split, drawn at random: what the palette is found on
+    batch_size: int = MISSING  # pixels of one mini-batch
+    epochs: int = MISSING  # passes over the pixels, at most
+    seed: int = MISSING
+
+
+@dataclass
+class ClusterConfig:
+    """A k-means tokenizer: its slice of what TokenizerConfig holds."""
+
+    name: str = MISSING
+    map: str = MISSING
+    kmeans: KMeansConfig = field(default_factory=KMeansConfig)
+
+
+@dataclass
 class TokenizerConfig:
-    """A stage-1 model: f = 2^m, m the number of down- and upsampling steps."""
+    """A stage-1 model: f = 2^m, m the number of down- and upsampling steps.
+
+    With `kmeans`, a palette instead: of the other keys only name, map and num_downsamplings (0) are then read.
+    """
 
     name: str = MISSING
     map: str = MISSING  # what it tokenizes: image | edges | segmentation | depth
@@ -113,6 +136,7 @@ class TokenizerConfig:
     warmup_steps: int = MISSING  # linear
     betas: list[float] = MISSING
     loop: LoopConfig = field(default_factory=LoopConfig)
+    kmeans: KMeansConfig | None = None  # null: networks
 
 
 @dataclass
@@ -124,6 +148,15 @@ class LatentsConfig:
     train_images: int | None = MISSING  # null: all
     validation_images: int | None = MISSING  # null: all
     batch_size: int = MISSING
+
+
+@dataclass
+class WindowsConfig:
+    """Crops of whole index grids, for priors whose sequence is shorter than an image."""
+
+    side: int = MISSING  # rows and columns of a window, tokens
+    per_image: int = MISSING  # windows of every image of the training split; one of every other image
+    seed: int = MISSING
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from twostage import configs
+from twostage import configs, factors
 from twostage.ablations import changes
 from twostage.errors import TwostageError
 from twostage.jobs import (
@@ -45,7 +45,15 @@ class Cell:
 
 
 # Files of conf/experiment/ that the workflow plans, together.
-EXPERIMENTS = ("table1", "orderings", "vqgan_vs_vqvae", "codebook_size", "warmup")
+EXPERIMENTS = (
+    "table1",
+    "orderings",
+    "vqgan_vs_vqvae",
+    "codebook_size",
+    "warmup",
+    "pixels_vs_latents",
+    "f_sweep",
+)
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
 ARCHITECTURES = ("pixelsnail", "gpt")
 
@@ -69,6 +77,10 @@ class Plan:
                 self._orderings()
             case "vqgan_vs_vqvae" | "codebook_size" | "warmup":
                 self._tokenizer_ablation()
+            case "pixels_vs_latents":
+                factors.pixels_vs_latents(self)
+            case "f_sweep":
+                factors.f_sweep(self)
             case other:
                 raise TwostageError(f"experiment {other} has no plan; choose {' or '.join(EXPERIMENTS)}")
 
@@ -191,6 +203,11 @@ class Plan:
         except (KeyError, TwostageError) as error:
             raise TwostageError(f"experiment.rows.{label}.{column} of {self.experiment['name']}: {error}") from error
 
+    @staticmethod
+    def cell(data: str, tokenizer: str) -> Cell:
+        """The cell of an experiment whose rows say no more than these two."""
+        return Cell(data=data, tokenizer=tokenizer)
+
     def _row(self, label: str, cell: Cell) -> Job:
         latents = self._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
         condition = self._encoded(cell, cell.condition, cell.data) if cell.condition else None
@@ -306,8 +323,8 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
     match name:
         case "data.prepare":
             return data_job(tree)
-        case "tokenizers.train":
-            return tokenizer
+        case "tokenizers.train" | "tokenizers.cluster":
+            return _made_by(name, tokenizer)
         case "latents.encode":
             return latents
         case "priors.tune":
@@ -319,6 +336,16 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
             return sampling_job(tree, prior_job(tree, latents, None, {}), tokenizer, latents=completed)
         case other:
             raise TwostageError(_NO_PROMPT.format(other))
+
+
+def _made_by(name: str, tokenizer: Job) -> Job:
+    """The tokenizer's job, if its verb is the one that was called."""
+    if name != f"tokenizers.{tokenizer.verb}":
+        raise TwostageError(
+            f"{name} does not make tokenizers={tokenizer.config['name']}; call tokenizers.{tokenizer.verb}, or choose "
+            f"{'a tokenizer with networks' if tokenizer.verb == 'cluster' else 'tokenizers=kmeans_f1'}"
+        )
+    return tokenizer
 
 
 def _evaluation_at_prompt(name: str, tree: Tree) -> Job:

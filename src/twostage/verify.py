@@ -21,7 +21,9 @@ from twostage import cli
 from twostage.artifacts import read_json, sha256_file
 from twostage.configs import parse
 from twostage.errors import TwostageError
+from twostage.figures.f_sweep import FSweepConfig, f_sweep
 from twostage.figures.orderings import OrderingsConfig, orderings
+from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
 from twostage.figures.summary import SummaryConfig, summary
 from twostage.figures.table1 import Table1Config, table1
 from twostage.figures.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
@@ -37,6 +39,8 @@ DRAW: dict[str, tuple[type[Any], Callable[[Any, Job], None]]] = {
     "tokenizers": (TokenizersConfig, tokenizers),
     "orderings": (OrderingsConfig, orderings),
     "tokenizer_ablation": (TokenizerAblationConfig, tokenizer_ablation),
+    "pixels_vs_latents": (PixelsVsLatentsConfig, pixels_vs_latents),
+    "f_sweep": (FSweepConfig, f_sweep),
     "summary": (SummaryConfig, summary),
 }
 
@@ -56,8 +60,11 @@ class Tolerance:
 
 # The first that matches holds. Kernels of another CPU round differently, and short trainings carry that far.
 TOLERANCES = (
-    Tolerance(r"seconds", relative=0.8),  # another machine, up to five times as fast or slow
+    Tolerance(r"seconds|speedup", relative=0.8),  # another machine, up to five times as fast or slow
+    Tolerance(r"latents\.steps", relative=0.8),  # as many as another run's time allows
+    Tolerance(r"percent", absolute=10.0),  # a difference of two FIDs
     Tolerance(r"fid|kid", relative=0.1, absolute=0.01),
+    Tolerance(r"nats_per_image", relative=0.02),
     Tolerance(r"^paper_|^images$|^steps$|num_|^seeds|learning_rate", relative=1e-12),
     Tolerance(r"perplexity", relative=0.1),
     Tolerance(r"codes_used", relative=0.02),

@@ -33,7 +33,10 @@ def test_every_rendering_and_figure_is_there(clone):
                  "evaluation/table1.D-RIN/metrics.json",
                  "orderings.md", "figures/orderings.pdf", "figures/orderings.png",
                  "figures/orderings_grid.pdf", "figures/orderings_grid.png",
-                 "figures/orderings_samples.pdf", "figures/orderings_samples.png", "orderings_curves.csv"):  # fmt: skip
+                 "figures/orderings_samples.pdf", "figures/orderings_samples.png", "orderings_curves.csv",
+                 "pixels_vs_latents.md", "figures/pixels_vs_latents.pdf", "figures/pixels_vs_latents.png",
+                 "f_sweep.md", "figures/f_sweep.pdf", "figures/f_sweep.png",
+                 "figures/f_sweep_samples.pdf", "figures/f_sweep_samples.png"):  # fmt: skip
         assert (clone.folder / "results" / name).stat().st_size > 100, name
 
 
@@ -159,3 +162,34 @@ def test_a_changed_pixelsnail_leaves_the_orderings_alone(clone):
     finally:
         clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 2.0", "gradient_clip: 1.0")
     assert "Nothing to be done" in plan
+
+
+def rows_of(clone, name, key):
+    with open(clone.folder / "results" / name) as file:
+        return {row[key]: row for row in csv.DictReader(file)}
+
+
+def test_pixels_and_latents_have_equal_budgets_and_the_papers_numbers_beside_them(clone):
+    rows = rows_of(clone, "pixels_vs_latents.csv", "tokens")
+    assert list(rows) == ["pixels", "latents"]
+    assert [row["grid"] for row in rows.values()] == ["32x32", "16x16"]
+    assert 0 < float(rows["latents"]["train_seconds"]) <= 1.5 * float(rows["pixels"]["train_seconds"])
+    assert float(rows["latents"]["paper_fid_improvement_percent"]) == 18.63
+
+
+def test_every_factor_has_its_numbers_with_the_papers_beside_them(clone):
+    rows = rows_of(clone, "f_sweep.csv", "factor")
+    assert list(rows) == ["1", "2", "4", "8"]
+    assert [row["window"] for row in rows.values()] == ["8x8", "8x8", "8x8", "4x4"]
+    assert [row["tokens_per_image"] for row in rows.values()] == ["1024", "256", "64", "16"]
+    assert float(rows["2"]["paper_lpips"]) == 0.11
+    assert float(rows["8"]["paper_sampling_speedup"]) == 65.81
+
+
+def test_one_factor_less_runs_no_model(clone):
+    clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", "vqgan_f4], tune_on")
+    try:
+        plan = clone.dry_run("results/f_sweep.csv")
+    finally:
+        clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4], tune_on", "vqgan_f4, vqgan_f8], tune_on")
+    assert rules_of(plan) == {"evaluation_f_sweep", "figures_f_sweep", "results_evaluation", "results_f_sweep"}

@@ -157,3 +157,72 @@ rule evaluation_tokenizer_ablation:
         gpu=0,
     shell:
         "python -m twostage.evaluation.tokenizer_ablation --config {input.config} --log {log}"
+
+
+# NLL of whole images, by sliding window.
+
+
+rule evaluation_likelihood:
+    input:
+        unpack(job_inputs("evaluation.likelihood")),
+    output:
+        job_outputs("evaluation.likelihood"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.likelihood"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.likelihood --config {input.config} --log {log}"
+
+
+# One transformer on pixels and on latents, for equal training time.
+
+
+rule evaluation_pixels_vs_latents:
+    input:
+        unpack(job_inputs("evaluation.pixels_vs_latents")),
+    output:
+        job_outputs("evaluation.pixels_vs_latents"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.pixels_vs_latents"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.pixels_vs_latents --config {input.config} --log {log}"
+
+
+# Reconstructions, likelihood, samples and speed over the factor f.
+
+
+rule evaluation_f_sweep:
+    input:
+        unpack(job_inputs("evaluation.f_sweep")),
+    output:
+        job_outputs("evaluation.f_sweep"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.f_sweep"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.f_sweep --config {input.config} --log {log}"

@@ -16,7 +16,7 @@ from twostage.evaluation.distribution import frechet_distance
 from twostage.evaluation.features import batches, extract, image_sizes, real_images
 from twostage.evaluation.reconstruct import as_bytes
 from twostage.jobs import Job
-from twostage.tokenizers import Tokenizer
+from twostage.tokenizers import AnyTokenizer
 from twostage.weights import fused_inception
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def rfid(config: FeaturesConfig, job: Job) -> None:
     log.info("%s: rFID %.2f over %d images", job.variant, metrics["rfid"], len(images))
 
 
-def reconstructions(tokenizer: Tokenizer, batches_BHWC: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def reconstructions(tokenizer: AnyTokenizer, batches_BHWC: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The images after encoding and decoding, batch by batch, uint8 BHWC as they came."""
     for batch_BHWC in batches_BHWC:
         image_BCHW = tokenizers.prepare_map(batch_BHWC, "colour").to(training.device())

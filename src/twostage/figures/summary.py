@@ -15,6 +15,8 @@ from twostage.jobs import Job
 NLL = "validation_nll_nats_per_token"
 TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 ABLATION_METRICS = ("rfid", "lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
+PIXELS_METRICS = ("fid_improvement_percent", "kid_improvement_percent", "sampling_speedup")
+FACTOR_METRICS = ("lpips", "nll_nats_per_image", "fid", "kid_mean", "sampling_seconds_per_image", "sampling_speedup")
 TABLE1_METRICS = ("transformer_steps", "transformer_time", "pixelsnail")
 
 
@@ -37,6 +39,11 @@ def summary(_: SummaryConfig, job: Job) -> None:
             if "lpips_vgg" in metrics
         },
         **{metrics["ablation"]: _ablated(metrics) for metrics in measured.values() if "ablation" in metrics},
+        "pixels_vs_latents": {name: measured["pixels_vs_latents"][name] for name in PIXELS_METRICS},
+        "f_sweep": {
+            factor: {name: row[name] for name in FACTOR_METRICS}
+            for factor, row in measured["f_sweep"]["factors"].items()
+        },
     }
     write_json(job.folder / "metrics.json", headlines)
     write_csv(job.folder / "table1_curves.csv", [line for row in rows.values() for line in _table1_lines(row)])

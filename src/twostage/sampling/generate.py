@@ -17,7 +17,7 @@ from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.sampling.pictures import as_bytes, tiled, write_png
 from twostage.sampling.request import Request, open_request
-from twostage.tokenizers import Tokenizer
+from twostage.tokenizers import AnyTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def generate(config: SamplingConfig, job: Job) -> None:
     log.info("%s: %.4f s an image, %.0f tokens a second", job.variant, *_speeds(metrics))
 
 
-def _batch(request: Request, tokenizer: Tokenizer, batch: slice, seconds: Seconds) -> tuple[np.ndarray, np.ndarray]:
+def _batch(request: Request, tokenizer: AnyTokenizer, batch: slice, seconds: Seconds) -> tuple[np.ndarray, np.ndarray]:
     """Index grids [B, H, W] and images uint8 of one batch; adds to `seconds`."""
     start = training.training_clock()
     index_BHW = request.draw_batch(batch)

@@ -20,7 +20,7 @@ from twostage.sampling.autoregressive import sample
 from twostage.sampling.coordinates import coordinate_codes
 from twostage.sampling.draw import Draw, uniform_table
 from twostage.sampling.sliding import check_window, slide
-from twostage.tokenizers import Tokenizer
+from twostage.tokenizers import AnyTokenizer
 
 SPLIT = "validation"  # whose conditions and beginnings are used: the prior has not seen them
 
@@ -55,7 +55,7 @@ def _as_tensor(index: np.ndarray | None, images: slice) -> torch.Tensor | None:
     return None if index is None else torch.from_numpy(index[images].astype(np.int64))
 
 
-def open_request(config: SamplingConfig, job: Job, tokenizer: Tokenizer) -> Request:
+def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> Request:
     """The job's prior, conditions and beginnings. Raises TwostageError for whatever does not fit together."""
     if min(config.num_images, config.batch_size, config.grid_images) < 1:
         raise TwostageError("sampling.num_images, batch_size and grid_images must be 1 or more; set them")
@@ -72,7 +72,7 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: Tokenizer) -> Requ
     return Request(model, draw, size, uniform_NT, order_T, condition, _given(config, job, model, size, order_T))
 
 
-def _model(folder: Path, tokenizer: Tokenizer) -> Model:
+def _model(folder: Path, tokenizer: AnyTokenizer) -> Model:
     model = priors.load(folder).model
     if isinstance(model, ReleasedGPT):
         raise TwostageError(f"{folder} is an imported prior, which starts from tokens of its own; train one here")
