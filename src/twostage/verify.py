@@ -85,19 +85,23 @@ def committed(path: Path) -> bytes | None:
     return shown.stdout if shown.returncode == 0 else None
 
 
-def redraw(plan: Plan, folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Draws every result from the committed metrics into `folder`; yields its path in results/ and if it is equal."""
+def redraw(plan: Plan, folder: Path) -> Iterator[tuple[Path, bool | None]]:
+    """Draws every result from the committed metrics into `folder`; yields its path in results/ and if it is equal.
+
+    None stands for a result whose metrics are not committed yet.
+    """
     stored = folder / "evaluation"
-    for job in drawn(plan):
-        _restore(job, stored / job.variant)
+    here = {job.out: _restore(job, stored / job.variant) for job in drawn(plan)}
     for job in plan.jobs.values():
         if job.stage == "figures" and job.verb in DRAW:
             inputs = {name: str(stored / plan.jobs[source].variant) for name, source in job.inputs.items()}
             again = replace(job, inputs=inputs, out=str(folder / job.variant))
             kind, draw = DRAW[job.verb]
-            draw(parse(kind, job.config), again)
+            known = all(here[source] for source in job.inputs.values())
+            if known:
+                draw(parse(kind, job.config), again)
             for name in job.files:
-                yield place(name), committed(place(name)) == (again.folder / name).read_bytes()
+                yield place(name), committed(place(name)) == (again.folder / name).read_bytes() if known else None
 
 
 def place(name: str) -> Path:
@@ -105,14 +109,14 @@ def place(name: str) -> Path:
     return RESULTS / "figures" / name if name.endswith((".pdf", ".png")) else RESULTS / name
 
 
-def _restore(job: Job, folder: Path) -> None:
+def _restore(job: Job, folder: Path) -> bool:
+    """Writes the committed files of an evaluation; False if they are not all committed."""
+    contents = {name: committed(RESULTS / "evaluation" / job.variant / name) for name in job.files}
     folder.mkdir(parents=True)
-    for name in job.files:
-        path = RESULTS / "evaluation" / job.variant / name
-        content = committed(path)
-        if content is None:
-            raise TwostageError(f"{path} is not committed; run make table1 and commit results/")
-        (folder / name).write_bytes(content)
+    for name, content in contents.items():
+        if content is not None:
+            (folder / name).write_bytes(content)
+    return None not in contents.values()
 
 
 def damaged(job: Job) -> list[Path]:
@@ -171,7 +175,7 @@ def verify() -> bool:
         print(f"{path}: DAMAGED, its record has another checksum; delete it, then dvc pull or snakemake brings it back")
     print(f"Tables and figures, drawn again from the metrics of the last commit (scale {plan.scale}):")
     with tempfile.TemporaryDirectory() as folder:
-        equal = [_say(f"{path}: {'equal' if same else 'DIFFERS'}", same) for path, same in redraw(plan, Path(folder))]
+        equal = [_say(path, same) for path, same in redraw(plan, Path(folder))]
     fresh = [job for job in drawn(plan) if (job.folder / "metrics.json").exists()]
     if not fresh:
         print(f"No run of scale {plan.scale} in artifacts/ to compare; make table1 or dvc pull brings one.")
@@ -185,9 +189,10 @@ def verify() -> bool:
     return all(equal) and not lines and not broken
 
 
-def _say(line: str, same: bool) -> bool:
-    print(f"  {line}")
-    return same
+def _say(path: Path, same: bool | None) -> bool:
+    """Prints one result's line; False if it differs."""
+    print(f"  {path}: {'not committed yet' if same is None else 'equal' if same else 'DIFFERS'}")
+    return same is not False
 
 
 def main() -> None:
