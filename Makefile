@@ -25,6 +25,8 @@ verify: $(INSTALLED)  ## do the committed tables and figures follow from the sto
 	$(ACTIVATE) && python -m twostage.verify
 
 benchmarks: $(INSTALLED)  ## against the plain formulations; writes benchmarks/*.json
+	$(ACTIVATE) && snakemake --cores $(CORES) --config scale=laptop -- \
+		artifacts/laptop/weights/vgg16/model.safetensors artifacts/laptop/weights/inception/model.safetensors
 	$(ACTIVATE) && for script in gpt_sampling vqgan_step uncached_sampling sliding_window inception; do \
 		python benchmarks/$$script.py || exit 1; done
 
@@ -42,7 +44,8 @@ lock: $(INSTALLED)  ## newest versions that pyproject.toml allows
 		--generate-hashes --no-annotate --no-header --upgrade --output-file requirements.lock
 
 storage:  ## how many bytes each stage keeps, here and in DVC's cache
-	@du -ch --apparent-size -d 1 artifacts/*/ .snakemake/metadata build/scratch .dvc/cache 2>/dev/null || true
+	@for kept in artifacts/*/* .snakemake/metadata build/scratch .dvc/cache; do \
+		if [ -e $$kept ]; then du -sh $$kept; fi; done
 
 clean-%:  ## one stage's artifacts at SCALE: make clean-priors SCALE=smoke
 	@test -d artifacts/$(SCALE)/$* || { echo "error: no artifacts/$(SCALE)/$*; stages: $$(ls artifacts/$(SCALE) 2>/dev/null | xargs)" >&2; exit 1; }

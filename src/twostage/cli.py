@@ -32,8 +32,9 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
         if arguments.cfg:
             print(json.dumps(job.config, indent=2))
             return
+        origin = provenance.origin(job)
         work(config, job)
-        provenance.write_record(job)
+        provenance.write_record(job, origin)
 
 
 class one_line_errors:  # noqa: N801 - a context manager reads as a phrase

@@ -29,22 +29,34 @@ ORIGINS = ("scale", "commit", "lock_sha256", "python", "device", "threads")
 PACKAGES = ("torch", "snakemake", "hydra-core", "numpy")
 # What decides a number; a commit that leaves these alone made the same thing.
 LOCK = Path("requirements.lock")
-SOURCES = ("src", "conf", "workflow", "Snakefile", "requirements.lock")
+SOURCES = ("src", "conf", "workflow", "profiles", "Snakefile", "requirements.lock")
 
 
-def write_record(job: Job) -> None:
+def origin(job: Job) -> Record:
+    """What a job is about to run: commit, code, lock file, versions. Taken before the work, while it is what runs."""
+    return {
+        "config_sha256": sha256_json(job.config),
+        "code_sha256": sha256_json(fingerprint(f"{job.stage}.{job.verb}")),
+        **_git(),
+        "lock_sha256": sha256_file(LOCK) if LOCK.exists() else None,
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def write_record(job: Job, origin: Record) -> None:
     """Writes provenance.json into the job's folder; called when everything else lies there.
 
     `rests_on` holds the records of all jobs before it, so that the last record of a chain tells of all of it even where
     the rest was not pulled. A job that was killed and went on counts the seconds of its last process only.
     """
-    own = _own(job)
+    own = _own(job, origin)
     earlier: dict[str, Record] = {}
     for folder in job.inputs.values():
         if (Path(folder) / PROVENANCE).exists():
             record = read_json(Path(folder) / PROVENANCE)
             earlier |= record.pop("rests_on")
-            del record["total"]
+            record.pop("total")
             earlier[record["job"]] = record
     write_json(job.folder / PROVENANCE, own | {"total": total([*earlier.values(), own]), "rests_on": earlier})
 
@@ -54,6 +66,7 @@ def total(records: list[Record]) -> Record:
 
     Seconds are summed over jobs, memory is that of the largest process.
     """
+    changed = [record["uncommitted_changes"] for record in records]
     versions = {name: sorted({record["versions"][name] for record in records}) for name in PACKAGES}
     return {
         "num_jobs": len(records),
@@ -61,24 +74,21 @@ def total(records: list[Record]) -> Record:
         "wall_seconds": sum(record["wall_seconds"] for record in records),
         "peak_memory_mb": max(record["peak_memory_mb"] for record in records),
         "config_sha256": sha256_json({record["job"]: record["config_sha256"] for record in records}),
-        "uncommitted_changes": any(record["uncommitted_changes"] for record in records),
+        "uncommitted_changes": None if None in changed else any(changed),
         "versions": versions,
         **{name: list(dict.fromkeys(record[name] for record in records)) for name in ORIGINS},
     }
 
 
-def _own(job: Job) -> Record:
-    made = {name: sha256_file(job.folder / name) for name in job.files if (job.folder / name).exists()}
+def _own(job: Job, origin: Record) -> Record:
+    # Beside its files a dataset has one array a map, as many as its config asks for.
+    arrays = (path.name for path in job.folder.glob("*.npy"))
+    made = [name for name in sorted({*job.files, *arrays}) if (job.folder / name).exists()]
     return {
         "job": f"{job.stage}.{job.verb} {job.variant}",
         "scale": job.scale,
-        "config_sha256": sha256_json(job.config),
-        "code_sha256": sha256_json(fingerprint(f"{job.stage}.{job.verb}")),
-        "files_sha256": made,
-        **_git(),
-        "lock_sha256": sha256_file(LOCK) if LOCK.exists() else None,
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "files_sha256": {name: sha256_file(job.folder / name) for name in made},
+        **origin,
         "device": device_name(),
         "threads": torch.get_num_threads(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

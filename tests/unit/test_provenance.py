@@ -17,13 +17,17 @@ def job(tmp_path, monkeypatch):
     return Job("priors", "train", "v", "smoke", {"a": 1}, {}, str(tmp_path / "out"), ["metrics.json", "absent.csv"])
 
 
+def write(job):
+    provenance.write_record(job, provenance.origin(job))
+
+
 def git(*arguments):
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
 
 
 def test_a_record_holds_checksums_versions_machine_and_cost(job, tmp_path):
-    provenance.write_record(job)
+    write(job)
     record = read_json(tmp_path / "out/provenance.json")
     assert record["job"] == "priors.train v"
     assert record["files_sha256"] == {"metrics.json": sha256_file(tmp_path / "out/metrics.json")}
@@ -36,7 +40,7 @@ def test_a_record_holds_checksums_versions_machine_and_cost(job, tmp_path):
 
 
 def test_outside_a_clone_there_is_no_commit(job, tmp_path):
-    provenance.write_record(job)
+    write(job)
     record = read_json(tmp_path / "out/provenance.json")
     assert record["commit"] is None
     assert record["uncommitted_changes"] is None
@@ -48,13 +52,13 @@ def test_the_commit_and_uncommitted_changes_of_sources_are_seen(job, tmp_path):
     (tmp_path / "conf/config.yaml").write_text("a: 1\n")
     git("add", "conf", "requirements.lock")
     git("commit", "-qm", "first")
-    provenance.write_record(job)
+    write(job)
     record = read_json(tmp_path / "out/provenance.json")
     assert len(record["commit"]) == 40
     # The job's own output is untracked too, but no source.
     assert record["uncommitted_changes"] is False
     (tmp_path / "conf/config.yaml").write_text("a: 2\n")
-    provenance.write_record(job)
+    write(job)
     assert read_json(tmp_path / "out/provenance.json")["uncommitted_changes"] is True
 
 
@@ -74,11 +78,28 @@ def test_a_record_passes_on_those_of_all_jobs_before_it(job, tmp_path):
     path = tmp_path / "latents/provenance.json"
     write_json(path, read_json(path) | {"rests_on": {"data.prepare d": first}})
     inputs = {"data": str(tmp_path / "data"), "latents": str(tmp_path / "latents"), "none": str(tmp_path / "none")}
-    provenance.write_record(replace(job, inputs=inputs))
+    write(replace(job, inputs=inputs))
     record = read_json(tmp_path / "out/provenance.json")
     assert list(record["rests_on"]) == ["data.prepare d", "latents.encode l"]
     assert record["total"]["num_jobs"] == 3
     assert record["total"]["cpu_seconds"] == pytest.approx(1003.0 + record["cpu_seconds"])
     assert record["total"]["peak_memory_mb"] == 9e6
     assert record["total"]["commit"] == ["a", "b", None]
-    assert record["total"]["uncommitted_changes"] is True
+    # Unknown of this job, which ran outside a clone.
+    assert record["total"]["uncommitted_changes"] is None
+
+
+def test_a_record_names_the_commit_that_the_job_began_at(job, tmp_path):
+    git("init", "-q")
+    git("commit", "-qm", "first", "--allow-empty")
+    begun = provenance.origin(job)
+    git("commit", "-qm", "second", "--allow-empty")
+    provenance.write_record(job, begun)
+    commits = subprocess.run(["git", "rev-list", "HEAD"], capture_output=True, text=True, check=True).stdout.split()
+    assert read_json(tmp_path / "out/provenance.json")["commit"] == commits[1]
+
+
+def test_arrays_beside_the_declared_files_are_recorded_too(job, tmp_path):
+    (tmp_path / "out/train_edges.npy").write_bytes(b"edges")
+    write(job)
+    assert set(read_json(tmp_path / "out/provenance.json")["files_sha256"]) == {"metrics.json", "train_edges.npy"}

@@ -41,7 +41,7 @@ def test_equal_runs_have_nothing_moved(job):
     [
         ({"steps": 451}, "steps"),
         ({"lpips_vgg": 0.22}, "lpips_vgg"),
-        ({"nll_nats_per_token": {"pixelsnail": {"mean": 5.06, "std": 0.1, "ci95_low": 3.0}}}, "pixelsnail.mean"),
+        ({"nll_nats_per_token": {"pixelsnail": {"mean": 5.04, "std": 0.1, "ci95_low": 3.0}}}, "pixelsnail.mean"),
         ({"cost": {"gpt": {"seconds_per_step": 0.6, "num_parameters": 1000}}}, "seconds_per_step"),
         ({"cost": {"gpt": {"seconds_per_step": 0.1, "num_parameters": 1001}}}, "num_parameters"),
     ],
@@ -58,13 +58,33 @@ def test_a_number_beyond_its_tolerance_is_named_with_both_values(job, changes, n
     "changes",
     [
         {"lpips_vgg": 0.205},
-        {"nll_nats_per_token": {"pixelsnail": {"mean": 5.04, "std": 0.9, "ci95_low": -9.0}}},
+        {"nll_nats_per_token": {"pixelsnail": {"mean": 5.02, "std": 0.9, "ci95_low": -9.0}}},
         {"cost": {"gpt": {"seconds_per_step": 0.3, "num_parameters": 1000}}},
         {"curves": {"gpt.seed0": {"nll": [9.0, 9.0]}}},
     ],
 )
 def test_within_its_tolerance_nothing_moved(job, changes):
     assert fresh(job, **changes)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "apart", "same"),
+    [
+        ("orderings.subsample.paper_nll", 0.001, False),
+        ("per_seed.0.difference_steps", 0.04, False),
+        ("nll_nats_per_token.transformer_time.mean", 0.2, True),
+        ("nll_nats_per_token.transformer_steps.mean", 0.02, True),
+    ],
+)
+def test_the_tolerance_of_a_name(name, apart, same):
+    assert verify.tolerance_of(name).allows(5.0, 5.0 + apart) is same
+
+
+def test_a_damaged_file_is_named_without_a_traceback(job):
+    fresh(job)
+    write_json(job.folder / "provenance.json", {"files_sha256": {"metrics.json": "0"}})
+    (job.folder / "metrics.json").write_text("corrupt")
+    assert verify.damaged(job) == [job.folder / "metrics.json"]
 
 
 def test_a_number_that_only_one_side_has_is_named(job):
@@ -74,7 +94,7 @@ def test_a_number_that_only_one_side_has_is_named(job):
 def test_without_committed_results_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TwostageError, match="run make table1 and commit results/"):
-        verify.committed_scale()
+        verify.committed_record()
 
 
 def test_the_reference_is_the_last_commit_not_the_working_tree(job, tmp_path):

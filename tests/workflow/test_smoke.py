@@ -59,7 +59,7 @@ def test_a_second_run_has_nothing_to_do(clone):
         ("src/twostage/priors/train.py", '"""Verb', '"""The verb', set()),
         ("conf/data/cifar10.yaml", "canny_sigma: 1.0", "canny_sigma: 1.0  # a comment", set()),
         ("conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0",
-         {"priors_tune", "priors_train", "evaluation_compare", "figures_table1", "figures_provenance",
+         {"priors_tune", "priors_train", "evaluation_compare", "figures_table1",
           "results_evaluation", "results_table1"}),
     ],
     ids=["colour", "docstring", "comment", "prior"],

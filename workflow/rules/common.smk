@@ -1,5 +1,6 @@
 # What the rules share: the plan, each job's resolved config and code fingerprint as files, and look-ups. No rules.
 import os
+import platform
 import re
 import sys
 from dataclasses import asdict
@@ -43,22 +44,40 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
 GPUS_PER_JOB = PLAN.tree["scale"]["gpus_per_job"]
 
 
-def drop_a_stale_lock():
-    """A killed snakemake leaves its lock behind; nobody holds it once neither a snakemake nor a job that outlived one
-    is at work in this folder.
+# Host and process of the last run that could take the lock.
+HOLDER = Path(".snakemake/holder")
+
+
+def drop_the_lock_of_a_killed_run():
+    """A killed snakemake leaves its lock behind. It goes if its process, on this host, is gone, and with it every job
+    that outlived it; a lock of another host, or of nobody known, stays.
     """
-    for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
-        words = [Path(word).name for word in (process.info["cmdline"] or [])[:3]]
-        ours = any(
-            word == "snakemake" or word.startswith("twostage.") for word in words
-        )
-        if ours and process.info["cwd"] == os.getcwd() and process.pid != os.getpid():
-            return
-    for lock in Path(".snakemake/locks").glob("*.lock"):
+    locks = list(Path(".snakemake/locks").glob("*.lock"))
+    holder = HOLDER.read_text().split() if HOLDER.exists() else ("", "0")
+    if locks and not killed(*holder):
+        return
+    for lock in locks:
         lock.unlink(missing_ok=True)
+    HOLDER.parent.mkdir(exist_ok=True)
+    HOLDER.write_text(f"{platform.node()} {os.getpid()}")
 
 
-drop_a_stale_lock()
+def killed(host, pid):
+    """Whether the process is gone from this host, and no job of this folder goes on without it."""
+    if host != platform.node() or psutil.pid_exists(int(pid)):
+        return False
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = (process.info["cmdline"] or [])[:3]
+        if process.info["cwd"] == os.getcwd() and any(
+            word.startswith("twostage.") for word in words
+        ):
+            return False
+    return True
+
+
+# Jobs on other nodes parse this file too, and dry runs beside a run: neither takes the lock.
+if not {"--nolock", "-n", "--dry-run", "--dryrun", "--lint"} & set(sys.argv):
+    drop_the_lock_of_a_killed_run()
 
 
 def stored(folder, value):
