@@ -70,7 +70,7 @@ def test_metrics_plots_and_their_differences_are_the_projects_own(reproduced):
     assert table1["IN"]["pixelsnail"] == pytest.approx(float(rows["IN"]["pixelsnail"]), rel=1e-4)
     reproduced.ask("dvc", "plots", "show", "--out", "build/plots")
     page = (reproduced.folder / "build/plots/index.html").read_text()
-    assert page.count("vega-lite") >= 3
+    assert page.count("vega-lite") >= 5
     assert "D-RIN" in page
     assert "spiral_out" in page
     assert json.loads(reproduced.ask("dvc", "metrics", "diff", "--json")) == {}
