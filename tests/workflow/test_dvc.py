@@ -16,8 +16,6 @@ import pytest
 
 from .conftest import rules_of, variants_of
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 COLOUR = ("conf/figures/default.yaml", "#0072B2", "#009E73")
 DRAWN_AGAIN = {"all", "reproduce"} | {
     f"{stage}_{figure}" for stage in ("figures", "results") for figure in ("table1", "tokenizers", "orderings")

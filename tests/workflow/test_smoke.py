@@ -6,8 +6,6 @@ import pytest
 
 from .conftest import rules_of, variants_of
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 
 @pytest.fixture(scope="module")
 def clone(reproduced):
