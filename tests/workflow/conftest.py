@@ -98,7 +98,7 @@ def rules_of(plan):
 
 
 def variants_of(plan):
-    return set(re.findall(r"variant=(\S+)", plan))
+    return set(re.findall(r"variant=([^\s,]+)", plan))
 
 
 @pytest.fixture(scope="session")
