@@ -14,7 +14,8 @@ table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
 	@cat results/table1.md
 
 test: check  ## the gate, every test, the whole DAG at scale=smoke, and the coverage bar
-	$(ACTIVATE) && coverage erase && pytest -n 2 --dist loadgroup --cov --cov-report= tests
+	$(ACTIVATE) && coverage erase && pytest -n 2 --dist loadfile --cov --cov-report= tests/unit tests/architecture
+	$(ACTIVATE) && pytest --cov --cov-append --cov-report= tests/workflow
 	$(ACTIVATE) && coverage report --fail-under 90
 
 check: $(INSTALLED)  ## style, types, imports, workflow lint

@@ -195,7 +195,9 @@ def verify() -> bool:
     print(f"Tables and figures, drawn again from the metrics of the last commit (scale {plan.scale}):")
     with tempfile.TemporaryDirectory() as folder:
         equal = [_say(path, same) for path, same in redraw(plan, Path(folder))]
-    fresh = [job for job in drawn(plan) if (job.folder / "metrics.json").exists() and not damaged(job)]
+    damaged_folders = {path.parent for path in broken}
+    whole = [job for job in drawn(plan) if job.folder not in damaged_folders]
+    fresh = [job for job in whole if (job.folder / "metrics.json").exists()]
     if not fresh:
         print(f"No run of scale {plan.scale} in artifacts/ to compare; make table1 or dvc pull brings one.")
     compared = [moved(job) for job in fresh]

@@ -1,5 +1,4 @@
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
@@ -20,13 +19,10 @@ from twostage.jobs import (
 )
 from twostage.plan import Plan, job_at_prompt
 
-ROOT = Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "workstation", "paper"]
 
 
-@pytest.fixture(autouse=True)
-def conf(monkeypatch):
-    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+pytestmark = pytest.mark.usefixtures("repository_conf")
 
 
 @pytest.fixture(params=SCALES)

@@ -1,20 +1,15 @@
 """The plan of the ordering ablation, alone and together with Table 1's."""
 
-from pathlib import Path
-
 import pytest
 
 from twostage import configs
 from twostage.errors import TwostageError
 from twostage.plan import EXPERIMENTS, Plan, job_at_prompt, whole_plan
 
-ROOT = Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "workstation", "paper"]
 
 
-@pytest.fixture(autouse=True)
-def conf(monkeypatch):
-    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+pytestmark = pytest.mark.usefixtures("repository_conf")
 
 
 @pytest.fixture(params=SCALES)

@@ -44,15 +44,17 @@ class Clone:
 
     def ask(self, *command):
         """The output of a command that must succeed."""
-        result = self.run(*command)
-        assert result.returncode == 0, f"{command}: {result.stdout[-3000:]}{result.stderr[-3000:]}"
-        return result.stdout
+        return self._succeed(*command).stdout
 
     def log_of(self, *command):
         """All that a command says that must succeed; Snakemake names the rules that it runs on stderr."""
+        result = self._succeed(*command)
+        return result.stdout + result.stderr
+
+    def _succeed(self, *command):
         result = self.run(*command)
         assert result.returncode == 0, f"{command}: {result.stdout[-3000:]}{result.stderr[-3000:]}"
-        return result.stdout + result.stderr
+        return result
 
     @property
     def environment(self):
@@ -84,6 +86,14 @@ class Clone:
 
     def dry_run(self, *arguments, scale="smoke"):
         return self.ask("snakemake", "-n", "--config", f"scale={scale}", "--", *arguments)
+
+    def plan_after(self, name, old, new, *targets):
+        """What a dry run would do after an edit, which is taken back."""
+        self.edit(name, old, new)
+        try:
+            return self.dry_run(*targets)
+        finally:
+            self.edit(name, new, old)
 
     def edit(self, name, old, new):
         path = self.folder / name

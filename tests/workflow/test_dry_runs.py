@@ -2,8 +2,6 @@
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("dry_runs")
-
 
 @pytest.fixture(scope="module")
 def clone(new_clone):

@@ -16,8 +16,6 @@ import pytest
 
 from .conftest import rules_of, variants_of
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 COLOUR = ("conf/figures/default.yaml", "#0072B2", "#009E73")
 DRAWN_AGAIN = {"all", "reproduce"} | {
     f"{stage}_{figure}"
@@ -101,15 +99,18 @@ def test_verify_redraws_what_is_committed_and_names_what_moved(reproduced):
     assert "table1.csv: equal" in result.stdout
     assert "reconstructions.png: equal" in result.stdout
     assert " 0 moved" in result.stdout
-    path = reproduced.folder / "artifacts/smoke/evaluation/table1.IN/metrics.json"
-    metrics = json.loads(path.read_text())
-    before = path.read_text()
+    folder = reproduced.folder / "artifacts/smoke/evaluation/table1.IN"
+    before = {name: (folder / name).read_text() for name in ("metrics.json", "provenance.json")}
+    metrics = json.loads(before["metrics.json"])
     metrics["nll_nats_per_token"]["pixelsnail"]["mean"] += 0.3
-    path.write_text(json.dumps(metrics))
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    # With its record the changed file would count as damaged.
+    (folder / "provenance.json").unlink()
     try:
         result = reproduced.run("python", "-m", "twostage.verify")
     finally:
-        path.write_text(before)
+        for name, content in before.items():
+            (folder / name).write_text(content)
     assert result.returncode == 1
     assert "table1.IN nll_nats_per_token.pixelsnail.mean" in result.stdout
     assert " 1 moved" in result.stdout

@@ -6,8 +6,6 @@ import pytest
 
 from .conftest import rules_of, variants_of
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 
 @pytest.fixture(scope="module")
 def clone(reproduced):
@@ -65,31 +63,23 @@ def test_a_second_run_has_nothing_to_do(clone):
     ids=["colour", "docstring", "comment", "prior"],
 )  # fmt: skip
 def test_an_edit_reruns_only_what_it_touches(clone, file, old, new, expected):
-    clone.edit(file, old, new)
-    try:
-        plan = clone.dry_run("results/table1.csv", "results/tokenizers.csv")
-    finally:
-        clone.edit(file, new, old)
+    plan = clone.plan_after(file, old, new, "results/table1.csv", "results/tokenizers.csv")
     assert rules_of(plan) == expected
 
 
 def test_a_changed_codebook_retrains_that_tokenizer_and_what_depends_on_it(clone):
-    clone.edit("conf/tokenizers/edges_f4.yaml", "learning_rate:", "learning_rate: 5.0e-4  #")
-    try:
-        plan = clone.dry_run("results/table1.csv")
-    finally:
-        clone.edit("conf/tokenizers/edges_f4.yaml", "learning_rate: 5.0e-4  #", "learning_rate:")
+    plan = clone.plan_after(
+        "conf/tokenizers/edges_f4.yaml", "learning_rate:", "learning_rate: 5.0e-4  #", "results/table1.csv"
+    )
     trained = variants_of(plan)
     assert "cifar10_animals.edges_f4" in trained
     assert not {"cifar10.vqgan_f4", "fashion_mnist.segmentation_f4"} & trained
 
 
 def test_a_changed_prior_retrains_its_own_runs_and_those_that_are_matched_to_it(clone):
-    clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0")
-    try:
-        plan = clone.dry_run("results/table1.csv")
-    finally:
-        clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 2.0", "gradient_clip: 1.0")
+    plan = clone.plan_after(
+        "conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0", "results/table1.csv"
+    )
     variants = variants_of(plan)
     assert "cifar10.vqgan_f4.pixelsnail.tune" in variants
     assert "cifar10.vqgan_f4.gpt.tune" not in variants
@@ -141,11 +131,9 @@ def test_one_more_codebook_size_runs_its_own_jobs_and_the_figure(clone):
 
 
 def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
-    clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_in, random]")
-    try:
-        plan = clone.dry_run("results/orderings.csv")
-    finally:
-        clone.edit("conf/experiment/orderings.yaml", "spiral_in, random]", "spiral_in]")
+    plan = clone.plan_after(
+        "conf/experiment/orderings.yaml", "spiral_in]", "spiral_in, random]", "results/orderings.csv"
+    )
     assert variants_of(plan) == {f"cifar10.vqgan_f4.gpt.random.seed{seed}" for seed in (0, 1)} | {
         "orderings",
     }
@@ -156,11 +144,9 @@ def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
 
 
 def test_a_changed_pixelsnail_leaves_the_orderings_alone(clone):
-    clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0")
-    try:
-        plan = clone.dry_run("results/orderings.csv")
-    finally:
-        clone.edit("conf/priors/pixelsnail.yaml", "gradient_clip: 2.0", "gradient_clip: 1.0")
+    plan = clone.plan_after(
+        "conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0", "results/orderings.csv"
+    )
     assert "Nothing to be done" in plan
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from twostage import cli
-from twostage.artifacts import atomic_path, read_array, read_json
+from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style
+from twostage.figures.style import save, style, write_text
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -49,16 +49,11 @@ def f_sweep(config: FSweepConfig, job: Job) -> None:
     grid = read_array(job.upstream("f_sweep") / "grid.npy")
     rows = list(metrics["factors"].values())
     numbers = pd.DataFrame([_numbers(metrics, row) for row in rows])
-    _write(job.folder / "f_sweep.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    write_text(job.folder / "f_sweep.csv", numbers.to_csv(index=False, float_format="%.5g"))
     table = pd.DataFrame([_printed(row) for row in rows]).to_markdown(index=False, disable_numparse=True)
-    _write(job.folder / "f_sweep.md", f"{table}\n\n{_caption(metrics)}\n")
+    write_text(job.folder / "f_sweep.md", f"{table}\n\n{_caption(metrics)}\n")
     _curves(metrics, config.figures, job.folder)
     _samples(metrics, grid, config.figures, job.folder)
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
 
 
 def _numbers(metrics: Metrics, row: Metrics) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from twostage import cli
-from twostage.artifacts import atomic_path, read_array, read_json
+from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style
+from twostage.figures.style import save, style, write_text
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -40,16 +40,11 @@ def pixels_vs_latents(config: PixelsVsLatentsConfig, job: Job) -> None:
     metrics = read_json(job.upstream("pixels_vs_latents") / "metrics.json")
     grid = read_array(job.upstream("pixels_vs_latents") / "grid.npy")
     numbers = pd.DataFrame([_numbers(metrics, kind) for kind in metrics["rows"]])
-    _write(job.folder / "pixels_vs_latents.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    write_text(job.folder / "pixels_vs_latents.csv", numbers.to_csv(index=False, float_format="%.5g"))
     printed = pd.DataFrame([_printed(kind, row) for kind, row in metrics["rows"].items()])
     table = printed.to_markdown(index=False, disable_numparse=True)
-    _write(job.folder / "pixels_vs_latents.md", f"{table}\n\n{_comparison(metrics)}\n\n{_caption(metrics)}\n")
+    write_text(job.folder / "pixels_vs_latents.md", f"{table}\n\n{_comparison(metrics)}\n\n{_caption(metrics)}\n")
     _figure(metrics, grid, config.figures, job.folder)
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
 
 
 def _numbers(metrics: Metrics, kind: str) -> dict[str, Any]:

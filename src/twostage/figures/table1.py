@@ -1,6 +1,5 @@
 """Table 1 as CSV, Markdown and LaTeX, and its learning curves. Draws stored numbers, computes none."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from twostage import cli
-from twostage.artifacts import atomic_path, read_json
+from twostage.artifacts import read_json
 from twostage.configs import FiguresConfig
-from twostage.figures.style import save, style
+from twostage.figures.style import save, style, write_text
 from twostage.jobs import Job
 
 NAMES = {"gpt": "transformer", "pixelsnail": "PixelSNAIL"}
@@ -30,12 +29,12 @@ def table1(config: Table1Config, job: Job) -> None:
     """Writes table1.{csv,md,tex} and table1_curves.{pdf,png}."""
     rows = [read_json(job.upstream(label) / "metrics.json") for label in config.rows]
     numbers = pd.DataFrame([_numbers(row) for row in rows])
-    _write(job.folder / "table1.csv", lambda path: numbers.to_csv(path, index=False, float_format="%.5g"))
+    write_text(job.folder / "table1.csv", numbers.to_csv(index=False, float_format="%.5g"))
     printed = pd.DataFrame([_printed(row) for row in rows])
     caption = _caption(rows[0])
-    _write(job.folder / "table1.md", lambda path: path.write_text(f"{printed.to_markdown(index=False)}\n\n{caption}\n"))
+    write_text(job.folder / "table1.md", f"{printed.to_markdown(index=False)}\n\n{caption}\n")
     text = printed.to_latex(index=False, escape=False, caption=caption, label="tab:table1")
-    _write(job.folder / "table1.tex", lambda path: path.write_text(_latex(text)))
+    write_text(job.folder / "table1.tex", _latex(text))
     _curves(rows, config.figures, job.folder)
 
 
@@ -44,11 +43,6 @@ def _latex(text: str) -> str:
     for character, command in {"±": r"$\pm$", "Δ": r"$\Delta$", "%": r"\%", "_": r"\_"}.items():
         text = text.replace(character, command)
     return text
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    with atomic_path(path) as temporary:
-        write(temporary)
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, Any]:

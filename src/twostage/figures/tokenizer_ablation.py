@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from twostage import cli
-from twostage.artifacts import atomic_path, read_array, read_json
+from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.errors import TwostageError
-from twostage.figures.style import save, style
+from twostage.figures.style import save, style, write_text
 from twostage.figures.tokenizers import tiled
 from twostage.jobs import Job
 
@@ -44,16 +44,11 @@ def tokenizer_ablation(config: TokenizerAblationConfig, job: Job) -> None:
     metrics = read_json(job.upstream("summary") / "metrics.json")
     grid_RNHWC = _pictures(job, list(metrics["compared"]))
     numbers = pd.DataFrame(_numbers(metrics))
-    _write(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
     # Numbers stay as they were written.
     table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
-    _write(job.folder / f"{job.variant}.md", f"{table}\n\n{_caption(metrics)}\n")
+    write_text(job.folder / f"{job.variant}.md", f"{table}\n\n{_caption(metrics)}\n")
     _draw(metrics, grid_RNHWC, config.figures, job)
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
 
 
 def _pictures(job: Job, labels: list[str]) -> np.ndarray:
