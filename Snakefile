@@ -4,6 +4,10 @@
 #   snakemake --cores all results/codebook_size.csv                 or vqgan_vs_vqvae, warmup: tokenizers side by side
 #   snakemake --cores all results/pixels_vs_latents.csv             pixels against latents
 #   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f
+#   snakemake --cores all results/class_conditional.csv             or edges, super_resolution, layouts, completion
+#   snakemake --cores all results/depth.csv                         or pose, on data that you bring
+#   snakemake --cores all results/rejection.csv                     class-conditional samples under rejection
+#   snakemake --cores all results/overfitting.csv                   a prior on few images, and its neighbours
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
@@ -35,6 +39,7 @@ localrules:
     results_tokenizer_ablation,
     results_pixels_vs_latents,
     results_f_sweep,
+    results_conditional,
 
 
 rule all:
@@ -49,3 +54,10 @@ rule all:
         "results/warmup.csv",
         "results/pixels_vs_latents.csv",
         "results/f_sweep.csv",
+        "results/class_conditional.csv",
+        "results/edges.csv",
+        "results/super_resolution.csv",
+        "results/layouts.csv",
+        "results/completion.csv",
+        "results/rejection.csv",
+        "results/overfitting.csv",

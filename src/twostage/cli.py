@@ -93,7 +93,9 @@ def _refuse_foreign_values(name: str, overrides: list[str]) -> None:
     stage = name.split(".")[0]
     for override in overrides:
         group, dot, _ = override.split("=")[0].lstrip("+~").partition(".")
-        if dot and group not in (stage, "scale") and not override.startswith("data.name="):
+        # What a prior is conditioned on says which prior is sampled from.
+        named = override.startswith(("data.name=", "priors.condition="))
+        if dot and group not in (stage, "scale") and not named:
             raise TwostageError(f"{override} is a choice of the stage {group}, not of {stage}; run that stage with it")
 
 

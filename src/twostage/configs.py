@@ -25,6 +25,11 @@ CONF = Path("conf")
 ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in", "random")
 
 
+# Label ids of maps whose labels do not depend on the dataset: torchvision's DeepLab v3, and a COCO pose (background,
+# seventeen keypoints, limbs).
+VOC_LABELS, POSE_LABELS = 21, 19
+
+
 @dataclass
 class WeightsConfig:
     """One pretrained network that other stages use as it is."""
@@ -40,12 +45,21 @@ class DataConfig:
     source: str = MISSING  # cifar10 | fashion_mnist | folder
     size: int = MISSING  # side of the square images, pixels
     classes: list[str] = field(default_factory=list)  # class names to keep; empty: all
-    maps: list[str] = field(default_factory=list)  # edges | segmentation | depth
+    maps: list[str] = field(default_factory=list)  # edges | segmentation | depth | pose
     num_labels: int | None = None  # labels of the segmentation map, including background
     tune_images: int = MISSING  # held out of the training split, for learning-rate sweeps
     validation_images: int | None = None  # source=folder: held out of the images; other sources have a test split
     root: str | None = None  # source=folder: the user's directory
     canny_sigma: float = MISSING  # Gaussian width of the edge detector, pixels
+
+
+@dataclass
+class AnnotateConfig:
+    """A map that is made from the images of a prepared dataset, which has none of its kind."""
+
+    map: str = MISSING  # low_resolution | edges | segmentation | depth
+    factor: int | None = None  # map=low_resolution: pixels on a side that become one
+    canny_sigma: float | None = None  # map=edges: Gaussian width, pixels
 
 
 @dataclass
@@ -120,7 +134,7 @@ class TokenizerConfig:
     """
 
     name: str = MISSING
-    map: str = MISSING  # what it tokenizes: image | edges | segmentation | depth
+    map: str = MISSING  # what it tokenizes: image | edges | segmentation | depth | low_resolution | pose
     layout: str = MISSING  # paper (Table 6) | released
     num_downsamplings: int = MISSING  # m
     channels: int = MISSING  # C'
@@ -151,6 +165,18 @@ class LatentsConfig:
 
 
 @dataclass
+class PlainConfig:
+    """Index grids of a condition that needs no tokenizer."""
+
+    map: str = MISSING  # class | coordinates
+    flips: bool = MISSING  # as those of the images that it goes with
+    train_images: int | None = MISSING
+    validation_images: int | None = MISSING
+    factor: int = 1  # map=coordinates: f of the images' tokenizer
+    num_codes: int = 1  # map=coordinates: size of the codebook, as in the released code
+
+
+@dataclass
 class WindowsConfig:
     """Crops of whole index grids, for priors whose sequence is shorter than an image."""
 
@@ -167,6 +193,7 @@ class GPTConfig:
     num_layers: int = MISSING
     num_heads: int = MISSING
     dropout: float = MISSING
+    shared_condition_codes: bool = False  # one table for codes of images and conditions: equal indices collide
 
 
 @dataclass
@@ -207,6 +234,8 @@ class PriorConfig:
     sweep: SweepConfig | None = None  # null where the rate is known
     loop: LoopConfig = field(default_factory=LoopConfig)
     ordering: str = "row_major"  # one of ORDERINGS; of image tokens, never of a condition's
+    early_stopping: int | None = None  # evaluations without a better one after which training ends; null: never
+    condition: str | None = None  # class | coordinates | the tokenizer of a map; null: unconditional
 
 
 @dataclass
@@ -234,6 +263,17 @@ class SamplesConfig:
 
 
 @dataclass
+class ClassifierConfig:
+    """An independent classifier of a dataset's images: judges samples, and rejects them."""
+
+    network: str = MISSING  # small (trained on the training split) | resnet50 (torchvision's, of ImageNet)
+    width: int = MISSING  # network=small: channels at full resolution
+    learning_rate: float = MISSING  # network=small: the highest, along a cosine to zero
+    weight_decay: float = MISSING
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+@dataclass
 class SamplingConfig:
     """Images out of a prior and a tokenizer."""
 
@@ -247,6 +287,8 @@ class SamplingConfig:
     coordinates: bool = MISSING  # the prior's condition is where a token lies on the canvas
     grid_images: int = MISSING  # shown in grid.png
     seed: int = MISSING
+    per_condition: int = 1  # samples in a row that share their condition, or the beginning that they complete
+    classes: list[str] | None = None  # class names, taken in turn; []: all; null: those of the validation images
 
 
 @dataclass
@@ -259,6 +301,7 @@ class EvaluationConfig:
     features: FeaturesConfig | None = None
     rfid_images: int | None = None  # the first so many of those that have features; null: all
     samples: SamplesConfig | None = None
+    classifier: ClassifierConfig | None = None
 
 
 @dataclass

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from twostage.artifacts import sha256_file, sha256_json
+from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
 
 Tree = dict[str, Any]
 
 BACKBONE_OF = {"vgg": "vgg16", "alex": "alexnet"}
+# Maps that data.annotate makes of images.
+ANNOTATED = ("low_resolution", "edges", "segmentation", "depth")
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,12 @@ FILES = {
     # One file a map lies beside these; metadata.json, written last, vouches for them.
     "data.prepare": [f"{split}_{kind}.npy" for split in SPLITS for kind in ("image", "label")]
     + ["splits.json", "metadata.json"],
+    # The maps themselves, {split}_{map}.npy, are as those of data.prepare.
+    "data.annotate": ["metadata.json"],
     "tokenizers.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
     "tokenizers.cluster": ["model.safetensors", "config.json", "metrics.json"],
     "latents.encode": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
+    "latents.plain": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "latents.crop": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "priors.tune": ["sweep.csv", "metrics.json"],
     "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
@@ -83,6 +89,7 @@ FILES = {
     "evaluation.reconstruct": ["metrics.json", "grid.npy"],
     "evaluation.compare": ["metrics.json"],
     "evaluation.orderings": ["metrics.json", "samples.npy"],
+    "evaluation.classifier": ["model.safetensors", "config.json", "metrics.json"],
     "evaluation.features": ["features.npy", "metadata.json"],
     "evaluation.samples": ["metrics.json"],
     "evaluation.rfid": ["metrics.json"],
@@ -90,6 +97,9 @@ FILES = {
     "evaluation.likelihood": ["metrics.json"],
     "evaluation.pixels_vs_latents": ["metrics.json", "grid.npy"],
     "evaluation.f_sweep": ["metrics.json", "grid.npy"],
+    "evaluation.conditional": ["metrics.json", "grid.npy"],
+    "evaluation.rejection": ["metrics.json", "grid.npy"],
+    "evaluation.overfitting": ["metrics.json", "grid.npy"],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
     "figures.summary": ["metrics.json", "table1_curves.csv", "orderings_curves.csv"],
@@ -97,6 +107,9 @@ FILES = {
     + [f"{name}.{kind}" for name in ("orderings", "orderings_grid", "orderings_samples") for kind in ("pdf", "png")],
     # One drawing for several experiments, told apart by their names.
     "figures.tokenizer_ablation": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
+    "figures.conditional": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
+    "figures.rejection": [f"rejection.{kind}" for kind in ("csv", "md", "pdf", "png")],
+    "figures.overfitting": [f"overfitting.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.pixels_vs_latents": [f"pixels_vs_latents.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.f_sweep": ["f_sweep.csv", "f_sweep.md"]
     + [f"{name}.{kind}" for name in ("f_sweep", "f_sweep_samples") for kind in ("pdf", "png")],
@@ -111,13 +124,17 @@ NUMBERS = frozenset({"metrics.json", "curve.csv", "metadata.json"})
 # Whose files (second) a verb (first) reads only in part, and which part; the first line that fits holds.
 READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
     (r"evaluation\.(orderings|f_sweep|pixels_vs_latents)", r"sampling\.generate", SAMPLES),
+    (r"evaluation\.(conditional|rejection|overfitting)", r"sampling\.generate", SAMPLES),
+    (r"evaluation\.(conditional|overfitting)", r"priors\..*", NUMBERS),
+    (r"evaluation\.overfitting", r"latents\..*", NUMBERS),
+    (r"evaluation\.conditional", r"tokenizers\..*", MODEL),
     (r"evaluation\.(compare|orderings|f_sweep|pixels_vs_latents)", r".*", NUMBERS),
     (r"evaluation\.tokenizer_ablation", r".*", frozenset({"metrics.json", "config.json", "metadata.json"})),
     (r"figures\.tokenizer_ablation", r"evaluation\.reconstruct", frozenset({"grid.npy"})),
     (r"priors\.(train|timed)", r"priors\..*", frozenset({"metrics.json"})),
     (r"latents\.encode|sampling\.generate", r"tokenizers\..*", MODEL),
     (r"sampling\.generate|evaluation\.likelihood", r"priors\..*", MODEL),
-    (r"sampling\.generate|evaluation\.likelihood", r"latents\.encode", HELD_OUT),
+    (r"sampling\.generate|evaluation\.likelihood", r"latents\.(encode|plain)", HELD_OUT),
 )
 
 
@@ -158,6 +175,41 @@ def data_job(tree: Tree) -> Job:
     return new_job("data.prepare", tree["data"]["name"], tree, tree["data"], {})
 
 
+def maps_job(tree: Tree, name: str) -> Job:
+    """Where the map `name` of `tree["data"]` lies: in the dataset, or, where it has none, with its annotator."""
+    data = data_job(tree)
+    if name == "image" or name in data.config["maps"]:
+        return data
+    config: Tree = {"map": name}
+    variant = f"{data.variant}.{name}"
+    match name:
+        case "low_resolution":
+            config["factor"] = tree["scale"]["data"]["low_resolution_factor"]
+            variant += f"_x{config['factor']}"
+        case "edges":
+            config["canny_sigma"] = data.config["canny_sigma"]
+        case "segmentation" | "depth":
+            pass
+        case other:
+            raise TwostageError(
+                f"dataset {data.variant} has no map {other} and none can be made of its images; name one of "
+                f"{', '.join(dict.fromkeys((*data.config['maps'], *ANNOTATED)))}"
+            )
+    return new_job("data.annotate", variant, tree, config, {"data": data})
+
+
+def plain_job(tree: Tree, kind: str) -> Job:
+    """Class labels or coordinates of `tree["data"]` as the condition of priors over codes of `tree["tokenizers"]`."""
+    config = {"map": kind} | {key: tree["latents"][key] for key in ("flips", "train_images", "validation_images")}
+    data, variant = data_job(tree), f"{tree['data']['name']}.{kind}"
+    if kind == "coordinates":
+        tokenizer = tree["tokenizers"]
+        config["factor"] = 2 ** tokenizer["num_downsamplings"]
+        config["num_codes"] = (tokenizer["kmeans"] or tokenizer["quantizer"])["num_codes"]
+        variant += f"_f{config['factor']}"
+    return new_job("latents.plain", variant, tree, config, {"data": data})
+
+
 def tokenizer_job(tree: Tree) -> Job:
     """Training of `tree["tokenizers"]` on `tree["data"]`, or, for k-means, its clustering."""
     config = tree["tokenizers"]
@@ -165,7 +217,7 @@ def tokenizer_job(tree: Tree) -> Job:
         return _cluster_job(tree)
     # A learned tokenizer is asked for as it was before palettes were.
     config = {key: value for key, value in config.items() if key != "kmeans"}
-    inputs = {"data": data_job(tree)}
+    inputs = {"data": maps_job(tree, config["map"])}
     for network in (config["loss"]["perceptual"], config["loss"]["early_perceptual"]):
         if network in BACKBONE_OF:
             inputs[BACKBONE_OF[network]] = weights_job(tree, BACKBONE_OF[network])
@@ -176,15 +228,15 @@ def tokenizer_job(tree: Tree) -> Job:
 def _cluster_job(tree: Tree) -> Job:
     config = {key: tree["tokenizers"][key] for key in ("name", "map", "kmeans")}
     variant = f"{tree['data']['name']}.{config['name']}"
-    return new_job("tokenizers.cluster", variant, tree, config, {"data": data_job(tree)})
+    return new_job("tokenizers.cluster", variant, tree, config, {"data": maps_job(tree, config["map"])})
 
 
 def latents_job(tree: Tree, tokenizer: Job) -> Job:
     """Encoding of one map of `tree["data"]` by a tokenizer, which may come from another dataset."""
-    data = data_job(tree)
+    name_of_data, data = tree["data"]["name"], maps_job(tree, tokenizer.config["map"])
     config = tree["latents"] | {"map": tokenizer.config["map"]}
     trained_on, _, name = tokenizer.variant.partition(".")
-    variant = f"{data.variant}.{name}" if trained_on == data.variant else f"{data.variant}.by_{tokenizer.variant}"
+    variant = f"{name_of_data}.{name}" if trained_on == name_of_data else f"{name_of_data}.by_{tokenizer.variant}"
     return new_job("latents.encode", variant, tree, config, {"data": data, "tokenizer": tokenizer})
 
 
@@ -215,14 +267,21 @@ def tune_job(tree: Tree, latents: Job, condition: Job | None) -> Job:
 
 
 def prior_job(
-    tree: Tree, latents: Job, condition: Job | None, more_inputs: Mapping[str, Job], spell_row_major: bool = False
+    tree: Tree,
+    latents: Job,
+    condition: Job | None,
+    more_inputs: Mapping[str, Job],
+    spell_row_major: bool = False,
+    label: str = "",
 ) -> Job:
     """Training of one prior; `more_inputs` may hold `tune` and, to be matched in time, `pixelsnail`.
 
-    The variant names an ordering other than row-major; with `spell_row_major`, that one too.
+    The variant names an ordering other than row-major; with `spell_row_major`, that one too. `label` tells several
+    budgets apart.
     """
     config = tree["priors"] | {"sweep": None}
-    variant = f"{_prior_name(tree, latents, condition, spell_row_major)}.seed{config['loop']['seed']}"
+    name = ".".join(part for part in (_prior_name(tree, latents, condition, spell_row_major), label) if part)
+    variant = f"{name}.seed{config['loop']['seed']}"
     return new_job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
 
 
@@ -252,7 +311,7 @@ def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:
     """Reconstruction quality of an image tokenizer on the validation split."""
     inputs = {"data": data, "tokenizer": tokenizer, "vgg16": weights_job(tree, "vgg16")}
     # Its own slice: other metrics' settings do not concern it.
-    others = ("features", "rfid_images", "samples")
+    others = ("features", "rfid_images", "samples", "classifier")
     config = {key: value for key, value in tree["evaluation"].items() if key not in others}
     return new_job("evaluation.reconstruct", tokenizer.variant, tree, config, inputs)
 
@@ -263,6 +322,12 @@ def features_job(tree: Tree, data: Job) -> Job:
     variant = f"features.{data.variant}.{config['split']}"
     inputs = {"data": data, "inception": weights_job(tree, "inception")}
     return new_job("evaluation.features", variant, tree, config, inputs)
+
+
+def classifier_job(tree: Tree, data: Job) -> Job:
+    """Training of an independent classifier on a dataset's images, or taking over one of ImageNet."""
+    config = tree["evaluation"]["classifier"]
+    return new_job("evaluation.classifier", f"classifier.{data.variant}", tree, config, {"data": data})
 
 
 def samples_evaluation_job(tree: Tree, sampling: Job, features: Job) -> Job:

@@ -11,8 +11,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from twostage import configs, factors
-from twostage.ablations import changes
+from twostage import conditions, configs, factors, studies, tokenizer_plans
 from twostage.errors import TwostageError
 from twostage.jobs import (
     BACKBONE_OF,
@@ -21,7 +20,9 @@ from twostage.jobs import (
     data_job,
     features_job,
     latents_job,
+    maps_job,
     new_job,
+    plain_job,
     prior_job,
     reconstruct_job,
     rfid_job,
@@ -39,7 +40,7 @@ class Cell:
     data: str = MISSING
     tokenizer: str = MISSING
     tokenizer_data: str | None = None  # the dataset that the tokenizer is trained on; null: the row's own
-    condition: str | None = None  # tokenizer of the map that conditions the prior
+    condition: str | None = None  # of the prior: class | coordinates | the tokenizer of a map; null: none
     tune_on: str | None = None  # the row whose learning rates are used; null: a sweep of its own
     prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # architecture -> sizes unlike the scale's
 
@@ -53,7 +54,18 @@ EXPERIMENTS = (
     "warmup",
     "pixels_vs_latents",
     "f_sweep",
+    "class_conditional",
+    "edges",
+    "super_resolution",
+    "layouts",
+    "completion",
+    "rejection",
+    "overfitting",
 )
+# Planned too, but only on request, as the user brings their data at every scale.
+ON_REQUEST = ("depth", "pose")
+# Conditional synthesis, one experiment a task.
+TASKS = ("class_conditional", "edges", "super_resolution", "layouts", "completion", *ON_REQUEST)
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
 ARCHITECTURES = ("pixelsnail", "gpt")
 
@@ -76,11 +88,17 @@ class Plan:
             case "orderings":
                 self._orderings()
             case "vqgan_vs_vqvae" | "codebook_size" | "warmup":
-                self._tokenizer_ablation()
+                tokenizer_plans.tokenizer_ablation(self)
             case "pixels_vs_latents":
                 factors.pixels_vs_latents(self)
             case "f_sweep":
                 factors.f_sweep(self)
+            case name if name in TASKS:
+                conditions.conditional(self)
+            case "rejection":
+                studies.rejection(self)
+            case "overfitting":
+                studies.overfitting(self)
             case other:
                 raise TwostageError(f"experiment {other} has no plan; choose {' or '.join(EXPERIMENTS)}")
 
@@ -119,7 +137,7 @@ class Plan:
         (label,) = self.experiment["rows"]
         cell = self._cell(label)
         latents = self._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
-        condition = self._encoded(cell, cell.condition, cell.data) if cell.condition else None
+        condition = self._condition(cell)
         # A controlled setting (Sec. D): the row-major sweep sets the rate of all, the seed initialisation and batches.
         tune = self._tune(label, cell, "gpt", latents, condition)
         tokenizer = self.jobs[latents.inputs["tokenizer"]]
@@ -150,51 +168,13 @@ class Plan:
             )
         return names
 
-    # ---- Esser et al. 2021, Fig. 9, Table 5 and Sec. A: the image tokenizers alone
-
-    def _tokenizer_ablation(self) -> None:
-        name, compared = self.experiment["name"], self._compared_tokenizers()
-        measured: dict[str, Job] = {}
-        pictures: dict[str, Job] = {}
-        for label, tree in compared.items():
-            tokenizer = self._trained(tree)
-            if tokenizer.config["map"] != "image":
-                raise TwostageError(f"{name} compares image tokenizers, {tree['tokenizers']['name']} is none")
-            pictures[label] = reconstruct_job(tree, tokenizer, data_job(tree))
-            rfid = self._rfid(tree, tokenizer)
-            jobs = {"data": data_job(tree), "tokenizer": tokenizer, "reconstruct": pictures[label], "rfid": rfid}
-            measured |= {f"{label}.{kind}": job for kind, job in jobs.items()}
-        config = {key: self.experiment[key] for key in ("name", "varies", "paper_says")}
-        config["rows"] = list(compared)
-        config["paper_rows"] = [{"label": str(label)} | row for label, row in self.experiment["paper_rows"].items()]
-        summary = self._add(new_job("evaluation.tokenizer_ablation", name, self.tree, config, measured))
-        figure, inputs = {"figures": self.tree["figures"]}, {"summary": summary} | pictures
-        self._add(new_job("figures.tokenizer_ablation", name, self.tree, figure, inputs))
-
-    def _compared_tokenizers(self) -> dict[str, Tree]:
-        """Label -> config tree with the dataset and the tokenizer of a row, in the order of the experiment."""
-        compared: dict[str, Tree] = {}
-        for row in self.experiment["rows"]:
-            cell = self._cell(row)
-            usual = self._tree_of(cell, tokenizers=cell.tokenizer)
-            changed = changes(self.experiment, usual["tokenizers"])
-            for label, change in changed.items():
-                tree = self._tree_of(cell, tokenizers=cell.tokenizer, more=change.overrides)
-                # What differs in nothing keeps its name, and so the job of other experiments.
-                same = tree["tokenizers"] == usual["tokenizers"]
-                named = {} if same else {"name": f"{cell.tokenizer}_{change.spelled}"}
-                compared[label] = tree | {"tokenizers": tree["tokenizers"] | named}
-            if not changed:
-                compared[row] = usual
-        return compared
+    # ---- What the rows of every experiment share
 
     def _rfid(self, tree: Tree, tokenizer: Job) -> Job:
         data = data_job(tree)
         features = features_job(tree, data)
         self._add_with_upstream(features, weights_job(tree, "inception"))
         return self._add(rfid_job(tree, tokenizer, data, features))
-
-    # ---- What the rows of every experiment share
 
     def _cell(self, label: str) -> Cell:
         column = self.tree["scale"]["sources"]
@@ -210,7 +190,7 @@ class Plan:
 
     def _row(self, label: str, cell: Cell) -> Job:
         latents = self._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
-        condition = self._encoded(cell, cell.condition, cell.data) if cell.condition else None
+        condition = self._condition(cell)
         tunes = {name: self._tune(label, cell, name, latents, condition) for name in ARCHITECTURES}
         runs: dict[str, Job] = {}
         for seed in self.experiment["seeds"]:
@@ -239,11 +219,27 @@ class Plan:
         self._tunes[label, architecture] = self._add(job)
         return job
 
+    def _condition(self, cell: Cell) -> Job | None:
+        """Adds everything up to the codes of what conditions the cell's prior; None if nothing does."""
+        match cell.condition:
+            case None:
+                return None
+            case "class" | "coordinates" as kind:
+                tree = self._tree_of(cell, tokenizers=cell.tokenizer)
+                return self._add_with_upstream(plain_job(tree, kind), data_job(tree))
+            case tokenizer:
+                return self._encoded(cell, tokenizer, cell.data)
+
+    def _maps(self, tree: Tree, name: str) -> Job:
+        """Adds the dataset and, if it has no map `name`, what makes that."""
+        return self._add_with_upstream(maps_job(tree, name), data_job(tree))
+
     def _encoded(self, cell: Cell, tokenizer_name: str, tokenizer_data: str) -> Job:
         """Adds everything up to the latents of one map of the cell's dataset."""
         tokenizer = self._trained(self._tree_of(replace(cell, data=tokenizer_data), tokenizers=tokenizer_name))
         tree = self._tree_of(cell)
-        return self._add_with_upstream(latents_job(tree, tokenizer), data_job(tree))
+        self._maps(tree, tokenizer.config["map"])
+        return self._add(latents_job(tree, tokenizer))
 
     def _trained(self, tree: Tree) -> Job:
         """Adds the training of a tokenizer and, if it is one of images, how well it reconstructs."""
@@ -251,7 +247,8 @@ class Plan:
         for name in BACKBONE_OF.values():
             if name in tokenizer.inputs:
                 self._add(weights_job(tree, name))
-        self._add_with_upstream(tokenizer, data_job(tree))
+        self._maps(tree, tokenizer.config["map"])
+        self._add(tokenizer)
         if tokenizer.config["map"] == "image":
             evaluation = reconstruct_job(tree, tokenizer, data_job(tree))
             self._add_with_upstream(evaluation, weights_job(tree, "vgg16"))
@@ -272,6 +269,7 @@ class Plan:
             sizes = cell.prior_sizes.get(priors, {})
             overrides += [f"scale.priors.{priors}.{key}={value}" for key, value in sizes.items()]
             overrides += [f"priors={priors}", f"priors.loop.seed={seed}"]
+            overrides += [f"priors.condition={cell.condition}"] if cell.condition else []
         # JSON is what Hydra reads too, null and strings included.
         overrides += [f"{key}={json.dumps(value)}" for key, value in (more or {}).items()]
         return self._compose(tuple(overrides))
@@ -280,7 +278,7 @@ class Plan:
 def whole_plan(scale: str) -> Plan:
     """The jobs of every experiment at one scale, as one plan: what several of them want is one job.
 
-    One job more sums up what all of them measured.
+    One job more sums up what all of them measured, but for those on data that nobody may have brought.
     """
     plan, *others = (Plan(experiment, scale) for experiment in EXPERIMENTS)
     for other in others:
@@ -288,6 +286,9 @@ def whole_plan(scale: str) -> Plan:
             plan._add(job)
     measured = {job.variant: job for job in drawn(plan)}
     plan._add(new_job("figures.summary", "summary", plan.tree, {}, measured))
+    for experiment in ON_REQUEST:
+        for job in Plan(experiment, scale).jobs.values():
+            plan._add(job)
     return plan
 
 
@@ -304,7 +305,7 @@ _NO_PROMPT = "{} needs --config with a resolved job; snakemake writes it to buil
 
 
 def job_at_prompt(name: str, tree: Tree) -> Job:
-    """The job of the verb `name` that a person asks for by overrides; unconditional priors only.
+    """The job of the verb `name` that a person asks for by overrides.
 
     Its variant ends in `by_hand_` and a hash of its config, so it never overwrites what the pipeline made; what is made
     of a user's own dataset (`data.name=mine`) is in no pipeline and keeps its plain name.
@@ -327,15 +328,30 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
             return _made_by(name, tokenizer)
         case "latents.encode":
             return latents
+        case "latents.plain":
+            return plain_job(tree, tree["latents"]["map"])
         case "priors.tune":
-            return tune_job(tree, latents, None)
+            return tune_job(tree, latents, _condition_at_prompt(tree))
         case "priors.train":
-            return prior_job(tree, latents, None, {})
+            return prior_job(tree, latents, _condition_at_prompt(tree), {})
         case "sampling.generate":
-            completed = latents if tree["sampling"]["given"] else None
-            return sampling_job(tree, prior_job(tree, latents, None, {}), tokenizer, latents=completed)
+            condition, completed = _condition_at_prompt(tree), latents if tree["sampling"]["given"] else None
+            return sampling_job(tree, prior_job(tree, latents, condition, {}), tokenizer, condition, completed)
         case other:
             raise TwostageError(_NO_PROMPT.format(other))
+
+
+def _condition_at_prompt(tree: Tree) -> Job | None:
+    """The codes that `priors.condition` names; a map's tokenizer has the name of a file in conf/tokenizers/."""
+    match tree["priors"]["condition"]:
+        case None:
+            return None
+        case "class" | "coordinates" as kind:
+            return plain_job(tree, kind)
+        case name:
+            overrides = (f"scale={tree['scale']['name']}", f"tokenizers={name}")
+            of_map = tree | {"tokenizers": configs.compose(overrides)["tokenizers"]}
+            return latents_job(of_map, tokenizer_job(of_map))
 
 
 def _made_by(name: str, tokenizer: Job) -> Job:

@@ -21,9 +21,12 @@ from twostage import cli
 from twostage.artifacts import read_json, sha256_file, sha256_json
 from twostage.configs import parse
 from twostage.errors import TwostageError
+from twostage.figures.conditional import ConditionalConfig, conditional
 from twostage.figures.f_sweep import FSweepConfig, f_sweep
 from twostage.figures.orderings import OrderingsConfig, orderings
+from twostage.figures.overfitting import OverfittingConfig, overfitting
 from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
+from twostage.figures.rejection import RejectionConfig, rejection
 from twostage.figures.summary import SummaryConfig, summary
 from twostage.figures.table1 import Table1Config, table1
 from twostage.figures.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
@@ -42,6 +45,9 @@ DRAW: dict[str, tuple[type[Any], Callable[[Any, Job], None]]] = {
     "tokenizer_ablation": (TokenizerAblationConfig, tokenizer_ablation),
     "pixels_vs_latents": (PixelsVsLatentsConfig, pixels_vs_latents),
     "f_sweep": (FSweepConfig, f_sweep),
+    "conditional": (ConditionalConfig, conditional),
+    "rejection": (RejectionConfig, rejection),
+    "overfitting": (OverfittingConfig, overfitting),
     "summary": (SummaryConfig, summary),
 }
 
@@ -72,6 +78,7 @@ TOLERANCES = (
     Tolerance(r"perplexity", relative=0.1),
     Tolerance(r"codes_used", relative=0.02),
     Tolerance(r"lpips", absolute=0.01),
+    Tolerance(r"class_recovered|accuracy|_f1|_iou", absolute=0.06),  # shares of a thousand samples
     Tolerance(r"psnr", absolute=0.3),  # decibels
     Tolerance(r"", absolute=0.03),  # nats per token
 )

@@ -10,6 +10,8 @@ rule data_prepare:
         beside("data", "log.txt"),
     benchmark:
         beside("data", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("data.prepare"),
     threads: 1
     resources:
         mem_mb=4000,
@@ -17,3 +19,26 @@ rule data_prepare:
         gpu=0,
     shell:
         "python -m twostage.data.prepare --config {input.config} --log {log}"
+
+
+# Maps made from the images of a dataset that has none of their kind.
+
+
+rule data_annotate:
+    input:
+        unpack(job_inputs("data.annotate")),
+    output:
+        job_outputs("data.annotate"),
+    log:
+        beside("data", "log.txt"),
+    benchmark:
+        beside("data", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("data.annotate"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.data.annotate --config {input.config} --log {log}"

@@ -226,3 +226,95 @@ rule evaluation_f_sweep:
         gpu=0,
     shell:
         "python -m twostage.evaluation.f_sweep --config {input.config} --log {log}"
+
+
+# An independent classifier, which judges samples and rejects them.
+
+
+rule evaluation_classifier:
+    input:
+        unpack(job_inputs("evaluation.classifier")),
+    output:
+        job_outputs("evaluation.classifier"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.classifier"),
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=720,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.classifier --config {input.config} --log {log}"
+
+
+# Samples of one task beside their conditions.
+
+
+rule evaluation_conditional:
+    input:
+        unpack(job_inputs("evaluation.conditional")),
+    output:
+        job_outputs("evaluation.conditional"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.conditional"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.conditional --config {input.config} --log {log}"
+
+
+# Class-conditional samples under several settings and under rejection.
+
+
+rule evaluation_rejection:
+    input:
+        unpack(job_inputs("evaluation.rejection")),
+    output:
+        job_outputs("evaluation.rejection"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.rejection"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.rejection --config {input.config} --log {log}"
+
+
+# A prior on few images, and what its samples copy.
+
+
+rule evaluation_overfitting:
+    input:
+        unpack(job_inputs("evaluation.overfitting")),
+    output:
+        job_outputs("evaluation.overfitting"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.overfitting"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.overfitting --config {input.config} --log {log}"

@@ -139,3 +139,69 @@ rule figures_f_sweep:
         gpu=0,
     shell:
         "python -m twostage.figures.f_sweep --config {input.config} --log {log}"
+
+
+# One drawing for all tasks of conditional synthesis.
+
+
+rule figures_conditional:
+    input:
+        unpack(job_inputs("figures.conditional")),
+    output:
+        job_outputs("figures.conditional"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.conditional"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.conditional --config {input.config} --log {log}"
+
+
+# Table 4 and the study of overfitting.
+
+
+rule figures_rejection:
+    input:
+        unpack(job_inputs("figures.rejection")),
+    output:
+        job_outputs("figures.rejection"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.rejection"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.rejection --config {input.config} --log {log}"
+
+
+rule figures_overfitting:
+    input:
+        unpack(job_inputs("figures.overfitting")),
+    output:
+        job_outputs("figures.overfitting"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.overfitting"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.overfitting --config {input.config} --log {log}"

@@ -42,3 +42,26 @@ rule latents_crop:
         gpu=0,
     shell:
         "python -m twostage.latents.crop --config {input.config} --log {log}"
+
+
+# Conditions that need no tokenizer: classes and coordinates.
+
+
+rule latents_plain:
+    input:
+        unpack(job_inputs("latents.plain")),
+    output:
+        job_outputs("latents.plain"),
+    log:
+        beside("latents", "log.txt"),
+    benchmark:
+        beside("latents", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("latents.plain"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=0,
+    shell:
+        "python -m twostage.latents.plain --config {input.config} --log {log}"

@@ -2,6 +2,7 @@
 
 root/            or    root/images/           pictures, or one sub-folder of pictures per class
 root/segmentation/  root/depth/  root/edges/  maps, named as the pictures are (any picture extension)
+root/keypoints.json                           people's keypoints in COCO's format, for the map pose
 """
 
 # N images, H height, W width, C channels
@@ -20,6 +21,7 @@ from PIL import Image
 from twostage.artifacts import sha256_json
 from twostage.configs import DataConfig
 from twostage.data.collection import Record
+from twostage.data.keypoints import Poses, pose_map, read_keypoints
 from twostage.data.maps import canny_edges
 from twostage.data.pictures import (
     TooSmallError,
@@ -49,6 +51,7 @@ class FolderCollection:
     classes: list[str]
     paths: list[Path]
     map_paths: dict[str, list[Path]]
+    poses: list[Poses] = field(default_factory=list)  # of every picture, if the map pose is asked for
     records: list[Record] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
 
@@ -58,6 +61,8 @@ class FolderCollection:
 
     def map(self, name: str, records: Sequence[Record], image_NHWC: np.ndarray) -> np.ndarray:
         """The map `name` of these records, uint8 NHW: read, or for edges without a folder made by Canny."""
+        if name == "pose":
+            return np.stack([pose_map(self.poses[record.position], self.config.size) for record in records])
         if name not in self.map_paths:
             return canny_edges(image_NHWC, self.config.canny_sigma)
         paths = self.map_paths[name]
@@ -99,7 +104,8 @@ def collect(config: DataConfig) -> FolderCollection:
     if not paths:
         raise TwostageError(f"{images} has no pictures; {_bring(config)}")
     classes = _classes(paths, images)
-    collection = FolderCollection(config, classes, paths, _map_paths(config, root, images, paths))
+    poses = _poses(root / "keypoints.json", images, paths) if "pose" in config.maps else []
+    collection = FolderCollection(config, classes, paths, _map_paths(config, root, images, paths), poses)
     digests = _verified(collection)
     for position, (path, digest) in enumerate(zip(paths, digests, strict=True)):
         name = path.relative_to(images).as_posix()
@@ -166,8 +172,25 @@ def _classes(paths: Sequence[Path], images: Path) -> list[str]:
 
 def _map_paths(config: DataConfig, root: Path, images: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
     """Map files per map name, in the order of `paths`. Edges without a folder are made by Canny, so not listed."""
-    wanted = [name for name in config.maps if name != "edges" or (root / name).is_dir()]
+    wanted = [name for name in config.maps if name != "pose" and (name != "edges" or (root / name).is_dir())]
     return {name: _matching(root / name, root, images, paths, config) for name in wanted}
+
+
+def _poses(file: Path, images: Path, paths: Sequence[Path]) -> list[Poses]:
+    """Poses in the order of the pictures. Raises TwostageError if one is missing or of a picture of another size."""
+    found = read_keypoints(file)
+    names = [path.relative_to(images).as_posix() for path in paths]
+    lacking = [path for path, name in zip(paths, names, strict=True) if name not in found]
+    if lacking:
+        raise TwostageError(f"{file} does not list {_list(lacking)}; add them, file_name counts from {images}")
+    for path, name in zip(paths, names, strict=True):
+        with Image.open(path) as image:
+            expected = {image.size, image.size[::-1]}
+        if found[name].size not in expected:
+            raise TwostageError(
+                f"{file} says that {name} is {_by(found[name].size)}, it is {_by(image.size)}; mend width and height"
+            )
+    return [found[name] for name in names]
 
 
 def _matching(folder: Path, root: Path, images: Path, paths: Sequence[Path], config: DataConfig) -> list[Path]:

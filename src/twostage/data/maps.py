@@ -1,4 +1,4 @@
-"""Maps that are made out of images: Canny edges, and Fashion-MNIST's layout."""
+"""Maps that are made out of images: Canny edges, low resolution, and Fashion-MNIST's layout."""
 
 # N images, H height, W width, C channels
 
@@ -23,3 +23,10 @@ def garment_layout(grey_NHW: np.ndarray, label_N: np.ndarray) -> np.ndarray:
     """Fashion-MNIST's layout: uint8 NHW, 0 on the background and 1 + garment class (1 to 10) on the garment."""
     garment_N11 = (np.asarray(label_N) + 1).astype(np.uint8)[:, None, None]
     return np.where(grey_NHW > GARMENT_ABOVE, garment_N11, np.uint8(0))
+
+
+def low_resolution(image_NHWC: np.ndarray, factor: int) -> np.ndarray:
+    """uint8 images of a `factor`-th of the side: every pixel the mean of factor x factor ones, rounded."""
+    num_images, height, width, channels = image_NHWC.shape
+    blocks = image_NHWC.reshape(num_images, height // factor, factor, width // factor, factor, channels)
+    return np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from twostage import cli
 from twostage.artifacts import new_array, sha256_file, sha256_json, write_json
-from twostage.configs import DataConfig
+from twostage.configs import POSE_LABELS, DataConfig
 from twostage.data import cifar10, fashion_mnist, folder
 from twostage.data.collection import Collection, Record
 from twostage.data.splits import assign, keep_classes
@@ -78,8 +78,10 @@ def _describe_map(name: str, config: DataConfig) -> dict[str, int | str]:
                     f"data.num_labels is {config.num_labels}; segmentation needs the number of labels, 2 to 256"
                 )
             return {"channels": config.num_labels, "kind": "labels"}
+        case "pose":
+            return {"channels": POSE_LABELS, "kind": "labels"}
         case other:
-            raise TwostageError(f"data.maps names {other!r}; expected edges, segmentation or depth")
+            raise TwostageError(f"data.maps names {other!r}; expected edges, segmentation, depth or pose")
 
 
 def _write_split(

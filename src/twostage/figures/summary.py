@@ -17,6 +17,7 @@ TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 ABLATION_METRICS = ("rfid", "lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 PIXELS_METRICS = ("fid_improvement_percent", "kid_improvement_percent", "sampling_speedup")
 FACTOR_METRICS = ("lpips", "nll_nats_per_image", "fid", "kid_mean", "sampling_seconds_per_image", "sampling_speedup")
+CONDITIONAL_MODELS = ("conditional", "unconditional")
 TABLE1_METRICS = ("transformer_steps", "transformer_time", "pixelsnail")
 
 
@@ -40,6 +41,11 @@ def summary(_: SummaryConfig, job: Job) -> None:
         },
         **{metrics["ablation"]: _ablated(metrics) for metrics in measured.values() if "ablation" in metrics},
         "pixels_vs_latents": {name: measured["pixels_vs_latents"][name] for name in PIXELS_METRICS},
+        "conditional": {
+            metrics["conditional_task"]: {model: _agreement(metrics, model) for model in CONDITIONAL_MODELS}
+            for metrics in measured.values()
+            if "conditional_task" in metrics
+        },
         "f_sweep": {
             factor: {name: row[name] for name in FACTOR_METRICS}
             for factor, row in measured["f_sweep"]["factors"].items()
@@ -57,6 +63,11 @@ def _mean(metrics: dict[str, Any], name: str) -> float:
 def _ablated(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The numbers of each tokenizer that an ablation compares."""
     return {label: {name: row[name] for name in ABLATION_METRICS} for label, row in metrics["compared"].items()}
+
+
+def _agreement(metrics: dict[str, Any], model: str) -> dict[str, float]:
+    """All that was measured of one model's samples, means over seeds."""
+    return {name: found["mean"] for name, found in metrics["rows"][model].items()}
 
 
 def _table1_lines(row: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ class TokenSpace:
     num_codes: int
     grid: tuple[int, int]
     condition: "TokenSpace | None" = None
+    map: str = "image"  # what the codes are of: two maps with equal vocabularies and grids are two conditions
 
     @property
     def num_tokens(self) -> int:
@@ -34,7 +35,8 @@ class TokenSpace:
         """The inverse of `as_json`."""
         condition = values["condition"]
         rows, columns = values["grid"]
-        return cls(values["num_codes"], (rows, columns), None if condition is None else cls.from_json(condition))
+        paired = None if condition is None else cls.from_json(condition)
+        return cls(values["num_codes"], (rows, columns), paired, values["map"])
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def open_latents(image: Path, condition: Path | None = None) -> Latents:
 
 def _metadata(folder: Path) -> dict[str, Any]:
     metadata = read_json(folder / "metadata.json")
-    missing = {"num_codes", "grid", "tokenizer_sha256", "data", "flips", "splits"} - set(metadata)
+    missing = {"num_codes", "grid", "map", "tokenizer_sha256", "data", "flips", "splits"} - set(metadata)
     if missing or not metadata["tokenizer_sha256"]:
         raise TwostageError(
             f"{folder}/metadata.json lacks {', '.join(sorted(missing)) or 'the checksum of its tokenizer'}; "
@@ -108,7 +110,7 @@ def _metadata(folder: Path) -> dict[str, Any]:
 
 def _token_space(metadata: dict[str, Any], condition: TokenSpace | None) -> TokenSpace:
     rows, columns = metadata["grid"]
-    return TokenSpace(metadata["num_codes"], (rows, columns), condition)
+    return TokenSpace(metadata["num_codes"], (rows, columns), condition, metadata["map"])
 
 
 def _check_pair(image: Path, metadata: dict[str, Any], condition: Path, other: dict[str, Any]) -> None:

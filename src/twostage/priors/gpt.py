@@ -15,7 +15,9 @@ from twostage.priors.transformer import INIT_STD, Cache, Span, Transformer, init
 class GPT(nn.Module):
     """p(image codes) or p(image codes | condition codes): condition codes, a learned start token, image codes.
 
-    Image and condition codes have tables of their own, so that equal indices do not collide. The start token gives
+    Image and condition codes have tables of their own, so that equal indices do not collide, unless
+    `shared_condition_codes` asks for one table (released code). The condition may be a class (one token), coordinates
+    or a map; its tokens come first, at positions of their own, and are never predicted. The start token gives
     the first image code a likelihood too. Image codes come in the order that `ordering` names; positions are those of
     the sequence (released code), so no order changes what is initialised, or how.
     """
@@ -25,8 +27,10 @@ class GPT(nn.Module):
         self.config, self.tokens, self.ordering = config, tokens, ordering
         condition = tokens.condition
         num_condition = 0 if condition is None else condition.num_tokens
-        self.codes = nn.Embedding(tokens.num_codes, config.width)
-        self.condition_codes = None if condition is None else nn.Embedding(condition.num_codes, config.width)
+        shared = config.shared_condition_codes and condition is not None
+        self.codes = nn.Embedding(_shared_codes(tokens) if shared else tokens.num_codes, config.width)
+        own = None if condition is None or shared else nn.Embedding(condition.num_codes, config.width)
+        self.condition_codes = own
         self.start = nn.Parameter(torch.empty(config.width))
         self.transformer = Transformer(config, num_condition + tokens.num_tokens)
         self.head = Linear(config.width, tokens.num_codes, bias=False)
@@ -47,11 +51,12 @@ class GPT(nn.Module):
 
     def _prefix(self, batch_size: int, condition_BS: torch.Tensor | None) -> torch.Tensor:
         start_B1D = self.start.expand(batch_size, 1, -1)
-        if self.condition_codes is None or condition_BS is None:
-            if (self.condition_codes is None) != (condition_BS is None):
-                raise TwostageError("a conditional prior needs condition codes, an unconditional one takes none")
+        if (self.tokens.condition is None) != (condition_BS is None):
+            raise TwostageError("a conditional prior needs condition codes, an unconditional one takes none")
+        if condition_BS is None:
             return start_B1D
-        return torch.cat([self.condition_codes(condition_BS), start_B1D], dim=1)
+        table = self.codes if self.condition_codes is None else self.condition_codes
+        return torch.cat([table(condition_BS), start_B1D], dim=1)
 
     def begin(
         self, batch_size: int, condition_BS: torch.Tensor | None = None, given_BG: torch.Tensor | None = None
@@ -84,6 +89,11 @@ class GPT(nn.Module):
         """An empty cache with room for the condition, the start token and `room` image tokens."""
         num_positions = len(self.transformer.positions) - (self.tokens.num_tokens - 1) + room
         return Cache.empty(self.config, len(like_BTD), num_positions, like_BTD)
+
+
+def _shared_codes(tokens: TokenSpace) -> int:
+    """Rows of a table that holds the codes of images and of their condition, without offset."""
+    return max(tokens.num_codes, 0 if tokens.condition is None else tokens.condition.num_codes)
 
 
 class ReleasedGPT(nn.Module):

@@ -216,18 +216,20 @@ class PixelSNAIL(nn.Module):
         return self.head(concat_elu(x_BRWC)).flatten(1, 2)
 
     def _condition(self, condition_BS: torch.Tensor | None) -> torch.Tensor | None:
-        if self.condition is None or condition_BS is None:
+        if self.condition is None or condition_BS is None or self.tokens.condition is None:
             if (self.condition is None) != (condition_BS is None):
                 raise TwostageError("a conditional prior needs condition codes, an unconditional one takes none")
             return None
-        return self.condition(condition_BS.unflatten(1, self.tokens.grid))
+        index_BRW = condition_BS.unflatten(1, self.tokens.condition.grid)
+        # A class is the same everywhere.
+        return self.condition(index_BRW.expand(-1, *self.tokens.grid))
 
 
 def _check(config: PixelSNAILConfig, tokens: TokenSpace) -> None:
-    if tokens.condition is not None and tokens.condition.grid != tokens.grid:
+    if tokens.condition is not None and tokens.condition.grid not in (tokens.grid, (1, 1)):
         raise TwostageError(
-            f"PixelSNAIL takes a condition on the grid of the image {tokens.grid}, got {tokens.condition.grid}; "
-            "use tokenizers of one factor, or priors=gpt"
+            f"PixelSNAIL takes a class or a condition on the grid of the image {tokens.grid}, got "
+            f"{tokens.condition.grid}; use tokenizers of one factor, or priors=gpt"
         )
     for name in ("attention_key_width", "attention_value_width"):
         if getattr(config, name) % config.num_heads:

@@ -17,12 +17,16 @@ from twostage.training import Loop
 
 log = logging.getLogger(__name__)
 
+# The weights to be stored, set aside in the scratch folder while training goes on.
+KEPT = "kept.safetensors"
+
 
 def train(config: PriorConfig, job: Job) -> None:
     """Trains to `loop.steps`, and on until a rival's training time is reached; writes weights, curve and metrics.
 
     The weights, and every number in `metrics.json`, are those of step `loop.steps`. Where the job has the input
     `pixelsnail`, training goes on from there until as many seconds are spent as that run took: only the curve grows.
+    With `early_stopping` they are those of the lowest validation NLL instead, and training ends soon after it.
     Raises TwostageError if there is no learning rate, or the loss becomes NaN.
     """
     training.seed_everything(config.loop.seed)
@@ -31,17 +35,43 @@ def train(config: PriorConfig, job: Job) -> None:
     model = build(config, latents.tokens)
     task = PriorTask(model, config, learning_rate, latents.split("train"), latents.split("validation"))
     loop = Loop(task, config.loop, job.scratch, job.variant)
+    steps = _train_to_best(config, loop, task, job) if config.early_stopping else _train_to_end(config, loop, task, job)
+    weights, _ = read_tensors(loop.scratch / KEPT)
+    store(job.folder, trained_format(config, latents.tokens), weights)
+    write_csv(job.folder / "curve.csv", [_named(row) for row in loop.curve])
+    metrics = _metrics(config, loop, latents, num_parameters(model), steps)
+    rate = {"learning_rate": learning_rate, "learning_rate_at_edge": at_edge}
+    write_json(job.folder / "metrics.json", metrics | rate)
+    loop.discard()
+
+
+def _train_to_end(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -> int:
+    """Sets the weights of step `loop.steps` aside, which it returns."""
     loop.run(lambda loop: loop.step >= config.loop.steps)
     _keep_weights(loop, task)
     target = _seconds_to_reach(job)
     loop.run(lambda loop: loop.step >= config.loop.steps and loop.train_seconds >= target)
-    weights, _ = read_tensors(loop.scratch / "at_steps.safetensors")
-    store(job.folder, trained_format(config, latents.tokens), weights)
-    write_csv(job.folder / "curve.csv", [_named(row) for row in loop.curve])
-    metrics = _metrics(config, loop, latents, num_parameters(model))
-    rate = {"learning_rate": learning_rate, "learning_rate_at_edge": at_edge}
-    write_json(job.folder / "metrics.json", metrics | rate)
-    loop.discard()
+    return config.loop.steps
+
+
+def _train_to_best(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -> int:
+    """Sets the weights of the lowest validation NLL aside; returns their step.
+
+    Ends at `loop.steps`, or `early_stopping` evaluations after the best. Raises TwostageError for a run that is to be
+    matched in time, as it would not be of equal steps.
+    """
+    if "pixelsnail" in job.inputs:
+        raise TwostageError("a prior that is compared at equal steps cannot stop early; set priors.early_stopping=null")
+
+    def ends(loop: Loop) -> bool:
+        nll = [row[NLL] for row in loop.curve]
+        best = nll.index(min(nll))
+        if best == len(nll) - 1:
+            write_tensors(loop.scratch / KEPT, task.model.state_dict())
+        return loop.step >= config.loop.steps or len(nll) - 1 - best >= (config.early_stopping or 0)
+
+    loop.run(ends)
+    return int(min(loop.curve, key=lambda row: row[NLL])["step"])
 
 
 def latents_of(job: Job) -> Latents:
@@ -68,7 +98,7 @@ def _seconds_to_reach(job: Job) -> float:
 
 def _keep_weights(loop: Loop, task: PriorTask) -> None:
     """Sets the weights of step `loop.steps` aside; a run that resumes beyond it must find them there."""
-    path = loop.scratch / "at_steps.safetensors"
+    path = loop.scratch / KEPT
     if loop.step == loop.config.steps:
         write_tensors(path, task.model.state_dict())
     if not path.exists():
@@ -83,8 +113,7 @@ def _named(row: dict[str, float]) -> dict[str, float]:
     return {names.get(name, name): value for name, value in row.items()}
 
 
-def _metrics(config: PriorConfig, loop: Loop, latents: Latents, parameters: int) -> dict[str, Any]:
-    steps = config.loop.steps
+def _metrics(config: PriorConfig, loop: Loop, latents: Latents, parameters: int, steps: int) -> dict[str, Any]:
     at_steps = next(row for row in loop.curve if row["step"] == steps)
     entropy = latents.unigram_entropy_nats["validation"]
     return {
@@ -93,7 +122,7 @@ def _metrics(config: PriorConfig, loop: Loop, latents: Latents, parameters: int)
         "nats_below_unigram_entropy": entropy - at_steps[NLL],
         "steps": steps,
         "train_seconds": at_steps["train_seconds"],
-        "seconds_per_step": at_steps["train_seconds"] / steps,
+        "seconds_per_step": at_steps["train_seconds"] / max(steps, 1),
         "last_step": loop.step,
         "num_parameters": parameters,
         "architecture": config.architecture,

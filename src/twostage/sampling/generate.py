@@ -92,6 +92,8 @@ def _metrics(config: SamplingConfig, job: Job, request: Request, seconds: Second
         "window": list(request.model.tokens.grid),
         "coordinates": config.coordinates,
         "conditional": request.condition is not None,
+        "per_condition": config.per_condition,
+        "classes": config.classes,
         "num_codes": request.model.tokens.num_codes,
     }
 

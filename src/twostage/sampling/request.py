@@ -2,22 +2,24 @@
 
 # N images, B batch, T tokens, S condition tokens, G given tokens, H W rows and columns of the canvas in tokens
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from twostage import priors, training
+from twostage.artifacts import read_json
 from twostage.configs import SamplingConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
-from twostage.latents.dataset import TokenSpace, open_latents
+from twostage.latents.coordinates import coordinate_codes
+from twostage.latents.dataset import Latents, TokenSpace, open_latents
 from twostage.latents.orderings import ordering
 from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.model import Model
 from twostage.sampling.autoregressive import sample
-from twostage.sampling.coordinates import coordinate_codes
 from twostage.sampling.draw import Draw, uniform_table
 from twostage.sampling.sliding import check_window, slide
 from twostage.tokenizers import AnyTokenizer
@@ -57,8 +59,10 @@ def _as_tensor(index: np.ndarray | None, images: slice) -> torch.Tensor | None:
 
 def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> Request:
     """The job's prior, conditions and beginnings. Raises TwostageError for whatever does not fit together."""
-    if min(config.num_images, config.batch_size, config.grid_images) < 1:
-        raise TwostageError("sampling.num_images, batch_size and grid_images must be 1 or more; set them")
+    if min(config.num_images, config.batch_size, config.grid_images, config.per_condition) < 1:
+        raise TwostageError(
+            "sampling.num_images, batch_size, grid_images and per_condition must be 1 or more; set them"
+        )
     model = _model(job.upstream("prior"), tokenizer)
     draw = Draw(config.temperature, config.top_k, config.top_p)
     draw.check(model.tokens.num_codes)
@@ -110,7 +114,7 @@ def _condition(config: SamplingConfig, job: Job, model: Model, size: tuple[int, 
         codes_HW = coordinate_codes(grid, factor, wanted.num_codes)
         condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
     elif "condition" in job.inputs:
-        condition = _validation_tokens(config, job.upstream("condition"), TokenSpace(wanted.num_codes, grid))
+        condition = _conditions(config, job.upstream("condition"), replace(wanted, grid=grid))
     else:
         raise TwostageError(
             "the prior is conditional; give the job an input `condition`, or set sampling.coordinates=true"
@@ -128,22 +132,49 @@ def _given(
         return None
     if "latents" not in job.inputs:
         raise TwostageError(f"sampling.given={config.given} needs real images; give the job an input `latents`")
-    real = _validation_tokens(config, job.upstream("latents"), TokenSpace(model.tokens.num_codes, size))
+    wanted = TokenSpace(model.tokens.num_codes, size, map=model.tokens.map)
+    real = _validation_tokens(config, job.upstream("latents"), wanted)
     return real.reshape(config.num_images, -1)[:, order_T[: round(config.given * len(order_T))]]
 
 
-def _validation_tokens(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.ndarray:
-    """The first `num_images` grids [N, rows, columns] of held-out latents."""
-    latents = open_latents(folder)
-    if latents.tokens != wanted:
+def _conditions(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.ndarray:
+    """Condition codes [N, rows, columns]: of validation images, or of the classes that are named, in turn."""
+    if config.classes is None:
+        return _validation_tokens(config, folder, wanted)
+    names = read_json(folder / "metadata.json").get("classes", [])
+    unknown = [name for name in config.classes if name not in names]
+    if wanted.map != "class" or unknown:
         raise TwostageError(
-            f"{folder} holds {latents.tokens.num_codes} codes on grids {latents.tokens.grid}, expected "
-            f"{wanted.num_codes} on {wanted.grid}; take the latents of the prior's own tokenizer and of this size"
+            f"sampling.classes names {', '.join(config.classes) or 'all classes'}; the prior was trained with the "
+            f"{'classes ' + ', '.join(names) if wanted.map == 'class' else 'condition ' + wanted.map}"
         )
+    _require_the_same(open_latents(folder), folder, wanted)
+    codes = [names.index(name) for name in config.classes or names]
+    turn_N = np.arange(config.num_images) // config.per_condition % len(codes)
+    return np.array(codes)[turn_N].reshape(-1, *wanted.grid)
+
+
+def _validation_tokens(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.ndarray:
+    """Grids [N, rows, columns] of the first held-out latents, each as often as samples share one."""
+    latents = open_latents(folder)
+    _require_the_same(latents, folder, wanted)
     index_NT = latents.split(SPLIT).image_NT
-    if len(index_NT) < config.num_images:
+    num_conditions = math.ceil(config.num_images / config.per_condition)
+    if len(index_NT) < num_conditions:
         raise TwostageError(
             f"sampling.num_images={config.num_images}, but {folder} has {len(index_NT)} {SPLIT} images to go with "
             "them; lower it, or raise latents.validation_images"
         )
-    return index_NT[: config.num_images].reshape(-1, *wanted.grid)
+    repeated_NT = np.repeat(index_NT[:num_conditions], config.per_condition, axis=0)[: config.num_images]
+    return repeated_NT.reshape(-1, *wanted.grid)
+
+
+def _require_the_same(latents: Latents, folder: Path, wanted: TokenSpace) -> None:
+    found = latents.tokens
+    if found.map != wanted.map:
+        raise TwostageError(f"{folder} holds codes of {found.map}, the prior was trained with those of {wanted.map}")
+    if found != wanted:
+        raise TwostageError(
+            f"{folder} holds {found.num_codes} codes on grids {found.grid}, expected {wanted.num_codes} on "
+            f"{wanted.grid}; take the latents of the prior's own tokenizer and of this size"
+        )

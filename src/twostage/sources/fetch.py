@@ -17,7 +17,7 @@ from filelock import FileLock
 from twostage.artifacts import sha256_file
 from twostage.errors import TwostageError
 from twostage.sources.clients import UnreachableError, download
-from twostage.sources.registry import SOURCES, Address, Content, Package, Road, Source, find
+from twostage.sources.registry import OPTIONAL, SOURCES, Address, Content, Package, Road, Source, find
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def main() -> None:
     from twostage.cli import one_line_errors
 
     parser = argparse.ArgumentParser(prog="python -m twostage.sources.fetch", description=main.__doc__)
-    parser.add_argument("names", nargs="*", default=list(SOURCES), help=", ".join(SOURCES))
+    parser.add_argument("names", nargs="*", default=[n for n in SOURCES if n not in OPTIONAL], help=", ".join(SOURCES))
     names = parser.parse_args().names
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():

@@ -36,7 +36,13 @@ def job(tmp_path):
     compared = {"fid_improvement_percent": 12.0, "kid_improvement_percent": None, "sampling_speedup": 7.5}
     write_json(tmp_path / "pixels_vs_latents/metrics.json", compared | {"scale": "smoke"})
     write_json(tmp_path / "f_sweep/metrics.json", {"factors": {"f1": FACTOR | {"tokenizer": "kmeans_f1"}}})
+    rows = {
+        "conditional": {"edges_f1": mean(0.5), "lpips_to_truth": mean(0.4)},
+        "unconditional": {"edges_f1": mean(0.2)},
+    }
+    write_json(tmp_path / "edges/metrics.json", {"conditional_task": "edges", "rows": rows})
     inputs = {
+        "edges": str(tmp_path / "edges"),
         "pixels_vs_latents": str(tmp_path / "pixels_vs_latents"),
         "f_sweep": str(tmp_path / "f_sweep"),
         "orderings": str(tmp_path / "orderings"),
@@ -51,6 +57,9 @@ def test_headlines_are_the_means_of_what_was_evaluated(tmp_path):
     assert read_json(tmp_path / "out/metrics.json") == {
         "table1_nll": {"IN": {"transformer_steps": 4.0, "transformer_time": 3.9, "pixelsnail": 4.2}},
         "orderings_nll": {"row_major": 4.5},
+        "conditional": {
+            "edges": {"conditional": {"edges_f1": 0.5, "lpips_to_truth": 0.4}, "unconditional": {"edges_f1": 0.2}}
+        },
         "pixels_vs_latents": {
             "fid_improvement_percent": 12.0,
             "kid_improvement_percent": None,

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import TokenSpace
 from twostage.sampling import Draw, slide, uniform_table
-from twostage.sampling.coordinates import coordinate_codes
 from twostage.sampling.sliding import slide_token_by_token
 
 

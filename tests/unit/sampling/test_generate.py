@@ -10,10 +10,10 @@ from twostage import priors, tokenizers
 from twostage.artifacts import read_array, read_json, write_json
 from twostage.configs import SamplingConfig, parse
 from twostage.errors import TwostageError
+from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import ordering
 from twostage.sampling import Draw, sample, slide, uniform_table
-from twostage.sampling.coordinates import coordinate_codes
 from twostage.sampling.generate import generate
 from twostage.sampling.pictures import as_bytes
 from twostage.tokenizers.model import Tokenizer, save

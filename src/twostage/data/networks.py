@@ -1,0 +1,97 @@
+"""Networks that make maps of images: DeepLab v3 (segmentation) and MiDaS (depth), from weights that others trained."""
+
+# N images, H height, W width, K labels
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torchvision.models import segmentation
+
+from twostage import training
+from twostage.artifacts import sha256_file
+from twostage.configs import VOC_LABELS
+from twostage.errors import TwostageError
+from twostage.sources.fetch import cache_folder, obtain
+
+NUM_LABELS = VOC_LABELS  # background and Pascal VOC's twenty, to which torchvision reduced COCO's
+# Of ImageNet, as both networks were trained.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Shorter side at which torchvision evaluates DeepLab v3, and side of MiDaS small.
+SEGMENTED_SIDE, MIDAS_SIDE = 520, 256
+MIDAS_FILE = "model-small-traced.pt"
+MIDAS_ADDRESS = f"https://github.com/isl-org/MiDaS/releases/download/v2_1/{MIDAS_FILE}"
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """Images uint8 [N, H, W, 3] to label ids uint8 [N, H, W, 1] in [0, 21)."""
+
+    network: torch.nn.Module
+
+    @torch.inference_mode()
+    def __call__(self, image_NHWC: np.ndarray) -> np.ndarray:
+        """The likeliest label of every pixel."""
+        logits_NKHW = self.network(network_input(image_NHWC, SEGMENTED_SIDE))["out"]
+        back_NKHW = functional.interpolate(logits_NKHW, image_NHWC.shape[1:3], mode="bilinear", align_corners=False)
+        return back_NKHW.argmax(1).byte().cpu().numpy()[..., None]
+
+
+@dataclass(frozen=True)
+class DepthEstimator:
+    """Images uint8 [N, H, W, 3] to inverse depth uint8 [N, H, W, 1], each image's own range stretched to 0..255."""
+
+    network: torch.nn.Module
+
+    @torch.inference_mode()
+    def __call__(self, image_NHWC: np.ndarray) -> np.ndarray:
+        """Near is bright; MiDaS knows depth up to scale and shift only, so nothing is lost by the stretch."""
+        depth_NHW = self.network(network_input(image_NHWC, MIDAS_SIDE)).float()
+        back_N1HW = functional.interpolate(depth_NHW[:, None], image_NHWC.shape[1:3], mode="bilinear")
+        low, high = back_N1HW.amin((1, 2, 3), keepdim=True), back_N1HW.amax((1, 2, 3), keepdim=True)
+        share_N1HW = (back_N1HW - low) / (high - low).clamp_min(1e-6)
+        return (share_N1HW * 255).round().byte().cpu().numpy()[:, 0, :, :, None]
+
+
+def network_input(image_NHWC: np.ndarray, side: int) -> torch.Tensor:
+    """uint8 images as what ImageNet's networks take: float32 [N, 3, side, side] on the device."""
+    image_NCHW = torch.from_numpy(np.array(image_NHWC)).permute(0, 3, 1, 2).to(training.device()).float() / 255
+    large_NCHW = functional.interpolate(image_NCHW, (side, side), mode="bicubic", align_corners=False, antialias=True)
+    mean, std = (torch.tensor(values, device=large_NCHW.device)[:, None, None] for values in (MEAN, STD))
+    return (large_NCHW - mean) / std
+
+
+def load_segmenter() -> tuple[Segmenter, dict[str, str]]:
+    """DeepLab v3 with a ResNet-50 (Chen et al. 2017) and torchvision's weights, and which file they come from.
+
+    Raises TwostageError, saying where to put it, if the file is not in the cache and cannot be downloaded.
+    """
+    obtained = obtain("deeplabv3")
+    ((file, path),) = obtained.paths.items()
+    with torch.device("meta"):
+        network = segmentation.deeplabv3_resnet50(weights=None, weights_backbone=None, aux_loss=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if set(state) != set(network.state_dict()):
+        raise TwostageError(f"{path} holds no deeplabv3_resnet50 of torchvision; remove it and run again")
+    network.load_state_dict(state, assign=True)
+    return Segmenter(network.to(training.device()).eval()), {"file": file, "sha256": obtained.sha256[file]}
+
+
+def load_depth_estimator() -> tuple[DepthEstimator, dict[str, str]]:
+    """MiDaS v2.1 small (Ranftl et al. 2020), the TorchScript file of its release, and that file's checksum.
+
+    Its publisher gives no checksum, so it is not downloaded. Raises TwostageError, saying where to put it.
+    """
+    path = cache_folder() / "weights" / MIDAS_FILE
+    if not path.is_file():
+        raise TwostageError(
+            f"depth needs MiDaS, whose weights are not there; put {MIDAS_FILE} from {MIDAS_ADDRESS} into "
+            f"{path.parent}/, or bring depth/ with a map per picture"
+        )
+    try:
+        # A TorchScript archive is a program of its own small language, not a pickle.
+        network = torch.jit.load(str(path), map_location="cpu")
+    except RuntimeError as error:
+        raise TwostageError(f"{path} is no TorchScript file; download {MIDAS_ADDRESS} again") from error
+    return DepthEstimator(network.to(training.device()).eval()), {"file": MIDAS_FILE, "sha256": sha256_file(path)}

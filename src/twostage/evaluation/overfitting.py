@@ -1,0 +1,132 @@
+"""Verb `evaluation.overfitting`: a prior on few images, trained to the end and stopped early.
+
+Likelihood says when it overfits, the nearest training images of its samples whether it copies. Source: Esser et al.
+2021, Sec. E of the supplement.
+"""
+
+# M samples, L neighbours, H height, W width
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from twostage import cli, training
+from twostage.artifacts import read_array, read_csv, read_json, write_array, write_json
+from twostage.errors import TwostageError
+from twostage.evaluation.compare import NLL
+from twostage.evaluation.neighbours import nearest
+from twostage.evaluation.sampled import Metrics, metrics_of
+from twostage.jobs import Job
+from twostage.weights.lpips import PerceptualDistance
+
+TRAIN_NLL = "train_nll_nats_per_token"
+RUNS = ("early_stopping", "to_the_end")
+
+
+@dataclass
+class OverfittingConfig:
+    """What is compared: samples of both runs with the images that the prior was trained on."""
+
+    data: str
+    train_images: int | None  # null: all
+    images: int  # samples of each run, and validation images, whose neighbours are searched
+    neighbours: int
+    grid_images: int
+    paper_says: str
+
+
+def overfitting(config: OverfittingConfig, job: Job) -> None:
+    """Writes metrics.json: curves, and LPIPS of samples and of validation images to their nearest training images.
+
+    And grid.npy, uint8 [2, grid_images, 1 + L, H, W, 3]: samples of both runs, each followed by its neighbours.
+    Raises TwostageError if the two runs do not share their learning rate, or there are too few images.
+    """
+    runs = {run: metrics_of(job, f"{run}.prior") for run in RUNS}
+    if runs["early_stopping"]["learning_rate"] != runs["to_the_end"]["learning_rate"]:
+        raise TwostageError("the two runs have unlike learning rates; delete the folder of one and run again")
+    parts = _training_images(config, job)
+    validation = read_array(job.upstream("data") / "validation_image.npy")[: config.images]
+    lpips = PerceptualDistance.load(job.upstream("vgg16")).to(training.device())
+    found, grids = {}, []
+    for run in RUNS:
+        samples = read_array(job.upstream(f"{run}.sampling") / "samples.npy")[: config.images]
+        distance_ML, neighbours = nearest_of(lpips, samples, parts, config.neighbours, config.grid_images)
+        found[run] = _summary(distance_ML[:, 0])
+        grids.append(np.concatenate([samples[: config.grid_images, None], neighbours], axis=1))
+    distance_ML, _ = nearest_of(lpips, validation, parts, config.neighbours, 1)
+    metrics = {
+        "scale": job.scale,
+        "data": config.data,
+        "train_images": read_json(job.upstream("latents") / "metadata.json")["splits"]["train"]["num_images"],
+        "images": config.images,
+        "runs": {run: _run(job, run) for run in RUNS},
+        "curve": _curve(job, "to_the_end"),
+        "nearest_lpips": found | {"validation": _summary(distance_ML[:, 0])},
+        "paper_says": config.paper_says,
+    }
+    write_array(job.folder / "grid.npy", np.stack(grids))
+    write_json(job.folder / "metrics.json", metrics)
+
+
+def nearest_of(
+    lpips: PerceptualDistance, query_MHWC: np.ndarray, parts: list[np.ndarray], number: int, shown: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """LPIPS [M, L] of the nearest images out of several arrays, and those of the first `shown` queries."""
+    found = [nearest(lpips, query_MHWC, images, number) for images in parts]
+    distance_ML = np.concatenate([distance for distance, _ in found], axis=1)
+    order_ML = np.argsort(distance_ML, axis=1, kind="stable")[:, :number]
+    places = [place_ML[:shown] for _, place_ML in found]
+    pictures = np.concatenate(
+        [np.stack([images[row] for row in rows]) for images, rows in zip(parts, places, strict=True)], axis=1
+    )
+    at_M1 = np.arange(len(pictures))[:, None]
+    return np.take_along_axis(distance_ML, order_ML, axis=1), pictures[at_M1, order_ML[:shown]]
+
+
+def _training_images(config: OverfittingConfig, job: Job) -> list[np.ndarray]:
+    """The images that the prior has seen and, where its latents have them, the mirrored ones; not read yet."""
+    images = read_array(job.upstream("data") / "train_image.npy")[: config.train_images]
+    if len(images) < config.neighbours:
+        raise TwostageError(
+            f"{config.neighbours} neighbours out of {len(images)} training images; lower "
+            "scale.experiment.overfitting.neighbours"
+        )
+    flips = read_json(job.upstream("latents") / "metadata.json")["flips"]
+    return [images, images[:, :, ::-1]] if flips else [images]
+
+
+def _summary(distance_M: np.ndarray) -> Metrics:
+    low, middle, high = np.quantile(distance_M, (0.05, 0.5, 0.95))
+    return {
+        "mean": float(distance_M.mean()),
+        "std": float(distance_M.std(ddof=1)),
+        "quantiles": {"q05": float(low), "q50": float(middle), "q95": float(high)},
+        "sorted": sorted(float(value) for value in distance_M),
+    }
+
+
+def _run(job: Job, run: str) -> Metrics:
+    found = metrics_of(job, f"{run}.prior")
+    keys = ("steps", "last_step", "num_parameters", "learning_rate", "learning_rate_at_edge", NLL)
+    drawn = {key: metrics_of(job, f"{run}.sampling")[key] for key in ("temperature", "top_k")}
+    return {key: found[key] for key in keys} | drawn
+
+
+def _curve(job: Job, run: str) -> dict[str, list[Any]]:
+    """NLLs over training; that of training is the mean over the steps since the point before, so none at the first."""
+    rows = read_csv(job.upstream(f"{run}.prior") / "curve.csv")
+    return {
+        "step": [float(row["step"]) for row in rows],
+        "validation": [float(row[NLL]) for row in rows],
+        "train": [float(row[TRAIN_NLL]) if row[TRAIN_NLL] else None for row in rows],
+    }
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.evaluation.overfitting`."""
+    cli.run("evaluation.overfitting", OverfittingConfig, overfitting)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Verb `evaluation.rejection`: class-conditional samples under several cuts of the vocabulary, and under rejection.
+
+Of every setting equally many samples are compared, as FID falls with their number. Source: Esser et al. 2021, Sec. 4.4
+and Table 4; rejection by a classifier after Razavi et al. 2019, Sec. 3.4.
+"""
+
+# P samples of a pool, A accepted samples, N real images, D features, K classes
+
+import logging
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from twostage import cli, training
+from twostage.artifacts import read_array, write_array, write_json
+from twostage.configs import SamplesConfig
+from twostage.errors import TwostageError
+from twostage.evaluation import classifier
+from twostage.evaluation.classifier import Classifier
+from twostage.evaluation.distribution import inception_score
+from twostage.evaluation.features import batches, extract
+from twostage.evaluation.sampled import Metrics, metrics_of
+from twostage.evaluation.samples import NO_LOGITS, distances, require_enough
+from twostage.jobs import Job
+from twostage.weights import fused_inception
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Setting:
+    """One row: the sampling jobs whose samples make up its pool, and the share of them that is accepted."""
+
+    label: str
+    top_k: str
+    top_p: float
+    acceptance: float
+    samplers: list[str]
+
+
+@dataclass
+class RejectionConfig:
+    """The rows, and of how many accepted samples each is measured."""
+
+    data: str
+    accepted: int
+    settings: list[Setting]
+    samples: SamplesConfig
+    seed: int
+    grid_images: int
+    paper_says: str
+    paper_rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Samples of one or more sampling jobs, with the class that each was drawn for and the rejector's view of it."""
+
+    images: list[np.ndarray]
+    label_P: np.ndarray
+    probability_P: np.ndarray  # that the sample shows its class
+
+    def take(self, place_A: np.ndarray) -> np.ndarray:
+        """Images uint8 [A, H, W, 3] at these places of the pool."""
+        starts = np.cumsum([0, *(len(images) for images in self.images)])
+        of_A = np.searchsorted(starts, place_A, side="right") - 1
+        return np.stack([self.images[at][place - starts[at]] for at, place in zip(of_A, place_A, strict=True)])
+
+
+def rejection(config: RejectionConfig, job: Job) -> None:
+    """Writes metrics.json, and grid.npy: accepted samples of every setting, uint8 [settings, grid_images, H, W, 3].
+
+    Raises TwostageError if a pool is too small for what is asked of it.
+    """
+    rejector, judge = (classifier.load(job.upstream(name)) for name in ("rejector", "judge"))
+    pools = {setting.label: _pool(job, setting.samplers, rejector) for setting in config.settings}
+    chosen = {setting.label: _chosen(config, setting, pools[setting.label]) for setting in config.settings}
+    real_ND = torch.from_numpy(np.array(read_array(job.upstream("real") / "features.npy")))
+    wanted = replace(config.samples, images=config.accepted)
+    wanted = replace(wanted, kid_subset_size=min(config.accepted // 2, wanted.kid_subset_size))
+    require_enough(wanted, len(real_ND), config.accepted)
+    names = ("2048", "logits_unbiased") if _has_classifier(job) else ("2048",)
+    extractor = fused_inception.load(job.upstream("inception"), names).to(training.device())
+    rows, shown = {}, []
+    for setting in config.settings:
+        pool, place_A = pools[setting.label], chosen[setting.label]
+        images, label_A = pool.take(place_A), pool.label_P[place_A]
+        found = extract(extractor, batches(images, wanted.batch_size, setting.label))
+        features = {name: torch.from_numpy(feature_AD) for name, feature_AD in found.items()}
+        rows[setting.label] = _row(setting, pool) | distances(wanted, real_ND, features["2048"])
+        rows[setting.label] |= {"class_accuracy": judge.accuracy(images, label_A)}
+        rows[setting.label] |= {"rejector_class_accuracy": rejector.accuracy(images, label_A)}
+        rows[setting.label] |= _inception_score(wanted, features.get("logits_unbiased"))
+        shown.append(images[: config.grid_images])
+        log.info("%s: FID %.1f, class accuracy %.3f", setting.label, rows[setting.label]["fid"],
+                 rows[setting.label]["class_accuracy"])  # fmt: skip
+    metrics = {
+        "scale": job.scale,
+        "data": config.data,
+        "num_images": config.accepted,
+        "real_images": len(real_ND),
+        "rejector": metrics_of(job, "rejector"),
+        "judge": metrics_of(job, "judge"),
+        "rows": rows,
+        "inception_score_not_available": None if len(names) > 1 else NO_LOGITS,
+        "settings": asdict(wanted),
+        "paper_says": config.paper_says,
+        "paper_rows": config.paper_rows,
+    }
+    write_array(job.folder / "grid.npy", np.stack(shown))
+    write_json(job.folder / "metrics.json", metrics)
+
+
+def _pool(job: Job, samplers: list[str], rejector: Classifier) -> Pool:
+    images = [read_array(job.upstream(name) / "samples.npy") for name in samplers]
+    labels = []
+    for name, of_one in zip(samplers, images, strict=True):
+        drawn = metrics_of(job, name)
+        if drawn["classes"] != []:
+            raise TwostageError(f"{job.inputs[name]} was not drawn from all classes in turn; set sampling.classes=[]")
+        labels.append(np.arange(len(of_one)) // drawn["per_condition"] % len(rejector.classes))
+    probability = [rejector.probabilities(of_one)[np.arange(len(of_one)), label_P]
+                   for of_one, label_P in zip(images, labels, strict=True)]  # fmt: skip
+    return Pool(images, np.concatenate(labels), np.concatenate(probability))
+
+
+def _chosen(config: RejectionConfig, setting: Setting, pool: Pool) -> np.ndarray:
+    place_A = accept(pool.probability_P, pool.label_P, setting.acceptance)
+    if len(place_A) < config.accepted:
+        raise TwostageError(
+            f"setting {setting.label}: {len(place_A)} of {len(pool.label_P)} samples are accepted, fewer than the "
+            f"{config.accepted} to be compared; raise the pool or lower accepted in scale.experiment.rejection"
+        )
+    return np.random.default_rng(config.seed).choice(place_A, config.accepted, replace=False)
+
+
+def accept(probability_P: np.ndarray, label_P: np.ndarray, acceptance: float) -> np.ndarray:
+    """Places of the share `acceptance` of each class's samples that the classifier finds the likeliest, int64.
+
+    At least one of every class. Raises TwostageError for a share that is not in (0, 1].
+    """
+    if not 0 < acceptance <= 1:
+        raise TwostageError(f"an acceptance rate of {acceptance} is no share in (0, 1]; set it in conf/experiment/")
+    kept = []
+    for label in np.unique(label_P):
+        place = np.flatnonzero(label_P == label)
+        best_first = place[np.argsort(-probability_P[place], kind="stable")]
+        kept.append(best_first[: max(1, round(acceptance * len(place)))])
+    return np.concatenate(kept)
+
+
+def _row(setting: Setting, pool: Pool) -> Metrics:
+    facts = {key: getattr(setting, key) for key in ("top_k", "top_p", "acceptance")}
+    return facts | {"pool": len(pool.label_P), "classes": len(np.unique(pool.label_P))}
+
+
+def _has_classifier(job: Job) -> bool:
+    return bool(fused_inception.provenance(job.upstream("inception"))["classifier"])
+
+
+def _inception_score(config: SamplesConfig, logits_AK: torch.Tensor | None) -> Metrics:
+    names = ("inception_score_mean", "inception_score_std_over_splits")
+    if logits_AK is None:
+        return dict.fromkeys(names)
+    return dict(zip(names, inception_score(logits_AK, config.inception_score_splits, config.seed), strict=True))
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.evaluation.rejection`."""
+    cli.run("evaluation.rejection", RejectionConfig, rejection)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""One task of conditional synthesis as table, measures and grid of samples. Draws stored numbers, computes none."""
+
+# H height, W width
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from twostage import cli
+from twostage.artifacts import read_array, read_json
+from twostage.configs import FiguresConfig
+from twostage.figures.strips import strip
+from twostage.figures.style import save, style, write_text
+from twostage.jobs import Job
+
+Metrics = dict[str, Any]
+
+# What is measured, as headings say it; an arrow shows where better is.
+LABELS = {
+    "class_recovered": "class recovered ↑",
+    "edges_f1": "edges agree (F1) ↑",
+    "silhouette_iou": "silhouette agrees (IoU) ↑",
+    "consistency_psnr_decibels": "downsampled sample to condition,\nPSNR [dB] ↑",
+    "lpips_to_truth": "LPIPS to the real image ↓",
+    "psnr_to_truth_decibels": "PSNR to the real image [dB] ↑",
+    "diversity_lpips": "LPIPS between samples\nof one condition",
+}
+PARTS = ("mean", "std", "ci95_low", "ci95_high", "std_over_images")
+# A real image agrees with the map that was made of it.
+TRIVIAL = (("real", "edges_f1"), ("real", "consistency_psnr_decibels"))
+GAP = 3  # white columns between condition, real image and samples
+
+
+@dataclass
+class ConditionalConfig:
+    """The look."""
+
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
+
+
+def conditional(config: ConditionalConfig, job: Job) -> None:
+    """Writes <task>.{csv,md,pdf,png}."""
+    metrics = read_json(job.upstream("summary") / "metrics.json")
+    grid = read_array(job.upstream("summary") / "grid.npy")
+    numbers = pd.DataFrame([_numbers(metrics, name) for name in metrics["rows"]])
+    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    printed = pd.DataFrame([_printed(metrics, name) for name in metrics["rows"]])
+    table = printed.to_markdown(index=False, disable_numparse=True)
+    write_text(job.folder / f"{job.variant}.md", f"{table}\n\n{_caption(metrics)}\n")
+    _figure(metrics, grid, config.figures, job)
+
+
+def _measures(metrics: Metrics) -> list[str]:
+    """Names of all that was measured of the samples."""
+    return list(metrics["rows"]["conditional"])
+
+
+def _numbers(metrics: Metrics, name: str) -> dict[str, Any]:
+    """One line of the CSV."""
+    line = {"model": name} | {key: metrics[key] for key in ("scale", "task", "data", "condition", "num_conditions")}
+    line["num_seeds"] = len(metrics["seeds"])
+    for measure in _measures(metrics):
+        found = metrics["rows"][name].get(measure, {})
+        line |= {f"{measure}_{part}".removesuffix("_mean"): found.get(part) for part in PARTS}
+    nll = metrics["nll_nats_per_token"].get(name, {})
+    line |= {f"validation_nll_nats_per_token{suffix}": nll.get(part) for part, suffix in
+             {"mean": "", "std": "_std"}.items()}  # fmt: skip
+    drawn = metrics.get(name, {})
+    return line | {key: drawn.get(key) for key in ("steps", "num_parameters", "learning_rate", "temperature", "top_k")}
+
+
+def _printed(metrics: Metrics, name: str) -> dict[str, str]:
+    """One line of the rendered table."""
+    line = {"": name}
+    for measure in _measures(metrics):
+        line[LABELS[measure].replace("\n", " ")] = _interval(metrics["rows"][name].get(measure))
+    nll = metrics["nll_nats_per_token"].get(name)
+    return line | {"NLL [nats per token]": _interval(nll)}
+
+
+def _interval(found: Metrics | None) -> str:
+    if found is None:
+        return ""
+    return f"{found['mean']:.3f} ± {found['std']:.3f}" if "std" in found else f"{found['mean']:.3f}"
+
+
+def _caption(metrics: Metrics) -> str:
+    conditional, size = metrics["conditional"], metrics["size"]
+    given = conditional["given_tokens_per_image"]
+    by = f"the first {given} tokens of real images" if given else f"the condition {metrics['condition']}"
+    judge = ""
+    if metrics["classifier"]:
+        accuracy, number = metrics["classifier"]["accuracy"], metrics["classifier"]["images"]
+        judge = f" The classifier is right of {accuracy:.3f} of the {number} real validation images."
+    edge = " (at the edge of its sweep)" if conditional["learning_rate_at_edge"] else ""
+    return (
+        f"{metrics['task'].capitalize()} at scale {metrics['scale']}: {metrics['data']}, {size}x{size} pixels, "
+        f"{metrics['num_conditions']} validation images, {conditional['per_condition']} samples of each under {by}. "
+        f"Both models: {conditional['steps']} steps, learning rate {conditional['learning_rate']:g}{edge}, temperature "
+        f"{conditional['temperature']:g}, top-k {conditional['top_k']}, {len(metrics['seeds'])} seeds; mean ± standard "
+        "deviation over seeds of the mean over images. The unconditional model's samples are held against the same "
+        "conditions. Reconstruction: the real images through the tokenizer, which no prior can surpass by much."
+        f"{judge} Paper (Esser et al. 2021): {metrics['paper_says']}."
+    )
+
+
+def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job) -> None:
+    measures = _measures(metrics)
+    with style(config, rows=1, columns=1, panel_ratio=0.62):
+        figure = plt.figure()
+        parts = figure.add_gridspec(1, 2, width_ratios=[1.25, 1])
+        left, right = (figure.add_subfigure(parts[0, column]) for column in range(2))
+        _pictures(left.subplots(1, 1), metrics, grid)
+        panels = right.subplots(len(measures), 1, squeeze=False)[:, 0]
+        for axes, measure in zip(panels, measures, strict=True):
+            _bars(axes, metrics, measure, config)
+        number = metrics["num_conditions"]
+        figure.suptitle(
+            f"{metrics['task'].capitalize()} at scale {metrics['scale']}, {metrics['data']}: {number} conditions, "
+            f"{len(metrics['seeds'])} seeds",
+            fontsize="small",
+        )
+        save(figure, Path(job.folder), job.variant, config.png_dpi)
+
+
+def _pictures(axes: Axes, metrics: Metrics, grid: np.ndarray) -> None:
+    """Rows of condition, real image and samples, with headings; a class is written where the condition would be."""
+    num_rows, num_columns = grid.shape[:2]
+    rows = [np.concatenate([_padded(strip(row[at : at + 1])) for at in range(num_columns)], axis=1) for row in grid]
+    sheet = np.concatenate(rows)
+    axes.imshow(sheet, interpolation="nearest")
+    step = sheet.shape[1] / num_columns
+    samples = "samples" if num_columns > 3 else "sample"
+    for at, heading in ((0, "condition"), (1, "real"), ((num_columns - 2) / 2 + 1.5, samples)):
+        axes.text(step * (at + 0.5), -2, heading, ha="center", va="bottom", fontsize=6)
+    if metrics["condition"] == "class":
+        for at, name in enumerate(metrics["names"][:num_rows]):
+            axes.text(step / 2, (at + 0.5) * sheet.shape[0] / num_rows, name, ha="center", va="center", fontsize=4.5)
+    axes.set_axis_off()
+
+
+def _padded(image_HW3: np.ndarray) -> np.ndarray:
+    return np.pad(image_HW3, ((0, 0), (0, GAP), (0, 0)), constant_values=255)
+
+
+def _bars(axes: Axes, metrics: Metrics, measure: str, config: FiguresConfig) -> None:
+    names = [name for name in metrics["rows"] if measure in metrics["rows"][name] and (name, measure) not in TRIVIAL]
+    for at, name in enumerate(names):
+        found = metrics["rows"][name][measure]
+        axes.barh(
+            at, found["mean"], xerr=found.get("std"), color=config.palette[name], height=0.7, error_kw={"lw": 0.8}
+        )
+        axes.annotate(f" {found['mean']:.3g}", (found["mean"] + found.get("std", 0), at), va="center", fontsize=5)
+    axes.set_yticks(range(len(names)), names, fontsize=5)
+    axes.invert_yaxis()
+    axes.margins(x=0.2)
+    axes.tick_params(axis="x", labelsize=5)
+    axes.set_title(LABELS[measure], fontsize=6)
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.figures.conditional`."""
+    cli.run("figures.conditional", ConditionalConfig, conditional)
+
+
+if __name__ == "__main__":
+    main()

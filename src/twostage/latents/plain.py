@@ -1,0 +1,96 @@
+"""Verb `latents.plain`: conditions that need no tokenizer, as index grids: class labels and image coordinates.
+
+They pair with an image's latents as any condition's do: the same images, in the same order, flipped alike.
+Source: Esser et al. 2021, Sec. 3.2 (Eq. 10) and 4.2 (v): "a single index describing the class label".
+"""
+
+# N images, h w grid of the condition
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from twostage import cli
+from twostage.artifacts import read_array, read_json, sha256_json, write_array, write_json
+from twostage.configs import PlainConfig
+from twostage.errors import TwostageError
+from twostage.jobs import SPLITS, Job
+from twostage.latents.coordinates import coordinate_codes
+from twostage.latents.dataset import index_file
+from twostage.latents.statistics import code_statistics
+
+log = logging.getLogger(__name__)
+
+
+def plain(config: PlainConfig, job: Job) -> None:
+    """Writes `<split>_index.npy` for every split, then `metadata.json`: latents like any, without a tokenizer.
+
+    Raises TwostageError if the data has no classes, a label is none of them, or the condition is of another kind.
+    """
+    data = read_json(job.upstream("data") / "metadata.json")
+    vocabulary, grid = _space(config, data)
+    splits: dict[str, Any] = {}
+    for split in SPLITS:
+        limit = config.train_images if split == "train" else config.validation_images
+        label_N = read_array(job.upstream("data") / f"{split}_label.npy")[:limit]
+        index_Nhw = _codes(config, label_N, vocabulary["num_codes"], grid)
+        # Neither a class nor a place on the canvas changes when an image is mirrored.
+        if split == "train" and config.flips:
+            index_Nhw = np.concatenate([index_Nhw, index_Nhw])
+        write_array(job.folder / index_file(split), index_Nhw)
+        counts_K = np.bincount(index_Nhw.ravel(), minlength=vocabulary["num_codes"])
+        manifest = data["splits"][split]["manifest_sha256"]
+        splits[split] = {"num_images": len(index_Nhw), **code_statistics(counts_K), "manifest_sha256": manifest}
+        log.info("%s: %s", split, splits[split])
+    metadata = {
+        **vocabulary,
+        "grid": list(grid),
+        "map": config.map,
+        # What stands for a tokenizer: two vocabularies are one if their codes mean the same.
+        "tokenizer_sha256": sha256_json(vocabulary),
+        "data": data["name"],
+        "flips": config.flips,
+        "splits": splits,
+    }
+    write_json(job.folder / "metadata.json", metadata)
+
+
+def _space(config: PlainConfig, data: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, int]]:
+    """The vocabulary, with the names of its codes where they have any, and the grid."""
+    match config.map:
+        case "class":
+            classes = data["classes"]
+            if not classes:
+                raise TwostageError(
+                    f"priors.condition=class, but dataset {data['name']} has no classes; put its pictures into one "
+                    "sub-folder per class, or choose another condition"
+                )
+            return {"num_codes": len(classes), "classes": classes}, (1, 1)
+        case "coordinates":
+            side = data["size"] // config.factor
+            return {"num_codes": config.num_codes}, (side, side)
+        case other:
+            raise TwostageError(f"latents.plain makes class and coordinates, got {other}; other maps have tokenizers")
+
+
+def _codes(config: PlainConfig, label_N: np.ndarray, num_codes: int, grid: tuple[int, int]) -> np.ndarray:
+    """Codes uint16 [N, h, w]."""
+    if config.map == "class":
+        if label_N.min() < 0 or label_N.max() >= num_codes:
+            raise TwostageError(
+                f"a label is {label_N.max()}, the dataset has {num_codes} classes; delete its folder and prepare it "
+                "again"
+            )
+        return label_N.astype(np.uint16)[:, None, None]
+    codes_hw = coordinate_codes(grid, config.factor, num_codes).astype(np.uint16)
+    return np.repeat(codes_hw[None], len(label_N), axis=0)
+
+
+def main() -> None:
+    """Command line of the verb."""
+    cli.run("latents.plain", PlainConfig, plain)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Class labels and coordinates as conditions: they pair with the images' latents like any other."""
+
+import numpy as np
+import pytest
+
+from twostage.artifacts import read_array, read_json, write_array, write_json
+from twostage.configs import PlainConfig
+from twostage.errors import TwostageError
+from twostage.jobs import FILES, Job
+from twostage.latents.coordinates import coordinate_codes
+from twostage.latents.dataset import TokenSpace, open_latents
+from twostage.latents.plain import plain
+
+CLASSES = ["cat", "dog", "frog"]
+
+
+def write_data(folder, classes=CLASSES, largest=2):
+    rng = np.random.default_rng(0)
+    splits = {}
+    for split, number in (("train", 7), ("tune", 4), ("validation", 5)):
+        label_N = rng.integers(0, 3, number)
+        label_N[0] = largest
+        write_array(folder / f"{split}_label.npy", label_N)
+        splits[split] = {"num_images": number, "manifest_sha256": split}
+    write_json(folder / "metadata.json", {"name": "d", "size": 16, "classes": classes, "splits": splits})
+
+
+def run(tmp_path, **changes):
+    config = PlainConfig(**{"map": "class", "flips": True, "train_images": 6, "validation_images": 3, **changes})
+    job = Job("latents", "plain", "d.class", "smoke", {}, {"data": str(tmp_path / "data")}, str(tmp_path / "out"),
+              FILES["latents.plain"])  # fmt: skip
+    plain(config, job)
+    return job.folder
+
+
+def test_a_class_is_one_token_the_same_for_a_mirrored_image(tmp_path):
+    write_data(tmp_path / "data")
+    folder = run(tmp_path)
+    label_N = read_array(tmp_path / "data/train_label.npy")[:6]
+    train = read_array(folder / "train_index.npy")
+    assert train.shape == (12, 1, 1)
+    assert train.dtype == np.uint16
+    assert np.array_equal(train[:, 0, 0], np.concatenate([label_N, label_N]))
+    # Held-out splits are never mirrored.
+    assert len(read_array(folder / "validation_index.npy")) == 3
+    assert open_latents(folder).tokens == TokenSpace(3, (1, 1), map="class")
+    assert read_json(folder / "metadata.json")["classes"] == CLASSES
+
+
+def test_coordinates_are_those_of_the_place_for_every_image(tmp_path):
+    write_data(tmp_path / "data")
+    folder = run(tmp_path, map="coordinates", factor=4, num_codes=50)
+    codes = read_array(folder / "train_index.npy")
+    assert codes.shape == (12, 4, 4)
+    assert (codes == coordinate_codes((4, 4), 4, 50)).all()
+    assert open_latents(folder).tokens == TokenSpace(50, (4, 4), map="coordinates")
+
+
+def test_it_pairs_with_the_latents_of_the_same_images(tmp_path):
+    write_data(tmp_path / "data")
+    folder = run(tmp_path)
+    metadata = read_json(folder / "metadata.json")
+    write_json(tmp_path / "image/metadata.json", metadata | {"map": "image", "num_codes": 9, "grid": [4, 4]})
+    assert open_latents(tmp_path / "image", folder).tokens.condition == TokenSpace(3, (1, 1), map="class")
+    with pytest.raises(TwostageError, match="flips"):
+        open_latents(tmp_path / "image", run(tmp_path, flips=False))
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "message"),
+    [
+        ({"classes": []}, {}, "dataset d has no classes; put its pictures into one sub-folder per class"),
+        ({"largest": 3}, {}, "a label is 3, the dataset has 3 classes"),
+        ({}, {"map": "mood"}, "latents.plain makes class and coordinates, got mood"),
+    ],
+)
+def test_what_is_no_condition_is_one_line(tmp_path, data, changes, message):
+    write_data(tmp_path / "data", **data)
+    with pytest.raises(TwostageError, match=message):
+        run(tmp_path, **changes)

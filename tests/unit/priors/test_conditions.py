@@ -1,0 +1,70 @@
+"""One interface for conditions: every architecture takes a class, and codes of image and condition never collide."""
+
+import numpy as np
+import pytest
+import torch
+
+from twostage.configs import GPTConfig, LoopConfig
+from twostage.errors import TwostageError
+from twostage.latents.dataset import Split, TokenSpace
+from twostage.priors.gpt import GPT
+from twostage.priors.model import build
+from twostage.priors.task import NLL, PriorTask
+
+IMAGE, CLASS = (2, 2), TokenSpace(3, (1, 1), map="class")
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+def test_a_class_changes_every_logit(architecture, prior_config):
+    torch.manual_seed(0)
+    model = build(prior_config(architecture), TokenSpace(5, (4, 4), CLASS)).eval()
+    index_BT = torch.randint(5, (1, 16)).expand(3, -1)
+    logits_BTV = model(index_BT, torch.arange(3)[:, None])
+    for other in (1, 2):
+        assert ((logits_BTV[0] - logits_BTV[other]).abs().amax(-1) > 0).all()
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+def test_a_class_can_be_learned_and_only_image_codes_count(architecture, prior_config):
+    # The class is the image: code c everywhere. Without it, 1.1 nats a token are the least.
+    label_N = np.arange(30) % 3
+    split = Split(np.repeat(label_N[:, None], 16, 1).astype(np.uint16), label_N[:, None].astype(np.uint16))
+    config = prior_config(architecture, loop=LoopConfig(40, 10, 40, 40, 0, "float32"), learning_rate=3e-2)
+    torch.manual_seed(0)
+    task = PriorTask(build(config, TokenSpace(3, (4, 4), CLASS)), config, 3e-2, split, split)
+    before = task.evaluate()[NLL]
+    for step in range(25):
+        task.step(step)
+    # Four image tokens in every sixteen: NLL is per image token, with the first one in it.
+    assert before == pytest.approx(np.log(3), abs=0.3)
+    assert task.evaluate()[NLL] < 0.2
+
+
+def test_equal_codes_of_image_and_condition_have_tables_of_their_own():
+    model = GPT(GPTConfig(8, 1, 2, 0.0), TokenSpace(5, IMAGE, TokenSpace(7, IMAGE)))
+    assert model.codes.weight.shape == (5, 8)
+    assert model.condition_codes.weight.shape == (7, 8)
+    tables = {model.codes.weight.data_ptr(), model.condition_codes.weight.data_ptr()}
+    assert len(tables) == 2
+
+
+def test_they_share_one_table_when_asked_as_released_weights_do():
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(8, 1, 2, 0.0, shared_condition_codes=True), TokenSpace(5, IMAGE, TokenSpace(7, IMAGE)))
+    assert model.condition_codes is None
+    assert model.codes.weight.shape == (7, 8)
+    assert model.head.weight.shape == (5, 8)
+    index_BT, condition_BS = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[6, 0, 1, 2]])
+    before = model(index_BT, condition_BS)
+    assert before.shape == (1, 4, 5)
+    # Code 1 is the condition's and the image's: one row moves both.
+    with torch.no_grad():
+        model.codes.weight[1] += 1
+    assert not torch.equal(model(index_BT, condition_BS)[:, 0], before[:, 0])
+    with pytest.raises(TwostageError, match="a conditional prior needs condition codes"):
+        model(index_BT)
+
+
+def test_pixelsnail_refuses_a_condition_that_lies_on_another_grid(prior_config):
+    with pytest.raises(TwostageError, match=r"a class or a condition on the grid of the image \(4, 4\), got \(2, 2\)"):
+        build(prior_config("pixelsnail"), TokenSpace(5, (4, 4), TokenSpace(7, (2, 2))))
