@@ -68,6 +68,19 @@ def test_f_sweep_has_a_complete_plan_at_every_scale(clone, scale):
         assert plan.count(f"rule {rule}:") == 1, rule
 
 
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+def test_tasks_of_conditional_synthesis_have_a_complete_plan(clone, scale):
+    names = ["class_conditional", "edges", "super_resolution", "layouts", "completion", "rejection", "overfitting"]
+    plan = clone.dry_run(*(f"results/{name}.csv" for name in names), scale=scale)
+    assert plan.count("rule evaluation_conditional:") == 5
+    for rule in ("evaluation_rejection", "figures_overfitting", "latents_plain"):
+        assert plan.count(f"rule {rule}:") == 1, rule
+    # Two seeds of class, edges, low resolution and layouts; unconditional ones are shared where data are.
+    assert plan.count("rule evaluation_classifier:") == 2
+    for name in ("depth", "pose"):
+        assert "rule evaluation_conditional:" in clone.dry_run(f"results/{name}.csv", scale=scale)
+
+
 def test_an_unknown_ordering_in_the_experiment_is_one_line(clone):
     clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_up]")
     try:

@@ -179,3 +179,30 @@ def test_one_factor_less_runs_no_model(clone):
     finally:
         clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4], tune_on", "vqgan_f4, vqgan_f8], tune_on")
     assert rules_of(plan) == {"evaluation_f_sweep", "figures_f_sweep", "results_evaluation", "results_f_sweep"}
+
+
+@pytest.mark.parametrize("task", ["class_conditional", "edges", "super_resolution", "layouts", "completion"])
+def test_every_task_has_both_models_with_their_spread_and_its_figure(clone, task):
+    rows = rows_of(clone, f"{task}.csv", "model")
+    assert list(rows) == ["conditional", "unconditional", "reconstruction", "real"]
+    for model in ("conditional", "unconditional"):
+        assert (rows[model]["scale"], rows[model]["num_conditions"], rows[model]["num_seeds"]) == ("smoke", "12", "2")
+        assert 0 < float(rows[model]["lpips_to_truth"]) < 2
+        assert float(rows[model]["lpips_to_truth_std"]) >= 0
+    for file in (f"{task}.md", f"{task}.provenance.json", f"figures/{task}.pdf", f"figures/{task}.png"):
+        assert (clone.folder / "results" / file).stat().st_size > 100, file
+
+
+def test_rejection_has_a_line_for_every_setting_with_the_papers_beside_them(clone):
+    with open(clone.folder / "results/rejection.csv") as file:
+        lines = list(csv.DictReader(file))
+    ours = [line for line in lines if line["source"] == "ours"]
+    assert [line["acceptance"] for line in ours if line["top_k"] == "mixed"] == ["1", "0.25", "0.05"]
+    assert {line["num_images"] for line in ours} == {"30"}
+    assert [line["fid"] for line in lines if line["source"] == "paper"] == ["17.04", "15.98", "5.88", "6.59"]
+
+
+def test_overfitting_has_samples_of_both_runs_and_validation_images(clone):
+    rows = rows_of(clone, "overfitting.csv", "images")
+    assert list(rows) == ["early_stopping", "to_the_end", "validation"]
+    assert all(0 < float(row["nearest_lpips"]) < 2 for row in rows.values())

@@ -12,7 +12,6 @@ from twostage import tokenizers, training
 from twostage.data.maps import canny_edges, low_resolution
 from twostage.errors import TwostageError
 from twostage.evaluation.classifier import Classifier
-from twostage.evaluation.reconstruct import psnr
 from twostage.weights.lpips import PerceptualDistance
 
 # A decoder's black is not exactly black: what is brighter than this belongs to the silhouette.
@@ -87,12 +86,11 @@ def psnr_of(a_NHWC: np.ndarray, b_NHWC: np.ndarray) -> np.ndarray:
 def likeness(image_NHWC: np.ndarray, given: Given, judges: Judges) -> dict[str, np.ndarray]:
     """LPIPS and PSNR of samples to the real image of their condition, float64 [N]."""
     lpips: list[np.ndarray] = []
-    decibels: list[np.ndarray] = []
     for start in range(0, len(image_NHWC), BATCH):
         ours, truth = (_prepared(images[start : start + BATCH]) for images in (image_NHWC, given.image_NHWC))
         lpips.append(judges.lpips(ours, truth).double().cpu().numpy())
-        decibels.append(psnr(ours, truth).double().cpu().numpy())
-    return {"lpips_to_truth": np.concatenate(lpips), "psnr_to_truth_decibels": np.concatenate(decibels)}
+    decibels_N = psnr_of(np.asarray(image_NHWC), given.image_NHWC)
+    return {"lpips_to_truth": np.concatenate(lpips), "psnr_to_truth_decibels": decibels_N}
 
 
 @torch.inference_mode()

@@ -130,7 +130,7 @@ class ClassifierTask:
 
 
 def _prepared(image_BHWC: np.ndarray) -> torch.Tensor:
-    image_BCHW = torch.from_numpy(np.ascontiguousarray(image_BHWC)).permute(0, 3, 1, 2)
+    image_BCHW = torch.from_numpy(np.array(image_BHWC, order="C")).permute(0, 3, 1, 2)
     return image_BCHW.to(training.device()).float() / 127.5 - 1
 
 

@@ -150,8 +150,8 @@ def _common(job: Job, config: ConditionalConfig) -> Metrics:
             for key, expected, value in (*_pairs(OF_PRIOR, runs[0], run), *_pairs(OF_SAMPLING, drawn[0], draw)):
                 if value != expected:
                     raise TwostageError(
-                        f"{config.name}: a {model} run has {key} {value}, another {expected}; delete its folder and "
-                        "run again"
+                        f"{config.name}: of the {model} runs one has {key} {value}, another {expected}; delete its "
+                        "folder and run again"
                     )
         found[model] = {key: runs[0][key] for key in OF_PRIOR} | {key: drawn[0][key] for key in OF_SAMPLING}
         nll = [run[NLL] for run in runs]

@@ -90,7 +90,7 @@ def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job)
         panels = right.subplots(1, num_runs, squeeze=False)[0]
         for axes, run, rows in zip(panels, metrics["runs"], grid, strict=True):
             axes.imshow(np.concatenate([strip(row) for row in rows[:num_rows]]), interpolation="nearest")
-            axes.set_title(f"{_spoken(run)}:\na sample, its nearest training images", fontsize=6)
+            axes.set_title(f"{_spoken(run)},\nand nearest in training", fontsize=5.5)
             axes.set_axis_off()
         figure.suptitle(
             f"Overfitting at scale {metrics['scale']}, {metrics['data']}: {metrics['train_images']} training images",

@@ -111,7 +111,7 @@ def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job)
         for panel, label, images in zip(below.subplots(len(labels), 1, squeeze=False)[:, 0], labels, grid, strict=True):
             panel.imshow(strip(images), interpolation="nearest")
             panel.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=6)
-            panel.set(xticks=[], yticks=[])
+            panel.set(xticks=[], yticks=[], frame_on=False)
         figure.suptitle(
             f"Class-conditional samples at scale {metrics['scale']}, {metrics['data']}: {metrics['num_images']} "
             "samples of each setting",

@@ -35,7 +35,8 @@ def train(config: PriorConfig, job: Job) -> None:
     model = build(config, latents.tokens)
     task = PriorTask(model, config, learning_rate, latents.split("train"), latents.split("validation"))
     loop = Loop(task, config.loop, job.scratch, job.variant)
-    steps = _train_to_best(config, loop, task, job) if config.early_stopping else _train_to_end(config, loop, task, job)
+    ends = _train_to_end if config.early_stopping is None else _train_to_best
+    steps = ends(config, loop, task, job)
     weights, _ = read_tensors(loop.scratch / KEPT)
     store(job.folder, trained_format(config, latents.tokens), weights)
     write_csv(job.folder / "curve.csv", [_named(row) for row in loop.curve])
@@ -60,6 +61,9 @@ def _train_to_best(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -
     Ends at `loop.steps`, or `early_stopping` evaluations after the best. Raises TwostageError for a run that is to be
     matched in time, as it would not be of equal steps.
     """
+    patience = config.early_stopping or 0
+    if patience < 1:
+        raise TwostageError(f"priors.early_stopping={patience} evaluations is no patience; set 1 or more, or null")
     if "pixelsnail" in job.inputs:
         raise TwostageError("a prior that is compared at equal steps cannot stop early; set priors.early_stopping=null")
 
@@ -68,7 +72,7 @@ def _train_to_best(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -
         best = nll.index(min(nll))
         if best == len(nll) - 1:
             write_tensors(loop.scratch / KEPT, task.model.state_dict())
-        return loop.step >= config.loop.steps or len(nll) - 1 - best >= (config.early_stopping or 0)
+        return loop.step >= config.loop.steps or len(nll) - 1 - best >= patience
 
     loop.run(ends)
     return int(min(loop.curve, key=lambda row: row[NLL])["step"])

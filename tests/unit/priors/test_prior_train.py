@@ -16,9 +16,10 @@ import torch
 import twostage
 from twostage import priors
 from twostage.artifacts import read_csv, read_json, read_tensors, write_json
+from twostage.configs import LoopConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
-from twostage.priors.task import NLL
+from twostage.priors.task import NLL, PriorTask
 from twostage.priors.train import train
 from twostage.training import Loop
 
@@ -159,6 +160,48 @@ def test_a_huge_learning_rate_stops_with_one_line_and_writes_nothing(prior_confi
     with pytest.raises(TwostageError, match="lower the learning rate"):
         train(config, job)
     assert not job.folder.exists()
+
+
+def scripted(monkeypatch, nll):
+    """Evaluations that say what is wanted, one after the other."""
+    values = iter(nll)
+    monkeypatch.setattr(PriorTask, "evaluate", lambda task: {NLL: next(values)})
+
+
+def test_early_stopping_keeps_the_best_weights_and_ends_soon_after(prior_config, latents, tmp_path, monkeypatch):
+    loop = LoopConfig(40, 4, 4, 3, 0, "float32")
+    config = prior_config("gpt", loop=loop, early_stopping=2)
+    scripted(monkeypatch, [5.0, 4.0, 3.0, 3.5, 3.1, 2.0, 1.0])
+    job = make_job(config, tmp_path)
+    train(config, job)
+    metrics = read_json(job.folder / "metrics.json")
+    # Steps 0, 4, 8, ...: the best before two worse ones in a row is step 8, the end step 16.
+    assert (metrics["steps"], metrics["last_step"], metrics[NLL]) == (8, 16, 3.0)
+    # They are those of a run that ends there.
+    scripted(monkeypatch, [5.0, 4.0, 3.0])
+    shorter = prior_config("gpt", loop=dataclasses.replace(loop, steps=8))
+    other = make_job(shorter, tmp_path, "shorter")
+    train(shorter, other)
+    ours, theirs = (read_tensors(one.folder / "model.safetensors")[0] for one in (job, other))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_early_stopping_ends_with_the_budget_at_the_latest(prior_config, latents, tmp_path, monkeypatch):
+    config = prior_config("gpt", early_stopping=5)
+    scripted(monkeypatch, [5.0, 4.0, 4.5])
+    train(config, make_job(config, tmp_path))
+    metrics = read_json(tmp_path / "v/metrics.json")
+    assert (metrics["steps"], metrics["last_step"]) == (4, 8)
+
+
+@pytest.mark.parametrize(
+    ("patience", "inputs", "message"), [(0, (), "is no patience"), (2, ("pixelsnail",), "cannot stop")]
+)
+def test_early_stopping_that_makes_no_sense_is_one_line(prior_config, latents, tmp_path, patience, inputs, message):
+    config = prior_config("gpt", early_stopping=patience)
+    rivals = dict.fromkeys(inputs, tmp_path / "rival")
+    with pytest.raises(TwostageError, match=message):
+        train(config, make_job(config, tmp_path, **rivals))
 
 
 def verb(job, folder):

@@ -133,6 +133,65 @@ def test_a_class_is_the_same_for_every_window(make_job, tmp_path):
     assert np.array_equal(out["index"], slide(model, table(5, 30), (5, 6), Draw(), class_BS))
 
 
+def write_classes(folder, names=("cat", "dog", "frog")):
+    write_latents(folder, len(names), (1, 1))
+    metadata = read_json(folder / "metadata.json") | {"map": "class", "classes": list(names)}
+    write_json(folder / "metadata.json", metadata)
+
+
+def test_named_classes_come_in_turn_and_several_samples_share_one(make_job, tmp_path):
+    write_prior(tmp_path / "by_class", TokenSpace(NUM_CODES, GRID, TokenSpace(3, (1, 1), map="class")))
+    job = make_job(prior="by_class", inputs=["condition"], classes=["frog", "cat"], per_condition=2)
+    write_classes(job.upstream("condition"))
+    out = run(job)
+    model = priors.load(job.upstream("prior")).model
+    class_BS = torch.tensor([[2], [2], [0], [0], [2]])
+    assert np.array_equal(out["index"], sample(model, table(5, 16), Draw(), class_BS))
+    every = make_job("every", prior="by_class", inputs=["condition"], classes=[])
+    expected = sample(model, table(5, 16), Draw(), torch.tensor([[0], [1], [2], [0], [1]]))
+    assert np.array_equal(run(every)["index"], expected)
+    assert read_json(every.folder / "metrics.json")["classes"] == []
+
+
+def test_samples_share_the_conditions_and_beginnings_of_validation_images(make_job):
+    job = make_job(prior="conditional", inputs=["condition", "latents"], per_condition=2, given=0.5)
+    condition = write_latents(job.upstream("condition"), NUM_CONDITION_CODES, GRID)
+    real = write_latents(job.upstream("latents"), NUM_CODES, GRID, seed=1)
+    out = run(job)
+    turn = [0, 0, 1, 1, 2]
+    model = priors.load(job.upstream("prior")).model
+    condition_BS = torch.from_numpy(condition[turn].astype(np.int64)).flatten(1)
+    given_BG = torch.from_numpy(real[turn].astype(np.int64)).flatten(1)[:, :8]
+    assert np.array_equal(out["index"], sample(model, table(5, 16), Draw(), condition_BS, given_BG))
+    # As many conditions as are needed, not as samples.
+    write_latents(job.upstream("condition"), NUM_CONDITION_CODES, GRID, number=3)
+    run(make_job("fewer", prior="conditional", inputs=["condition"], per_condition=2))
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["zebra", "cat"], "names zebra, cat; the prior was trained with the classes cat, dog, frog"),
+        ([], "holds codes of class, the prior was trained with those of edges"),
+    ],
+)
+def test_a_class_or_condition_that_the_prior_does_not_know_is_named(make_job, tmp_path, classes, message):
+    known = "class" if classes else "edges"
+    write_prior(tmp_path / "by_class", TokenSpace(NUM_CODES, GRID, TokenSpace(3, (1, 1), map=known)))
+    job = make_job(prior="by_class", inputs=["condition"], classes=classes or None)
+    write_classes(job.upstream("condition"))
+    with pytest.raises(TwostageError, match=message):
+        run(job)
+    assert not job.folder.exists()
+
+
+def test_classes_for_a_prior_of_another_condition_are_refused(make_job):
+    job = make_job(prior="conditional", inputs=["condition"], classes=["cat"])
+    write_classes(job.upstream("condition"))
+    with pytest.raises(TwostageError, match="names cat; the prior was trained with the condition image"):
+        run(job)
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -142,6 +201,7 @@ def test_a_class_is_the_same_for_every_window(make_job, tmp_path):
         ({"canvas": [3, 9]}, "a window larger than the canvas"),
         ({"canvas": [9]}, r"sampling\.canvas=\[9\] is not \[rows, columns\]"),
         ({"num_images": 0}, "must be 1 or more"),
+        ({"per_condition": 0}, "must be 1 or more"),
         ({"given": 1.0}, r"sampling\.given=1\.0 is no share in \[0, 1\)"),
         ({"given": 0.5}, "needs real images"),
         ({"coordinates": True}, "takes no condition"),

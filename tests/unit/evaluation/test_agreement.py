@@ -1,0 +1,124 @@
+"""Agreement with a condition: 1 for what agrees, chance for what does not."""
+
+import numpy as np
+import pytest
+import torch
+
+from twostage.data.maps import canny_edges, low_resolution
+from twostage.errors import TwostageError
+from twostage.evaluation.agreement import (
+    Given,
+    Judges,
+    agreement,
+    diversity,
+    edge_f1,
+    likeness,
+    overlap,
+    psnr_of,
+)
+from twostage.evaluation.classifier import Classifier
+
+from .conftest import random_images
+
+
+class Levels(torch.nn.Module):
+    """In LPIPS's place: mean squared difference of 2x2 averages, by features and a distance as LPIPS has them."""
+
+    def features(self, image_BCHW):
+        return [torch.nn.functional.avg_pool2d(image_BCHW, 2)]
+
+    def distance(self, a, b):
+        return (a[0] - b[0]).square().mean(dim=(1, 2, 3))
+
+    def forward(self, a_BCHW, b_BCHW):
+        return self.distance(self.features(a_BCHW), self.features(b_BCHW))
+
+
+class ByRed(torch.nn.Module):
+    """Class 1 if an image is redder than the middle."""
+
+    def forward(self, image_BCHW):
+        red_B = image_BCHW[:, 0].mean((1, 2))
+        return torch.stack([-red_B, red_B], dim=1)
+
+
+def judges():
+    return Judges(Levels(), Classifier(ByRed(), "small", ["grey", "red"]), canny_sigma=1.0)
+
+
+def test_edges_of_the_image_itself_agree_and_those_of_others_hardly():
+    images = random_images(12, 0)
+    given = Given(images, np.zeros(12), canny_edges(images, 1.0)[..., None])
+    assert agreement("edges", images, given, judges())["edges_f1"] == pytest.approx(np.ones(12))
+    assert agreement("edges", np.roll(images, 1, axis=0), given, judges())["edges_f1"].mean() < 0.6
+
+
+def test_f1_counts_pixels_at_their_places():
+    found, wanted = np.zeros((2, 4, 4), bool), np.zeros((2, 4, 4), bool)
+    found[0, 0, :2] = wanted[0, 0, 1:3] = True
+    assert edge_f1(found, wanted) == pytest.approx([0.5, 1])
+
+
+def test_overlap_is_intersection_over_union():
+    a, b = np.zeros((2, 4, 4), bool), np.zeros((2, 4, 4), bool)
+    a[0, :2] = b[0, 1:3] = True
+    assert overlap(a, b) == pytest.approx([1 / 3, 1])
+
+
+def test_a_silhouette_is_what_is_not_black():
+    layout = np.zeros((1, 8, 8, 1), np.uint8)
+    layout[:, 2:6] = 4
+    given = Given(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1), layout)
+    sample = np.full((1, 8, 8, 3), 5, np.uint8)
+    sample[:, 2:6] = 200
+    assert agreement("silhouette", sample, given, judges())["silhouette_iou"] == pytest.approx([1])
+    assert agreement("silhouette", np.roll(sample, 2, axis=1), given, judges())["silhouette_iou"] == pytest.approx(
+        [1 / 3]
+    )
+
+
+def test_consistency_is_that_of_the_downsampled_sample():
+    images = random_images(3, 0)
+    given = Given(images, np.zeros(3), low_resolution(images, 4))
+    # Fine structure with the same mean is as consistent as the image itself.
+    textured = images.astype(int)
+    textured[:, ::2] = textured[:, ::2].clip(9, 246) + 9
+    textured[:, 1::2] = textured[:, 1::2].clip(9, 246) - 9
+    name = "consistency_psnr_decibels"
+    assert (agreement("low_resolution", images, given, judges())[name] > 48).all()
+    assert (agreement("low_resolution", textured.astype(np.uint8), given, judges())[name] > 30).all()
+    assert (agreement("low_resolution", 255 - images, given, judges())[name] < 15).all()
+
+
+def test_a_class_is_recovered_where_the_classifier_sees_it():
+    images = np.zeros((4, 8, 8, 3), np.uint8)
+    images[2:, ..., 0] = 255
+    given = Given(images, np.array([0, 1, 0, 1]), None)
+    assert agreement("class", images, given, judges())["class_recovered"].tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["edges", "mood"])
+def test_a_measure_without_its_map_is_one_line(kind):
+    images = random_images(1, 0)
+    with pytest.raises(TwostageError, match=rf"experiment\.measures names {kind}"):
+        agreement(kind, images, Given(images, np.zeros(1), None), judges())
+
+
+def test_likeness_and_diversity_are_zero_for_copies():
+    images = random_images(4, 0)
+    given = Given(images, np.zeros(4), None)
+    assert likeness(images, given, judges())["lpips_to_truth"] == pytest.approx(np.zeros(4))
+    other = likeness(random_images(4, 1), given, judges())
+    assert (other["lpips_to_truth"] > 0).all()
+    pairs = images[[0, 0, 1, 2]]
+    found = diversity(pairs, 2, judges())["diversity_lpips"]
+    assert found[0] == pytest.approx(0)
+    assert found[1] > 0
+    assert diversity(pairs, 1, judges()) == {}
+
+
+def test_psnr_of_a_known_difference():
+    a = np.full((1, 2, 2, 3), 100, np.uint8)
+    assert psnr_of(a, a + 10) == pytest.approx([10 * np.log10(255**2 / 100)])
+    # The difference of bytes does not wrap around.
+    assert psnr_of(a + 10, a) == pytest.approx(psnr_of(a, a + 10))

@@ -1,0 +1,85 @@
+"""Tables and figures of conditional synthesis: every promised file, what was measured in it, same input same bytes."""
+
+import csv
+
+import pytest
+
+from tests.unit.evaluation.conftest import folder, inception  # noqa: F401
+from tests.unit.evaluation.test_conditional import evaluated
+from tests.unit.evaluation.test_overfitting import studied
+from tests.unit.evaluation.test_rejection import evaluate  # noqa: F401
+from twostage.artifacts import read_json, write_json
+from twostage.configs import FiguresConfig
+from twostage.figures.conditional import ConditionalConfig, conditional
+from twostage.figures.overfitting import OverfittingConfig, overfitting
+from twostage.figures.rejection import RejectionConfig, rejection
+from twostage.jobs import FILES, Job
+
+PALETTE = dict.fromkeys(("conditional", "unconditional", "reconstruction", "real", "pixelsnail"), "#0072B2")
+LOOK = FiguresConfig(style="neurips2024", palette=PALETTE, png_dpi=50)
+
+
+def job(tmp_path, verb, variant, summary):
+    files = [name.format(variant=variant) for name in FILES[f"figures.{verb}"]]
+    return Job("figures", verb, variant, "smoke", {}, {"summary": str(summary)}, str(tmp_path / "figure"), files)
+
+
+def rows_of(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
+def twice(draw, config, made):
+    contents = []
+    for _ in range(2):
+        draw(config, made)
+        contents.append({name: (made.folder / name).read_bytes() for name in made.files})
+    assert sorted(path.name for path in made.folder.iterdir()) == sorted(made.files)
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("condition", ["edges", "class"])
+def test_a_task_tells_both_models_with_their_spread(tmp_path, monkeypatch, condition):
+    summary = evaluated(tmp_path, monkeypatch)
+    metrics = read_json(summary.folder / "metrics.json")
+    classifier = {"accuracy": 0.75, "images": 10} if condition == "class" else None
+    write_json(summary.folder / "metrics.json", metrics | {"condition": condition, "classifier": classifier})
+    made = job(tmp_path, "conditional", "edges", summary.folder)
+    twice(conditional, ConditionalConfig(LOOK), made)
+    rows = {row["model"]: row for row in rows_of(made.folder / "edges.csv")}
+    assert list(rows) == ["conditional", "unconditional", "reconstruction", "real"]
+    assert float(rows["unconditional"]["edges_f1_std"]) > 0
+    assert rows["real"]["lpips_to_truth"] == ""
+    text = (made.folder / "edges.md").read_text()
+    assert "edges agree (F1) ↑" in text
+    assert "6 validation images, 2 samples of each under the condition" in text
+    assert ("right of 0.750 of the 10 real" in text) == (condition == "class")
+
+
+def test_rejection_tells_every_setting_and_the_papers(tmp_path, evaluate, folder):  # noqa: F811
+    metrics, _ = evaluate()
+    paper = [{"k": "mixed", "p": 1.0, "acceptance_rate": 0.05, "fid": 5.88, "is": 304.8, "is_std": 3.6}]
+    write_json(folder / "out/metrics.json", metrics | {"paper_rows": paper})
+    made = job(tmp_path, "rejection", "rejection", folder / "out")
+    twice(rejection, RejectionConfig(LOOK), made)
+    rows = {row["setting"]: row for row in rows_of(made.folder / "rejection.csv")}
+    assert list(rows) == ["k 5", "all", "best", "paper, k mixed"]
+    assert rows["best"]["acceptance"] == "0.25"
+    assert float(rows["best"]["class_accuracy"]) == 1
+    assert (rows["paper, k mixed"]["fid"], rows["paper, k mixed"]["precision"]) == ("5.88", "")
+    text = (made.folder / "rejection.md").read_text()
+    assert "304.8 ± 3.6" in text
+    assert "of each setting 30 samples" in text.lower()
+    assert "Inception Score is not measured" in text
+
+
+def test_overfitting_tells_both_runs_and_what_was_never_seen(tmp_path, monkeypatch):
+    made = job(tmp_path, "overfitting", "overfitting", studied(tmp_path, monkeypatch).folder)
+    twice(overfitting, OverfittingConfig(LOOK), made)
+    rows = {row["images"]: row for row in rows_of(made.folder / "overfitting.csv")}
+    assert list(rows) == ["early_stopping", "to_the_end", "validation"]
+    assert (rows["early_stopping"]["steps"], rows["to_the_end"]["steps"], rows["validation"]["steps"]) == (
+        "20", "60", "",
+    )  # fmt: skip
+    assert float(rows["to_the_end"]["nearest_lpips"]) < float(rows["validation"]["nearest_lpips"])
+    assert "24 training images" in (made.folder / "overfitting.md").read_text()

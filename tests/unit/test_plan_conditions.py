@@ -1,0 +1,140 @@
+"""The plans of conditional synthesis, rejection and overfitting."""
+
+import pytest
+
+from twostage import configs
+from twostage.errors import TwostageError
+from twostage.jobs import FILES, files_read
+from twostage.plan import ON_REQUEST, TASKS, Plan, job_at_prompt
+
+SCALES = ["smoke", "laptop", "workstation", "paper"]
+STUDIES = ("rejection", "overfitting")
+
+pytestmark = pytest.mark.usefixtures("repository_conf")
+
+
+def stage(plan, name):
+    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
+
+
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+@pytest.mark.parametrize("experiment", [*TASKS, *STUDIES])
+def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
+    made = {}
+    for folder, job in Plan(experiment, scale).jobs.items():
+        assert set(job.inputs.values()) <= set(made), f"{folder} comes before its inputs"
+        assert job.files == [name.format(variant=job.variant) for name in FILES[f"{job.stage}.{job.verb}"]]
+        for upstream in job.inputs.values():
+            assert set(files_read(job, made[upstream])) <= set(made[upstream].files)
+        made[folder] = job
+
+
+@pytest.mark.parametrize("experiment", ["class_conditional", "edges", "super_resolution", "layouts"])
+def test_both_models_differ_in_their_condition_alone(experiment):
+    plan = Plan(experiment, "laptop")
+    runs = stage(plan, "priors.train").values()
+    given = {run.config["loop"]["seed"]: run for run in runs if "condition" in run.inputs}
+    free = {run.config["loop"]["seed"]: run for run in runs if "condition" not in run.inputs}
+    assert set(given) == set(free) == {0, 1}
+    for seed, run in given.items():
+        assert run.config["condition"] is not None
+        assert run.config | {"condition": None} == free[seed].config
+        assert all(run.inputs[name] == free[seed].inputs[name] for name in ("latents", "tune"))
+        # Long enough for a condition to be read; Table 1's own runs keep their names.
+        assert run.config["loop"]["steps"] == 1200
+        assert ".steps1200." in run.variant
+    drawn = stage(plan, "sampling.generate").values()
+    assert {(job.config["num_images"], job.config["per_condition"]) for job in drawn} == {(1000, 4)}
+
+
+def test_tasks_share_tokenizers_sweeps_and_unconditional_runs():
+    plans = {name: Plan(name, "laptop") for name in ("class_conditional", "super_resolution", "completion", "table1")}
+    unconditional = "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.row_major.steps1200.seed0"
+    tokenizer = "artifacts/laptop/tokenizers/cifar10.vqgan_f4"
+    tune = "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.tune"
+    for name, plan in plans.items():
+        assert plan.jobs[tokenizer] == plans["table1"].jobs[tokenizer]
+        assert plan.jobs[tune] == plans["table1"].jobs[tune]
+        if name != "table1":
+            assert plan.jobs[unconditional] == plans["completion"].jobs[unconditional]
+    # A completion is the unconditional transformer's: no prior is trained for it.
+    assert set(stage(plans["completion"], "priors.train")) <= set(stage(plans["class_conditional"], "priors.train"))
+
+
+def test_a_map_that_the_dataset_lacks_is_annotated_and_one_that_it_has_is_not():
+    (annotate,) = stage(Plan("super_resolution", "laptop"), "data.annotate").values()
+    assert (annotate.variant, annotate.config) == (
+        "cifar10.low_resolution_x4", {"map": "low_resolution", "factor": 4}
+    )  # fmt: skip
+    (annotate,) = stage(Plan("super_resolution", "paper"), "data.annotate").values()
+    assert annotate.config["factor"] == 8
+    assert not stage(Plan("edges", "laptop"), "data.annotate")
+    (annotate,) = stage(Plan("edges", "paper"), "data.annotate").values()
+    assert annotate.config == {"map": "edges", "canny_sigma": 1.0}
+    paper = Plan("super_resolution", "paper")
+    (tokenizer,) = [job for job in stage(paper, "tokenizers.train").values() if job.config["map"] == "low_resolution"]
+    assert tokenizer.inputs["data"] == "artifacts/paper/data/imagenet.low_resolution_x8"
+
+
+def test_depth_and_pose_wait_for_their_data():
+    assert set(ON_REQUEST) == {"depth", "pose"}
+    for name in ON_REQUEST:
+        plan = Plan(name, "smoke")
+        assert not stage(plan, "data.annotate")
+        assert plan.jobs[f"artifacts/smoke/evaluation/{name}"].config["condition"] == name
+    assert Plan("pose", "smoke").jobs["artifacts/smoke/evaluation/pose"].config["num_labels"] == 19
+
+
+def test_rejection_draws_all_classes_and_is_judged_by_another_classifier():
+    plan = Plan("rejection", "laptop")
+    summary = plan.jobs["artifacts/laptop/evaluation/rejection"]
+    rejector, judge = (plan.jobs[summary.inputs[name]] for name in ("rejector", "judge"))
+    assert (rejector.config["loop"]["seed"], judge.config["loop"]["seed"]) == (0, 1)
+    drawn = stage(plan, "sampling.generate").values()
+    assert all(job.config["classes"] == [] for job in drawn)
+    pool = [job.config["num_images"] for job in drawn if job.config["top_p"] is None]
+    assert sum(pool) == 10000
+    rows = {row["label"]: row for row in summary.config["settings"]}
+    assert [row["acceptance"] for row in rows.values() if row["top_k"] == "mixed"] == [1.0, 0.25, 0.05]
+    for row in rows.values():
+        available = sum(plan.jobs[summary.inputs[name]].config["num_images"] for name in row["samplers"])
+        assert available * row["acceptance"] >= summary.config["accepted"]
+    assert set(summary.inputs) >= {sampler for row in rows.values() for sampler in row["samplers"]}
+
+
+def test_a_row_outside_the_pool_is_one_line():
+    def compose(overrides):
+        tree = configs.compose(overrides)
+        tree["scale"]["experiment"]["rejection"]["top_k"] = [7]
+        return tree
+
+    with pytest.raises(TwostageError, match=r"rejection\.top_k is \[7\]; .* mixed_k, \[16, 64\]"):
+        Plan("rejection", "smoke", compose)
+
+
+def test_overfitting_compares_early_stopping_with_the_end_on_the_same_few_images():
+    plan = Plan("overfitting", "laptop")
+    stopped, ended = (plan.jobs[f"artifacts/laptop/priors/cifar10.vqgan_f4.first_500.gpt.{run}.seed0"]
+                      for run in ("early_stopping", "to_the_end"))  # fmt: skip
+    assert stopped.inputs == ended.inputs
+    assert stopped.config | {"early_stopping": None} == ended.config
+    assert plan.jobs[stopped.inputs["latents"]].config["train_images"] == 500
+
+
+@pytest.mark.parametrize(
+    ("condition", "folder"),
+    [("class", "latents/cifar10.class"), ("coordinates", "latents/cifar10.coordinates_f4"),
+     ("edges_f4", "latents/cifar10.edges_f4")],
+)  # fmt: skip
+def test_a_prior_at_the_prompt_takes_any_condition_and_so_does_its_sampling(condition, folder):
+    tree = configs.compose(("scale=smoke", f"priors.condition={condition}"))
+    prior = job_at_prompt("priors.train", tree)
+    assert prior.inputs["condition"] == f"artifacts/smoke/{folder}"
+    assert job_at_prompt("sampling.generate", tree).inputs["condition"] == prior.inputs["condition"]
+
+
+def test_a_condition_that_nobody_can_make_is_one_line():
+    with pytest.raises(TwostageError, match="dataset cifar10 has no map pose and none can be made of its images"):
+        job_at_prompt("priors.train", configs.compose(("scale=smoke", "priors.condition=pose_f4")))
+    with pytest.raises(TwostageError, match="tokenizers/hats"):
+        job_at_prompt("priors.train", configs.compose(("scale=smoke", "priors.condition=hats")))

@@ -1,0 +1,83 @@
+"""Depth and pose on a folder of a user's own, from pictures to the figure: every verb of the plan, with tiny models."""
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.unit.data.test_keypoints import coco
+from tests.unit.evaluation.test_agreement import Levels
+from twostage import configs
+from twostage.artifacts import read_array, read_json
+from twostage.evaluation.conditional import ConditionalConfig
+from twostage.figures.conditional import ConditionalConfig as FigureConfig
+from twostage.plan import Plan
+from twostage.weights.lpips import PerceptualDistance
+
+pytestmark = pytest.mark.usefixtures("repository_conf")
+
+NUMBER, SIZE = 24, (24, 20)
+CONFIG = {
+    "data.prepare": configs.DataConfig, "tokenizers.train": configs.TokenizerConfig,
+    "latents.encode": configs.LatentsConfig, "priors.tune": configs.PriorConfig, "priors.train": configs.PriorConfig,
+    "sampling.generate": configs.SamplingConfig, "evaluation.conditional": ConditionalConfig,
+    "figures.conditional": FigureConfig,
+}  # fmt: skip
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Pictures with a depth map and keypoints each."""
+    root, rng = tmp_path / "mine", np.random.default_rng(0)
+    for folder in ("images", "depth"):
+        (root / folder).mkdir(parents=True)
+    for at in range(NUMBER):
+        image = rng.integers(0, 256, (5, 6, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+        Image.fromarray(image).save(root / f"images/{at:02d}.png")
+        Image.fromarray(image[..., 0]).save(root / f"depth/{at:02d}.png")
+    (root / "keypoints.json").write_text(json.dumps(coco(NUMBER, SIZE)))
+    return root
+
+
+def tiny(root):
+    """A compose of the smallest models, on the folder."""
+
+    def compose(overrides):
+        tree = configs.compose(overrides)
+        tree["data"] |= {"root": str(root), "size": 16, "tune_images": 6, "validation_images": 6}
+        for part in (tree["tokenizers"]["loop"], tree["priors"]["loop"]):
+            part |= {"steps": 2, "batch_size": 4, "evaluate_every": 2, "checkpoint_every": 2}
+        tree["tokenizers"] |= {"channels": 8, "learning_rate": 1e-3, "decay_from": None}
+        tree["tokenizers"]["loss"] |= {"perceptual": "none", "perceptual_weight": 0.0, "adversarial": "none"}
+        tree["tokenizers"]["quantizer"]["num_codes"] = 16
+        tree["priors"]["sweep"] = {"learning_rates": [1e-3], "steps": 2}
+        tree["latents"] |= {"train_images": None, "validation_images": None}
+        tree["scale"]["experiment"]["conditional"] = {
+            "steps": 2, "evaluate_every": 2, "conditions": 3, "per_condition": 2,
+        }  # fmt: skip
+        return tree
+
+    return compose
+
+
+@pytest.mark.parametrize("task", ["depth", "pose"])
+def test_a_folder_becomes_samples_beside_their_conditions(task, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(PerceptualDistance, "load", classmethod(lambda cls, path: Levels()))
+    plan = Plan(task, "smoke", tiny(pictures))
+    monkeypatch.chdir(tmp_path)
+    for job in plan.jobs.values():
+        name = f"{job.stage}.{job.verb}"
+        if name in CONFIG:
+            work = getattr(importlib.import_module(f"twostage.{name}"), job.verb)
+            work(configs.parse(CONFIG[name], job.config), job)
+    out = tmp_path / f"artifacts/smoke/evaluation/{task}"
+    metrics, grid = read_json(out / "metrics.json"), read_array(out / "grid.npy")
+    assert list(metrics["rows"]["conditional"]) == ["lpips_to_truth", "psnr_to_truth_decibels", "diversity_lpips"]
+    assert grid.shape == (3, 4, 16, 16, 3)
+    data = next(job for job in plan.jobs.values() if job.verb == "prepare").folder
+    assert np.array_equal(grid[:, 1], read_array(tmp_path / data / "validation_image.npy")[:3])
+    condition = read_array(tmp_path / data / f"validation_{task}.npy")[:3, ..., 0]
+    assert np.array_equal(grid[:, 0].any(-1), condition > 0)
+    assert (tmp_path / f"artifacts/smoke/figures/{task}/{task}.png").stat().st_size > 1000
