@@ -41,15 +41,15 @@ def test_both_models_differ_in_their_condition_alone(experiment):
         assert run.config | {"condition": None} == free[seed].config
         assert all(run.inputs[name] == free[seed].inputs[name] for name in ("latents", "tune"))
         # Long enough for a condition to be read; Table 1's own runs keep their names.
-        assert run.config["loop"]["steps"] == 1200
-        assert ".steps1200." in run.variant
+        assert run.config["loop"]["steps"] == 900
+        assert ".steps900." in run.variant
     drawn = stage(plan, "sampling.generate").values()
     assert {(job.config["num_images"], job.config["per_condition"]) for job in drawn} == {(1000, 4)}
 
 
 def test_tasks_share_tokenizers_sweeps_and_unconditional_runs():
     plans = {name: Plan(name, "laptop") for name in ("class_conditional", "super_resolution", "completion", "table1")}
-    unconditional = "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.row_major.steps1200.seed0"
+    unconditional = "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.row_major.steps900.seed0"
     tokenizer = "artifacts/laptop/tokenizers/cifar10.vqgan_f4"
     tune = "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.tune"
     for name, plan in plans.items():
