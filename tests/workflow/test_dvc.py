@@ -25,9 +25,23 @@ DRAWN_AGAIN = {"all", "reproduce"} | {
 
 
 @pytest.fixture
-def empty_clone(reproduced, tmp_path_factory):
+def temporary_folder(tmp_path_factory):
+    """Makes folders that go when the test ends: a clone with all artifacts takes 1.5 GB."""
+    made = []
+
+    def make():
+        made.append(tmp_path_factory.mktemp("clone"))
+        return made[-1]
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def empty_clone(reproduced, temporary_folder):
     """`git clone` of what was reproduced: results and dvc.lock, no artifacts."""
-    return reproduced.clone(tmp_path_factory.mktemp("clone"))
+    return reproduced.clone(temporary_folder())
 
 
 @pytest.fixture
@@ -180,7 +194,7 @@ def ssh_port(tmp_path):
     server.wait()
 
 
-def test_results_travel_over_ssh(pulled, ssh_port, tmp_path, tmp_path_factory):
+def test_results_travel_over_ssh(pulled, ssh_port, tmp_path, temporary_folder):
     def add_remote(clone):
         clone.ask(
             "dvc", "remote", "add", "--local", "--default", "lab", f"ssh://127.0.0.1:{ssh_port}{tmp_path}/storage"
@@ -190,7 +204,7 @@ def test_results_travel_over_ssh(pulled, ssh_port, tmp_path, tmp_path_factory):
 
     add_remote(pulled)
     pulled.ask("dvc", "push", "artifacts/smoke/evaluation", ".snakemake/metadata")
-    other = pulled.clone(tmp_path_factory.mktemp("clone"))
+    other = pulled.clone(temporary_folder())
     add_remote(other)
     other.ask("dvc", "pull", "artifacts/smoke/evaluation", ".snakemake/metadata")
     name = "artifacts/smoke/evaluation/table1.IN/metrics.json"
