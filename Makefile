@@ -26,8 +26,10 @@ verify: $(INSTALLED)  ## do the committed tables and figures follow from the sto
 	$(ACTIVATE) && python -m twostage.verify
 
 benchmarks: $(INSTALLED)  ## against the plain formulations; writes benchmarks/*.json
-	$(ACTIVATE) && snakemake --cores $(CORES) --config scale=laptop -- artifacts/laptop/weights/vgg16/model.safetensors
-	$(ACTIVATE) && python benchmarks/gpt_sampling.py --threads 2 && python benchmarks/vqgan_step.py
+	$(ACTIVATE) && snakemake --cores $(CORES) --config scale=laptop -- \
+		artifacts/laptop/weights/vgg16/model.safetensors artifacts/laptop/weights/inception/model.safetensors
+	$(ACTIVATE) && for script in gpt_sampling vqgan_step uncached_sampling sliding_window inception; do \
+		python benchmarks/$$script.py || exit 1; done
 
 install: $(INSTALLED)
 

@@ -1,6 +1,9 @@
 # Contents: the rules in the order of the stages, then what a reader asks for.
 #   snakemake --cores all results/table1.csv                        at the scale of params.yaml
 #   snakemake --cores all results/orderings.csv                     the ordering ablation
+#   snakemake --cores all results/codebook_size.csv                 or vqgan_vs_vqvae, warmup: tokenizers side by side
+#   snakemake --cores all results/pixels_vs_latents.csv             pixels against latents
+#   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
@@ -16,6 +19,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/tokenizers.smk"
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/priors.smk"
+include: "workflow/rules/sampling.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/results.smk"
@@ -28,6 +32,9 @@ localrules:
     results_summary,
     results_evaluation,
     results_orderings,
+    results_tokenizer_ablation,
+    results_pixels_vs_latents,
+    results_f_sweep,
 
 
 rule all:
@@ -37,3 +44,8 @@ rule all:
         "results/tokenizers.csv",
         "results/metrics.json",
         "results/orderings.csv",
+        "results/vqgan_vs_vqvae.csv",
+        "results/codebook_size.csv",
+        "results/warmup.csv",
+        "results/pixels_vs_latents.csv",
+        "results/f_sweep.csv",

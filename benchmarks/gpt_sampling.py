@@ -7,7 +7,7 @@ All formulations run here, on the same weights and the same random numbers, and 
 - `concatenated`: as the released code does it. The keys and values of every step are kept in a list, which is
   concatenated at every step; each layer then concatenates its new key and value to its part.
 - `concatenated_once`: the gentler variant, where each layer keeps its own past and concatenates only that.
-- `preallocated`: `twostage.priors.generate`.
+- `preallocated`: `twostage.sampling.sample`.
 
 The first two have separate query, key and value products and attention written out. Prints and stores wall times, CPU
 times and ratios.
@@ -29,9 +29,9 @@ from torch.nn import functional
 from twostage.artifacts import write_json
 from twostage.configs import GPTConfig
 from twostage.latents.dataset import TokenSpace
-from twostage.priors.generate import draw, generate
 from twostage.priors.gpt import GPT
 from twostage.priors.transformer import Block
+from twostage.sampling import Draw, sample, uniform_table
 
 KeyValue = tuple[torch.Tensor, torch.Tensor]
 
@@ -82,12 +82,10 @@ class ListedPast:
 
 
 @torch.inference_mode()
-def plain_generate(
-    model: GPT, num_samples: int, generator: torch.Generator, past: LayerPast | ListedPast
-) -> torch.Tensor:
-    """As `generate`, in the plain formulation."""
+def plain_sample(model: GPT, uniform_BT: torch.Tensor, past: LayerPast | ListedPast) -> torch.Tensor:
+    """As `sample`, in the plain formulation; tokens [B, T]."""
     trunk = model.transformer
-    x_BTD = model.start.expand(num_samples, 1, -1)
+    x_BTD = model.start.expand(len(uniform_BT), 1, -1)
     drawn = []
     for t in range(model.tokens.num_tokens):
         x_BTD = x_BTD + trunk.positions[t]
@@ -97,7 +95,7 @@ def plain_generate(
             x_BTD = x_BTD + mixed_BTD
             x_BTD = x_BTD + block.mlp(block.mlp_norm(x_BTD))
         past.after(past_L)
-        drawn.append(draw(model.head(trunk.norm(x_BTD))[:, -1], generator))
+        drawn.append(Draw().codes(model.head(trunk.norm(x_BTD))[:, -1], uniform_BT[:, t]))
         x_BTD = model.codes(drawn[-1])[:, None]
     return torch.stack(drawn, dim=1)
 
@@ -108,10 +106,10 @@ class Run(NamedTuple):
     index_BT: torch.Tensor
 
 
-def timed(sample: Callable[[torch.Generator], torch.Tensor]) -> Run:
-    """One call with a generator of fixed seed."""
+def timed(road: Callable[[torch.Tensor], torch.Tensor], uniform_BT: torch.Tensor) -> Run:
+    """One call with these random numbers."""
     wall, cpu = time.perf_counter(), time.process_time()
-    index_BT = sample(torch.Generator().manual_seed(0))
+    index_BT = road(uniform_BT)
     return Run(time.perf_counter() - wall, time.process_time() - cpu, index_BT)
 
 
@@ -131,14 +129,14 @@ def main() -> None:
     torch.manual_seed(0)
     config = GPTConfig(chosen.width, chosen.layers, chosen.heads, 0.0)
     model = GPT(config, TokenSpace(chosen.codes, (1, chosen.tokens))).eval()
-    batch = chosen.batch
-    roads: dict[str, Callable[[torch.Generator], torch.Tensor]] = {
-        "concatenated": lambda generator: plain_generate(model, batch, generator, ListedPast()),
-        "concatenated_once": lambda generator: plain_generate(model, batch, generator, LayerPast()),
-        "preallocated": lambda generator: generate(model, batch, generator),
+    uniform_BT = uniform_table(chosen.batch, chosen.tokens, torch.Generator().manual_seed(0))
+    roads: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+        "concatenated": lambda uniform_BT: plain_sample(model, uniform_BT, ListedPast()),
+        "concatenated_once": lambda uniform_BT: plain_sample(model, uniform_BT, LayerPast()),
+        "preallocated": lambda uniform_BT: sample(model, uniform_BT).flatten(1),
     }
     # Alternating, so that a machine that slows down slows all.
-    runs = [{name: timed(road) for name, road in roads.items()} for _ in range(chosen.repeats)]
+    runs = [{name: timed(road, uniform_BT) for name, road in roads.items()} for _ in range(chosen.repeats)]
     result = summary(runs) | {
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "setting": {name: value for name, value in vars(chosen).items() if name != "out"},

@@ -93,8 +93,31 @@ class LoopConfig:
 
 
 @dataclass
+class KMeansConfig:
+    """A palette of colours that stand for pixels, f = 1: found by k-means, not trained."""
+
+    num_codes: int = MISSING  # colours of the palette
+    pixels: int = MISSING  # of the training split, drawn at random: what the palette is found on
+    batch_size: int = MISSING  # pixels of one mini-batch
+    epochs: int = MISSING  # passes over the pixels, at most
+    seed: int = MISSING
+
+
+@dataclass
+class ClusterConfig:
+    """A k-means tokenizer: its slice of what TokenizerConfig holds."""
+
+    name: str = MISSING
+    map: str = MISSING
+    kmeans: KMeansConfig = field(default_factory=KMeansConfig)
+
+
+@dataclass
 class TokenizerConfig:
-    """A stage-1 model: f = 2^m, m the number of down- and upsampling steps."""
+    """A stage-1 model: f = 2^m, m the number of down- and upsampling steps.
+
+    With `kmeans`, a palette instead: of the other keys only name, map and num_downsamplings (0) are then read.
+    """
 
     name: str = MISSING
     map: str = MISSING  # what it tokenizes: image | edges | segmentation | depth
@@ -113,6 +136,7 @@ class TokenizerConfig:
     warmup_steps: int = MISSING  # linear
     betas: list[float] = MISSING
     loop: LoopConfig = field(default_factory=LoopConfig)
+    kmeans: KMeansConfig | None = None  # null: networks
 
 
 @dataclass
@@ -124,6 +148,15 @@ class LatentsConfig:
     train_images: int | None = MISSING  # null: all
     validation_images: int | None = MISSING  # null: all
     batch_size: int = MISSING
+
+
+@dataclass
+class WindowsConfig:
+    """Crops of whole index grids, for priors whose sequence is shorter than an image."""
+
+    side: int = MISSING  # rows and columns of a window, tokens
+    per_image: int = MISSING  # windows of every image of the training split; one of every other image
+    seed: int = MISSING
 
 
 @dataclass
@@ -177,12 +210,55 @@ class PriorConfig:
 
 
 @dataclass
+class FeaturesConfig:
+    """Inception features of the real images that generated ones are compared with."""
+
+    split: str = MISSING  # train | tune | validation
+    images: int | None = MISSING  # the split's first so many; null: all
+    batch_size: int = MISSING
+
+
+@dataclass
+class SamplesConfig:
+    """How a set of samples is compared with real images."""
+
+    images: int = MISSING  # the set's first so many
+    batch_size: int = MISSING
+    kid_subsets: int = MISSING
+    kid_subset_size: int = MISSING
+    precision_neighbours: int = MISSING  # k of precision and recall
+    coverage_neighbours: int = MISSING  # k of density and coverage
+    inception_score_splits: int = MISSING
+    infinity_parts: int = MISSING  # FID-infinity: parts that the samples are divided into, at most
+    seed: int = MISSING  # of the subsets of KID and FID-infinity and the splits of Inception Score
+
+
+@dataclass
+class SamplingConfig:
+    """Images out of a prior and a tokenizer."""
+
+    num_images: int = MISSING
+    batch_size: int = MISSING
+    temperature: float = MISSING
+    top_k: int | None = MISSING  # draw from the k likeliest codes; null: from all
+    top_p: float | None = MISSING  # draw from the likeliest codes that make up p; null: from all
+    given: float = MISSING  # share of every image's tokens, the first ones, that is taken from a real image
+    canvas: list[int] | None = MISSING  # rows and columns, tokens; null: the prior's own grid
+    coordinates: bool = MISSING  # the prior's condition is where a token lies on the canvas
+    grid_images: int = MISSING  # shown in grid.png
+    seed: int = MISSING
+
+
+@dataclass
 class EvaluationConfig:
     """What is measured of finished models."""
 
     reconstruction_images: int = MISSING
     grid_images: int = MISSING  # shown in the reconstruction figure
     batch_size: int = MISSING
+    features: FeaturesConfig | None = None
+    rfid_images: int | None = None  # the first so many of those that have features; null: all
+    samples: SamplesConfig | None = None
 
 
 @dataclass
@@ -202,6 +278,7 @@ class Config:
     tokenizers: TokenizerConfig = field(default_factory=TokenizerConfig)
     latents: LatentsConfig = field(default_factory=LatentsConfig)
     priors: PriorConfig = field(default_factory=PriorConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     figures: FiguresConfig = field(default_factory=FiguresConfig)
     scale: Any = MISSING  # sizes and budgets that the groups above refer to

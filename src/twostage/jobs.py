@@ -1,5 +1,6 @@
 """A job is one run of one verb: what it is called, what it is asked, what it reads and what it must write."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,34 +73,63 @@ FILES = {
     "data.prepare": [f"{split}_{kind}.npy" for split in SPLITS for kind in ("image", "label")]
     + ["splits.json", "metadata.json"],
     "tokenizers.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
+    "tokenizers.cluster": ["model.safetensors", "config.json", "metrics.json"],
     "latents.encode": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
+    "latents.crop": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "priors.tune": ["sweep.csv", "metrics.json"],
     "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
+    "priors.timed": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
+    "sampling.generate": ["samples.npy", "index.npy", "grid.png", "metrics.json"],
     "evaluation.reconstruct": ["metrics.json", "grid.npy"],
     "evaluation.compare": ["metrics.json"],
-    "evaluation.orderings": ["metrics.json"],
+    "evaluation.orderings": ["metrics.json", "samples.npy"],
+    "evaluation.features": ["features.npy", "metadata.json"],
+    "evaluation.samples": ["metrics.json"],
+    "evaluation.rfid": ["metrics.json"],
+    "evaluation.tokenizer_ablation": ["metrics.json"],
+    "evaluation.likelihood": ["metrics.json"],
+    "evaluation.pixels_vs_latents": ["metrics.json", "grid.npy"],
+    "evaluation.f_sweep": ["metrics.json", "grid.npy"],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
     "figures.summary": ["metrics.json", "table1_curves.csv", "orderings_curves.csv"],
     "figures.orderings": ["orderings.csv", "orderings.md"]
-    + [f"{name}.{kind}" for name in ("orderings", "orderings_grid") for kind in ("pdf", "png")],
+    + [f"{name}.{kind}" for name in ("orderings", "orderings_grid", "orderings_samples") for kind in ("pdf", "png")],
+    # One drawing for several experiments, told apart by their names.
+    "figures.tokenizer_ablation": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
+    "figures.pixels_vs_latents": [f"pixels_vs_latents.{kind}" for kind in ("csv", "md", "pdf", "png")],
+    "figures.f_sweep": ["f_sweep.csv", "f_sweep.md"]
+    + [f"{name}.{kind}" for name in ("f_sweep", "f_sweep_samples") for kind in ("pdf", "png")],
 }
 
 
-def files_read(job: "Job", upstream: "Job") -> list[str]:
+MODEL = frozenset({"model.safetensors", "config.json"})
+HELD_OUT = frozenset({"validation_index.npy", "metadata.json"})
+SAMPLES = frozenset({"samples.npy", "metrics.json"})
+NUMBERS = frozenset({"metrics.json", "curve.csv", "metadata.json"})
+
+# Whose files (second) a verb (first) reads only in part, and which part; the first line that fits holds.
+READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
+    (r"evaluation\.(orderings|f_sweep|pixels_vs_latents)", r"sampling\.generate", SAMPLES),
+    (r"evaluation\.(compare|orderings|f_sweep|pixels_vs_latents)", r".*", NUMBERS),
+    (r"evaluation\.tokenizer_ablation", r".*", frozenset({"metrics.json", "config.json", "metadata.json"})),
+    (r"figures\.tokenizer_ablation", r"evaluation\.reconstruct", frozenset({"grid.npy"})),
+    (r"priors\.(train|timed)", r"priors\..*", frozenset({"metrics.json"})),
+    (r"latents\.encode|sampling\.generate", r"tokenizers\..*", MODEL),
+    (r"sampling\.generate|evaluation\.likelihood", r"priors\..*", MODEL),
+    (r"sampling\.generate|evaluation\.likelihood", r"latents\.encode", HELD_OUT),
+)
+
+
+def files_read(job: Job, upstream: Job) -> list[str]:
     """Names of the files of `upstream` that `job` reads: what is not among them may change or be missing.
 
     So tables and figures can be made anew where only metrics and curves are at hand, and nothing is trained for them.
     """
-    match f"{job.stage}.{job.verb}", f"{upstream.stage}.{upstream.verb}":
-        case "evaluation.compare" | "evaluation.orderings", _:
-            return [name for name in upstream.files if name in ("metrics.json", "curve.csv", "metadata.json")]
-        case "priors.train", "priors.train" | "priors.tune":
-            return ["metrics.json"]
-        case "latents.encode", "tokenizers.train":
-            return ["model.safetensors", "config.json"]
-        case _:
-            return upstream.files
+    for reader, read, names in READ_IN_PART:
+        if re.fullmatch(reader, f"{job.stage}.{job.verb}") and re.fullmatch(read, f"{upstream.stage}.{upstream.verb}"):
+            return [name for name in upstream.files if name in names]
+    return upstream.files
 
 
 def new_job(name: str, variant: str, tree: Tree, config: Tree, inputs: Mapping[str, Job]) -> Job:
@@ -114,7 +144,7 @@ def new_job(name: str, variant: str, tree: Tree, config: Tree, inputs: Mapping[s
         config=config,
         inputs={key: job.out for key, job in inputs.items()},
         out=f"artifacts/{scale}/{stage}/{variant}",
-        files=FILES[name],
+        files=[file.format(variant=variant) for file in FILES[name]],
     )
 
 
@@ -129,14 +159,24 @@ def data_job(tree: Tree) -> Job:
 
 
 def tokenizer_job(tree: Tree) -> Job:
-    """Training of `tree["tokenizers"]` on `tree["data"]`."""
+    """Training of `tree["tokenizers"]` on `tree["data"]`, or, for k-means, its clustering."""
     config = tree["tokenizers"]
+    if config["kmeans"] is not None:
+        return _cluster_job(tree)
+    # A learned tokenizer is asked for as it was before palettes were.
+    config = {key: value for key, value in config.items() if key != "kmeans"}
     inputs = {"data": data_job(tree)}
     for network in (config["loss"]["perceptual"], config["loss"]["early_perceptual"]):
         if network in BACKBONE_OF:
             inputs[BACKBONE_OF[network]] = weights_job(tree, BACKBONE_OF[network])
     variant = f"{tree['data']['name']}.{config['name']}"
     return new_job("tokenizers.train", variant, tree, config, inputs)
+
+
+def _cluster_job(tree: Tree) -> Job:
+    config = {key: tree["tokenizers"][key] for key in ("name", "map", "kmeans")}
+    variant = f"{tree['data']['name']}.{config['name']}"
+    return new_job("tokenizers.cluster", variant, tree, config, {"data": data_job(tree)})
 
 
 def latents_job(tree: Tree, tokenizer: Job) -> Job:
@@ -146,6 +186,12 @@ def latents_job(tree: Tree, tokenizer: Job) -> Job:
     trained_on, _, name = tokenizer.variant.partition(".")
     variant = f"{data.variant}.{name}" if trained_on == data.variant else f"{data.variant}.by_{tokenizer.variant}"
     return new_job("latents.encode", variant, tree, config, {"data": data, "tokenizer": tokenizer})
+
+
+def windows_job(tree: Tree, latents: Job, side: int, per_image: int) -> Job:
+    """Windows of `side` x `side` tokens out of whole latents: what a prior of a shorter sequence trains on."""
+    config = {"side": side, "per_image": per_image, "seed": 0}
+    return new_job("latents.crop", f"{latents.variant}.windows_{side}", tree, config, {"latents": latents})
 
 
 def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:
@@ -180,7 +226,64 @@ def prior_job(
     return new_job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
 
 
+def timed_prior_job(tree: Tree, latents: Job, rival: Job) -> Job:
+    """Training of one unconditional prior for as long, and at the learning rate, as `rival`, another prior, trained."""
+    config = tree["priors"] | {"sweep": None}
+    variant = f"{_prior_name(tree, latents, None)}.timed.seed{config['loop']['seed']}"
+    return new_job("priors.timed", variant, tree, config, {"latents": latents, "rival": rival})
+
+
+def sampling_job(
+    tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, latents: Job | None = None, label: str = ""
+) -> Job:
+    """Images drawn from a prior, whose variant it shares; `label` tells several sets of one prior apart.
+
+    `condition`: latents that condition a conditional prior. `latents`: those of the real images whose beginnings are
+    completed, needed if `sampling.given` is not 0.
+    """
+    inputs = {"prior": prior, "tokenizer": tokenizer}
+    inputs |= {"condition": condition} if condition else {}
+    inputs |= {"latents": latents} if latents else {}
+    variant = f"{prior.variant}.{label}" if label else prior.variant
+    return new_job("sampling.generate", variant, tree, tree["sampling"], inputs)
+
+
 def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:
     """Reconstruction quality of an image tokenizer on the validation split."""
     inputs = {"data": data, "tokenizer": tokenizer, "vgg16": weights_job(tree, "vgg16")}
-    return new_job("evaluation.reconstruct", tokenizer.variant, tree, tree["evaluation"], inputs)
+    # Its own slice: other metrics' settings do not concern it.
+    others = ("features", "rfid_images", "samples")
+    config = {key: value for key, value in tree["evaluation"].items() if key not in others}
+    return new_job("evaluation.reconstruct", tokenizer.variant, tree, config, inputs)
+
+
+def features_job(tree: Tree, data: Job) -> Job:
+    """Inception features of one split's real images, shared by all evaluations; needs `weights_job` of inception."""
+    config = tree["evaluation"]["features"]
+    variant = f"features.{data.variant}.{config['split']}"
+    inputs = {"data": data, "inception": weights_job(tree, "inception")}
+    return new_job("evaluation.features", variant, tree, config, inputs)
+
+
+def samples_evaluation_job(tree: Tree, sampling: Job, features: Job) -> Job:
+    """FID and its kin of the images in a job's samples.npy against stored features; needs `weights_job` of inception.
+
+    The `sampling` job may be any whose folder holds samples.npy.
+    """
+    inputs = {"samples": sampling, "real": features, "inception": weights_job(tree, "inception")}
+    return new_job("evaluation.samples", f"samples.{sampling.variant}", tree, tree["evaluation"]["samples"], inputs)
+
+
+def likelihood_job(tree: Tree, prior: Job, latents: Job, images: int) -> Job:
+    """NLL of whole held-out images under a prior, by sliding window where its grid is smaller than theirs."""
+    config = {"images": images, "batch_size": tree["evaluation"]["batch_size"]}
+    inputs = {"prior": prior, "latents": latents}
+    return new_job("evaluation.likelihood", f"likelihood.{prior.variant}", tree, config, inputs)
+
+
+def rfid_job(tree: Tree, tokenizer: Job, data: Job, features: Job) -> Job:
+    """FID of reconstructions against the stored features of the same images; needs `weights_job` of inception."""
+    inputs = {"data": data, "tokenizer": tokenizer, "real": features, "inception": weights_job(tree, "inception")}
+    config = tree["evaluation"]["features"]
+    config = config | {"images": tree["evaluation"]["rfid_images"] or config["images"]}
+    return new_job("evaluation.rfid", f"rfid.{tokenizer.variant}", tree, config, inputs)

@@ -4,22 +4,28 @@ Rows of an experiment share every job they can: jobs are keyed by their folder, 
 are an error.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from omegaconf import MISSING
 
-from twostage import configs
+from twostage import configs, factors
+from twostage.ablations import changes
 from twostage.errors import TwostageError
 from twostage.jobs import (
     BACKBONE_OF,
     Job,
     Tree,
     data_job,
+    features_job,
     latents_job,
     new_job,
     prior_job,
     reconstruct_job,
+    rfid_job,
+    sampling_job,
     tokenizer_job,
     tune_job,
     weights_job,
@@ -39,7 +45,15 @@ class Cell:
 
 
 # Files of conf/experiment/ that the workflow plans, together.
-EXPERIMENTS = ("table1", "orderings")
+EXPERIMENTS = (
+    "table1",
+    "orderings",
+    "vqgan_vs_vqvae",
+    "codebook_size",
+    "warmup",
+    "pixels_vs_latents",
+    "f_sweep",
+)
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
 ARCHITECTURES = ("pixelsnail", "gpt")
 
@@ -61,6 +75,12 @@ class Plan:
                 self._table1()
             case "orderings":
                 self._orderings()
+            case "vqgan_vs_vqvae" | "codebook_size" | "warmup":
+                self._tokenizer_ablation()
+            case "pixels_vs_latents":
+                factors.pixels_vs_latents(self)
+            case "f_sweep":
+                factors.f_sweep(self)
             case other:
                 raise TwostageError(f"experiment {other} has no plan; choose {' or '.join(EXPERIMENTS)}")
 
@@ -102,7 +122,9 @@ class Plan:
         condition = self._encoded(cell, cell.condition, cell.data) if cell.condition else None
         # A controlled setting (Sec. D): the row-major sweep sets the rate of all, the seed initialisation and batches.
         tune = self._tune(label, cell, "gpt", latents, condition)
+        tokenizer = self.jobs[latents.inputs["tokenizer"]]
         runs: dict[str, Job] = {}
+        samples: dict[str, Job] = {}
         for seed in self.experiment["seeds"]:
             tree = self._tree_of(cell, priors="gpt", seed=seed)
             for name in names:
@@ -110,9 +132,11 @@ class Plan:
                 # Table 1's row-major runs go on to PixelSNAIL's time; these do not wait for a PixelSNAIL.
                 job = prior_job(ordered, latents, condition, {"tune": tune}, spell_row_major=True)
                 runs[f"{name}.seed{seed}"] = self._add(job)
+                if seed == self.experiment["seeds"][0]:
+                    samples[f"{name}.samples"] = self._add(sampling_job(tree, job, tokenizer, condition))
         config = {"data": cell.data, "tokenizer": cell.tokenizer, "condition": cell.condition}
         config |= {key: self.experiment[key] for key in ("orderings", "seeds", "paper_nll")}
-        inputs = runs | {"latents": latents}
+        inputs = runs | samples | {"latents": latents}
         summary = self._add(new_job("evaluation.orderings", "orderings", self.tree, config, inputs))
         figure = {"figures": self.tree["figures"]}
         self._add(new_job("figures.orderings", "orderings", self.tree, figure, {"orderings": summary}))
@@ -126,6 +150,50 @@ class Plan:
             )
         return names
 
+    # ---- Esser et al. 2021, Fig. 9, Table 5 and Sec. A: the image tokenizers alone
+
+    def _tokenizer_ablation(self) -> None:
+        name, compared = self.experiment["name"], self._compared_tokenizers()
+        measured: dict[str, Job] = {}
+        pictures: dict[str, Job] = {}
+        for label, tree in compared.items():
+            tokenizer = self._trained(tree)
+            if tokenizer.config["map"] != "image":
+                raise TwostageError(f"{name} compares image tokenizers, {tree['tokenizers']['name']} is none")
+            pictures[label] = reconstruct_job(tree, tokenizer, data_job(tree))
+            rfid = self._rfid(tree, tokenizer)
+            jobs = {"data": data_job(tree), "tokenizer": tokenizer, "reconstruct": pictures[label], "rfid": rfid}
+            measured |= {f"{label}.{kind}": job for kind, job in jobs.items()}
+        config = {key: self.experiment[key] for key in ("name", "varies", "paper_says")}
+        config["rows"] = list(compared)
+        config["paper_rows"] = [{"label": str(label)} | row for label, row in self.experiment["paper_rows"].items()]
+        summary = self._add(new_job("evaluation.tokenizer_ablation", name, self.tree, config, measured))
+        figure, inputs = {"figures": self.tree["figures"]}, {"summary": summary} | pictures
+        self._add(new_job("figures.tokenizer_ablation", name, self.tree, figure, inputs))
+
+    def _compared_tokenizers(self) -> dict[str, Tree]:
+        """Label -> config tree with the dataset and the tokenizer of a row, in the order of the experiment."""
+        compared: dict[str, Tree] = {}
+        for row in self.experiment["rows"]:
+            cell = self._cell(row)
+            usual = self._tree_of(cell, tokenizers=cell.tokenizer)
+            changed = changes(self.experiment, usual["tokenizers"])
+            for label, change in changed.items():
+                tree = self._tree_of(cell, tokenizers=cell.tokenizer, more=change.overrides)
+                # What differs in nothing keeps its name, and so the job of other experiments.
+                same = tree["tokenizers"] == usual["tokenizers"]
+                named = {} if same else {"name": f"{cell.tokenizer}_{change.spelled}"}
+                compared[label] = tree | {"tokenizers": tree["tokenizers"] | named}
+            if not changed:
+                compared[row] = usual
+        return compared
+
+    def _rfid(self, tree: Tree, tokenizer: Job) -> Job:
+        data = data_job(tree)
+        features = features_job(tree, data)
+        self._add_with_upstream(features, weights_job(tree, "inception"))
+        return self._add(rfid_job(tree, tokenizer, data, features))
+
     # ---- What the rows of every experiment share
 
     def _cell(self, label: str) -> Cell:
@@ -134,6 +202,11 @@ class Plan:
             return configs.parse(Cell, self.experiment["rows"][label][column])
         except (KeyError, TwostageError) as error:
             raise TwostageError(f"experiment.rows.{label}.{column} of {self.experiment['name']}: {error}") from error
+
+    @staticmethod
+    def cell(data: str, tokenizer: str) -> Cell:
+        """The cell of an experiment whose rows say no more than these two."""
+        return Cell(data=data, tokenizer=tokenizer)
 
     def _row(self, label: str, cell: Cell) -> Job:
         latents = self._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
@@ -168,19 +241,30 @@ class Plan:
 
     def _encoded(self, cell: Cell, tokenizer_name: str, tokenizer_data: str) -> Job:
         """Adds everything up to the latents of one map of the cell's dataset."""
-        trained_on = self._tree_of(replace(cell, data=tokenizer_data), tokenizers=tokenizer_name)
-        tokenizer = tokenizer_job(trained_on)
-        for name in BACKBONE_OF.values():
-            if name in tokenizer.inputs:
-                self._add(weights_job(trained_on, name))
-        self._add_with_upstream(tokenizer, data_job(trained_on))
-        if tokenizer.config["map"] == "image":
-            evaluation = reconstruct_job(trained_on, tokenizer, data_job(trained_on))
-            self._add_with_upstream(evaluation, weights_job(trained_on, "vgg16"))
+        tokenizer = self._trained(self._tree_of(replace(cell, data=tokenizer_data), tokenizers=tokenizer_name))
         tree = self._tree_of(cell)
         return self._add_with_upstream(latents_job(tree, tokenizer), data_job(tree))
 
-    def _tree_of(self, cell: Cell, tokenizers: str | None = None, priors: str | None = None, seed: int = 0) -> Tree:
+    def _trained(self, tree: Tree) -> Job:
+        """Adds the training of a tokenizer and, if it is one of images, how well it reconstructs."""
+        tokenizer = tokenizer_job(tree)
+        for name in BACKBONE_OF.values():
+            if name in tokenizer.inputs:
+                self._add(weights_job(tree, name))
+        self._add_with_upstream(tokenizer, data_job(tree))
+        if tokenizer.config["map"] == "image":
+            evaluation = reconstruct_job(tree, tokenizer, data_job(tree))
+            self._add_with_upstream(evaluation, weights_job(tree, "vgg16"))
+        return tokenizer
+
+    def _tree_of(
+        self,
+        cell: Cell,
+        tokenizers: str | None = None,
+        priors: str | None = None,
+        seed: int = 0,
+        more: Mapping[str, Any] | None = None,
+    ) -> Tree:
         overrides = [f"scale={self.scale}", f"data={cell.data}"]
         if tokenizers:
             overrides.append(f"tokenizers={tokenizers}")
@@ -188,6 +272,8 @@ class Plan:
             sizes = cell.prior_sizes.get(priors, {})
             overrides += [f"scale.priors.{priors}.{key}={value}" for key, value in sizes.items()]
             overrides += [f"priors={priors}", f"priors.loop.seed={seed}"]
+        # JSON is what Hydra reads too, null and strings included.
+        overrides += [f"{key}={json.dumps(value)}" for key, value in (more or {}).items()]
         return self._compose(tuple(overrides))
 
 
@@ -200,9 +286,21 @@ def whole_plan(scale: str) -> Plan:
     for other in others:
         for job in other.jobs.values():
             plan._add(job)
-    measured = {job.variant: job for job in plan.jobs.values() if job.stage == "evaluation"}
+    measured = {job.variant: job for job in drawn(plan)}
     plan._add(new_job("figures.summary", "summary", plan.tree, {}, measured))
     return plan
+
+
+def drawn(plan: Plan) -> list[Job]:
+    """The evaluations that tables and figures are drawn from: results/ keeps their files.
+
+    Others are read by evaluations alone, such as the features of real images.
+    """
+    read = {folder for job in plan.jobs.values() if job.stage == "figures" for folder in job.inputs.values()}
+    return [job for job in plan.jobs.values() if job.out in read]
+
+
+_NO_PROMPT = "{} needs --config with a resolved job; snakemake writes it to build/configs/"
 
 
 def job_at_prompt(name: str, tree: Tree) -> Job:
@@ -212,22 +310,52 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
     of a user's own dataset (`data.name=mine`) is in no pipeline and keeps its plain name.
     Raises TwostageError if the verb only makes sense inside an experiment.
     """
-    match name:
-        case "data.prepare":
-            job = data_job(tree)
-        case "tokenizers.train":
-            job = tokenizer_job(tree)
-        case "latents.encode":
-            job = latents_job(tree, tokenizer_job(tree))
-        case "priors.tune":
-            job = tune_job(tree, latents_job(tree, tokenizer_job(tree)), None)
-        case "priors.train":
-            job = prior_job(tree, latents_job(tree, tokenizer_job(tree)), None, {})
-        case "evaluation.reconstruct":
-            job = reconstruct_job(tree, tokenizer_job(tree), data_job(tree))
-        case other:
-            raise TwostageError(f"{other} needs --config with a resolved job; snakemake writes it to build/configs/")
+    job = _evaluation_at_prompt(name, tree) if name.startswith("evaluation.") else _model_at_prompt(name, tree)
     if not (configs.CONF / "data" / f"{tree['data']['name']}.yaml").exists():
         return job
     variant = f"{job.variant}.by_hand_{job.sha12[:6]}"
     return replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}")
+
+
+def _model_at_prompt(name: str, tree: Tree) -> Job:
+    tokenizer = tokenizer_job(tree)
+    latents = latents_job(tree, tokenizer)
+    match name:
+        case "data.prepare":
+            return data_job(tree)
+        case "tokenizers.train" | "tokenizers.cluster":
+            return _made_by(name, tokenizer)
+        case "latents.encode":
+            return latents
+        case "priors.tune":
+            return tune_job(tree, latents, None)
+        case "priors.train":
+            return prior_job(tree, latents, None, {})
+        case "sampling.generate":
+            completed = latents if tree["sampling"]["given"] else None
+            return sampling_job(tree, prior_job(tree, latents, None, {}), tokenizer, latents=completed)
+        case other:
+            raise TwostageError(_NO_PROMPT.format(other))
+
+
+def _made_by(name: str, tokenizer: Job) -> Job:
+    """The tokenizer's job, if its verb is the one that was called."""
+    if name != f"tokenizers.{tokenizer.verb}":
+        raise TwostageError(
+            f"{name} does not make tokenizers={tokenizer.config['name']}; call tokenizers.{tokenizer.verb}, or choose "
+            f"{'a tokenizer with networks' if tokenizer.verb == 'cluster' else 'tokenizers=kmeans_f1'}"
+        )
+    return tokenizer
+
+
+def _evaluation_at_prompt(name: str, tree: Tree) -> Job:
+    data, tokenizer = data_job(tree), tokenizer_job(tree)
+    match name:
+        case "evaluation.reconstruct":
+            return reconstruct_job(tree, tokenizer, data)
+        case "evaluation.features":
+            return features_job(tree, data)
+        case "evaluation.rfid":
+            return rfid_job(tree, tokenizer, data, features_job(tree, data))
+        case other:
+            raise TwostageError(_NO_PROMPT.format(other))

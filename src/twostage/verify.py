@@ -21,13 +21,16 @@ from twostage import cli
 from twostage.artifacts import read_json, sha256_file, sha256_json
 from twostage.configs import parse
 from twostage.errors import TwostageError
+from twostage.figures.f_sweep import FSweepConfig, f_sweep
 from twostage.figures.orderings import OrderingsConfig, orderings
+from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
 from twostage.figures.summary import SummaryConfig, summary
 from twostage.figures.table1 import Table1Config, table1
+from twostage.figures.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
 from twostage.figures.tokenizers import TokenizersConfig, tokenizers
 from twostage.fingerprint import fingerprint
 from twostage.jobs import PROVENANCE, Job
-from twostage.plan import Plan, whole_plan
+from twostage.plan import Plan, drawn, whole_plan
 
 RESULTS = Path("results")
 
@@ -36,6 +39,9 @@ DRAW: dict[str, tuple[type[Any], Callable[[Any, Job], None]]] = {
     "table1": (Table1Config, table1),
     "tokenizers": (TokenizersConfig, tokenizers),
     "orderings": (OrderingsConfig, orderings),
+    "tokenizer_ablation": (TokenizerAblationConfig, tokenizer_ablation),
+    "pixels_vs_latents": (PixelsVsLatentsConfig, pixels_vs_latents),
+    "f_sweep": (FSweepConfig, f_sweep),
     "summary": (SummaryConfig, summary),
 }
 
@@ -56,9 +62,13 @@ class Tolerance:
 # The first that matches holds. Kernels of another CPU round differently, and short trainings carry that about as far as
 # another seed does: by up to 0.02 nats per token at scale laptop.
 TOLERANCES = (
-    Tolerance(r"seconds", relative=0.8),  # another machine, up to five times as fast or slow
+    Tolerance(r"seconds|speedup", relative=0.8),  # another machine, up to five times as fast or slow
+    Tolerance(r"latents\.steps", relative=0.8),  # as many as another run's time allows
     Tolerance(r"_time", absolute=0.3),  # nats per token at a rival's time: how fast the two are, differs by machine
     Tolerance(r"(^|\.)paper_|^images$|^steps$|num_|^seeds|learning_rate|picture_side", relative=1e-12),
+    Tolerance(r"percent", absolute=10.0),  # a difference of two FIDs
+    Tolerance(r"fid|kid", relative=0.1, absolute=0.01),
+    Tolerance(r"nats_per_image", relative=0.02),
     Tolerance(r"perplexity", relative=0.1),
     Tolerance(r"codes_used", relative=0.02),
     Tolerance(r"lpips", absolute=0.01),
@@ -78,20 +88,23 @@ def committed(path: Path) -> bytes | None:
     return shown.stdout if shown.returncode == 0 else None
 
 
-def redraw(plan: Plan, folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Draws every result from the committed metrics into `folder`; yields its path in results/ and if it is equal."""
+def redraw(plan: Plan, folder: Path) -> Iterator[tuple[Path, bool | None]]:
+    """Draws every result from the committed metrics into `folder`; yields its path in results/ and if it is equal.
+
+    None stands for a result whose metrics are not committed yet.
+    """
     stored = folder / "evaluation"
-    for job in plan.jobs.values():
-        if job.stage == "evaluation":
-            _restore(job, stored / job.variant)
+    here = {job.out: _restore(job, stored / job.variant) for job in drawn(plan)}
     for job in plan.jobs.values():
         if job.stage == "figures" and job.verb in DRAW:
             inputs = {name: str(stored / plan.jobs[source].variant) for name, source in job.inputs.items()}
-            drawn = replace(job, inputs=inputs, out=str(folder / job.variant))
+            again = replace(job, inputs=inputs, out=str(folder / job.variant))
             kind, draw = DRAW[job.verb]
-            draw(parse(kind, job.config), drawn)
+            known = all(here[source] for source in job.inputs.values())
+            if known:
+                draw(parse(kind, job.config), again)
             for name in job.files:
-                yield place(name), committed(place(name)) == (drawn.folder / name).read_bytes()
+                yield place(name), committed(place(name)) == (again.folder / name).read_bytes() if known else None
 
 
 def place(name: str) -> Path:
@@ -99,14 +112,14 @@ def place(name: str) -> Path:
     return RESULTS / "figures" / name if name.endswith((".pdf", ".png")) else RESULTS / name
 
 
-def _restore(job: Job, folder: Path) -> None:
+def _restore(job: Job, folder: Path) -> bool:
+    """Writes the committed files of an evaluation; False if they are not all committed."""
+    contents = {name: committed(RESULTS / "evaluation" / job.variant / name) for name in job.files}
     folder.mkdir(parents=True)
-    for name in job.files:
-        path = RESULTS / "evaluation" / job.variant / name
-        content = committed(path)
-        if content is None:
-            raise TwostageError(f"{path} is not committed; run make table1 and commit results/")
-        (folder / name).write_bytes(content)
+    for name, content in contents.items():
+        if content is not None:
+            (folder / name).write_bytes(content)
+    return None not in contents.values()
 
 
 def damaged(job: Job) -> list[Path]:
@@ -181,10 +194,10 @@ def verify() -> bool:
         print(f"{path}: DAMAGED, its record has another checksum; delete it, then dvc pull or snakemake brings it back")
     print(f"Tables and figures, drawn again from the metrics of the last commit (scale {plan.scale}):")
     with tempfile.TemporaryDirectory() as folder:
-        equal = [_say(f"{path}: {'equal' if same else 'DIFFERS'}", same) for path, same in redraw(plan, Path(folder))]
+        equal = [_say(path, same) for path, same in redraw(plan, Path(folder))]
     damaged_folders = {path.parent for path in broken}
-    whole = [job for job in plan.jobs.values() if job.folder not in damaged_folders]
-    fresh = [job for job in whole if job.stage == "evaluation" and (job.folder / "metrics.json").exists()]
+    whole = [job for job in drawn(plan) if job.folder not in damaged_folders]
+    fresh = [job for job in whole if (job.folder / "metrics.json").exists()]
     if not fresh:
         print(f"No run of scale {plan.scale} in artifacts/ to compare; make table1 or dvc pull brings one.")
     compared = [moved(job) for job in fresh]
@@ -197,9 +210,10 @@ def verify() -> bool:
     return all(equal) and not lines and not broken
 
 
-def _say(line: str, same: bool) -> bool:
-    print(f"  {line}")
-    return same
+def _say(path: Path, same: bool | None) -> bool:
+    """Prints one result's line; False if it differs."""
+    print(f"  {path}: {'not committed yet' if same is None else 'equal' if same else 'DIFFERS'}")
+    return same is not False
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src/twostage").rglob("*.py"))
-STAGES = ["data", "tokenizers", "latents", "priors", "evaluation", "figures"]
+STAGES = ["data", "tokenizers", "latents", "priors", "sampling", "evaluation", "figures"]
 
 
 @pytest.fixture(params=SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src/twostage")))
@@ -67,7 +67,7 @@ def test_every_rule_has_log_benchmark_threads_and_resources():
 
 
 def test_every_default_of_a_config_says_where_it_comes_from():
-    for stage in ("tokenizers", "priors", "latents"):
+    for stage in ("tokenizers", "priors", "latents", "sampling"):
         for path in (ROOT / "conf" / stage).glob("*.yaml"):
             for line in path.read_text().splitlines():
                 plain = re.fullmatch(r"\s+\w+: (?!\$)\S.*", line)

@@ -4,7 +4,19 @@ import pytest
 
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.jobs import FILES
+from twostage.jobs import (
+    FILES,
+    Job,
+    data_job,
+    features_job,
+    files_read,
+    reconstruct_job,
+    rfid_job,
+    samples_evaluation_job,
+    sampling_job,
+    tokenizer_job,
+    weights_job,
+)
 from twostage.plan import Plan, job_at_prompt
 
 SCALES = ["smoke", "laptop", "workstation", "paper"]
@@ -160,3 +172,90 @@ def test_what_is_made_of_a_users_own_dataset_by_hand_finds_its_upstream():
     tokenizer = job_at_prompt("tokenizers.train", configs.compose(overrides))
     assert tokenizer.inputs["data"] == job_at_prompt("data.prepare", configs.compose(overrides)).out
     assert job_at_prompt("latents.encode", configs.compose(overrides)).inputs["tokenizer"] == tokenizer.out
+
+
+def evaluation_jobs(*overrides, sampling="cifar10.vqgan_f4.gpt.seed0"):
+    """Every evaluation of one tokenizer and one set of samples, by verb."""
+    tree = configs.compose(("scale=smoke", *overrides))
+    data, tokenizer = data_job(tree), tokenizer_job(tree)
+    samples = Job("sampling", "sample", sampling, "smoke", {}, {}, f"artifacts/smoke/sampling/{sampling}", [])
+    features = features_job(tree, data)
+    jobs = [
+        features,
+        samples_evaluation_job(tree, samples, features),
+        rfid_job(tree, tokenizer, data, features),
+        reconstruct_job(tree, tokenizer, data),
+    ]
+    return {job.verb: job for job in jobs}
+
+
+def test_all_evaluations_share_the_features_of_one_split():
+    one, other = evaluation_jobs(), evaluation_jobs("tokenizers=vqgan_f16", sampling="cifar10.vqgan_f16.gpt.seed1")
+    assert one["features"] == other["features"]
+    assert one["features"].variant == "features.cifar10.validation"
+    for jobs in (one, other):
+        for verb in ("samples", "rfid"):
+            assert jobs[verb].inputs["real"] == one["features"].out
+            assert jobs[verb].inputs["inception"] == weights_job(configs.compose(("scale=smoke",)), "inception").out
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("evaluation.samples.kid_subsets=3", {"samples"}),
+        ("evaluation.features.images=50", {"features"}),
+        ("evaluation.features.batch_size=10", {"features", "rfid"}),
+        ("evaluation.rfid_images=50", {"rfid"}),
+        ("evaluation.reconstruction_images=50", {"reconstruct"}),
+    ],
+)
+def test_a_metrics_setting_touches_that_metric_only(override, changed):
+    before, after = evaluation_jobs(), evaluation_jobs(override)
+    assert {verb for verb in before if before[verb] != after[verb]} == changed
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_asks_metrics_for_no_more_than_it_has(scale):
+    evaluation = configs.compose((f"scale={scale}",))["evaluation"]
+    assert evaluation["samples"]["kid_subset_size"] <= evaluation["samples"]["images"]
+    with_features = evaluation["features"]["images"]
+    assert with_features is None or evaluation["rfid_images"] <= with_features
+
+
+@pytest.mark.parametrize("verb", ["features", "rfid"])
+def test_an_evaluation_asked_for_by_hand_reads_what_the_pipeline_made(verb):
+    job = job_at_prompt(f"evaluation.{verb}", configs.compose(("scale=smoke",)))
+    assert job.inputs == evaluation_jobs()[verb].inputs
+    assert job.variant.startswith(f"{verb}.cifar10.")
+    assert ".by_hand_" in job.variant
+
+
+def test_samples_share_the_variant_of_their_prior_and_read_what_they_need():
+    plan = Plan("table1", "laptop")
+    prior = stage(plan, "priors.train")["cifar10_animals.by_cifar10.vqgan_f4.given_edges_f4.gpt.seed0"]
+    tokenizer = stage(plan, "tokenizers.train")["cifar10.vqgan_f4"]
+    condition = plan.jobs[prior.inputs["condition"]]
+    job = sampling_job(plan.tree, prior, tokenizer, condition=condition)
+    assert job.out == f"artifacts/laptop/sampling/{prior.variant}"
+    assert job.inputs == {"prior": prior.out, "tokenizer": tokenizer.out, "condition": condition.out}
+    assert (job.config["num_images"], job.config["batch_size"], job.config["top_k"]) == (2000, 100, 100)
+    assert files_read(job, prior) == files_read(job, tokenizer) == ["model.safetensors", "config.json"]
+    assert files_read(job, condition) == ["validation_index.npy", "metadata.json"]
+    half = sampling_job(plan.tree, prior, tokenizer, condition, plan.jobs[prior.inputs["latents"]], label="halves")
+    assert half.variant == f"{prior.variant}.halves"
+    assert half.inputs["latents"] == prior.inputs["latents"]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_scale_cuts_by_more_codes_than_its_vocabulary_has(scale):
+    tree = configs.compose((f"scale={scale}",))
+    assert tree["sampling"]["top_k"] <= tree["tokenizers"]["quantizer"]["num_codes"]
+
+
+def test_samples_by_hand_read_latents_only_where_images_are_completed():
+    whole, half = (
+        job_at_prompt("sampling.generate", configs.compose(("scale=smoke", "data=folder", "data.name=mine", *more)))
+        for more in ((), ("sampling.given=0.5",))
+    )
+    assert set(whole.inputs) == {"prior", "tokenizer"}
+    assert set(half.inputs) == {"prior", "tokenizer", "latents"}

@@ -46,12 +46,12 @@ def test_the_learning_rate_is_that_of_the_row_major_sweep(plan):
 @pytest.mark.parametrize("scale", SCALES)
 def test_both_experiments_share_what_they_can(scale):
     table1, orderings, whole = Plan("table1", scale), Plan("orderings", scale), whole_plan(scale)
-    assert EXPERIMENTS == ("table1", "orderings")
+    planned = {folder: job for name in EXPERIMENTS for folder, job in Plan(name, scale).jobs.items()}
     sums_up = whole.jobs[f"artifacts/{scale}/figures/summary"]
-    assert whole.jobs == table1.jobs | orderings.jobs | {sums_up.out: sums_up}
-    assert {"orderings", "table1.IN"} <= set(sums_up.inputs)
+    assert whole.jobs == planned | {sums_up.out: sums_up}
+    assert {"orderings", "table1.IN", "codebook_size", "f_sweep"} <= set(sums_up.inputs)
     new = {f"{job.stage}.{job.verb}" for folder, job in orderings.jobs.items() if folder not in table1.jobs}
-    assert new == {"priors.train", "evaluation.orderings", "figures.orderings"}
+    assert new == {"priors.train", "sampling.generate", "evaluation.orderings", "figures.orderings"}
     made = set()
     for job in whole.jobs.values():
         assert set(job.inputs.values()) <= made
@@ -84,8 +84,9 @@ def test_one_more_ordering_adds_its_runs_and_changes_only_the_summary():
     different = {folder.removeprefix("artifacts/smoke/") for folder, job in after.jobs.items()
                  if before.jobs.get(folder) != job}  # fmt: skip
     runs = {f"priors/cifar10.vqgan_f4.gpt.random.seed{seed}" for seed in (0, 1)}
+    samples = {"sampling/cifar10.vqgan_f4.gpt.random.seed0"}
     # The figure's job is the same; it runs again as its input's content changes.
-    assert different == runs | {"evaluation/orderings"}
+    assert different == runs | samples | {"evaluation/orderings"}
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,47 @@ def test_orderings_have_a_complete_plan_at_every_scale(clone, scale):
     assert "pixelsnail" not in plan
 
 
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+def test_ablations_of_tokenizers_have_a_complete_plan_at_every_scale(clone, scale):
+    names = ["vqgan_vs_vqvae", "codebook_size", "warmup"]
+    plan = clone.dry_run(*(f"results/{name}.csv" for name in names), scale=scale)
+    # Table 1's image tokenizer is there once, shared by all; the laptop's warm-ups are too short to share it.
+    trained = {"smoke": 4, "laptop": 9, "workstation": 7, "paper": 6}[scale]
+    for rule in ("tokenizers_train", "evaluation_reconstruct", "evaluation_rfid"):
+        assert plan.count(f"rule {rule}:") == trained, rule
+    assert plan.count("rule evaluation_features:") == 1
+    for rule in ("evaluation_tokenizer_ablation", "figures_tokenizer_ablation", "results_tokenizer_ablation"):
+        assert plan.count(f"rule {rule}:") == len(names), rule
+    assert "rule priors_train:" not in plan
+
+
+def test_pixels_vs_latents_has_a_complete_plan_at_every_scale(clone, scale):
+    plan = clone.dry_run("results/pixels_vs_latents.csv", scale=scale)
+    for rule in (
+        "tokenizers_cluster",
+        "priors_train",
+        "priors_timed",
+        "evaluation_features",
+        "results_pixels_vs_latents",
+    ):
+        assert plan.count(f"rule {rule}:") == 1, rule
+    assert plan.count("rule sampling_generate:") == plan.count("rule evaluation_samples:") == 2
+
+
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+def test_f_sweep_has_a_complete_plan_at_every_scale(clone, scale):
+    plan = clone.dry_run("results/f_sweep.csv", scale=scale)
+    factors = 7 if scale == "paper" else 4
+    for rule in ("priors_train", "sampling_generate", "evaluation_samples", "evaluation_likelihood",
+                 "evaluation_reconstruct", "latents_encode"):  # fmt: skip
+        assert plan.count(f"rule {rule}:") == factors, rule
+    assert plan.count("rule tokenizers_train:") == factors - 1
+    # Grids no larger than the window are seen whole: f = 4 and 8 of 32 pixels, f = 16, 32 and 64 of 256.
+    assert plan.count("rule latents_crop:") == (4 if scale == "paper" else 2)
+    for rule in ("tokenizers_cluster", "priors_tune", "evaluation_f_sweep", "results_f_sweep"):
+        assert plan.count(f"rule {rule}:") == 1, rule
+
+
 def test_an_unknown_ordering_in_the_experiment_is_one_line(clone):
     clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_up]")
     try:

@@ -30,7 +30,11 @@ def test_every_rendering_and_figure_is_there(clone):
                  "table1_curves.csv", "table1.provenance.json", "tokenizers.provenance.json",
                  "evaluation/table1.D-RIN/metrics.json",
                  "orderings.md", "figures/orderings.pdf", "figures/orderings.png",
-                 "figures/orderings_grid.pdf", "figures/orderings_grid.png", "orderings_curves.csv"):  # fmt: skip
+                 "figures/orderings_grid.pdf", "figures/orderings_grid.png",
+                 "figures/orderings_samples.pdf", "figures/orderings_samples.png", "orderings_curves.csv",
+                 "pixels_vs_latents.md", "figures/pixels_vs_latents.pdf", "figures/pixels_vs_latents.png",
+                 "f_sweep.md", "figures/f_sweep.pdf", "figures/f_sweep.png",
+                 "figures/f_sweep_samples.pdf", "figures/f_sweep_samples.png"):  # fmt: skip
         assert (clone.folder / "results" / name).stat().st_size > 100, name
 
 
@@ -94,6 +98,38 @@ def test_every_ordering_has_its_numbers_with_the_papers_beside_them(clone):
     assert float(rows["subsample"]["paper_nll"]) == 5.015
 
 
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("vqgan_vs_vqvae", ["VQGAN", "VQVAE"]), ("codebook_size", ["32", "64"]), ("warmup", ["0", "15"])],
+)
+def test_every_ablation_of_tokenizers_has_its_numbers_and_figure(clone, name, rows):
+    with open(clone.folder / f"results/{name}.csv") as file:
+        lines = {line["row"]: line for line in csv.DictReader(file)}
+    assert [row for row, line in lines.items() if line["source"] == "ours"] == rows
+    for row in rows:
+        assert (lines[row]["scale"], lines[row]["steps"], lines[row]["num_rfid_images"]) == ("smoke", "20", "100")
+        assert float(lines[row]["rfid"]) > 0
+        assert 0 < float(lines[row]["lpips_vgg"]) < 2
+    if name == "codebook_size":
+        assert (lines["16384"]["source"], float(lines["16384"]["rfid"])) == ("paper", 4.98)
+    for file in (f"{name}.md", f"{name}.provenance.json", f"figures/{name}.pdf", f"figures/{name}.png"):
+        assert (clone.folder / "results" / file).stat().st_size > 100, file
+
+
+def test_one_more_codebook_size_runs_its_own_jobs_and_the_figure(clone):
+    clone.edit("conf/scale/smoke.yaml", "codebook_sizes: [32, 64]", "codebook_sizes: [32, 64, 48]")
+    try:
+        plan = clone.dry_run("results/codebook_size.csv", "results/warmup.csv")
+    finally:
+        clone.edit("conf/scale/smoke.yaml", "codebook_sizes: [32, 64, 48]", "codebook_sizes: [32, 64]")
+    new = "cifar10.vqgan_f4_k48"
+    assert variants_of(plan) == {new, f"rfid.{new}", "codebook_size"}
+    assert rules_of(plan) == {
+        "tokenizers_train", "evaluation_reconstruct", "evaluation_rfid", "evaluation_tokenizer_ablation",
+        "figures_tokenizer_ablation", "results_evaluation", "results_tokenizer_ablation",
+    }  # fmt: skip
+
+
 def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
     plan = clone.plan_after(
         "conf/experiment/orderings.yaml", "spiral_in]", "spiral_in, random]", "results/orderings.csv"
@@ -102,7 +138,7 @@ def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
         "orderings",
     }
     assert rules_of(plan) == {
-        "priors_train", "evaluation_orderings", "figures_orderings", "results_evaluation",
+        "priors_train", "sampling_generate", "evaluation_orderings", "figures_orderings", "results_evaluation",
         "results_orderings",
     }  # fmt: skip
 
@@ -112,3 +148,34 @@ def test_a_changed_pixelsnail_leaves_the_orderings_alone(clone):
         "conf/priors/pixelsnail.yaml", "gradient_clip: 1.0", "gradient_clip: 2.0", "results/orderings.csv"
     )
     assert "Nothing to be done" in plan
+
+
+def rows_of(clone, name, key):
+    with open(clone.folder / "results" / name) as file:
+        return {row[key]: row for row in csv.DictReader(file)}
+
+
+def test_pixels_and_latents_have_equal_budgets_and_the_papers_numbers_beside_them(clone):
+    rows = rows_of(clone, "pixels_vs_latents.csv", "tokens")
+    assert list(rows) == ["pixels", "latents"]
+    assert [row["grid"] for row in rows.values()] == ["32x32", "16x16"]
+    assert 0 < float(rows["latents"]["train_seconds"]) <= 1.5 * float(rows["pixels"]["train_seconds"])
+    assert float(rows["latents"]["paper_fid_improvement_percent"]) == 18.63
+
+
+def test_every_factor_has_its_numbers_with_the_papers_beside_them(clone):
+    rows = rows_of(clone, "f_sweep.csv", "factor")
+    assert list(rows) == ["1", "2", "4", "8"]
+    assert [row["window"] for row in rows.values()] == ["8x8", "8x8", "8x8", "4x4"]
+    assert [row["tokens_per_image"] for row in rows.values()] == ["1024", "256", "64", "16"]
+    assert float(rows["2"]["paper_lpips"]) == 0.11
+    assert float(rows["8"]["paper_sampling_speedup"]) == 65.81
+
+
+def test_one_factor_less_runs_no_model(clone):
+    clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", "vqgan_f4], tune_on")
+    try:
+        plan = clone.dry_run("results/f_sweep.csv")
+    finally:
+        clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4], tune_on", "vqgan_f4, vqgan_f8], tune_on")
+    assert rules_of(plan) == {"evaluation_f_sweep", "figures_f_sweep", "results_evaluation", "results_f_sweep"}

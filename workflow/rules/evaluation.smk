@@ -65,3 +65,164 @@ rule evaluation_orderings:
         gpu=0,
     shell:
         "python -m twostage.evaluation.orderings --config {input.config} --log {log}"
+
+
+# Features of real images by FID's Inception, shared by every comparison with them.
+
+
+rule evaluation_features:
+    input:
+        unpack(job_inputs("evaluation.features")),
+    output:
+        job_outputs("evaluation.features"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.features"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.features --config {input.config} --log {log}"
+
+
+# FID and its kin of sets of samples.
+
+
+rule evaluation_samples:
+    input:
+        unpack(job_inputs("evaluation.samples")),
+    output:
+        job_outputs("evaluation.samples"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.samples"),
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=240,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.samples --config {input.config} --log {log}"
+
+
+# FID of reconstructions.
+
+
+rule evaluation_rfid:
+    input:
+        unpack(job_inputs("evaluation.rfid")),
+    output:
+        job_outputs("evaluation.rfid"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.rfid"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.rfid --config {input.config} --log {log}"
+
+
+# Tokenizers side by side, out of what was measured of each.
+
+
+rule evaluation_tokenizer_ablation:
+    input:
+        unpack(job_inputs("evaluation.tokenizer_ablation")),
+    output:
+        job_outputs("evaluation.tokenizer_ablation"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.tokenizer_ablation"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.tokenizer_ablation --config {input.config} --log {log}"
+
+
+# NLL of whole images, by sliding window.
+
+
+rule evaluation_likelihood:
+    input:
+        unpack(job_inputs("evaluation.likelihood")),
+    output:
+        job_outputs("evaluation.likelihood"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.likelihood"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.evaluation.likelihood --config {input.config} --log {log}"
+
+
+# One transformer on pixels and on latents, for equal training time.
+
+
+rule evaluation_pixels_vs_latents:
+    input:
+        unpack(job_inputs("evaluation.pixels_vs_latents")),
+    output:
+        job_outputs("evaluation.pixels_vs_latents"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.pixels_vs_latents"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.pixels_vs_latents --config {input.config} --log {log}"
+
+
+# Reconstructions, likelihood, samples and speed over the factor f.
+
+
+rule evaluation_f_sweep:
+    input:
+        unpack(job_inputs("evaluation.f_sweep")),
+    output:
+        job_outputs("evaluation.f_sweep"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.f_sweep"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.f_sweep --config {input.config} --log {log}"

@@ -79,3 +79,63 @@ rule figures_orderings:
         gpu=0,
     shell:
         "python -m twostage.figures.orderings --config {input.config} --log {log}"
+
+
+rule figures_tokenizer_ablation:
+    input:
+        unpack(job_inputs("figures.tokenizer_ablation")),
+    output:
+        job_outputs("figures.tokenizer_ablation"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.tokenizer_ablation"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.tokenizer_ablation --config {input.config} --log {log}"
+
+
+rule figures_pixels_vs_latents:
+    input:
+        unpack(job_inputs("figures.pixels_vs_latents")),
+    output:
+        job_outputs("figures.pixels_vs_latents"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.pixels_vs_latents"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.pixels_vs_latents --config {input.config} --log {log}"
+
+
+rule figures_f_sweep:
+    input:
+        unpack(job_inputs("figures.f_sweep")),
+    output:
+        job_outputs("figures.f_sweep"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.f_sweep"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.f_sweep --config {input.config} --log {log}"

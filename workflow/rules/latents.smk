@@ -10,6 +10,8 @@ rule latents_encode:
         beside("latents", "log.txt"),
     benchmark:
         beside("latents", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("latents.encode"),
     threads: 1
     resources:
         mem_mb=3000,
@@ -17,3 +19,26 @@ rule latents_encode:
         gpu=GPUS_PER_JOB,
     shell:
         "python -m twostage.latents.encode --config {input.config} --log {log}"
+
+
+# Windows out of whole index grids, for priors that see no more.
+
+
+rule latents_crop:
+    input:
+        unpack(job_inputs("latents.crop")),
+    output:
+        job_outputs("latents.crop"),
+    log:
+        beside("latents", "log.txt"),
+    benchmark:
+        beside("latents", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("latents.crop"),
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=240,
+        gpu=0,
+    shell:
+        "python -m twostage.latents.crop --config {input.config} --log {log}"

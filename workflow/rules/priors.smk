@@ -43,3 +43,26 @@ rule priors_train:
         gpu=GPUS_PER_JOB,
     shell:
         "python -m twostage.priors.train --config {input.config} --log {log}"
+
+
+# Stage 2: a prior that trains for as long as another one.
+
+
+rule priors_timed:
+    input:
+        unpack(job_inputs("priors.timed")),
+    output:
+        job_outputs("priors.timed"),
+    log:
+        beside("priors", "log.txt"),
+    benchmark:
+        beside("priors", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("priors.timed"),
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=2880,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.priors.timed --config {input.config} --log {log}"

@@ -67,7 +67,7 @@ rule results_orderings:
         ],
         figures=[
             f"{ARTIFACTS}/figures/orderings/{name}.{kind}"
-            for name in ("orderings", "orderings_grid")
+            for name in ("orderings", "orderings_grid", "orderings_samples")
             for kind in ("pdf", "png")
         ],
         record=f"{ARTIFACTS}/figures/orderings/provenance.json",
@@ -79,11 +79,48 @@ rule results_orderings:
         "results/figures/orderings.png",
         "results/figures/orderings_grid.pdf",
         "results/figures/orderings_grid.png",
+        "results/figures/orderings_samples.pdf",
+        "results/figures/orderings_samples.png",
         record="results/orderings.provenance.json",
     log:
         "build/logs/results_orderings.txt",
     benchmark:
         "build/logs/results_orderings.tsv"
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=1,
+        gpu=0,
+    shell:
+        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "&& cp {input.record} {output.record}) 2> {log}"
+
+
+# One rule for several experiments: {figure} is the experiment's name.
+rule results_tokenizer_ablation:
+    input:
+        tables=[
+            f"{ARTIFACTS}/figures/{{figure}}/{{figure}}.{kind}"
+            for kind in ("csv", "md")
+        ],
+        figures=[
+            f"{ARTIFACTS}/figures/{{figure}}/{{figure}}.{kind}"
+            for kind in ("pdf", "png")
+        ],
+        record=f"{ARTIFACTS}/figures/{{figure}}/provenance.json",
+        evaluated=lambda wildcards: evaluated(wildcards.figure),
+    output:
+        "results/{figure}.csv",
+        "results/{figure}.md",
+        "results/figures/{figure}.pdf",
+        "results/figures/{figure}.png",
+        record="results/{figure}.provenance.json",
+    log:
+        "build/logs/results_{figure}.txt",
+    benchmark:
+        "build/logs/results_{figure}.tsv"
+    wildcard_constraints:
+        figure=variants("figures.tokenizer_ablation"),
     threads: 1
     resources:
         mem_mb=100,
@@ -135,3 +172,68 @@ rule results_evaluation:
         gpu=0,
     shell:
         "cp {input} {output} 2> {log}"
+
+
+rule results_pixels_vs_latents:
+    input:
+        tables=[
+            f"{ARTIFACTS}/figures/pixels_vs_latents/pixels_vs_latents.{kind}"
+            for kind in ("csv", "md")
+        ],
+        figures=[
+            f"{ARTIFACTS}/figures/pixels_vs_latents/{name}.{kind}"
+            for name in ("pixels_vs_latents",)
+            for kind in ("pdf", "png")
+        ],
+        record=f"{ARTIFACTS}/figures/pixels_vs_latents/provenance.json",
+        evaluated=evaluated("pixels_vs_latents"),
+    output:
+        "results/pixels_vs_latents.csv",
+        "results/pixels_vs_latents.md",
+        "results/figures/pixels_vs_latents.pdf",
+        "results/figures/pixels_vs_latents.png",
+        record="results/pixels_vs_latents.provenance.json",
+    log:
+        "build/logs/results_pixels_vs_latents.txt",
+    benchmark:
+        "build/logs/results_pixels_vs_latents.tsv"
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=1,
+        gpu=0,
+    shell:
+        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "&& cp {input.record} {output.record}) 2> {log}"
+
+
+rule results_f_sweep:
+    input:
+        tables=[f"{ARTIFACTS}/figures/f_sweep/f_sweep.{kind}" for kind in ("csv", "md")],
+        figures=[
+            f"{ARTIFACTS}/figures/f_sweep/{name}.{kind}"
+            for name in ("f_sweep", "f_sweep_samples")
+            for kind in ("pdf", "png")
+        ],
+        record=f"{ARTIFACTS}/figures/f_sweep/provenance.json",
+        evaluated=evaluated("f_sweep"),
+    output:
+        "results/f_sweep.csv",
+        "results/f_sweep.md",
+        "results/figures/f_sweep.pdf",
+        "results/figures/f_sweep.png",
+        "results/figures/f_sweep_samples.pdf",
+        "results/figures/f_sweep_samples.png",
+        record="results/f_sweep.provenance.json",
+    log:
+        "build/logs/results_f_sweep.txt",
+    benchmark:
+        "build/logs/results_f_sweep.tsv"
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=1,
+        gpu=0,
+    shell:
+        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "&& cp {input.record} {output.record}) 2> {log}"

@@ -10,6 +10,8 @@ rule tokenizers_train:
         beside("tokenizers", "log.txt"),
     benchmark:
         beside("tokenizers", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("tokenizers.train"),
     priority: 10
     threads: 1
     resources:
@@ -18,3 +20,26 @@ rule tokenizers_train:
         gpu=GPUS_PER_JOB,
     shell:
         "python -m twostage.tokenizers.train --config {input.config} --log {log}"
+
+
+# Pixels as tokens: a palette by k-means.
+
+
+rule tokenizers_cluster:
+    input:
+        unpack(job_inputs("tokenizers.cluster")),
+    output:
+        job_outputs("tokenizers.cluster"),
+    log:
+        beside("tokenizers", "log.txt"),
+    benchmark:
+        beside("tokenizers", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("tokenizers.cluster"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.tokenizers.cluster --config {input.config} --log {log}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from twostage import cli
-from twostage.artifacts import read_csv, read_json, write_json
+from twostage.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import NLL, Summary
 from twostage.jobs import Job
@@ -17,6 +17,7 @@ from twostage.latents.orderings import ordering
 TRAIN_NLL = "train_nll_nats_per_token"
 # What a controlled setting holds fixed, and the metrics of a run say.
 FIXED = ("steps", "num_parameters", "learning_rate", "architecture")
+NUM_SHOWN = 12  # samples of each ordering that the figure shows
 PICTURE_SIDE = 4  # Fig. 34 shows every order on a 4x4 grid
 
 
@@ -55,6 +56,8 @@ class Runs:
 def orderings(config: OrderingsConfig, job: Job) -> None:
     """Writes metrics.json: per ordering its final NLLs, differences to row-major and curves; the paper's beside them.
 
+    And samples.npy: the first samples of each ordering's first seed, uint8 [orderings, N, H, W, C].
+
     Raises TwostageError if the runs differ in more than ordering and seed.
     """
     cost = _cost(job, config)
@@ -69,10 +72,20 @@ def orderings(config: OrderingsConfig, job: Job) -> None:
         "seeds": config.seeds,
         "unigram_entropy_nats": latents["splits"]["validation"]["unigram_entropy_nats"],
         **cost,
-        "orderings": {name: _measured(runs, name) | _printed(config.paper_nll, name) for name in config.orderings},
+        "orderings": {
+            name: _measured(runs, name) | _printed(config.paper_nll, name) | {"sampling": _sampling(job, name)}
+            for name in config.orderings
+        },
         "picture_side": PICTURE_SIDE,
     }
+    shown = [read_array(job.upstream(f"{name}.samples") / "samples.npy")[:NUM_SHOWN] for name in config.orderings]
+    write_array(job.folder / "samples.npy", np.stack(shown))
     write_json(job.folder / "metrics.json", metrics)
+
+
+def _sampling(job: Job, name: str) -> dict[str, Any]:
+    drawn = read_json(job.upstream(f"{name}.samples") / "metrics.json")
+    return {key: drawn[key] for key in ("temperature", "top_k", "top_p", "seconds_per_image", "tokens_per_second")}
 
 
 def _cost(job: Job, config: OrderingsConfig) -> dict[str, Any]:

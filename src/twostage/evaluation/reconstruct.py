@@ -46,7 +46,7 @@ def reconstruct(config: EvaluationConfig, job: Job) -> None:
             lpips_B.append(distance(image_BCHW, output_BCHW).flatten())
         psnr_B.append(psnr(image_BCHW, output_BCHW))
         count_K += np.bincount(index_BHW.cpu().numpy().ravel(), minlength=len(count_K))
-        shown = shown or [_bytes(image_BCHW[: config.grid_images]), _bytes(output_BCHW[: config.grid_images])]
+        shown = shown or [as_bytes(image_BCHW[: config.grid_images]), as_bytes(output_BCHW[: config.grid_images])]
     trained = read_json(job.upstream("tokenizer") / "metrics.json")
     metrics = {
         "variant": job.variant,
@@ -74,8 +74,8 @@ def _batches(images: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
         yield tokenizers.prepare_map(batch, "colour").to(training.device())
 
 
-def _bytes(image_BCHW: torch.Tensor) -> np.ndarray:
-    """float [-1, 1] BCHW -> uint8 BHWC."""
+def as_bytes(image_BCHW: torch.Tensor) -> np.ndarray:
+    """float images in [-1, 1], BCHW -> uint8 BHWC."""
     return ((image_BCHW + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 
 

@@ -1,6 +1,6 @@
 """The ordering ablation as table, learning curves and pictures of the orders. Draws stored numbers, computes none."""
 
-# T tokens of the picture's grid
+# T tokens of the picture's grid; O orderings, N samples, H W C their images
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from twostage import cli
-from twostage.artifacts import read_json
+from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.figures.style import save, style, write_text
@@ -38,7 +38,7 @@ class OrderingsConfig:
 
 
 def orderings(config: OrderingsConfig, job: Job) -> None:
-    """Writes orderings.{csv,md,pdf,png} and orderings_grid.{pdf,png}."""
+    """Writes orderings.{csv,md}, and orderings, orderings_grid and orderings_samples as PDF and PNG."""
     metrics = read_json(job.upstream("orderings") / "metrics.json")
     colourless = sorted(set(metrics["orderings"]) - set(config.figures.palette))
     if colourless:
@@ -52,6 +52,7 @@ def orderings(config: OrderingsConfig, job: Job) -> None:
     write_text(job.folder / "orderings.md", f"{table}\n\n{_caption(metrics)}\n")
     _curves(metrics, config.figures, job.folder)
     _pictures(metrics, config.figures, job.folder)
+    _samples(metrics, read_array(job.upstream("orderings") / "samples.npy"), config.figures, job.folder)
 
 
 def _spoken(name: str) -> str:
@@ -183,6 +184,24 @@ def _picture(axes: Axes, order_T: list[int], side: int) -> None:
     for t, (row, column) in enumerate(zip(rows_T, columns_T, strict=True)):
         axes.text(column, row, str(t), ha="center", va="center", fontsize=5.5)
     axes.set(xlim=(-0.6, side - 0.4), ylim=(side - 0.4, -0.6), aspect="equal", xticks=[], yticks=[])
+
+
+def _samples(metrics: Metrics, image_ONHWC: np.ndarray, config: FiguresConfig, folder: Path) -> None:
+    """A row of samples for every ordering, as the bottom of Fig. 34."""
+    names = list(metrics["orderings"])
+    with style(config, rows=len(names), columns=1, panel_ratio=0.095):
+        figure, panels = plt.subplots(len(names), 1, squeeze=False)
+        for axes, name, image_NHWC in zip(panels[:, 0], names, image_ONHWC, strict=True):
+            axes.imshow(np.concatenate(list(image_NHWC), axis=1), interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.set_ylabel(_spoken(name), rotation=0, ha="right", va="center")
+        drawn = metrics["orderings"][names[0]]["sampling"]
+        figure.suptitle(
+            f"Samples at scale {metrics['scale']}, {metrics['data']}: seed {metrics['seeds'][0]}, temperature "
+            f"{drawn['temperature']:g}, top-k {drawn['top_k']}, the same random numbers for every ordering",
+            fontsize="small",
+        )
+        save(figure, folder, "orderings_samples", config.png_dpi)
 
 
 def main() -> None:

@@ -14,6 +14,9 @@ from twostage.jobs import Job
 
 NLL = "validation_nll_nats_per_token"
 TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
+ABLATION_METRICS = ("rfid", "lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
+PIXELS_METRICS = ("fid_improvement_percent", "kid_improvement_percent", "sampling_speedup")
+FACTOR_METRICS = ("lpips", "nll_nats_per_image", "fid", "kid_mean", "sampling_seconds_per_image", "sampling_speedup")
 TABLE1_METRICS = ("transformer_steps", "transformer_time", "pixelsnail")
 
 
@@ -35,6 +38,12 @@ def summary(_: SummaryConfig, job: Job) -> None:
             for variant, metrics in measured.items()
             if "lpips_vgg" in metrics
         },
+        **{metrics["ablation"]: _ablated(metrics) for metrics in measured.values() if "ablation" in metrics},
+        "pixels_vs_latents": {name: measured["pixels_vs_latents"][name] for name in PIXELS_METRICS},
+        "f_sweep": {
+            factor: {name: row[name] for name in FACTOR_METRICS}
+            for factor, row in measured["f_sweep"]["factors"].items()
+        },
     }
     write_json(job.folder / "metrics.json", headlines)
     write_csv(job.folder / "table1_curves.csv", [line for row in rows.values() for line in _table1_lines(row)])
@@ -43,6 +52,11 @@ def summary(_: SummaryConfig, job: Job) -> None:
 
 def _mean(metrics: dict[str, Any], name: str) -> float:
     return float(metrics["nll_nats_per_token"][name]["mean"])
+
+
+def _ablated(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The numbers of each tokenizer that an ablation compares."""
+    return {label: {name: row[name] for name in ABLATION_METRICS} for label, row in metrics["compared"].items()}
 
 
 def _table1_lines(row: dict[str, Any]) -> Iterator[dict[str, Any]]:

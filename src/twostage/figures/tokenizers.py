@@ -28,7 +28,7 @@ def tokenizers(config: TokenizersConfig, job: Job) -> None:
     with style(config.figures, rows=len(folders), columns=1, panel_ratio=0.32):
         figure, axes = plt.subplots(len(folders), 1, squeeze=False)
         for panel, (variant, folder) in zip(axes[:, 0], folders.items(), strict=True):
-            panel.imshow(_tiled(read_array(folder / "grid.npy")), interpolation="nearest")
+            panel.imshow(tiled(read_array(folder / "grid.npy")), interpolation="nearest")
             numbers = metrics[variant]
             panel.set_title(
                 f"{variant} at scale {numbers['scale']}: above the originals, below their reconstructions. "
@@ -42,8 +42,8 @@ def tokenizers(config: TokenizersConfig, job: Job) -> None:
         save(figure, job.folder, "reconstructions", config.figures.png_dpi)
 
 
-def _tiled(grid: np.ndarray) -> np.ndarray:
-    """uint8 [2, N, H, W, 3] -> one picture of two rows and N columns, a white line between the tiles."""
+def tiled(grid: np.ndarray) -> np.ndarray:
+    """uint8 [R, N, H, W, 3] -> one picture of R rows and N columns, a white line between the tiles."""
     padded = np.pad(grid, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
     rows, columns, height, width, channels = padded.shape
     return padded.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)

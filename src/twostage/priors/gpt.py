@@ -9,7 +9,7 @@ from twostage.configs import GPTConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.linear import Linear
-from twostage.priors.transformer import INIT_STD, Cache, Transformer, initialise
+from twostage.priors.transformer import INIT_STD, Cache, Span, Transformer, initialise
 
 
 class GPT(nn.Module):
@@ -53,15 +53,37 @@ class GPT(nn.Module):
             return start_B1D
         return torch.cat([self.condition_codes(condition_BS), start_B1D], dim=1)
 
-    def begin(self, batch_size: int, condition_BS: torch.Tensor | None = None) -> tuple[torch.Tensor, Cache]:
-        """Logits [B, V] of the first image token, and a cache with room for a whole image."""
-        prefix_BSD = self._prefix(batch_size, condition_BS)
-        cache = Cache.empty(self.config, batch_size, len(self.transformer.positions), like=prefix_BSD)
-        return self.head(self.transformer(prefix_BSD, cache)[:, -1]), cache
+    def begin(
+        self, batch_size: int, condition_BS: torch.Tensor | None = None, given_BG: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, Cache]:
+        """Logits [B, V] of the image token after the first ones, `given_BG` (default: none), and a cache to go on with.
 
-    def decode_step(self, index_B: torch.Tensor, cache: Cache) -> torch.Tensor:
-        """Takes one more token of every sequence into the cache; returns logits [B, V] of the token after it."""
-        return self.head(self.transformer(self.codes(index_B)[:, None], cache)[:, 0])
+        The cache has room for a whole image.
+        """
+        embedding_BTD = self.first_embeddings(batch_size, condition_BS, given_BG)
+        # The last token is seen by no other one.
+        cache = self.new_cache(embedding_BTD, self.tokens.num_tokens - 1)
+        return self.last_logits([Span(embedding_BTD, cache)])[0], cache
+
+    def decode(self, index_BT: torch.Tensor, cache: Cache) -> torch.Tensor:
+        """Takes the next T tokens of every sequence into the cache; returns logits [B, V] of the token after them."""
+        return self.last_logits([Span(self.codes(index_BT), cache)])[0]
+
+    def last_logits(self, spans: list[Span]) -> torch.Tensor:
+        """Logits [K, B, V] of the image token after each of K spans."""
+        return self.head(self.transformer.last_features(spans)).transpose(0, 1)
+
+    def first_embeddings(
+        self, batch_size: int, condition_BS: torch.Tensor | None, given_BG: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Embeddings of all that comes first: the condition, the start token, and the first image tokens."""
+        prefix_BSD = self._prefix(batch_size, condition_BS)
+        return prefix_BSD if given_BG is None else torch.cat([prefix_BSD, self.codes(given_BG)], dim=1)
+
+    def new_cache(self, like_BTD: torch.Tensor, room: int) -> Cache:
+        """An empty cache with room for the condition, the start token and `room` image tokens."""
+        num_positions = len(self.transformer.positions) - (self.tokens.num_tokens - 1) + room
+        return Cache.empty(self.config, len(like_BTD), num_positions, like_BTD)
 
 
 class ReleasedGPT(nn.Module):

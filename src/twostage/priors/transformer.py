@@ -1,7 +1,9 @@
 """The body of GPT-2 (Radford et al. 2019): pre-norm blocks, learned positions, and a preallocated key/value cache."""
 
-# B batch, T new tokens, P positions of the cache, D width, H heads, E width of a head, L layers
+# B batch, T new tokens, N those of several spans, K spans, P positions of the cache
+# D width, H heads, E width of a head, L layers
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +36,27 @@ class Cache:
         return cls(like.new_empty(shape), like.new_empty(shape))
 
 
+@dataclass(frozen=True)
+class Span:
+    """New tokens of one sequence of every example: those that follow what its cache holds, or, without one, the first.
+
+    Spans go through the layers side by side as one long sequence, but each attends to its own past alone.
+    """
+
+    embedding_BTD: torch.Tensor
+    cache: Cache | None = None
+
+    @property
+    def start(self) -> int:
+        """Position of its first token."""
+        return 0 if self.cache is None else self.cache.length
+
+    @property
+    def length(self) -> int:
+        """Its tokens."""
+        return self.embedding_BTD.shape[1]
+
+
 class Attention(nn.Module):
     """Causal multi-head self-attention."""
 
@@ -43,27 +66,55 @@ class Attention(nn.Module):
         self.query_key_value = Linear(config.width, 3 * config.width)
         self.out = Linear(config.width, config.width)
 
-    def forward(self, x_BTD: torch.Tensor, cache: Cache | None, layer: int) -> torch.Tensor:
-        """Attends within `x_BTD` and, given a cache, to what it holds, after adding the new keys and values to it."""
-        B, T, D = x_BTD.shape
-        query_BHTE, key_BHPE, value_BHPE = (
-            self.query_key_value(x_BTD).view(B, T, 3, self.num_heads, D // self.num_heads).permute(2, 0, 3, 1, 4)
+    def forward(self, x_BND: torch.Tensor, spans: list[Span], layer: int, last_only: bool) -> torch.Tensor:
+        """Every span attends within itself and to what its cache holds; its keys and values are added to the cache.
+
+        `last_only`: only the last token of each span asks, and the result is [B, K, D].
+        """
+        B, N, D = x_BND.shape
+        query_key_value = (
+            self.query_key_value(x_BND).view(B, N, 3, self.num_heads, D // self.num_heads).permute(2, 0, 3, 1, 4)
         )
-        if cache is not None:
-            start, end = cache.length, cache.length + T
-            cache.keys_LBHPE[layer, :, :, start:end] = key_BHPE
-            cache.values_LBHPE[layer, :, :, start:end] = value_BHPE
-            key_BHPE = cache.keys_LBHPE[layer, :, :, :end]
-            value_BHPE = cache.values_LBHPE[layer, :, :, :end]
-        if T == 1:
-            mixed_BHTE = _attend_from_one(query_BHTE, key_BHPE, value_BHPE)
-        else:
-            dropout = self.dropout if self.training else 0.0
-            # Several new tokens at once only occur at the start of a sequence.
-            mixed_BHTE = functional.scaled_dot_product_attention(
-                query_BHTE, key_BHPE, value_BHPE, dropout_p=dropout, is_causal=True
-            )
-        return self.out(mixed_BHTE.transpose(1, 2).reshape(B, T, D))
+        mixed, start = [], 0
+        for span in spans:
+            query_BHTE, key_BHTE, value_BHTE = query_key_value[:, :, :, start : start + span.length]
+            if last_only:
+                query_BHTE = query_BHTE[:, :, -1:]
+            mixed.append(self._mix(query_BHTE, *_with_past(key_BHTE, value_BHTE, span.cache, layer)))
+            start += span.length
+        mixed_BHNE = mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)
+        return self.out(mixed_BHNE.transpose(1, 2).reshape(B, -1, D))
+
+    def _mix(self, query_BHTE: torch.Tensor, key_BHPE: torch.Tensor, value_BHPE: torch.Tensor) -> torch.Tensor:
+        if query_BHTE.shape[2] == 1:
+            return _attend_from_one(query_BHTE, key_BHPE, value_BHPE)
+        return _attend_from_several(query_BHTE, key_BHPE, value_BHPE, self.dropout if self.training else 0.0)
+
+
+def _with_past(
+    key_BHTE: torch.Tensor, value_BHTE: torch.Tensor, cache: Cache | None, layer: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keys and values [B, H, P, E] of the cache and the new ones, which it now holds too; the new ones without one."""
+    if cache is None:
+        return key_BHTE, value_BHTE
+    end = cache.length + key_BHTE.shape[2]
+    cache.keys_LBHPE[layer, :, :, cache.length : end] = key_BHTE
+    cache.values_LBHPE[layer, :, :, cache.length : end] = value_BHTE
+    return cache.keys_LBHPE[layer, :, :, :end], cache.values_LBHPE[layer, :, :, :end]
+
+
+def _attend_from_several(
+    query_BHTE: torch.Tensor, key_BHPE: torch.Tensor, value_BHPE: torch.Tensor, dropout: float
+) -> torch.Tensor:
+    """Attention [B, H, T, E] of the last T of P tokens, each to itself and to all before it."""
+    T, P = query_BHTE.shape[2], key_BHPE.shape[2]
+    # torch's causal mask takes the first query for the first token, which it is only without a past.
+    mask_TP = None
+    if T < P:
+        mask_TP = torch.ones(T, P, dtype=torch.bool, device=query_BHTE.device).tril(P - T)
+    return functional.scaled_dot_product_attention(
+        query_BHTE, key_BHPE, value_BHPE, attn_mask=mask_TP, dropout_p=dropout, is_causal=mask_TP is None
+    )
 
 
 def _attend_from_one(query_BH1E: torch.Tensor, key_BHPE: torch.Tensor, value_BHPE: torch.Tensor) -> torch.Tensor:
@@ -88,10 +139,14 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x_BTD: torch.Tensor, cache: Cache | None, layer: int) -> torch.Tensor:
-        """Residual update of `x_BTD`."""
-        x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), cache, layer))
-        return x_BTD + self.dropout(self.mlp(self.mlp_norm(x_BTD)))
+    def forward(self, x_BND: torch.Tensor, spans: list[Span], layer: int, last_only: bool) -> torch.Tensor:
+        """Residual update of `x_BND`; with `last_only` that of each span's last token, [B, K, D]."""
+        mixed_BND = self.attention(self.attention_norm(x_BND), spans, layer, last_only)
+        if last_only:
+            ends = list(itertools.accumulate(span.length for span in spans))
+            x_BND = x_BND[:, [end - 1 for end in ends]]
+        x_BND = x_BND + self.dropout(mixed_BND)
+        return x_BND + self.dropout(self.mlp(self.mlp_norm(x_BND)))
 
 
 class Transformer(nn.Module):
@@ -111,20 +166,34 @@ class Transformer(nn.Module):
     def forward(self, embedding_BTD: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
         """Features [B, T, D] of T tokens that follow the `cache.length` tokens of the cache.
 
-        Raises ValueError if the sequence outgrows the positions, or several tokens follow a cache that is not empty.
+        Raises ValueError if the sequence outgrows the positions of the model or of the cache.
         """
-        T = embedding_BTD.shape[1]
-        start = 0 if cache is None else cache.length
-        if start + T > len(self.positions):
-            raise ValueError(f"{start + T} tokens, but the model has {len(self.positions)} positions")
-        if start and T > 1:
-            raise ValueError("several tokens at once fit an empty cache only")
-        x_BTD = self.dropout(embedding_BTD + self.positions[start : start + T])
+        return self._features([Span(embedding_BTD, cache)], last_only=False)
+
+    def last_features(self, spans: list[Span]) -> torch.Tensor:
+        """Features [B, K, D] of the last token of each of K spans, at the price of no more than is needed for them.
+
+        Raises ValueError if a sequence outgrows the positions of the model or of its cache.
+        """
+        return self._features(spans, last_only=True)
+
+    def _features(self, spans: list[Span], last_only: bool) -> torch.Tensor:
+        placed = [span.embedding_BTD + self._positions(span) for span in spans]
+        x_BND = self.dropout(placed[0] if len(placed) == 1 else torch.cat(placed, dim=1))
         for layer, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, cache, layer)
-        if cache is not None:
-            cache.length += T
-        return self.norm(x_BTD)
+            # The last block's keys and values are needed of all tokens, the rest of it only of those asked for.
+            x_BND = block(x_BND, spans, layer, last_only and layer == len(self.blocks) - 1)
+        for span in spans:
+            if span.cache is not None:
+                span.cache.length += span.length
+        return self.norm(x_BND)
+
+    def _positions(self, span: Span) -> torch.Tensor:
+        room = len(self.positions) if span.cache is None else span.cache.keys_LBHPE.shape[3]
+        end = span.start + span.length
+        if end > min(room, len(self.positions)):
+            raise ValueError(f"{end} tokens, but there are {min(room, len(self.positions))} positions")
+        return self.positions[span.start : end]
 
 
 def initialise(module: nn.Module) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from twostage.artifacts import read_json, write_csv, write_json
+from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.orderings import OrderingsConfig, orderings
 from twostage.jobs import FILES, Job
@@ -39,6 +39,11 @@ def job(tmp_path):
     for (name, seed), final in FINAL.items():
         inputs[f"{name}.seed{seed}"] = str(tmp_path / f"{name}{seed}")
         write_run(tmp_path / f"{name}{seed}", name, seed, final)
+    for at, name in enumerate(CONFIG.orderings):
+        inputs[f"{name}.samples"] = str(tmp_path / f"samples_of_{name}")
+        write_array(tmp_path / f"samples_of_{name}/samples.npy", np.full((20, 8, 8, 3), at, np.uint8))
+        drawn = {"temperature": 1.0, "top_k": 16, "top_p": None, "seconds_per_image": 0.1, "tokens_per_second": 640.0}
+        write_json(tmp_path / f"samples_of_{name}/metrics.json", drawn | {"seed": 0})
     out = str(tmp_path / "out")
     return Job("evaluation", "orderings", "orderings", "smoke", {}, inputs, out, FILES["evaluation.orderings"])
 
@@ -70,6 +75,14 @@ def test_final_values_of_both_splits_and_the_papers_beside_them(job):
     assert (metrics["scale"], metrics["steps"], metrics["grid"]) == ("smoke", 10, [8, 8])
     assert metrics["seconds_per_step"] == pytest.approx(0.15)
     assert found["grid_order"][:4] == [0, 2, 8, 10]
+
+
+def test_the_first_samples_of_each_ordering_are_kept_with_how_they_were_drawn(job):
+    metrics = summarised(job)
+    shown_ONHWC = read_array(job.folder / "samples.npy")
+    assert shown_ONHWC.shape == (2, 12, 8, 8, 3)
+    assert [int(image_NHWC.max()) for image_NHWC in shown_ONHWC] == [0, 1]
+    assert metrics["orderings"]["subsample"]["sampling"]["tokens_per_second"] == 640.0
 
 
 def test_bands_are_one_deviation_around_the_mean_and_training_begins_at_the_second_point(job):

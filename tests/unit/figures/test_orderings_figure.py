@@ -1,9 +1,10 @@
 import csv
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 
-from twostage.artifacts import write_json
+from twostage.artifacts import write_array, write_json
 from twostage.configs import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import Summary
@@ -28,6 +29,7 @@ def measured(at, name):
         "per_seed": values,
         "curves": {"validation": band, "train": band},
         "grid_order": ordering(name, 4, 4).tolist(),
+        "sampling": {"temperature": 1.0, "top_k": 16, "top_p": None},
         "paper_nll": PAPER.get(name),
         "paper_difference": PAPER[name] - 4.767 if name in PAPER else None,
     }
@@ -42,6 +44,7 @@ def job(tmp_path):
         "orderings": {name: measured(at, name) for at, name in enumerate(NAMES)},
     }  # fmt: skip
     write_json(tmp_path / "summary/metrics.json", metrics)
+    write_array(tmp_path / "summary/samples.npy", np.zeros((3, 5, 8, 8, 3), np.uint8))
     inputs, out = {"orderings": str(tmp_path / "summary")}, str(tmp_path / "out")
     return Job("figures", "orderings", "orderings", "smoke", {}, inputs, out, FILES["figures.orderings"])
 

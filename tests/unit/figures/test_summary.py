@@ -4,6 +4,11 @@ from twostage.artifacts import read_json, write_json
 from twostage.figures.summary import SummaryConfig, summary
 from twostage.jobs import FILES, Job
 
+FACTOR = {
+    "lpips": 0.1, "nll_nats_per_image": 4000.0, "fid": 200.0, "kid_mean": 0.2, "sampling_seconds_per_image": 0.5,
+    "sampling_speedup": 1.0,
+}  # fmt: skip
+
 
 def mean(value):
     return {"mean": value, "std": 0.1}
@@ -28,7 +33,12 @@ def job(tmp_path):
     curves = {"validation": {"step": [0, 10], "mean": [5.0, 4.5], "low": [4.9, 4.4], "high": [5.1, 4.6]}}
     row_major = {"nll_nats_per_token": {"validation": mean(4.5)}, "curves": curves}
     write_json(tmp_path / "orderings/metrics.json", {"orderings": {"row_major": row_major}})
+    compared = {"fid_improvement_percent": 12.0, "kid_improvement_percent": None, "sampling_speedup": 7.5}
+    write_json(tmp_path / "pixels_vs_latents/metrics.json", compared | {"scale": "smoke"})
+    write_json(tmp_path / "f_sweep/metrics.json", {"factors": {"f1": FACTOR | {"tokenizer": "kmeans_f1"}}})
     inputs = {
+        "pixels_vs_latents": str(tmp_path / "pixels_vs_latents"),
+        "f_sweep": str(tmp_path / "f_sweep"),
         "orderings": str(tmp_path / "orderings"),
         "table1.IN": str(tmp_path / "row"),
         "cifar10.vqgan_f4": str(tmp_path / "tokenizer"),
@@ -41,9 +51,26 @@ def test_headlines_are_the_means_of_what_was_evaluated(tmp_path):
     assert read_json(tmp_path / "out/metrics.json") == {
         "table1_nll": {"IN": {"transformer_steps": 4.0, "transformer_time": 3.9, "pixelsnail": 4.2}},
         "orderings_nll": {"row_major": 4.5},
+        "pixels_vs_latents": {
+            "fid_improvement_percent": 12.0,
+            "kid_improvement_percent": None,
+            "sampling_speedup": 7.5,
+        },
+        "f_sweep": {"f1": FACTOR},
         "tokenizers": {
             "cifar10_vqgan_f4": {"lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 400.0, "codes_used": 512}
         },
+    }
+
+
+def test_an_ablation_of_tokenizers_has_the_numbers_of_each(tmp_path):
+    asked = job(tmp_path)
+    row = {"rfid": 70.0, "lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 40.0, "codes_used": 64, "steps": 20}
+    write_json(tmp_path / "sizes/metrics.json", {"ablation": "codebook_size", "compared": {"64": row}})
+    asked.inputs["codebook_size"] = str(tmp_path / "sizes")
+    summary(SummaryConfig(), asked)
+    assert read_json(tmp_path / "out/metrics.json")["codebook_size"] == {
+        "64": {"rfid": 70.0, "lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 40.0, "codes_used": 64}
     }
 
 

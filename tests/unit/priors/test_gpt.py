@@ -7,7 +7,7 @@ from twostage.configs import GPTConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.gpt import GPT
-from twostage.priors.transformer import Cache
+from twostage.priors.transformer import Span
 
 
 def small(tokens):
@@ -31,7 +31,7 @@ def test_the_cache_gives_the_logits_of_the_full_pass(tokens):
     for t in range(tokens.num_tokens):
         torch.testing.assert_close(logits_BV, full_BTV[:, t], atol=1e-5, rtol=1e-5)
         if t + 1 < tokens.num_tokens:
-            logits_BV = model.decode_step(index_BT[:, t], cache)
+            logits_BV = model.decode(index_BT[:, t : t + 1], cache)
     assert cache.keys_LBHPE.data_ptr() == storage
     assert cache.length == len(model.transformer.positions)
 
@@ -41,20 +41,51 @@ def test_a_full_cache_takes_no_more_tokens(tokens):
     model = small(tokens)
     condition_BS = None if tokens.condition is None else torch.zeros(1, 16, dtype=torch.int64)
     _, cache = model.begin(1, condition_BS)
-    token_B = torch.zeros(1, dtype=torch.int64)
+    token_BT = torch.zeros(1, 1, dtype=torch.int64)
     for _ in range(tokens.num_tokens - 1):
-        model.decode_step(token_B, cache)
+        model.decode(token_BT, cache)
     with pytest.raises(ValueError, match="positions"):
-        model.decode_step(token_B, cache)
+        model.decode(token_BT, cache)
 
 
 @torch.no_grad()
-def test_several_tokens_fit_an_empty_cache_only():
-    model = small(TokenSpace(5, (2, 2)))
-    cache = Cache.empty(model.config, 1, 4, model.start)
-    model.transformer(torch.zeros(1, 1, 32), cache)
-    with pytest.raises(ValueError, match="empty cache"):
-        model.transformer(torch.zeros(1, 2, 32), cache)
+def test_any_cut_of_the_sequence_gives_the_logits_of_the_full_pass(tokens):
+    model = small(tokens)
+    index_BT = torch.randint(tokens.num_codes, (3, tokens.num_tokens))
+    condition_BS = None if tokens.condition is None else torch.randint(tokens.condition.num_codes, (3, 16))
+    full_BTV = model(index_BT, condition_BS)
+    for first, second, third in ((0, 1, 5), (4, 2, 9), (7, 8, 0)):
+        logits_BV, cache = model.begin(3, condition_BS, index_BT[:, :first])
+        at = first
+        torch.testing.assert_close(logits_BV, full_BTV[:, at], atol=1e-5, rtol=1e-5)
+        for more in filter(None, (second, third)):
+            logits_BV = model.decode(index_BT[:, at : at + more], cache)
+            at += more
+            torch.testing.assert_close(logits_BV, full_BTV[:, at], atol=1e-5, rtol=1e-5)
+        assert cache.length == at + 1 + (0 if condition_BS is None else 16)
+
+
+@torch.no_grad()
+def test_spans_of_unequal_length_and_past_do_not_see_each_other(tokens):
+    model = small(tokens)
+    index_KBT = torch.randint(tokens.num_codes, (4, 3, tokens.num_tokens))
+    condition_KBS = None if tokens.condition is None else torch.randint(tokens.condition.num_codes, (4, 3, 16))
+    seen, new = (0, 5, 9, 1), (3, 1, 6, 7)
+    spans, expected = [], []
+    for k in range(4):
+        condition_BS = None if condition_KBS is None else condition_KBS[k]
+        expected.append(model(index_KBT[k], condition_BS)[:, seen[k] + new[k]])
+        if k == 0:
+            spans.append(Span(model.first_embeddings(3, condition_BS, index_KBT[k, :, : new[k]])))
+            continue
+        first = model.first_embeddings(3, condition_BS, index_KBT[k, :, : seen[k]])
+        cache = model.new_cache(first, room=seen[k] + new[k])
+        model.last_logits([Span(first, cache)])
+        spans.append(Span(model.codes(index_KBT[k, :, seen[k] : seen[k] + new[k]]), cache))
+    torch.testing.assert_close(model.last_logits(spans), torch.stack(expected), atol=1e-5, rtol=1e-5)
+    assert all(span.cache.length == span.cache.keys_LBHPE.shape[3] for span in spans[1:])
+    with pytest.raises(ValueError, match="positions"):
+        model.last_logits([Span(model.codes(index_KBT[0, :, :1]), spans[1].cache)])
 
 
 def test_equal_indices_of_image_and_condition_do_not_collide():

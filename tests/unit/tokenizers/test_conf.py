@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from twostage.configs import TokenizerConfig, compose, parse
+from twostage.configs import ClusterConfig, TokenizerConfig, compose, parse
 from twostage.tokenizers import Tokenizer
 
 CONF = Path(__file__).parents[3] / "conf"
-NAMES = sorted(path.stem for path in (CONF / "tokenizers").glob("*.yaml"))
+NAMES = sorted(path.stem for path in (CONF / "tokenizers").glob("*.yaml") if not path.stem.startswith("kmeans"))
 SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
 CHANNELS = {"image": ("colour", 3), "edges": ("binary", 1), "depth": ("grey", 1), "segmentation": ("labels", 11)}
 
@@ -34,6 +34,14 @@ def test_option_describes_a_model(name, scale):
         )
     assert tokenizer.factor == int(re.search(r"_f(\d+)", name)[1])
     assert output_BCHW.shape == (1, num_channels, side, side)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_pixels_are_clustered_as_in_the_paper(scale):
+    """Esser et al. 2021, Sec. 4.3: f = 1 and k = 512."""
+    values = compose((f"scale={scale}", "tokenizers=kmeans_f1"))["tokenizers"]
+    config = parse(ClusterConfig, {key: values[key] for key in ("name", "map", "kmeans")})
+    assert (values["num_downsamplings"], config.map, config.kmeans.num_codes) == (0, "image", 512)
 
 
 def test_paper_values_are_the_papers():

@@ -1,0 +1,100 @@
+"""Verb `evaluation.likelihood`: NLL of whole images under a prior, every token predicted from its sliding window.
+
+This is the likelihood under which `sampling.generate` draws such images (at temperature 1, from all codes): a product
+over tokens in row-major order, each given the tokens before it inside its window. Source: Esser et al. 2021, Sec. 3.2
+and Fig. 8.
+"""
+
+# N images, B batch, H W rows and columns of the canvas, P tokens of a window, T of them needed, K predicted in it
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from twostage import cli, priors, training
+from twostage.artifacts import write_json
+from twostage.errors import TwostageError
+from twostage.jobs import Job
+from twostage.latents.dataset import open_latents
+from twostage.priors.gpt import ReleasedGPT
+from twostage.priors.model import Model
+from twostage.sampling.canvas import Place
+from twostage.sampling.sliding import check_window
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class LikelihoodConfig:
+    """How many held-out images, and how many at a time."""
+
+    images: int
+    batch_size: int
+
+
+def likelihood(config: LikelihoodConfig, job: Job) -> None:
+    """Writes metrics.json: mean and spread over images. Raises TwostageError if prior and latents do not fit."""
+    latents = open_latents(job.upstream("latents"))
+    model = priors.load(job.upstream("prior")).model
+    if isinstance(model, ReleasedGPT) or model.tokens.num_codes != latents.tokens.num_codes:
+        raise TwostageError(f"{job.inputs['prior']} was not trained on codes of {job.inputs['latents']}; name its own")
+    index_NT = latents.split("validation").image_NT
+    if len(index_NT) < config.images:
+        raise TwostageError(
+            f"{config.images} images are asked for, but {job.inputs['latents']} has {len(index_NT)} validation images; "
+            "raise latents.validation_images or lower the number in conf/scale/"
+        )
+    index_NHW = index_NT[: config.images].reshape(-1, *latents.tokens.grid).astype(np.int64)
+    batches = torch.from_numpy(index_NHW).split(config.batch_size)
+    model = model.to(training.device())
+    nll_N = torch.cat([image_nll(model, batch.to(training.device())).cpu() for batch in tqdm(batches, disable=None)])
+    metrics = {
+        "images": config.images,
+        "nll_nats_per_image": float(nll_N.mean()),
+        "nll_nats_per_image_std_over_images": float(nll_N.std()),
+        "nll_nats_per_token": float(nll_N.mean()) / latents.tokens.num_tokens,
+        "tokens_per_image": latents.tokens.num_tokens,
+        "window": list(model.tokens.grid),
+    }
+    write_json(job.folder / "metrics.json", metrics)
+    log.info("%s: %.0f nats an image", job.variant, metrics["nll_nats_per_image"])
+
+
+@torch.inference_mode()
+def image_nll(model: Model, index_BHW: torch.Tensor) -> torch.Tensor:
+    """NLL float64 [B] of whole images int64 [B, H, W], nats.
+
+    Raises TwostageError if the model's window is larger than the images or its order is not row-major.
+    """
+    rows, columns = model.tokens.grid
+    nll_B = torch.zeros(len(index_BHW), dtype=torch.float64, device=index_BHW.device)
+    for (top, left), places in _by_window(model, index_BHW).items():
+        index_BP = index_BHW[:, top : top + rows, left : left + columns].flatten(1)
+        local_K = [place.local for place in places]
+        # What lies behind the last predicted token is seen by none of them.
+        index_BT = index_BP[:, : max(local_K) + 1]
+        logits_BTV = model(index_BT, None)
+        logits_BVK = logits_BTV[:, local_K].transpose(1, 2).float()
+        nll_B += functional.cross_entropy(logits_BVK, index_BT[:, local_K], reduction="none").double().sum(1)
+    return nll_B
+
+
+def _by_window(model: Model, index_BHW: torch.Tensor) -> dict[tuple[int, int], list[Place]]:
+    """The tokens that each window predicts: at the borders, where it stands still, several."""
+    found: dict[tuple[int, int], list[Place]] = {}
+    for place in check_window(model, (index_BHW.shape[1], index_BHW.shape[2])).places():
+        found.setdefault(place.window, []).append(place)
+    return found
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.evaluation.likelihood`."""
+    cli.run("evaluation.likelihood", LikelihoodConfig, likelihood)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Verb `evaluation.pixels_vs_latents`: one transformer on pixels and on latents, for equal training time.
+
+Source: Esser et al. 2021, Sec. 4.3.
+"""
+
+from dataclasses import dataclass
+
+from twostage import cli
+from twostage.artifacts import read_csv, write_array, write_json
+from twostage.errors import TwostageError
+from twostage.evaluation.compare import NLL
+from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, shown
+from twostage.jobs import Job
+
+KINDS = ("pixels", "latents")
+# The last stretch of a matched run may take longer than those before it; on a busy machine, and of few steps, a lot.
+OVERRUN = 1.5
+# What both must share for FID and seconds to be compared.
+SHARED = ("num_images", "real_images", "learning_rate", "temperature", "top_k", "clock")
+
+
+@dataclass
+class PixelsVsLatentsConfig:
+    """Which tokenizers stand for pixels and for latents, and what the paper prints."""
+
+    data: str
+    size: int  # side of the images, pixels
+    tokenizers: dict[str, str]
+    grid_images: int
+    paper: dict[str, float]
+
+
+def pixels_vs_latents(config: PixelsVsLatentsConfig, job: Job) -> None:
+    """Writes metrics.json, and grid.npy: the first samples of both, uint8 [2, grid_images, H, W, 3].
+
+    Raises TwostageError if the two differ in what must be equal, or the latents' prior trained for longer.
+    """
+    rows = {kind: _row(config, job, kind) for kind in KINDS}
+    require_alike(rows, SHARED)
+    pixels, latents = rows["pixels"], rows["latents"]
+    if latents["train_seconds"] > OVERRUN * pixels["train_seconds"]:
+        raise TwostageError(
+            f"the prior on latents trained for {latents['train_seconds']:.0f} s, that on pixels for "
+            f"{pixels['train_seconds']:.0f} s; budgets must be equal, delete the folder of the first and run again"
+        )
+    metrics = {
+        "scale": job.scale,
+        "data": config.data,
+        "size": config.size,
+        "rows": rows,
+        "curves": {kind: _curve(job, kind, rows[kind]) for kind in KINDS},
+        "fid_improvement_percent": _percent(pixels["fid"], latents["fid"]),
+        "kid_improvement_percent": _percent(pixels["kid_mean"], latents["kid_mean"]),
+        "sampling_speedup": pixels["sampling_seconds_per_image"] / latents["sampling_seconds_per_image"],
+        "paper": config.paper,
+    }
+    write_array(job.folder / "grid.npy", shown(job, list(KINDS), config.grid_images))
+    write_json(job.folder / "metrics.json", metrics)
+
+
+def _row(config: PixelsVsLatentsConfig, job: Job, kind: str) -> Metrics:
+    tokenizer = metrics_of(job, f"{kind}.tokenizer")
+    return {
+        "tokenizer": config.tokenizers[kind],
+        **facts(job, kind),
+        # Beside the budget, as in the paper: it is spent once for all priors.
+        "tokenizer_train_seconds": tokenizer["train_seconds"],
+    }
+
+
+def _curve(job: Job, kind: str, row: Metrics) -> dict[str, list[float]]:
+    """Validation NLL over training; as a share of the unigram entropy two vocabularies can be looked at together."""
+    rows = read_csv(job.upstream(f"{kind}.prior") / "curve.csv")
+    curve = {name: [float(point[name]) for point in rows] for name in ("step", "train_seconds", NLL)}
+    return curve | {"share_of_unigram_entropy": [nll / row["unigram_entropy_nats"] for nll in curve[NLL]]}
+
+
+def _percent(before: float, after: float) -> float | None:
+    """How much lower `after` is, percent of `before`; None where that means nothing."""
+    return 100 * (1 - after / before) if before > 0 else None
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.evaluation.pixels_vs_latents`."""
+    cli.run("evaluation.pixels_vs_latents", PixelsVsLatentsConfig, pixels_vs_latents)
+
+
+if __name__ == "__main__":
+    main()

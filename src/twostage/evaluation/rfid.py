@@ -1,0 +1,68 @@
+"""Verb `evaluation.rfid`: FID between images and their reconstructions, apart from the cheaper LPIPS and PSNR."""
+
+# B batch, N images, H height, W width, C channels, D features
+
+import logging
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from twostage import cli, tokenizers, training
+from twostage.artifacts import read_array, read_json, write_json
+from twostage.configs import FeaturesConfig
+from twostage.errors import TwostageError
+from twostage.evaluation.distribution import frechet_distance
+from twostage.evaluation.features import batches, extract, image_sizes, real_images
+from twostage.evaluation.reconstruct import as_bytes
+from twostage.jobs import Job
+from twostage.tokenizers import AnyTokenizer
+from twostage.weights import fused_inception
+
+log = logging.getLogger(__name__)
+
+
+def rfid(config: FeaturesConfig, job: Job) -> None:
+    """Writes metrics.json: rFID over the images whose features are stored, and the protocol."""
+    images = real_images(job.upstream("data"), config)
+    stored_ND = read_array(job.upstream("real") / "features.npy")
+    if len(images) > len(stored_ND):
+        raise TwostageError(
+            f"evaluation.rfid_images asks for {len(images)} images, but {job.inputs['real']} holds features of "
+            f"{len(stored_ND)}; lower it or run evaluation.features with more"
+        )
+    # Both are of the split's first images, so fewer reconstructions are compared with the features of the same ones.
+    real_ND = torch.from_numpy(np.array(stored_ND[: len(images)]))
+    tokenizer = tokenizers.load(job.upstream("tokenizer"))
+    extractor = fused_inception.load(job.upstream("inception")).to(training.device())
+    outputs = reconstructions(tokenizer, batches(images, config.batch_size, job.variant))
+    output_ND = torch.from_numpy(extract(extractor, outputs)["2048"])
+    protocol = read_json(job.upstream("real") / "metadata.json")
+    metrics = {
+        "variant": job.variant,
+        "scale": job.scale,
+        "rfid": frechet_distance(real_ND, output_ND),
+        "protocol": {
+            **protocol,
+            "real": protocol["real"] | image_sizes(images),
+            "reconstructions": {"from": job.inputs["tokenizer"], **image_sizes(images)},
+        },
+    }
+    write_json(job.folder / "metrics.json", metrics)
+    log.info("%s: rFID %.2f over %d images", job.variant, metrics["rfid"], len(images))
+
+
+def reconstructions(tokenizer: AnyTokenizer, batches_BHWC: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The images after encoding and decoding, batch by batch, uint8 BHWC as they came."""
+    for batch_BHWC in batches_BHWC:
+        image_BCHW = tokenizers.prepare_map(batch_BHWC, "colour").to(training.device())
+        yield as_bytes(tokenizer.decode(tokenizer.encode(image_BCHW)).clamp(-1, 1))
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.evaluation.rfid`."""
+    cli.run("evaluation.rfid", FeaturesConfig, rfid)
+
+
+if __name__ == "__main__":
+    main()

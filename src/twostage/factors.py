@@ -1,0 +1,168 @@
+"""The plans of the experiments over the factor f of the first stage: Esser et al. 2021, Sec. 4.3, Fig. 7 and 8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from omegaconf import MISSING
+
+from twostage import configs
+from twostage.errors import TwostageError
+from twostage.jobs import (
+    Job,
+    Tree,
+    data_job,
+    features_job,
+    likelihood_job,
+    new_job,
+    prior_job,
+    samples_evaluation_job,
+    sampling_job,
+    timed_prior_job,
+    weights_job,
+    windows_job,
+)
+
+if TYPE_CHECKING:
+    from twostage.plan import Plan
+
+C = TypeVar("C")
+
+
+@dataclass
+class PixelsCell:
+    """Two tokenizers of one dataset, and the tokenizer whose sweep sets both priors' learning rate."""
+
+    data: str = MISSING
+    pixels: str = MISSING
+    latents: str = MISSING
+    tune_on: str = MISSING
+
+
+@dataclass
+class SweepCell:
+    """Tokenizers of one dataset, in the order of f, and the side of the window that every prior sees, tokens."""
+
+    data: str = MISSING
+    window: int = MISSING
+    tokenizers: list[str] = MISSING
+    tune_on: str = MISSING
+
+
+def pixels_vs_latents(plan: Plan) -> None:
+    """Adds the jobs of Sec. 4.3's comparison on CIFAR-10: the second prior trains for as long as the first one did."""
+    cell, budget = _cell(plan, PixelsCell), plan.tree["scale"]["experiment"]["pixels_vs_latents"]
+    names = {"pixels": cell.pixels, "latents": cell.latents}
+    encoded = {kind: plan._encoded(plan.cell(cell.data, name), name, cell.data) for kind, name in names.items()}
+    tree = _prior_tree(plan, cell.data, cell.pixels)
+    rhythm = {key: budget[key] for key in ("steps", "batch_size", "evaluate_every", "checkpoint_every")}
+    tree["priors"]["loop"] |= rhythm
+    tune = _sweep_on(plan, cell.data, cell.tune_on)
+    pixels = plan._add(prior_job(tree, encoded["pixels"], None, {"tune": tune}))
+    priors = {"pixels": pixels, "latents": plan._add(timed_prior_job(tree, encoded["latents"], pixels))}
+    inputs: dict[str, Job] = {}
+    for kind, prior in priors.items():
+        tokenizer = plan.jobs[encoded[kind].inputs["tokenizer"]]
+        found = {"prior": prior, "latents": encoded[kind], "tokenizer": tokenizer}
+        found |= _sampled(plan, tree, prior, tokenizer, budget["num_images"])
+        inputs |= {f"{kind}.{name}": job for name, job in found.items()}
+    config = {"data": cell.data, "tokenizers": names, "size": tree["data"]["size"]}
+    _drawn(plan, "pixels_vs_latents", config, inputs)
+
+
+def f_sweep(plan: Plan) -> None:
+    """Adds the jobs of Fig. 7 and 8: one transformer over windows of a fixed number of tokens, f from 1 up."""
+    cell = _cell(plan, SweepCell)
+    tune = _sweep_on(plan, cell.data, cell.tune_on)
+    inputs: dict[str, Job] = {}
+    factors: dict[str, str] = {}
+    for name in cell.tokenizers:
+        tree = _prior_tree(plan, cell.data, name)
+        factor = f"f{2 ** tree['tokenizers']['num_downsamplings']}"
+        if factor in factors:
+            raise TwostageError(
+                f"experiment.rows of f_sweep: {factors[factor]} and {name} have the same f; name one tokenizer for each"
+            )
+        factors[factor] = name
+        jobs = _factor(plan, cell, name, tree, tune)
+        inputs |= {f"{factor}.{kind}": job for kind, job in jobs.items()}
+    size = plan._tree_of(plan.cell(cell.data, cell.tune_on))["data"]["size"]
+    config = {"data": cell.data, "tokenizers": factors, "size": size, "window": cell.window}
+    _drawn(plan, "f_sweep", config, inputs)
+
+
+def _factor(plan: Plan, cell: SweepCell, name: str, tree: Tree, tune: Job) -> dict[str, Job]:
+    """All that is measured at one f."""
+    budget = plan.tree["scale"]["experiment"]["f_sweep"]
+    latents = plan._encoded(plan.cell(cell.data, name), name, cell.data)
+    tokenizer = plan.jobs[latents.inputs["tokenizer"]]
+    side = tree["data"]["size"] // 2 ** tree["tokenizers"]["num_downsamplings"]
+    # A grid that is no larger than the window is one window.
+    whole = side <= cell.window
+    source = latents if whole else plan._add(windows_job(tree, latents, cell.window, budget["windows_per_image"]))
+    # Of a whole grid this is the row-major run of the orderings, where they are run on the same latents.
+    prior = plan._add(prior_job(tree, source, None, {"tune": tune}, spell_row_major=True))
+    canvas = None if whole else [side, side]
+    return {
+        "reconstruct": plan.jobs[f"artifacts/{plan.scale}/evaluation/{tokenizer.variant}"],
+        "latents": latents,
+        "prior": prior,
+        "likelihood": plan._add(likelihood_job(tree, prior, latents, budget["likelihood_images"])),
+        **_sampled(plan, tree, prior, tokenizer, budget["num_images"], canvas, label="f_sweep"),
+    }
+
+
+def _cell(plan: Plan, kind: type[C]) -> C:
+    """The one row of an experiment, in the column of the scale."""
+    column, rows = plan.tree["scale"]["sources"], plan.experiment["rows"]
+    name = plan.experiment["name"]
+    if len(rows) != 1:
+        raise TwostageError(f"experiment.rows of {name} must be one, got {', '.join(rows)}")
+    (label,) = rows
+    try:
+        return configs.parse(kind, rows[label][column])
+    except (KeyError, TwostageError) as error:
+        raise TwostageError(f"experiment.rows.{label}.{column} of {name}: {error}") from error
+
+
+def _prior_tree(plan: Plan, data: str, tokenizer: str) -> Tree:
+    return plan._tree_of(plan.cell(data, tokenizer), tokenizers=tokenizer, priors="gpt", seed=0)
+
+
+def _sweep_on(plan: Plan, data: str, tokenizer: str) -> Job:
+    """The learning rate of one transformer for every f is that of one sweep: the transformer is kept as it is."""
+    cell = plan.cell(data, tokenizer)
+    return plan._tune(tokenizer, cell, "gpt", plan._encoded(cell, tokenizer, data), None)
+
+
+def _sampled(
+    plan: Plan,
+    tree: Tree,
+    prior: Job,
+    tokenizer: Job,
+    num_images: int,
+    canvas: list[int] | None = None,
+    label: str = "",
+) -> dict[str, Job]:
+    """Samples of a prior, and their FID and kin."""
+    images = {"num_images": num_images, "batch_size": min(num_images, tree["sampling"]["batch_size"])}
+    evaluation = tree["evaluation"]
+    # Subsets of all samples would be one subset.
+    subset = min(num_images // 2, evaluation["samples"]["kid_subset_size"])
+    settings = evaluation["samples"] | {"images": num_images, "kid_subset_size": subset}
+    asked = tree | {
+        "sampling": tree["sampling"] | images | {"canvas": canvas},
+        "evaluation": evaluation | {"samples": settings},
+    }
+    sampling = plan._add(sampling_job(asked, prior, tokenizer, label=label))
+    features = plan._add_with_upstream(features_job(asked, data_job(asked)), weights_job(asked, "inception"))
+    return {"sampling": sampling, "samples": plan._add(samples_evaluation_job(asked, sampling, features))}
+
+
+def _drawn(plan: Plan, name: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
+    """The experiment's summary and figure, which share its name."""
+    grid_images = plan.tree["evaluation"]["grid_images"]
+    config |= {"paper": plan.experiment["paper"], "grid_images": grid_images}
+    summary = plan._add(new_job(f"evaluation.{name}", name, plan.tree, config, inputs))
+    plan._add(new_job(f"figures.{name}", name, plan.tree, {"figures": plan.tree["figures"]}, {name: summary}))

@@ -1,0 +1,162 @@
+"""The sweep over the factor f as table, curves and samples. Draws stored numbers, computes none."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from twostage import cli
+from twostage.artifacts import read_array, read_json
+from twostage.configs import FiguresConfig
+from twostage.figures.strips import strip
+from twostage.figures.style import save, style, write_text
+from twostage.jobs import Job
+
+Metrics = dict[str, Any]
+
+COLUMNS = (
+    "factor", "tokenizer", "grid", "window", "num_codes", "codes_used", "perplexity", "lpips", "lpips_std_over_images",
+    "psnr_decibels", "nll_nats_per_image", "nll_nats_per_image_std_over_images", "nll_nats_per_dimension",
+    "likelihood_images", "fid", "fid_infinity", "fid_infinity_standard_error", "kid_mean", "kid_std_over_subsets",
+    "precision", "recall", "density", "coverage", "num_images", "real_images", "sampling_seconds_per_image",
+    "sampling_speedup", "tokens_per_image", "batch_size", "temperature", "top_k", "num_parameters", "steps",
+    "train_seconds", "seconds_per_step", "learning_rate", "learning_rate_at_edge",
+)  # fmt: skip
+# quantity, its spread over images, the title, whether its axis is logarithmic
+PANELS = (
+    ("lpips", "lpips_std_over_images", "LPIPS (VGG)\nof reconstructions", False),
+    ("nll_nats_per_image", "nll_nats_per_image_std_over_images", "NLL of the codes\n[nats per image]", True),
+    ("fid", None, "FID\nof samples", False),
+    ("sampling_speedup", None, "sampling speed-up\nover the first f", True),
+)
+PAPER = "paper, faces of 256x256 pixels"
+
+
+@dataclass
+class FSweepConfig:
+    """The look."""
+
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
+
+
+def f_sweep(config: FSweepConfig, job: Job) -> None:
+    """Writes f_sweep.{csv,md,pdf,png} and f_sweep_samples.{pdf,png}."""
+    metrics = read_json(job.upstream("f_sweep") / "metrics.json")
+    grid = read_array(job.upstream("f_sweep") / "grid.npy")
+    rows = list(metrics["factors"].values())
+    numbers = pd.DataFrame([_numbers(metrics, row) for row in rows])
+    write_text(job.folder / "f_sweep.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    table = pd.DataFrame([_printed(row) for row in rows]).to_markdown(index=False, disable_numparse=True)
+    write_text(job.folder / "f_sweep.md", f"{table}\n\n{_caption(metrics)}\n")
+    _curves(metrics, config.figures, job.folder)
+    _samples(metrics, grid, config.figures, job.folder)
+
+
+def _numbers(metrics: Metrics, row: Metrics) -> dict[str, Any]:
+    """One line of the CSV: all that was measured at one f, and what the paper prints of it."""
+    line = {"scale": metrics["scale"], "data": metrics["data"], "size": metrics["size"]}
+    line |= {key: "x".join(map(str, row[key])) if key in ("grid", "window") else row[key] for key in COLUMNS}
+    return line | {f"paper_{name}": number for name, number in row["paper"].items()}
+
+
+def _printed(row: Metrics) -> dict[str, str]:
+    """One line of the rendered table: ours, and the paper's in brackets where it prints one."""
+    paper = row["paper"]
+
+    def beside(ours: str, name: str, form: str) -> str:
+        return ours if paper.get(name) is None else f"{ours} ({paper[name]:{form}})"
+
+    return {
+        "f": str(row["factor"]),
+        "tokens": "x".join(map(str, row["grid"])),
+        "LPIPS": beside(f"{row['lpips']:.3f} ± {row['lpips_std_over_images']:.3f}", "lpips", ".2f"),
+        "NLL [nats per image]": beside(f"{row['nll_nats_per_image']:.4g}", "nll_nats_per_image", ".4g"),
+        "NLL [nats per dimension]": f"{row['nll_nats_per_dimension']:.3f}",
+        "FID": f"{row['fid']:.1f}",
+        "KID": f"{row['kid_mean']:.3f} ± {row['kid_std_over_subsets']:.3f}",
+        "s per image": beside(f"{row['sampling_seconds_per_image']:.4f}", "sampling_seconds_per_image", ".0f"),
+        "speed-up": beside(f"{row['sampling_speedup']:.2f}", "sampling_speedup", ".2f"),
+    }
+
+
+def _caption(metrics: Metrics) -> str:
+    row = next(iter(metrics["factors"].values()))
+    edge = " (at its edge)" if row["learning_rate_at_edge"] else ""
+    return (
+        f"At scale {metrics['scale']}: {metrics['data']}, {metrics['size']}x{metrics['size']} pixels, one transformer "
+        f"over at most {metrics['window']}x{metrics['window']} tokens, {row['steps']} steps, one seed, learning rate "
+        f"{row['learning_rate']:g} of one sweep for all{edge}. In brackets the paper's, on faces of 256x256 pixels "
+        "with 16x16 tokens. LPIPS: mean ± standard deviation over validation images. NLL: of the codes of whole "
+        f"images, over {row['likelihood_images']} validation images, every token given what its sliding window shows "
+        "of the tokens before it; codes of one f say less than those of another, so this is no ranking of likelihoods "
+        f"of images; per dimension: over the pixels' three channels. FID and KID of {row['num_images']} samples each "
+        f"against {row['real_images']} real images: FID is inflated by so few samples, equally many for every f, and "
+        f"KID is not. Sampling: drawing and decoding, batches of {row['batch_size']}, temperature "
+        f"{row['temperature']:g}, top-k {row['top_k']}; seconds: {row['clock']}. "
+        "Paper: Esser et al. 2021, Fig. 7 and 8; the text of Fig. 8 gives its columns no f, which is inferred."
+    )
+
+
+def _curves(metrics: Metrics, config: FiguresConfig, folder: Path) -> None:
+    with style(config, rows=1, columns=len(PANELS), panel_ratio=1.5):
+        figure, axes = plt.subplots(1, len(PANELS))
+        for panel, description in zip(axes, PANELS, strict=True):
+            _panel(panel, list(metrics["factors"].values()), config, *description)
+        row = next(iter(metrics["factors"].values()))
+        figure.suptitle(
+            f"Factor f of the first stage at scale {metrics['scale']}, {metrics['data']}: windows of at most "
+            f"{metrics['window']}x{metrics['window']} tokens, FID of {row['num_images']} samples each",
+            fontsize="small",
+        )
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+        save(figure, folder, "f_sweep", config.png_dpi)
+
+
+def _panel(
+    axes: Axes, rows: list[Metrics], config: FiguresConfig, key: str, spread: str | None, label: str, logarithmic: bool
+) -> None:
+    factors, values = [row["factor"] for row in rows], [row[key] for row in rows]
+    errors = [row[spread] for row in rows] if spread else None
+    colour = config.palette["latents"]
+    axes.errorbar(factors, values, yerr=errors, fmt="o-", color=colour, ms=3, lw=1, capsize=2, label="ours")
+    printed = [(row["factor"], row["paper"][key]) for row in rows if row["paper"].get(key) is not None]
+    if printed:
+        axes.plot(*zip(*printed, strict=True), "D", mfc="none", color="0.3", ms=3, label=PAPER)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(factors, [str(factor) for factor in factors])
+    axes.set_xlabel("factor f")
+    axes.set_title(label)
+    axes.margins(0.12)
+    if logarithmic:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+
+
+def _samples(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, folder: Path) -> None:
+    """A strip of samples for every factor, as Fig. 7."""
+    rows = list(metrics["factors"].values())
+    with style(config, rows=len(rows), columns=1, panel_ratio=0.17):
+        figure, axes = plt.subplots(len(rows), 1, squeeze=False)
+        for panel, row, images in zip(axes[:, 0], rows, grid, strict=True):
+            panel.imshow(strip(images), interpolation="nearest")
+            panel.set_title(
+                f"f = {row['factor']} at scale {metrics['scale']}: the first samples, {row['tokens_per_image']} tokens "
+                f"each; {row['sampling_seconds_per_image']:.3g} s an image, speed-up {row['sampling_speedup']:.3g}",
+                fontsize="x-small",
+            )
+            panel.set_axis_off()
+        save(figure, folder, "f_sweep_samples", config.png_dpi)
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.figures.f_sweep`."""
+    cli.run("figures.f_sweep", FSweepConfig, f_sweep)
+
+
+if __name__ == "__main__":
+    main()

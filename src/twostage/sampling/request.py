@@ -1,0 +1,149 @@
+"""What a sampling job is asked to draw: read from the artifacts it names, and checked before anything is drawn."""
+
+# N images, B batch, T tokens, S condition tokens, G given tokens, H W rows and columns of the canvas in tokens
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from twostage import priors, training
+from twostage.configs import SamplingConfig
+from twostage.errors import TwostageError
+from twostage.jobs import Job
+from twostage.latents.dataset import TokenSpace, open_latents
+from twostage.latents.orderings import ordering
+from twostage.priors.gpt import ReleasedGPT
+from twostage.priors.model import Model
+from twostage.sampling.autoregressive import sample
+from twostage.sampling.coordinates import coordinate_codes
+from twostage.sampling.draw import Draw, uniform_table
+from twostage.sampling.sliding import check_window, slide
+from twostage.tokenizers import AnyTokenizer
+
+SPLIT = "validation"  # whose conditions and beginnings are used: the prior has not seen them
+
+
+@dataclass(frozen=True)
+class Request:
+    """N canvases of `size` tokens. `condition` is [N, S], or [N, H, W] on canvases larger than the prior's grid."""
+
+    model: Model
+    draw: Draw
+    size: tuple[int, int]
+    uniform_NT: torch.Tensor
+    order_T: np.ndarray
+    condition: np.ndarray | None
+    given_NG: np.ndarray | None
+
+    def draw_batch(self, images: slice) -> torch.Tensor:
+        """Index grids int64 [B, H, W] of some of the images."""
+        uniform_BT = self.uniform_NT[images]
+        condition, given_BG = _as_tensor(self.condition, images), _as_tensor(self.given_NG, images)
+        if self.size == self.model.tokens.grid:
+            return sample(self.model, uniform_BT, self.draw, condition, given_BG, self.order_T)
+        return slide(self.model, uniform_BT, self.size, self.draw, condition, given_BG)
+
+    @property
+    def num_given(self) -> int:
+        """Tokens of each image that are not drawn."""
+        return 0 if self.given_NG is None else self.given_NG.shape[1]
+
+
+def _as_tensor(index: np.ndarray | None, images: slice) -> torch.Tensor | None:
+    return None if index is None else torch.from_numpy(index[images].astype(np.int64))
+
+
+def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> Request:
+    """The job's prior, conditions and beginnings. Raises TwostageError for whatever does not fit together."""
+    if min(config.num_images, config.batch_size, config.grid_images) < 1:
+        raise TwostageError("sampling.num_images, batch_size and grid_images must be 1 or more; set them")
+    model = _model(job.upstream("prior"), tokenizer)
+    draw = Draw(config.temperature, config.top_k, config.top_p)
+    draw.check(model.tokens.num_codes)
+    size = _size(config, model)
+    num_tokens = size[0] * size[1]
+    # A larger canvas is row-major: `check_window` refuses every other prior.
+    order_T = ordering(model.ordering, *size) if size == model.tokens.grid else np.arange(num_tokens)
+    # The generator is one of the CPU on every device, so that a seed means the same numbers.
+    uniform_NT = uniform_table(config.num_images, num_tokens, torch.Generator().manual_seed(config.seed))
+    condition = _condition(config, job, model, size, tokenizer.factor)
+    return Request(model, draw, size, uniform_NT, order_T, condition, _given(config, job, model, size, order_T))
+
+
+def _model(folder: Path, tokenizer: AnyTokenizer) -> Model:
+    model = priors.load(folder).model
+    if isinstance(model, ReleasedGPT):
+        raise TwostageError(f"{folder} is an imported prior, which starts from tokens of its own; train one here")
+    if model.tokens.num_codes != tokenizer.num_codes:
+        raise TwostageError(
+            f"{folder} is a checkpoint of another vocabulary: the prior has {model.tokens.num_codes} codes, the "
+            f"tokenizer {tokenizer.num_codes}; take the tokenizer whose latents it was trained on"
+        )
+    return model.to(training.device())
+
+
+def _size(config: SamplingConfig, model: Model) -> tuple[int, int]:
+    if config.canvas is None:
+        return model.tokens.grid
+    if len(config.canvas) != 2:
+        raise TwostageError(f"sampling.canvas={config.canvas} is not [rows, columns] in tokens; set e.g. [32,32]")
+    height, width = config.canvas
+    if (height, width) != model.tokens.grid:
+        check_window(model, (height, width))
+    return height, width
+
+
+def _condition(config: SamplingConfig, job: Job, model: Model, size: tuple[int, int], factor: int) -> np.ndarray | None:
+    """Condition codes [N, S], or [N, H, W] if every window of a larger canvas sees its own part."""
+    wanted = model.tokens.condition
+    if wanted is None:
+        if config.coordinates or "condition" in job.inputs:
+            raise TwostageError("the prior takes no condition; drop sampling.coordinates and the input `condition`")
+        return None
+    if config.coordinates and "condition" in job.inputs:
+        raise TwostageError("a prior has one condition; choose sampling.coordinates or the input `condition`")
+    # A class is one for the whole canvas, everything else is cut into windows as the canvas is.
+    grid = wanted.grid if wanted.num_tokens == 1 or size == model.tokens.grid else size
+    if config.coordinates:
+        codes_HW = coordinate_codes(grid, factor, wanted.num_codes)
+        condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
+    elif "condition" in job.inputs:
+        condition = _validation_tokens(config, job.upstream("condition"), TokenSpace(wanted.num_codes, grid))
+    else:
+        raise TwostageError(
+            "the prior is conditional; give the job an input `condition`, or set sampling.coordinates=true"
+        )
+    return condition if grid == size != model.tokens.grid else condition.reshape(config.num_images, -1)
+
+
+def _given(
+    config: SamplingConfig, job: Job, model: Model, size: tuple[int, int], order_T: np.ndarray
+) -> np.ndarray | None:
+    """The first tokens [N, G] of real images, in the order of the prior's sequence."""
+    if not 0 <= config.given < 1:
+        raise TwostageError(f"sampling.given={config.given} is no share in [0, 1); 0.5 completes halves of real images")
+    if config.given == 0:
+        return None
+    if "latents" not in job.inputs:
+        raise TwostageError(f"sampling.given={config.given} needs real images; give the job an input `latents`")
+    real = _validation_tokens(config, job.upstream("latents"), TokenSpace(model.tokens.num_codes, size))
+    return real.reshape(config.num_images, -1)[:, order_T[: round(config.given * len(order_T))]]
+
+
+def _validation_tokens(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.ndarray:
+    """The first `num_images` grids [N, rows, columns] of held-out latents."""
+    latents = open_latents(folder)
+    if latents.tokens != wanted:
+        raise TwostageError(
+            f"{folder} holds {latents.tokens.num_codes} codes on grids {latents.tokens.grid}, expected "
+            f"{wanted.num_codes} on {wanted.grid}; take the latents of the prior's own tokenizer and of this size"
+        )
+    index_NT = latents.split(SPLIT).image_NT
+    if len(index_NT) < config.num_images:
+        raise TwostageError(
+            f"sampling.num_images={config.num_images}, but {folder} has {len(index_NT)} {SPLIT} images to go with "
+            "them; lower it, or raise latents.validation_images"
+        )
+    return index_NT[: config.num_images].reshape(-1, *wanted.grid)

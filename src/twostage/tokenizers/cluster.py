@@ -1,0 +1,106 @@
+"""Verb `tokenizers.cluster`: a palette by mini-batch k-means over the pixels of one dataset (f = 1).
+
+Source: Esser et al. 2021, Sec. 4.3; Sculley 2010 (mini-batch k-means, by scikit-learn).
+"""
+
+# N images, H height, W width, P pixels, K colours
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.cluster import MiniBatchKMeans
+
+from twostage import cli, training
+from twostage.artifacts import write_json
+from twostage.configs import ClusterConfig, KMeansConfig
+from twostage.errors import TwostageError
+from twostage.jobs import Job
+from twostage.tokenizers import pixels
+from twostage.tokenizers.pixels import PixelTokenizer
+from twostage.tokenizers.quantizer import count_codes, perplexity
+from twostage.tokenizers.task import MapData
+
+log = logging.getLogger(__name__)
+
+# Images encoded at a time.
+BATCH = 250
+
+
+def cluster(config: ClusterConfig, job: Job) -> None:
+    """Writes model.safetensors, config.json and metrics.json.
+
+    Raises TwostageError if the map is no RGB image, or its pixels have fewer colours than the palette shall.
+    """
+    data = MapData.open(job.upstream("data"), config.map)
+    if (data.kind, data.num_channels) != ("colour", 3):
+        raise TwostageError(
+            f"tokenizers.map={config.map} is a {data.kind} map of {data.num_channels} channels; k-means tokenizes "
+            "RGB pixels, set tokenizers.map=image"
+        )
+    start = training.training_clock()
+    palette_K3, steps = find_palette(drawn_pixels(data.train_NHWC, config.kmeans), config.kmeans)
+    seconds = training.training_clock() - start
+    tokenizer = PixelTokenizer(torch.from_numpy(palette_K3)).to(training.device())
+    metrics = _metrics(tokenizer, data, config.kmeans) | {"steps": steps, "train_seconds": seconds}
+    pixels.save(tokenizer, config.name, job.folder)
+    write_json(job.folder / "metrics.json", metrics)
+    log.info("%s: %s", job.variant, metrics)
+
+
+def drawn_pixels(images_NHWC: np.ndarray, config: KMeansConfig) -> np.ndarray:
+    """uint8 [P, 3]: `config.pixels` pixels of all images, or all of them, drawn without replacement by the seed."""
+    total = int(np.prod(images_NHWC.shape[:3]))
+    random = np.random.default_rng(config.seed)
+    # In the order of the file: a memory map of a large dataset is then read once.
+    place_P = np.sort(random.choice(total, min(config.pixels, total), replace=False))
+    # Mini-batches of neighbouring pixels would not be alike.
+    return random.permutation(images_NHWC.reshape(total, 3)[place_P])
+
+
+def find_palette(pixel_P3: np.ndarray, config: KMeansConfig) -> tuple[np.ndarray, int]:
+    """The palette uint8 [K, 3] of pixels uint8 [P, 3], and the mini-batches that it took; the seed decides both.
+
+    Raises TwostageError if there are fewer colours than K.
+    """
+    num_colours = len(np.unique(pixel_P3, axis=0))
+    if num_colours < config.num_codes:
+        raise TwostageError(
+            f"the drawn pixels have {num_colours} colours, fewer than the {config.num_codes} of the palette; lower "
+            "tokenizers.kmeans.num_codes or raise tokenizers.kmeans.pixels"
+        )
+    model = MiniBatchKMeans(
+        config.num_codes,
+        batch_size=config.batch_size,
+        max_iter=config.epochs,
+        random_state=config.seed,
+        n_init=1,
+        # The library's default, three batches, would start a large palette from few pixels.
+        init_size=min(len(pixel_P3), max(3 * config.batch_size, 16 * config.num_codes)),
+    ).fit(pixel_P3.astype(np.float64))
+    return np.rint(model.cluster_centers_).clip(0, 255).astype(np.uint8), int(model.n_steps_)
+
+
+def _metrics(tokenizer: PixelTokenizer, data: MapData, config: KMeansConfig) -> dict[str, Any]:
+    """The palette's use over the tune split; what is stored of it counts as parameters."""
+    count_K = torch.zeros(tokenizer.num_codes, dtype=torch.int64, device=training.device())
+    for start in range(0, len(data.tune_NHWC), BATCH):
+        index_BHW = tokenizer.encode(tokenizer.prepare(data.tune_NHWC[start : start + BATCH]))
+        count_K += count_codes(index_BHW, tokenizer.num_codes)
+    return {
+        "num_codes": tokenizer.num_codes,
+        "codes_used": int((count_K > 0).sum()),
+        "perplexity": perplexity(count_K),
+        "num_parameters": tokenizer.palette_K3.numel(),
+        "num_pixels": min(config.pixels, int(np.prod(data.train_NHWC.shape[:3]))),
+    }
+
+
+def main() -> None:
+    """Command line of the verb."""
+    cli.run("tokenizers.cluster", ClusterConfig, cluster)
+
+
+if __name__ == "__main__":
+    main()

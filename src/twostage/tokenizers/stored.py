@@ -1,0 +1,26 @@
+"""Reading back any tokenizer, whichever verb made it."""
+
+from pathlib import Path
+
+from twostage.artifacts import read_json
+from twostage.errors import TwostageError
+from twostage.tokenizers import model, pixels
+from twostage.tokenizers.model import Tokenizer
+from twostage.tokenizers.pixels import PixelTokenizer
+
+# What later stages take: `encode`, `decode`, `prepare`, `num_codes`, `factor`, `kind` and `num_channels`.
+AnyTokenizer = Tokenizer | PixelTokenizer
+
+
+def load(folder: Path) -> AnyTokenizer:
+    """The tokenizer of an artifact folder, ready to encode and decode, on the accelerator if there is one.
+
+    Raises TwostageError if files are missing or damaged, do not fit together or are of an unknown format.
+    """
+    match read_json(Path(folder) / "config.json").get("format"):
+        case None:
+            return model.load(folder)
+        case pixels.FORMAT:
+            return pixels.load(Path(folder))
+        case other:
+            raise TwostageError(f"{folder}/config.json has the format {other}, unknown to this version; make it again")

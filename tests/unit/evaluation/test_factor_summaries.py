@@ -1,0 +1,115 @@
+"""Summaries over the factor f: what is compared is alike, and improvements have the right sign."""
+
+import numpy as np
+import pytest
+
+from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
+from twostage.errors import TwostageError
+from twostage.evaluation.f_sweep import FSweepConfig, f_sweep
+from twostage.evaluation.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
+from twostage.jobs import FILES, Job
+
+NLL = "validation_nll_nats_per_token"
+PAPER = {"fid_improvement_percent": 18.63, "sampling_speedup": 14.08}
+DISTANCES = ("fid_infinity", "fid_infinity_standard_error", "precision", "recall", "density", "coverage")
+PRIOR = {
+    NLL: 3.0, "unigram_entropy_nats": 6.0, "num_parameters": 1000, "steps": 10, "train_seconds": 20.0,
+    "seconds_per_step": 2.0, "learning_rate": 0.002, "learning_rate_at_edge": False,
+}  # fmt: skip
+SAMPLING = {
+    "seconds_per_image": 0.4, "tokens_per_image": 1024, "num_images": 50, "batch_size": 50, "temperature": 1.0,
+    "top_k": 100, "window": [8, 8], "clock": "process CPU time",
+}  # fmt: skip
+
+
+def write_line(folder, prefix, fid, prior=(), sampling=(), shade=0):
+    """What the upstream jobs of one line leave; returns them as inputs."""
+    write_json(folder / prefix / "prior/metrics.json", PRIOR | dict(prior))
+    points = [{"step": step, "train_seconds": 2.0 * step, NLL: 6.0 - step * 0.3} for step in (0, 10)]
+    write_csv(folder / prefix / "prior/curve.csv", points)
+    write_json(folder / prefix / "sampling/metrics.json", SAMPLING | dict(sampling))
+    write_array(folder / prefix / "sampling/samples.npy", np.full((50, 4, 4, 3), shade, np.uint8))
+    samples = dict.fromkeys(DISTANCES, 0.5) | {"fid": fid, "kid_mean": fid / 1000, "kid_std_over_subsets": 0.01}
+    write_json(folder / prefix / "samples/metrics.json", samples | {"protocol": {"real": {"images": 100}}})
+    write_json(folder / prefix / "latents/metadata.json", {"num_codes": 512, "grid": [32, 32]})
+    write_json(folder / prefix / "tokenizer/metrics.json", {"train_seconds": 300.0})
+    reconstructed = {"lpips_vgg": 0.1, "lpips_vgg_std_over_images": 0.02, "psnr_decibels": 25.0, "codes_used": 500}
+    write_json(folder / prefix / "reconstruct/metrics.json", reconstructed | {"perplexity": 400.0})
+    nll = {"nll_nats_per_image": 1536.0, "nll_nats_per_image_std_over_images": 50.0, "images": 10}
+    write_json(folder / prefix / "likelihood/metrics.json", nll)
+    names = ("prior", "sampling", "samples", "latents", "tokenizer", "reconstruct", "likelihood")
+    return {f"{prefix}.{name}": str(folder / prefix / name) for name in names}
+
+
+def job(tmp_path, verb, inputs):
+    out = str(tmp_path / "out")
+    return Job("evaluation", verb, verb, "smoke", {}, inputs, out, FILES[f"evaluation.{verb}"])
+
+
+def compared(tmp_path, **latents):
+    latents = {"fid": 150.0, "prior": {"train_seconds": 19.0, "steps": 90}} | latents
+    latents = {"sampling": {"seconds_per_image": 0.05, "tokens_per_image": 256}} | latents
+    inputs = write_line(tmp_path, "pixels", 200.0) | write_line(tmp_path, "latents", shade=9, **latents)
+    names = {"pixels": "kmeans_f1", "latents": "vqgan_f2"}
+    made = job(tmp_path, "pixels_vs_latents", inputs)
+    pixels_vs_latents(PixelsVsLatentsConfig("cifar10", 32, names, 3, PAPER), made)
+    return made
+
+
+def test_a_lower_fid_is_an_improvement_and_fewer_seconds_a_speedup(tmp_path):
+    made = compared(tmp_path)
+    assert sorted(path.name for path in made.folder.iterdir()) == sorted(made.files)
+    metrics = read_json(made.folder / "metrics.json")
+    assert metrics["fid_improvement_percent"] == pytest.approx(25)
+    assert metrics["kid_improvement_percent"] == pytest.approx(25)
+    assert metrics["sampling_speedup"] == pytest.approx(8)
+    assert metrics["paper"] == PAPER
+    assert metrics["rows"]["latents"]["tokenizer"] == "vqgan_f2"
+    assert metrics["rows"]["latents"]["tokenizer_train_seconds"] == 300
+    assert metrics["curves"]["pixels"]["share_of_unigram_entropy"] == pytest.approx([1, 0.5])
+    grid = read_array(made.folder / "grid.npy")
+    assert grid.shape == (2, 3, 4, 4, 3)
+    assert (grid[0].max(), grid[1].min()) == (0, 9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prior": {"train_seconds": 31.0}}, "budgets must be equal"),
+        ({"prior": {"learning_rate": 0.004}}, r"latents has learning_rate 0\.004, pixels has 0\.002"),
+        ({"sampling": {"num_images": 40}}, "latents has num_images 40, pixels has 50"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path, changes, message):
+    with pytest.raises(TwostageError, match=message):
+        compared(tmp_path, **changes)
+    assert not (tmp_path / "out").exists()
+
+
+def swept(tmp_path, **second):
+    inputs = write_line(tmp_path, "f1", 200.0)
+    inputs |= write_line(tmp_path, "f4", **{"fid": 100.0, "sampling": {"seconds_per_image": 0.01}} | second)
+    made = job(tmp_path, "f_sweep", inputs)
+    names = {"f1": "kmeans_f1", "f4": "vqgan_f4"}
+    f_sweep(FSweepConfig("cifar10", 16, 8, names, 3, {"lpips": {"f4": 0.2}, "sampling_speedup": {"f1": 1.0}}), made)
+    return made
+
+
+def test_every_factor_has_its_line_and_speed_is_that_over_the_first(tmp_path):
+    made = swept(tmp_path)
+    metrics = read_json(made.folder / "metrics.json")
+    one, four = metrics["factors"].values()
+    assert [row["factor"] for row in (one, four)] == [1, 4]
+    assert (one["sampling_speedup"], four["sampling_speedup"]) == (1, pytest.approx(40))
+    assert four["paper"] == {"lpips": 0.2, "sampling_speedup": None}
+    assert one["paper"]["sampling_speedup"] == 1
+    assert (four["lpips"], four["lpips_std_over_images"], four["likelihood_images"]) == (0.1, 0.02, 10)
+    # 16x16 pixels of three channels.
+    assert four["nll_nats_per_dimension"] == pytest.approx(2)
+    assert read_array(made.folder / "grid.npy").shape == (2, 3, 4, 4, 3)
+
+
+@pytest.mark.parametrize(("key", "value"), [("steps", 20), ("learning_rate", 0.004)])
+def test_factors_of_unlike_budgets_are_refused(tmp_path, key, value):
+    with pytest.raises(TwostageError, match=f"f4 has {key} {value}"):
+        swept(tmp_path, prior={key: value})

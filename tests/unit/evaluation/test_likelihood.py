@@ -1,0 +1,82 @@
+"""The likelihood of whole images by sliding window: a distribution, and the one that samples come from."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from tests.unit.sampling.conftest import sharp, write_latents, write_prior
+from twostage.artifacts import read_json
+from twostage.configs import GPTConfig
+from twostage.errors import TwostageError
+from twostage.evaluation.likelihood import LikelihoodConfig, image_nll, likelihood
+from twostage.jobs import FILES, Job
+from twostage.latents.dataset import TokenSpace
+from twostage.priors.gpt import GPT
+from twostage.sampling.canvas import Canvas
+from twostage.sampling.sliding import Board, WholeWindows
+
+
+def small_gpt(num_codes, window):
+    return sharp(GPT(GPTConfig(16, 2, 2, 0.0), TokenSpace(num_codes, window)), factor=15)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 3), (2, 4)])
+def test_probabilities_of_all_images_sum_to_one(size):
+    every = torch.tensor(list(itertools.product(range(2), repeat=size[0] * size[1]))).unflatten(1, size)
+    probability = image_nll(small_gpt(2, (2, 2)), every).neg().exp()
+    assert float(probability.sum()) == pytest.approx(1, abs=1e-6)
+    # Weights are large: it is far from uniform.
+    assert float(probability.max()) > 4 / len(every)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (4, 7), (9, 5)])
+def test_it_is_that_of_the_windows_that_samples_are_drawn_through(size):
+    model = small_gpt(9, (4, 4))
+    index_BHW = torch.randint(9, (3, *size), generator=torch.Generator().manual_seed(0))
+    canvas = Canvas(*size, (4, 4))
+    board = Board(model, canvas, 3, None, index_BHW.flatten(1))
+    expected = torch.zeros(3, dtype=torch.float64)
+    for place in canvas.places():
+        logits_BV = WholeWindows(model, board).logits([place])[0]
+        expected += functional.cross_entropy(logits_BV, index_BHW.flatten(1)[:, place.rank], reduction="none")
+    assert image_nll(model, index_BHW).numpy() == pytest.approx(expected.detach().numpy(), rel=1e-5)
+
+
+def make_job(tmp_path, num_codes=9, grid=(6, 6)):
+    write_prior(tmp_path / "prior", TokenSpace(9, (4, 4)))
+    write_latents(tmp_path / "latents", num_codes, grid)
+    inputs = {name: str(tmp_path / name) for name in ("prior", "latents")}
+    return Job(
+        "evaluation", "likelihood", "v", "smoke", {}, inputs, str(tmp_path / "out"), FILES["evaluation.likelihood"]
+    )
+
+
+def test_the_summary_is_that_of_the_first_images_whatever_the_batches(tmp_path):
+    job = make_job(tmp_path)
+    found = []
+    for batch_size in (2, 7):
+        likelihood(LikelihoodConfig(images=5, batch_size=batch_size), job)
+        found.append(read_json(job.folder / "metrics.json"))
+    assert found[0] == {key: pytest.approx(value, rel=1e-5) for key, value in found[1].items()}
+    assert found[0]["nll_nats_per_token"] == pytest.approx(found[0]["nll_nats_per_image"] / 36)
+    assert (found[0]["window"], found[0]["tokens_per_image"], found[0]["images"]) == ([4, 4], 36, 5)
+    assert found[0]["nll_nats_per_image_std_over_images"] > 0
+    assert np.isfinite(found[0]["nll_nats_per_image"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "images", "message"),
+    [
+        ({"num_codes": 8}, 5, "was not trained on codes of"),
+        ({}, 11, "11 images are asked for, but .* has 10 validation images"),
+        ({"grid": (3, 6)}, 5, "a window larger than the canvas"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, changes, images, message):
+    job = make_job(tmp_path, **changes)
+    with pytest.raises(TwostageError, match=message):
+        likelihood(LikelihoodConfig(images, 4), job)
+    assert not job.folder.exists()

@@ -1,0 +1,77 @@
+"""FID of reconstructions against the stored features of the same images."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.evaluation.conftest import job
+from twostage import tokenizers
+from twostage.artifacts import read_array, read_json
+from twostage.configs import FeaturesConfig
+from twostage.errors import TwostageError
+from twostage.evaluation.features import features
+from twostage.evaluation.rfid import reconstructions, rfid
+
+CONFIG = FeaturesConfig("validation", 40, 16)
+
+
+class RoundingTokenizer:
+    """Keeps so many levels of brightness; 256 reconstruct exactly."""
+
+    def __init__(self, levels):
+        self.step = 255 / (levels - 1)
+
+    def encode(self, image_BCHW):
+        return ((image_BCHW + 1) * 127.5 / self.step).round()
+
+    def decode(self, index_BCHW):
+        return index_BCHW * self.step / 127.5 - 1
+
+
+@pytest.fixture
+def evaluate(folder, inception, monkeypatch):
+    features(CONFIG, job(folder, "features", "real", data="data", inception="inception"))
+
+    def run(levels, config=CONFIG):
+        monkeypatch.setattr(tokenizers, "load", lambda path: RoundingTokenizer(levels))
+        inputs = {"data": "data", "tokenizer": "tokenizer", "real": "real", "inception": "inception"}
+        rfid(config, job(folder, "rfid", "out", **inputs))
+        return read_json(folder / "out/metrics.json")
+
+    return run
+
+
+def test_exact_reconstructions_have_an_rfid_of_zero(evaluate):
+    assert evaluate(256)["rfid"] == pytest.approx(0, abs=1e-4)
+
+
+def test_worse_reconstructions_have_a_larger_rfid(evaluate):
+    fids = [evaluate(levels)["rfid"] for levels in (256, 8, 2)]
+    assert fids == sorted(fids)
+    assert fids[2] > 0.1
+
+
+def test_the_protocol_stands_beside_it(evaluate, folder):
+    protocol = evaluate(256)["protocol"]
+    assert protocol["real"]["images"] == 40
+    assert protocol["reconstructions"]["from"] == str(folder / "tokenizer")
+    assert protocol["reconstructions"]["images"] == 40
+
+
+def test_fewer_images_are_compared_with_the_features_of_the_same_ones(evaluate):
+    fewer = FeaturesConfig("validation", 20, 16)
+    assert evaluate(256, fewer)["rfid"] == pytest.approx(0, abs=1e-4)
+    protocol = evaluate(8, fewer)["protocol"]
+    assert protocol["real"]["images"] == protocol["reconstructions"]["images"] == 20
+
+
+def test_more_images_than_have_features_are_refused(evaluate):
+    with pytest.raises(TwostageError, match=r"rfid_images asks for 50 images, but \S*real holds features of 40; lower"):
+        evaluate(256, FeaturesConfig("validation", 50, 16))
+
+
+def test_reconstructions_come_as_bytes_in_order(folder):
+    images = read_array(folder / "data/validation_image.npy")
+    with torch.inference_mode():
+        found = list(reconstructions(RoundingTokenizer(256), (images[:16], images[16:20])))
+    np.testing.assert_array_equal(np.concatenate(found), images[:20])

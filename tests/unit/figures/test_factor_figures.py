@@ -1,0 +1,78 @@
+"""Tables and figures over the factor f: every promised file, the paper's numbers beside ours, same input same bytes."""
+
+import csv
+
+import numpy as np
+
+from tests.unit.evaluation.test_factor_summaries import compared, swept
+from twostage.artifacts import read_json, write_json
+from twostage.configs import FiguresConfig
+from twostage.figures.f_sweep import FSweepConfig, f_sweep
+from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
+from twostage.figures.strips import strip
+from twostage.jobs import FILES, Job
+
+LOOK = FiguresConfig(style="neurips2024", palette={"pixels": "#E69F00", "latents": "#0072B2"}, png_dpi=50)
+
+
+def job(tmp_path, verb, summary):
+    inputs, out = {verb: summary.out}, str(tmp_path / "figure")
+    return Job("figures", verb, verb, "smoke", {}, inputs, out, FILES[f"figures.{verb}"])
+
+
+def rows_of(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
+def twice(draw, config, made):
+    contents = []
+    for _ in range(2):
+        draw(config, made)
+        contents.append({name: (made.folder / name).read_bytes() for name in made.files})
+    assert sorted(path.name for path in made.folder.iterdir()) == sorted(made.files)
+    assert contents[0] == contents[1]
+
+
+def test_pixels_vs_latents_tells_both_and_the_paper(tmp_path):
+    made = job(tmp_path, "pixels_vs_latents", compared(tmp_path))
+    twice(pixels_vs_latents, PixelsVsLatentsConfig(LOOK), made)
+    pixels, latents = rows_of(made.folder / "pixels_vs_latents.csv")
+    assert (pixels["tokens"], pixels["fid"], pixels["fid_improvement_percent"]) == ("pixels", "200", "")
+    assert float(latents["fid_improvement_percent"]) == 25
+    assert float(latents["paper_fid_improvement_percent"]) == 18.63
+    assert (latents["scale"], latents["num_images"], latents["grid"]) == ("smoke", "50", "32x32")
+    text = (made.folder / "pixels_vs_latents.md").read_text()
+    for part in ("FID 25.0 % lower (paper: 18.63 %)", "8.00 times as fast (paper: 14.08)", "100 real images",
+                 "FID and KID of 50 samples",
+                 "At scale smoke: cifar10, 32x32 pixels", "300 s of training not counted"):  # fmt: skip
+        assert part in text
+
+
+def test_f_sweep_tells_every_factor_and_the_paper(tmp_path):
+    made = job(tmp_path, "f_sweep", swept(tmp_path))
+    twice(f_sweep, FSweepConfig(LOOK), made)
+    one, four = rows_of(made.folder / "f_sweep.csv")
+    assert (one["factor"], four["factor"]) == ("1", "4")
+    assert (one["paper_lpips"], four["paper_lpips"]) == ("", "0.2")
+    assert float(four["sampling_speedup"]) == 40
+    text = (made.folder / "f_sweep.md").read_text()
+    for part in ("0.100 ± 0.020 (0.20)", "1.00 (1.00)", "40.00", "over 10 validation images", "at most 8x8 tokens"):
+        assert part in text
+
+
+def test_a_strip_shows_the_images_from_left_to_right():
+    images = np.stack([np.full((4, 4, 3), shade, np.uint8) for shade in (10, 20)])
+    shown = strip(images)
+    assert shown.shape == (6, 12, 3)
+    assert (shown[1, 1, 0], shown[1, 7, 0], shown[0, 0, 0]) == (10, 20, 255)
+
+
+def test_an_improvement_that_means_nothing_is_not_a_number(tmp_path):
+    # KID of few samples may be below zero.
+    summary = compared(tmp_path)
+    metrics = read_json(summary.folder / "metrics.json")
+    write_json(summary.folder / "metrics.json", metrics | {"kid_improvement_percent": None})
+    made = job(tmp_path, "pixels_vs_latents", summary)
+    pixels_vs_latents(PixelsVsLatentsConfig(LOOK), made)
+    assert "KID not comparably lower" in (made.folder / "pixels_vs_latents.md").read_text()

@@ -1,0 +1,149 @@
+"""The plans of the experiments over the factor f."""
+
+from pathlib import Path
+
+import pytest
+
+from twostage import configs
+from twostage.errors import TwostageError
+from twostage.jobs import FILES, files_read
+from twostage.plan import Plan, drawn, job_at_prompt, whole_plan
+
+ROOT = Path(__file__).parents[2]
+SCALES = ["smoke", "laptop", "workstation", "paper"]
+
+
+@pytest.fixture(autouse=True)
+def conf(monkeypatch):
+    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+
+
+def stage(plan, name):
+    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("experiment", ["pixels_vs_latents", "f_sweep"])
+def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
+    made = {}
+    for folder, job in Plan(experiment, scale).jobs.items():
+        assert set(job.inputs.values()) <= set(made), f"{folder} comes before its inputs"
+        assert job.files == FILES[f"{job.stage}.{job.verb}"]
+        for upstream in job.inputs.values():
+            assert set(files_read(job, made[upstream])) <= set(made[upstream].files)
+        made[folder] = job
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_pixels_and_latents_differ_in_their_tokens_alone(scale):
+    plan = Plan("pixels_vs_latents", scale)
+    (pixels,), (latents,) = (stage(plan, f"priors.{verb}").values() for verb in ("train", "timed"))
+    assert latents.inputs["rival"] == pixels.out
+    assert pixels.config == latents.config
+    assert plan.jobs[pixels.inputs["latents"]].variant == "cifar10.kmeans_f1"
+    assert plan.jobs[latents.inputs["latents"]].variant == "cifar10.vqgan_f2"
+    # The data are the paper's own, at every scale.
+    assert {job.config["size"] for job in stage(plan, "data.prepare").values()} == {32}
+    samples = stage(plan, "evaluation.samples").values()
+    assert len({str(job.config) for job in samples}) == 1
+    assert len({job.inputs["real"] for job in samples}) == 1
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_prior_of_the_sweep_sees_more_than_a_window_and_every_image_is_drawn_whole(scale):
+    plan = Plan("f_sweep", scale)
+    size, window = (256, 16) if scale == "paper" else (32, 8)
+    factors = [1, 2, 4, 8, 16, 32, 64] if scale == "paper" else [1, 2, 4, 8]
+    (summary,) = stage(plan, "evaluation.f_sweep").values()
+    assert list(summary.config["tokenizers"]) == [f"f{factor}" for factor in factors]
+    for factor in factors:
+        side = size // factor
+        prior, sampling = (plan.jobs[summary.inputs[f"f{factor}.{name}"]] for name in ("prior", "sampling"))
+        source = plan.jobs[prior.inputs["latents"]]
+        assert sampling.config["canvas"] == ([side, side] if side > window else None)
+        assert (source.verb, source.config.get("side")) == (("crop", window) if side > window else ("encode", None))
+        assert sampling.inputs["prior"] == prior.out
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_one_transformer_one_budget_and_one_learning_rate_for_every_factor(scale):
+    plan = Plan("f_sweep", scale)
+    runs = list(stage(plan, "priors.train").values())
+    assert all(run.config == runs[0].config for run in runs)
+    assert all(run.inputs["tune"] == runs[0].inputs["tune"] for run in runs)
+    assert len(stage(plan, "priors.tune")) == 1
+
+
+def test_stand_ins_share_table1s_sweep_and_tokenizer_and_the_orderings_run():
+    plan, table1, orderings = (Plan(name, "laptop") for name in ("f_sweep", "table1", "orderings"))
+    for folder in ("tokenizers/cifar10.vqgan_f4", "latents/cifar10.vqgan_f4", "priors/cifar10.vqgan_f4.gpt.tune"):
+        assert plan.jobs[f"artifacts/laptop/{folder}"] == table1.jobs[f"artifacts/laptop/{folder}"]
+    shared = "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.row_major.seed0"
+    assert plan.jobs[shared] == orderings.jobs[shared]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_what_is_drawn_can_be_committed_and_the_rest_stays(scale):
+    plan = whole_plan(scale)
+    jobs = drawn(plan)
+    assert {"pixels_vs_latents", "f_sweep", "orderings", "table1.IN"} <= {job.variant for job in jobs}
+    assert all(job.stage == "evaluation" and "metrics.json" in job.files for job in jobs)
+    assert not {"features", "samples", "likelihood"} & {job.verb for job in jobs}
+    summary = plan.jobs[f"artifacts/{scale}/figures/summary"]
+    assert set(summary.inputs.values()) == {job.out for job in jobs}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_more_samples_are_asked_for_than_drawn(scale):
+    for name in ("pixels_vs_latents", "f_sweep"):
+        plan = Plan(name, scale)
+        for job in stage(plan, "evaluation.samples").values():
+            sampling = plan.jobs[job.inputs["samples"]]
+            assert job.config["kid_subset_size"] <= job.config["images"] == sampling.config["num_images"]
+
+
+def changed(**row):
+    """A compose whose experiment's row is changed."""
+
+    def compose(overrides):
+        tree = configs.compose(overrides)
+        rows = tree["experiment"]["rows"]
+        if "FacesHQ" in rows:
+            rows["FacesHQ"]["stand_in"] |= row
+        return tree
+
+    return compose
+
+
+def test_one_factor_more_adds_its_jobs_and_changes_only_the_summary():
+    names = ["kmeans_f1", "vqgan_f2", "vqgan_f4"]
+    before = Plan("f_sweep", "smoke", changed(tokenizers=names))
+    after = Plan("f_sweep", "smoke", changed(tokenizers=[*names, "vqgan_f8"]))
+    new = {folder for folder, job in after.jobs.items() if before.jobs.get(folder) != job}
+    assert all("vqgan_f8" in folder or folder == "artifacts/smoke/evaluation/f_sweep" for folder in new)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"tokenizers": ["kmeans_f1", "vqgan_f4", "edges_f4"]}, "vqgan_f4 and edges_f4 have the same f"),
+        ({"tokenizers": ["kmeans_f1", "vqgan_f3"]}, "Available options"),
+        ({"widnow": 8}, r"experiment\.rows\.FacesHQ\.stand_in of f_sweep: .*widnow"),
+    ],
+)
+def test_a_row_that_makes_no_sense_is_one_line(row, message):
+    with pytest.raises(TwostageError, match=message):
+        Plan("f_sweep", "smoke", changed(**row))
+
+
+def test_a_learned_tokenizer_is_asked_for_as_before_and_pixels_by_their_own_verb():
+    learned = job_at_prompt("tokenizers.train", configs.compose(("scale=smoke",)))
+    assert "kmeans" not in learned.config
+    pixels = configs.compose(("scale=smoke", "tokenizers=kmeans_f1"))
+    made = job_at_prompt("tokenizers.cluster", pixels)
+    assert (made.verb, set(made.config)) == ("cluster", {"name", "map", "kmeans"})
+    assert set(made.inputs) == {"data"}
+    with pytest.raises(TwostageError, match=r"call tokenizers\.cluster"):
+        job_at_prompt("tokenizers.train", pixels)
+    with pytest.raises(TwostageError, match=r"call tokenizers\.train, or choose tokenizers=kmeans_f1"):
+        job_at_prompt("tokenizers.cluster", configs.compose(("scale=smoke",)))
