@@ -29,6 +29,7 @@ from twostage.data.pictures import (
     grey_array,
     image_array,
     label_array,
+    upright_size,
 )
 from twostage.errors import TwostageError
 
@@ -64,27 +65,27 @@ class FolderCollection:
         return np.stack(_parallel(lambda record: self._map(name, paths[record.position], record), records))
 
     def _image(self, path: Path) -> np.ndarray:
-        return image_array(decode(path), self.config.size)
+        return image_array(decode(path), (self.config.size, self.config.size))
 
     def _map(self, name: str, path: Path, record: Record) -> np.ndarray:
         try:
             picture = decode(path)
         except UndecodableError as error:
             raise TwostageError(f"a map cannot be decoded: {error}; replace it") from error
-        with Image.open(self.paths[record.position]) as image:
-            expected = {image.size, image.size[::-1]}
-        if picture.size not in expected:
+        size = upright_size(self.paths[record.position])
+        if picture.size != size:
             raise TwostageError(
-                f"{path} is {_by(picture.size)}, its image {_by(image.size)}; a map has the size of its image"
+                f"{path} is {_by(picture.size)}, its image {_by(size)}; a map has the size of its image"
             )
+        crop = (self.config.size, self.config.size)
         match name:
             case "segmentation":
                 assert self.config.num_labels is not None
-                return label_array(picture, self.config.size, self.config.num_labels, path)
+                return label_array(picture, crop, self.config.num_labels, path, self.config.label_offset)
             case "depth":
-                return grey_array(picture, self.config.size)
+                return grey_array(picture, crop)
             case _:
-                return binary_array(picture, self.config.size)
+                return binary_array(picture, crop)
 
 
 def collect(config: DataConfig) -> FolderCollection:
