@@ -2,13 +2,17 @@
 
 root/            or    root/images/           pictures, or one sub-folder of pictures per class
 root/segmentation/  root/depth/  root/edges/  maps, named as the pictures are (any picture extension)
+
+A text file of names, one a line, may say which pictures are used (data.index), and another which of them are held out
+(data.validation_index).
 """
 
 # N images, H height, W width, C channels
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,23 +98,79 @@ def collect(config: DataConfig) -> FolderCollection:
     Raises TwostageError, naming files, if the folder is missing, empty or a picture is damaged, too small or lacks a
     map.
     """
-    root = _root(config)
-    images = root / "images" if (root / "images").is_dir() else root
-    paths = [path for path in _pictures(images, root) if images != root or not _is_map(path, root)]
-    if not paths:
-        raise TwostageError(f"{images} has no pictures; {_bring(config)}")
+    root = root_folder(config)
+    images = images_folder(root)
+    held_out = set(listed(config.validation_index, "data.validation_index"))
+    paths = found_images(config, root, held_out.union(listed(config.index, "data.index")))
     classes = _classes(paths, images)
     collection = FolderCollection(config, classes, paths, _map_paths(config, root, images, paths))
     digests = _verified(collection)
     for position, (path, digest) in enumerate(zip(paths, digests, strict=True)):
         name = path.relative_to(images).as_posix()
         label = classes.index(name.split("/")[0]) if classes else 0
-        collection.records.append(Record(name, digest, label, held_out=False, position=position))
+        collection.records.append(Record(name, digest, label, held_out=name in held_out, position=position))
     collection.sources = {"images": sha256_json([[record.id, record.sha256] for record in collection.records])}
     return collection
 
 
-def _root(config: DataConfig) -> Path:
+def images_folder(root: Path) -> Path:
+    """Where the pictures lie: root/images, or root itself."""
+    return root / "images" if (root / "images").is_dir() else root
+
+
+def found_images(config: DataConfig, root: Path, listed_names: Set[str] = frozenset()) -> list[Path]:
+    """The pictures of the folder, sorted, or those that an index names. Raises TwostageError if any is missing."""
+    images = images_folder(root)
+    paths = [path for path in _pictures(images, root) if images != root or not _is_map(path, root)]
+    if not paths:
+        raise TwostageError(f"{images} has no pictures; {_bring(config)}")
+    by_name = {path.relative_to(images).as_posix(): path for path in paths}
+    missing = sorted(listed_names - by_name.keys())
+    if missing:
+        raise TwostageError(
+            f"the index names {named(missing)} of which {images} has no picture; add or take them off the index"
+        )
+    if config.index is not None:
+        paths = [path for name, path in by_name.items() if name in listed_names]
+    return _in_ranges(config, paths, images)
+
+
+def _in_ranges(config: DataConfig, paths: list[Path], images: Path) -> list[Path]:
+    """Pictures of the classes in data.class_ranges. Raises TwostageError if the class sub-folders cannot be those."""
+    classes = _classes(paths, images)
+    wanted = [position for first, last in config.class_ranges for position in range(first, last + 1)]
+    if not wanted or len(classes) == len(wanted):
+        return paths
+    if len(classes) <= max(wanted):
+        raise TwostageError(
+            f"{images} has {len(classes)} class sub-folders; data.class_ranges expects its {len(wanted)} classes "
+            f"alone, or all of which they are numbers {min(wanted)} to {max(wanted)}"
+        )
+    kept = {classes[position] for position in wanted}
+    return [path for path in paths if path.relative_to(images).parts[0] in kept]
+
+
+def listed(index: str | None, key: str) -> list[str]:
+    """The names in an index file, one a line, relative to the folder of pictures; none without a file.
+
+    Raises TwostageError if the file is missing, empty or names a picture twice.
+    """
+    if index is None:
+        return []
+    try:
+        lines = Path(index).expanduser().read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TwostageError(f"{key}={index} cannot be read ({error}); give a text file, one name a line") from error
+    names = [line.strip() for line in lines if line.strip()]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice or not names:
+        what = f"names {named(twice)} twice" if twice else "is empty"
+        raise TwostageError(f"{key}={index} {what}; expected every picture once, one name a line")
+    return names
+
+
+def root_folder(config: DataConfig) -> Path:
+    """The folder data.root. Raises TwostageError, saying what to bring, if there is none."""
     if config.root is None:
         raise TwostageError(f"data.root is not set; {_bring(config)}")
     root = Path(config.root).expanduser()
@@ -183,7 +243,7 @@ def _matching(folder: Path, root: Path, images: Path, paths: Sequence[Path], con
     lacking = [path for path, name in zip(paths, names, strict=True) if name not in found]
     if lacking:
         raise TwostageError(
-            f"no map in {folder} for {_list(lacking)}; add {folder / names[paths.index(lacking[0])]}.png or remove "
+            f"no map in {folder} for {named(lacking)}; add {folder / names[paths.index(lacking[0])]}.png or remove "
             "the image"
         )
     return [found[name] for name in names]
@@ -208,7 +268,7 @@ def _verified(collection: FolderCollection) -> list[str]:
         value for start in range(0, len(paths), CHUNK) for value in _parallel(digest, paths[start : start + CHUNK])
     ]
     if undecodable:
-        raise TwostageError(f"cannot decode {_list(sorted(undecodable))}; replace or remove")
+        raise TwostageError(f"cannot decode {named(sorted(undecodable))}; replace or remove")
     if small:
         path, size = min(small)
         more = f" ({len(small)} such images)" if len(small) > 1 else ""
@@ -226,7 +286,8 @@ def _parallel(work: Callable[..., T], items: Sequence[object]) -> list[T]:
         return list(pool.map(work, items))
 
 
-def _list(paths: Sequence[Path]) -> str:
+def named(paths: Sequence[Path | str]) -> str:
+    """The first few of them, and how many there are in all."""
     names = ", ".join(str(path) for path in paths[:NAMED])
     return names if len(paths) <= NAMED else f"{names} and {len(paths) - NAMED} more ({len(paths)} in all)"
 
