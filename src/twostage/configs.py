@@ -45,8 +45,8 @@ class DataConfig:
     tune_images: int = MISSING  # held out of the training split, for learning-rate sweeps
     validation_images: int | None = None  # source=folder: held out of the images; other sources have a test split
     root: str | None = None  # source=folder: the user's directory
-    index: str | None = None  # source=folder: a text file that names the images to use, one a line; null: all there are
-    validation_index: str | None = None  # source=folder: a text file that names those held out; null: a seeded draw
+    index: str | None = None  # source=folder: a text file in root: the images to use, one a line; null: all there are
+    validation_index: str | None = None  # source=folder: a text file in root: those held out; null: a seeded draw
     class_ranges: list[list[int]] = field(default_factory=list)  # source=folder: [first, last] positions of the class
     # sub-folders that are used, counted from 0 in the order of their names; empty, or a folder of just these: all
     label_offset: int = 0  # added to every id of a segmentation map, modulo 256

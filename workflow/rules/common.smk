@@ -96,7 +96,7 @@ def pictures(job_config):
         return {}
     files = [path for path in Path(job_config["root"]).rglob("*") if path.is_file()]
     for key in ("index", "validation_index"):
-        index = Path(job_config[key] or "")
+        index = Path(job_config["root"], job_config[key] or "")
         files += [index] if index.is_file() else []
     return {
         "pictures": sha256_json(

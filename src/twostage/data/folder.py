@@ -59,19 +59,20 @@ class FolderCollection:
 
     def images(self, records: Sequence[Record]) -> np.ndarray:
         """Pixels of these records, uint8 NHWC."""
-        return np.stack(_parallel(self._image, [self.paths[record.position] for record in records]))
+        return np.stack(in_parallel(self._image, [self.paths[record.position] for record in records]))
 
     def map(self, name: str, records: Sequence[Record], image_NHWC: np.ndarray) -> np.ndarray:
         """The map `name` of these records, uint8 NHW: read, or for edges without a folder made by Canny."""
         if name not in self.map_paths:
             return canny_edges(image_NHWC, self.config.canny_sigma)
         paths = self.map_paths[name]
-        return np.stack(_parallel(lambda record: self._map(name, paths[record.position], record), records))
+        return np.stack(in_parallel(lambda record: self.read_map(name, paths[record.position], record), records))
 
     def _image(self, path: Path) -> np.ndarray:
         return image_array(decode(path), (self.config.size, self.config.size))
 
-    def _map(self, name: str, path: Path, record: Record) -> np.ndarray:
+    def read_map(self, name: str, path: Path, record: Record) -> np.ndarray:
+        """One map, uint8 [size, size]. Raises TwostageError if it is damaged, of another size or holds odd labels."""
         try:
             picture = decode(path)
         except UndecodableError as error:
@@ -100,10 +101,10 @@ def collect(config: DataConfig) -> FolderCollection:
     """
     root = root_folder(config)
     images = images_folder(root)
-    held_out = set(listed(config.validation_index, "data.validation_index"))
-    paths = found_images(config, root, held_out.union(listed(config.index, "data.index")))
-    classes = _classes(paths, images)
-    collection = FolderCollection(config, classes, paths, _map_paths(config, root, images, paths))
+    held_out = set(listed(root, config.validation_index, "data.validation_index"))
+    paths = found_images(config, root, held_out.union(listed(root, config.index, "data.index")))
+    classes = class_names(paths, images)
+    collection = FolderCollection(config, classes, paths, _map_paths(config, root, paths))
     digests = _verified(collection)
     for position, (path, digest) in enumerate(zip(paths, digests, strict=True)):
         name = path.relative_to(images).as_posix()
@@ -137,7 +138,7 @@ def found_images(config: DataConfig, root: Path, listed_names: Set[str] = frozen
 
 def _in_ranges(config: DataConfig, paths: list[Path], images: Path) -> list[Path]:
     """Pictures of the classes in data.class_ranges. Raises TwostageError if the class sub-folders cannot be those."""
-    classes = _classes(paths, images)
+    classes = class_names(paths, images)
     wanted = [position for first, last in config.class_ranges for position in range(first, last + 1)]
     if not wanted or len(classes) == len(wanted):
         return paths
@@ -150,15 +151,16 @@ def _in_ranges(config: DataConfig, paths: list[Path], images: Path) -> list[Path
     return [path for path in paths if path.relative_to(images).parts[0] in kept]
 
 
-def listed(index: str | None, key: str) -> list[str]:
+def listed(root: Path, index: str | None, key: str) -> list[str]:
     """The names in an index file, one a line, relative to the folder of pictures; none without a file.
 
-    Raises TwostageError if the file is missing, empty or names a picture twice.
+    The file lies in `root`, unless its whole path is given. Raises TwostageError if it is missing, empty or names a
+    picture twice.
     """
     if index is None:
         return []
     try:
-        lines = Path(index).expanduser().read_text().splitlines()
+        lines = (root / Path(index).expanduser()).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TwostageError(f"{key}={index} cannot be read ({error}); give a text file, one name a line") from error
     names = [line.strip() for line in lines if line.strip()]
@@ -213,7 +215,7 @@ def _is_map(path: Path, root: Path) -> bool:
     return bool(rest) and folder in MAP_FOLDERS
 
 
-def _classes(paths: Sequence[Path], images: Path) -> list[str]:
+def class_names(paths: Sequence[Path], images: Path) -> list[str]:
     """Names of the class sub-folders, sorted; none if all pictures lie in the folder itself."""
     flat = [path for path in paths if path.parent == images]
     if not flat:
@@ -225,13 +227,18 @@ def _classes(paths: Sequence[Path], images: Path) -> list[str]:
     return []
 
 
-def _map_paths(config: DataConfig, root: Path, images: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
+def _map_paths(config: DataConfig, root: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
     """Map files per map name, in the order of `paths`. Edges without a folder are made by Canny, so not listed."""
-    wanted = [name for name in config.maps if name != "edges" or (root / name).is_dir()]
-    return {name: _matching(root / name, root, images, paths, config) for name in wanted}
+    return {name: maps_of(root / name, root, paths, config) for name in maps_to_read(config, root)}
 
 
-def _matching(folder: Path, root: Path, images: Path, paths: Sequence[Path], config: DataConfig) -> list[Path]:
+def maps_to_read(config: DataConfig, root: Path) -> list[str]:
+    """Names of the maps that must lie in folders of their own."""
+    return [name for name in config.maps if name != "edges" or (root / name).is_dir()]
+
+
+def maps_of(folder: Path, root: Path, paths: Sequence[Path], config: DataConfig) -> list[Path]:
+    """The map of every picture. Raises TwostageError, naming pictures, if there is not just one of each."""
     if not folder.is_dir():
         raise TwostageError(f"{folder} is missing; {_bring(config)}")
     found: dict[Path, Path] = {}
@@ -239,7 +246,7 @@ def _matching(folder: Path, root: Path, images: Path, paths: Sequence[Path], con
         other = found.setdefault(path.relative_to(folder).with_suffix(""), path)
         if other != path:
             raise TwostageError(f"{other} and {path.name} are maps of the same image; remove one")
-    names = [path.relative_to(images).with_suffix("") for path in paths]
+    names = [path.relative_to(images_folder(root)).with_suffix("") for path in paths]
     lacking = [path for path, name in zip(paths, names, strict=True) if name not in found]
     if lacking:
         raise TwostageError(
@@ -265,7 +272,7 @@ def _verified(collection: FolderCollection) -> list[str]:
 
     paths = collection.paths
     digests = [
-        value for start in range(0, len(paths), CHUNK) for value in _parallel(digest, paths[start : start + CHUNK])
+        value for start in range(0, len(paths), CHUNK) for value in in_parallel(digest, paths[start : start + CHUNK])
     ]
     if undecodable:
         raise TwostageError(f"cannot decode {named(sorted(undecodable))}; replace or remove")
@@ -279,7 +286,8 @@ def _verified(collection: FolderCollection) -> list[str]:
     return digests
 
 
-def _parallel(work: Callable[..., T], items: Sequence[object]) -> list[T]:
+def in_parallel(work: Callable[..., T], items: Sequence[object]) -> list[T]:
+    """`work` of every item, by as many threads as the process may use."""
     # Pillow decodes without the interpreter's lock; the workflow tells every job its threads this way.
     threads = int(os.environ.get("OMP_NUM_THREADS") or min(8, os.cpu_count() or 1))
     with ThreadPoolExecutor(threads) as pool:
