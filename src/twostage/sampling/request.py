@@ -64,7 +64,9 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> R
     model = _model(job.upstream("prior"), tokenizer)
     draw = Draw(config.temperature, config.top_k, config.top_p)
     draw.check(model.tokens.num_codes)
-    size = _size(config, model, tokenizer.factor)
+    size = canvas_size(config, model.tokens.grid, tokenizer.factor)
+    if size != model.tokens.grid:
+        check_window(model, size)
     num_tokens = size[0] * size[1]
     # A larger canvas is row-major: `check_window` refuses every other prior.
     order_T = ordering(model.ordering, *size) if size == model.tokens.grid else np.arange(num_tokens)
@@ -87,15 +89,17 @@ def _model(folder: Path, tokenizer: AnyTokenizer) -> Model:
     return model.to(training.device())
 
 
-def _size(config: SamplingConfig, model: Model, factor: int) -> tuple[int, int]:
+def canvas_size(config: SamplingConfig, grid: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Rows and columns of the canvas in tokens, those of the prior's `grid` if the config names none.
+
+    Raises TwostageError if it is no canvas of whole tokens.
+    """
     canvas = config.canvas if config.canvas_pixels is None else _in_tokens(config, factor)
     if canvas is None:
-        return model.tokens.grid
+        return grid
     if len(canvas) != 2:
         raise TwostageError(f"sampling.canvas={canvas} is not [rows, columns] in tokens; set e.g. [32,32]")
     height, width = canvas
-    if (height, width) != model.tokens.grid:
-        check_window(model, (height, width))
     return height, width
 
 
