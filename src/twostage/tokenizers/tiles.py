@@ -27,8 +27,8 @@ from twostage.tokenizers.networks import Downsample, Level, NonLocalBlock, Upsam
 
 # ours: a tile's core, pixels; with 128 channels its features at full resolution take some 100 MB
 TILE_PIXELS = 256
-# ours: up to so many pixels a side, the whole canvas takes less than tiles and their margins
-WHOLE_PIXELS = 512
+# ours: canvases of more pixels than this squared go in tiles; the paper's images stay whole
+WHOLE_PIXELS = 256
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ def _run(
 
 @torch.no_grad()
 def decode(tokenizer: Tokenizer, index_BHW: Tensor, tile_pixels: int = TILE_PIXELS) -> Tensor:
-    """What `tokenizer.decode` returns, but for rounding: see there.
+    """What `tokenizer.decode` returns, but for rounding: see there. Sums over the canvas are taken in float64, so on a
+    large one this is nearer to the exact result than the whole at once in float32.
 
     Beside the result it takes the features of one tile of `tile_pixels` a side and its margin, and those of the lowest
     resolutions whole.
