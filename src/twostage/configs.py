@@ -45,6 +45,11 @@ class DataConfig:
     tune_images: int = MISSING  # held out of the training split, for learning-rate sweeps
     validation_images: int | None = None  # source=folder: held out of the images; other sources have a test split
     root: str | None = None  # source=folder: the user's directory
+    index: str | None = None  # source=folder: a text file in root: the images to use, one a line; null: all there are
+    validation_index: str | None = None  # source=folder: a text file in root: those held out; null: a seeded draw
+    class_ranges: list[list[int]] = field(default_factory=list)  # source=folder: [first, last] positions of the class
+    # sub-folders that are used, counted from 0 in the order of their names; empty, or a folder of just these: all
+    label_offset: int = 0  # added to every id of a segmentation map, modulo 256
     canny_sigma: float = MISSING  # Gaussian width of the edge detector, pixels
 
 
@@ -207,6 +212,7 @@ class PriorConfig:
     sweep: SweepConfig | None = None  # null where the rate is known
     loop: LoopConfig = field(default_factory=LoopConfig)
     ordering: str = "row_major"  # one of ORDERINGS; of image tokens, never of a condition's
+    condition: str | None = None  # class | coordinates | the tokenizer of a map; null: unconditional
 
 
 @dataclass
@@ -247,6 +253,10 @@ class SamplingConfig:
     coordinates: bool = MISSING  # the prior's condition is where a token lies on the canvas
     grid_images: int = MISSING  # shown in grid.png
     seed: int = MISSING
+    canvas_pixels: list[int] | None = None  # canvas as height and width in pixels, of which f divides both
+    condition_file: str | None = None  # a picture of the user's that conditions all canvases, such as a label map
+    condition_label_offset: int = 0  # added to the ids of a label map, as data.label_offset was in training
+    cache_megabytes: int = 2000  # of keys and values that windows keep; what does not fit is computed again
 
 
 @dataclass

@@ -96,10 +96,15 @@ def stored(folder, value):
 
 
 def pictures(job_config):
-    """What lies in a user's own folder of images, by name, size and time: a new picture makes the dataset anew."""
+    """What lies in a user's own folder of images, and the indices that name some of them, by name, size and time: a new
+    picture makes the dataset anew.
+    """
     if job_config.get("source") != "folder" or not job_config["root"]:
         return {}
     files = [path for path in Path(job_config["root"]).rglob("*") if path.is_file()]
+    for key in ("index", "validation_index"):
+        index = Path(job_config["root"], job_config[key] or "")
+        files += [index] if index.is_file() else []
     return {
         "pictures": sha256_json(
             sorted([str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files)

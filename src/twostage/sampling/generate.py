@@ -17,7 +17,8 @@ from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.sampling.pictures import as_bytes, tiled, write_png
 from twostage.sampling.request import Request, open_request
-from twostage.tokenizers import AnyTokenizer
+from twostage.tokenizers import AnyTokenizer, tiles
+from twostage.tokenizers.model import Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +63,18 @@ def _batch(request: Request, tokenizer: AnyTokenizer, batch: slice, seconds: Sec
     index_BHW = request.draw_batch(batch)
     drawn = training.training_clock()
     with torch.inference_mode():
-        image_BHWC = as_bytes(tokenizer.decode(index_BHW))
+        image_BHWC = _decoded(tokenizer, index_BHW)
     seconds.drawing += drawn - start
     seconds.decoding += training.training_clock() - drawn
     return index_BHW.cpu().numpy(), image_BHWC
+
+
+def _decoded(tokenizer: AnyTokenizer, index_BHW: torch.Tensor) -> np.ndarray:
+    """uint8 [B, H, W, C]; large canvases one by one and in tiles, which bounds the memory."""
+    pixels = index_BHW[0].numel() * tokenizer.factor**2
+    if not isinstance(tokenizer, Tokenizer) or pixels <= tiles.WHOLE_PIXELS**2:
+        return as_bytes(tokenizer.decode(index_BHW))
+    return np.concatenate([as_bytes(tiles.decode(tokenizer, index_1HW)) for index_1HW in index_BHW.split(1)])
 
 
 def _metrics(config: SamplingConfig, job: Job, request: Request, seconds: Seconds) -> dict[str, Any]:

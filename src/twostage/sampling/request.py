@@ -17,9 +17,10 @@ from twostage.latents.orderings import ordering
 from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.model import Model
 from twostage.sampling.autoregressive import sample
+from twostage.sampling.condition_file import condition_codes
 from twostage.sampling.coordinates import coordinate_codes
 from twostage.sampling.draw import Draw, uniform_table
-from twostage.sampling.sliding import check_window, slide
+from twostage.sampling.sliding import CACHE_BYTES, check_window, slide
 from twostage.tokenizers import AnyTokenizer
 
 SPLIT = "validation"  # whose conditions and beginnings are used: the prior has not seen them
@@ -36,6 +37,7 @@ class Request:
     order_T: np.ndarray
     condition: np.ndarray | None
     given_NG: np.ndarray | None
+    cache_bytes: int = CACHE_BYTES
 
     def draw_batch(self, images: slice) -> torch.Tensor:
         """Index grids int64 [B, H, W] of some of the images."""
@@ -43,7 +45,7 @@ class Request:
         condition, given_BG = _as_tensor(self.condition, images), _as_tensor(self.given_NG, images)
         if self.size == self.model.tokens.grid:
             return sample(self.model, uniform_BT, self.draw, condition, given_BG, self.order_T)
-        return slide(self.model, uniform_BT, self.size, self.draw, condition, given_BG)
+        return slide(self.model, uniform_BT, self.size, self.draw, condition, given_BG, self.cache_bytes)
 
     @property
     def num_given(self) -> int:
@@ -62,14 +64,17 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> R
     model = _model(job.upstream("prior"), tokenizer)
     draw = Draw(config.temperature, config.top_k, config.top_p)
     draw.check(model.tokens.num_codes)
-    size = _size(config, model)
+    size = canvas_size(config, model.tokens.grid, tokenizer.factor)
+    if size != model.tokens.grid:
+        check_window(model, size)
     num_tokens = size[0] * size[1]
     # A larger canvas is row-major: `check_window` refuses every other prior.
     order_T = ordering(model.ordering, *size) if size == model.tokens.grid else np.arange(num_tokens)
     # The generator is one of the CPU on every device, so that a seed means the same numbers.
     uniform_NT = uniform_table(config.num_images, num_tokens, torch.Generator().manual_seed(config.seed))
     condition = _condition(config, job, model, size, tokenizer.factor)
-    return Request(model, draw, size, uniform_NT, order_T, condition, _given(config, job, model, size, order_T))
+    given_NG = _given(config, job, model, size, order_T)
+    return Request(model, draw, size, uniform_NT, order_T, condition, given_NG, config.cache_megabytes * 10**6)
 
 
 def _model(folder: Path, tokenizer: AnyTokenizer) -> Model:
@@ -84,36 +89,64 @@ def _model(folder: Path, tokenizer: AnyTokenizer) -> Model:
     return model.to(training.device())
 
 
-def _size(config: SamplingConfig, model: Model) -> tuple[int, int]:
-    if config.canvas is None:
-        return model.tokens.grid
-    if len(config.canvas) != 2:
-        raise TwostageError(f"sampling.canvas={config.canvas} is not [rows, columns] in tokens; set e.g. [32,32]")
-    height, width = config.canvas
-    if (height, width) != model.tokens.grid:
-        check_window(model, (height, width))
+def canvas_size(config: SamplingConfig, grid: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Rows and columns of the canvas in tokens, those of the prior's `grid` if the config names none.
+
+    Raises TwostageError if it is no canvas of whole tokens.
+    """
+    canvas = config.canvas if config.canvas_pixels is None else _in_tokens(config, factor)
+    if canvas is None:
+        return grid
+    if len(canvas) != 2:
+        raise TwostageError(f"sampling.canvas={canvas} is not [rows, columns] in tokens; set e.g. [32,32]")
+    height, width = canvas
     return height, width
+
+
+def _in_tokens(config: SamplingConfig, factor: int) -> list[int]:
+    """The canvas that is asked for in pixels. Raises TwostageError if the factor does not divide its sides."""
+    pixels = config.canvas_pixels or []
+    if config.canvas is not None:
+        raise TwostageError("sampling.canvas and sampling.canvas_pixels are the same in other units; set one of them")
+    if len(pixels) != 2 or min(pixels) < 1:
+        raise TwostageError(f"sampling.canvas_pixels={pixels} is not [height, width] in pixels; set e.g. [832,1280]")
+    if any(side % factor for side in pixels):
+        nearest = [max(factor, round(side / factor) * factor) for side in pixels]
+        raise TwostageError(
+            f"sampling.canvas_pixels={pixels}: the tokenizer's factor {factor} does not divide both sides; "
+            f"set {nearest}, say"
+        )
+    return [side // factor for side in pixels]
 
 
 def _condition(config: SamplingConfig, job: Job, model: Model, size: tuple[int, int], factor: int) -> np.ndarray | None:
     """Condition codes [N, S], or [N, H, W] if every window of a larger canvas sees its own part."""
     wanted = model.tokens.condition
     if wanted is None:
-        if config.coordinates or "condition" in job.inputs:
-            raise TwostageError("the prior takes no condition; drop sampling.coordinates and the input `condition`")
+        if config.coordinates or config.condition_file or "condition" in job.inputs:
+            raise TwostageError(
+                "the prior takes no condition; drop sampling.coordinates, sampling.condition_file and the input "
+                "`condition`"
+            )
         return None
-    if config.coordinates and "condition" in job.inputs:
-        raise TwostageError("a prior has one condition; choose sampling.coordinates or the input `condition`")
+    if config.coordinates + (config.condition_file is not None) + ("condition" in job.inputs) > 1:
+        raise TwostageError(
+            "a prior has one condition; choose sampling.coordinates, sampling.condition_file or the input `condition`"
+        )
     # A class is one for the whole canvas, everything else is cut into windows as the canvas is.
     grid = wanted.grid if wanted.num_tokens == 1 or size == model.tokens.grid else size
     if config.coordinates:
         codes_HW = coordinate_codes(grid, factor, wanted.num_codes)
         condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
+    elif config.condition_file is not None:
+        codes_HW = condition_codes(config, job, TokenSpace(wanted.num_codes, grid), factor)
+        condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
     elif "condition" in job.inputs:
         condition = _validation_tokens(config, job.upstream("condition"), TokenSpace(wanted.num_codes, grid))
     else:
         raise TwostageError(
-            "the prior is conditional; give the job an input `condition`, or set sampling.coordinates=true"
+            "the prior is conditional; give the job an input `condition`, or set sampling.coordinates=true or "
+            "sampling.condition_file"
         )
     return condition if grid == size != model.tokens.grid else condition.reshape(config.num_images, -1)
 
