@@ -7,6 +7,7 @@ Source: McKinney & Willcocks 2022, Sec. 3.6 and 4.3.
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from twostage.sampling.denoise import chain_metrics, classes_of, open_sundae
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.masks import code_mask, generated_mask, read_mask
 from twostage.sampling.pictures import write_png
-from twostage.sampling.record import decoded, open_image_tokenizer, record
+from twostage.sampling.record import Seconds, decoded, open_image_tokenizer, record
 from twostage.sampling.request import held_out_tokens
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
             Streams(config.seed, range(results.start, results.stop)),
             None if class_N is None else class_N[image_B],
             real_NT[image_B],
-            np.broadcast_to(code_hw.ravel(), (len(image_B), code_hw.size)),
+            np.tile(code_hw.ravel(), (len(image_B), 1)),
         )
         return chains.index_BT.unflatten(1, grid)
 
@@ -65,24 +66,9 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
         write_array(job.folder / f"{name}.npy", array)
     result_NHWC = read_array(job.folder / "samples.npy")
     write_png(job.folder / "grid.png", side_by_side(original_NHWC, mask_HW, result_NHWC, config.results))
-    num_drawn = int(code_hw.sum())
-    metrics = {
-        "variant": job.variant,
-        "scale": job.scale,
-        **seconds.per_image(num_results, num_drawn),
-        "results_per_image": config.results,
-        "tokens_per_image": code_hw.size,
-        "given_tokens_per_image": code_hw.size - num_drawn,
-        "batch_size": config.batch_size,
-        **chain_metrics(config.chain),
-        "mask": config.mask,
-        "masked_share_of_pixels": float(mask_HW.mean()),
-        "rule": config.rule,
-        "seed": config.seed,
-        "num_codes": model.tokens.num_codes,
-    }
+    metrics = _metrics(config, job, seconds, mask_HW, code_hw) | {"num_codes": model.tokens.num_codes}
     write_json(job.folder / "metrics.json", metrics)
-    log.info("%s: %d of %d codes drawn anew", job.variant, num_drawn, code_hw.size)
+    log.info("%s: %d of %d codes drawn anew", job.variant, code_hw.sum(), code_hw.size)
 
 
 def pixel_mask(config: InpaintingConfig, size: tuple[int, int]) -> np.ndarray:
@@ -104,6 +90,26 @@ def side_by_side(
     columns = [np.pad(image_NHWC, margins, constant_values=255) for image_NHWC in shown]
     sheet = np.concatenate(np.concatenate(columns, axis=2), axis=0)
     return sheet[:-gap, :-gap]
+
+
+def _metrics(
+    config: InpaintingConfig, job: Job, seconds: Seconds, mask_HW: np.ndarray, code_hw: np.ndarray
+) -> dict[str, Any]:
+    num_drawn = int(code_hw.sum())
+    return {
+        "variant": job.variant,
+        "scale": job.scale,
+        **seconds.per_image(config.num_images * config.results, num_drawn),
+        "results_per_image": config.results,
+        "tokens_per_image": code_hw.size,
+        "given_tokens_per_image": code_hw.size - num_drawn,
+        "batch_size": config.batch_size,
+        **chain_metrics(config.chain),
+        "mask": config.mask,
+        "masked_share_of_pixels": float(mask_HW.mean()),
+        "rule": config.rule,
+        "seed": config.seed,
+    }
 
 
 def main() -> None:
