@@ -13,6 +13,7 @@ import torch
 
 from twostage.configs import ChainConfig
 from twostage.errors import TwostageError
+from twostage.priors.linear import packed
 from twostage.priors.sundae import Sundae, codes_at
 
 
@@ -109,50 +110,61 @@ def denoise(
     Raises TwostageError if classes do not fit the model.
     """
     _check_classes(model, class_B, len(streams))
-    T, device = model.tokens.num_tokens, next(model.parameters()).device
-    class_B = None if class_B is None else class_B.to(device)
-    index_BT = streams.codes(model.tokens.num_codes, T).to(device)
-    active_A = np.arange(len(streams))
-    if redrawn_BT is not None and given_BT is not None:
-        index_BT = torch.where(torch.from_numpy(redrawn_BT).to(device), index_BT, given_BT.to(device))
-        active_A = np.flatnonzero(redrawn_BT.any(1))
+    states = States(model, streams, class_B, given_BT, redrawn_BT)
+    active_A = np.flatnonzero(states.redrawn_BT.any(1))
     steps_B = np.zeros(len(streams), np.int64)
     if watch:
-        watch(0, index_BT)
-    for step in range(schedule.steps):
-        if not len(active_A):
-            break
-        temperature, proportion = schedule.at(step)
-        choose_AT, uniform_AT = streams.uniforms(active_A, T)
-        chosen_AT = choose_AT < proportion
-        if redrawn_BT is not None:
-            chosen_AT &= redrawn_BT[active_A]
-        rows_A = torch.from_numpy(active_A).to(device)
-        before_AT, class_A = index_BT[rows_A], None if class_B is None else class_B[rows_A]
-        after_AT = _redraw(model, before_AT, class_A, chosen_AT, uniform_AT[chosen_AT], temperature)
-        index_BT[rows_A] = after_AT
-        steps_B[active_A] += 1
-        if watch:
-            watch(step + 1, index_BT)
-        if step >= schedule.min_steps:
-            active_A = active_A[(after_AT != before_AT).any(1).cpu().numpy()]
-    return Chains(index_BT, steps_B)
+        watch(0, states.index_BT)
+    with packed(model, states.index_BT.numel()):
+        for step in range(schedule.steps):
+            if not len(active_A):
+                break
+            changed_A = states.step(active_A, *schedule.at(step))
+            steps_B[active_A] += 1
+            if watch:
+                watch(step + 1, states.index_BT)
+            if step >= schedule.min_steps:
+                active_A = active_A[changed_A.cpu().numpy()]
+    return Chains(states.index_BT, steps_B)
 
 
-def _redraw(
-    model: Sundae,
-    index_AT: torch.Tensor,
-    class_A: torch.Tensor | None,
-    chosen_AT: np.ndarray,
-    uniform_K: np.ndarray,
-    temperature: float,
-) -> torch.Tensor:
-    """The states int64 [A, T] with the K chosen tokens drawn anew, each at its number in [0, 1)."""
-    place_K = torch.from_numpy(np.flatnonzero(chosen_AT)).to(index_AT.device)
-    # The head is needed for the tokens that are drawn, and for no other.
-    feature_KD = model.features(index_AT, class_A).flatten(0, 1)[place_K]
-    code_K = codes_at(model.head(feature_KD) / temperature, torch.from_numpy(uniform_K).to(index_AT.device))
-    return index_AT.flatten().index_copy(0, place_K, code_K).view_as(index_AT)
+class States:
+    """The states `index_BT` of B chains, int64 [B, T] on the model's device; arguments as those of `denoise`."""
+
+    def __init__(
+        self,
+        model: Sundae,
+        streams: Streams,
+        class_B: torch.Tensor | None,
+        given_BT: torch.Tensor | None,
+        redrawn_BT: np.ndarray | None,
+    ) -> None:
+        self.model, self.streams, self.device = model, streams, next(model.parameters()).device
+        self.class_B = None if class_B is None else class_B.to(self.device)
+        shape = (len(streams), model.tokens.num_tokens)
+        self.redrawn_BT = np.ones(shape, bool) if redrawn_BT is None else redrawn_BT
+        self.index_BT = streams.codes(model.tokens.num_codes, model.tokens.num_tokens).to(self.device)
+        if given_BT is not None:
+            kept_BT = torch.from_numpy(~self.redrawn_BT).to(self.device)
+            self.index_BT = torch.where(kept_BT, given_BT.to(self.device), self.index_BT)
+
+    def step(self, active_A: np.ndarray, temperature: float, proportion: float) -> torch.Tensor:
+        """Takes some chains one step on; returns which of them changed, bool [A]."""
+        choose_AT, uniform_AT = self.streams.uniforms(active_A, self.index_BT.shape[1])
+        chosen_AT = (choose_AT < proportion) & self.redrawn_BT[active_A]
+        row_A = self._to_device(active_A)
+        before_AT = self.index_BT[row_A]
+        feature_AD = self.model.features(before_AT, None if self.class_B is None else self.class_B[row_A]).flatten(0, 1)
+        # The head is needed for the tokens that are drawn, and for no other.
+        place_K = self._to_device(np.flatnonzero(chosen_AT))
+        logits_KV = self.model.head(feature_AD[place_K]) / temperature
+        code_K = codes_at(logits_KV, self._to_device(uniform_AT[chosen_AT]))
+        after_AT = before_AT.flatten().index_copy(0, place_K, code_K).view_as(before_AT)
+        self.index_BT[row_A] = after_AT
+        return (after_AT != before_AT).any(1)
+
+    def _to_device(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device)
 
 
 def _check_classes(model: Sundae, class_B: torch.Tensor | None, num_samples: int) -> None:
