@@ -156,6 +156,11 @@ class LatentsConfig:
 
 
 @dataclass
+class ClassesConfig:
+    """The classes of the images of some latents: nothing is to be chosen."""
+
+
+@dataclass
 class WindowsConfig:
     """Crops of whole index grids, for priors whose sequence is shorter than an image."""
 
@@ -190,6 +195,21 @@ class PixelSNAILConfig:
 
 
 @dataclass
+class SundaeConfig:
+    """A step-unrolled denoising autoencoder whose network is an hourglass transformer."""
+
+    width: int = MISSING
+    num_heads: int = MISSING
+    head_width: int = MISSING
+    depth: list[int] = MISSING  # layers before, within and after the shortened part
+    shorten_factor: int = MISSING  # tokens that become one: a square number
+    resampling: str = MISSING  # patches | sequence | released: which tokens become one, see priors.hourglass
+    rotary: str = MISSING  # axial | sequence | released: which angles positions are, see priors.rotary
+    dropout: float = MISSING
+    unrolls: int = MISSING  # steps of the chain in one training step
+
+
+@dataclass
 class SweepConfig:
     """The learning-rate sweep on the tune split."""
 
@@ -201,9 +221,10 @@ class SweepConfig:
 class PriorConfig:
     """A stage-2 model and how it trains."""
 
-    architecture: str = MISSING  # gpt | pixelsnail
+    architecture: str = MISSING  # gpt | pixelsnail | sundae
     gpt: GPTConfig | None = None
     pixelsnail: PixelSNAILConfig | None = None
+    sundae: SundaeConfig | None = None
     learning_rate: float | None = None  # null: the winner of the sweep
     warmup_steps: int = MISSING  # linear
     betas: list[float] = MISSING
@@ -240,8 +261,48 @@ class SamplesConfig:
 
 
 @dataclass
+class ChainConfig:
+    """How SUNDAE's chain runs; what has a start and an end changes linearly from step to step."""
+
+    steps: int = MISSING
+    min_steps: int = MISSING  # a sample freezes no earlier; as many as `steps`: none ever does
+    temperature_start: float = MISSING
+    temperature_end: float = MISSING
+    proportion_start: float = MISSING  # share of the tokens that a step draws anew
+    proportion_end: float = MISSING
+
+
+@dataclass
+class DenoisingConfig:
+    """Images out of a SUNDAE prior and a tokenizer."""
+
+    num_images: int = MISSING
+    batch_size: int = MISSING
+    chain: ChainConfig = field(default_factory=ChainConfig)
+    film_images: int = MISSING  # the first so many, whose chains are shown
+    film_frames: int = MISSING  # states of a chain that are shown, the first and the last among them
+    grid_images: int = MISSING  # shown in grid.png
+    seed: int = MISSING
+
+
+@dataclass
+class InpaintingConfig:
+    """Held-out images of which a SUNDAE prior draws a part anew."""
+
+    num_images: int = MISSING
+    results: int = MISSING  # for every image
+    batch_size: int = MISSING
+    chain: ChainConfig = field(default_factory=ChainConfig)
+    mask: str = MISSING  # block | random | half | outpainting | file
+    mask_share: float = MISSING  # of the pixels, for block, random and outpainting
+    mask_file: str | None = MISSING  # for mask=file: a picture of the images' size, white where they are drawn anew
+    rule: str = MISSING  # which codes are drawn anew: all_pixels (paper) or any_pixel (released code) in the mask
+    seed: int = MISSING
+
+
+@dataclass
 class SamplingConfig:
-    """Images out of a prior and a tokenizer."""
+    """Images out of a prior and a tokenizer: autoregressive priors, and the two ways of SUNDAE priors."""
 
     num_images: int = MISSING
     batch_size: int = MISSING
@@ -257,6 +318,8 @@ class SamplingConfig:
     condition_file: str | None = None  # a picture of the user's that conditions all canvases, such as a label map
     condition_label_offset: int = 0  # added to the ids of a label map, as data.label_offset was in training
     cache_megabytes: int = 2000  # of keys and values that windows keep; what does not fit is computed again
+    denoising: DenoisingConfig | None = None
+    inpainting: InpaintingConfig | None = None
 
 
 @dataclass

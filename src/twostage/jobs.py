@@ -76,10 +76,14 @@ FILES = {
     "tokenizers.cluster": ["model.safetensors", "config.json", "metrics.json"],
     "latents.encode": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "latents.crop": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
+    "latents.classes": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "priors.tune": ["sweep.csv", "metrics.json"],
     "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
     "priors.timed": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
     "sampling.generate": ["samples.npy", "index.npy", "grid.png", "metrics.json"],
+    "sampling.denoise": ["samples.npy", "index.npy", "grid.png", "film.npy", "metrics.json"],
+    "sampling.inpaint": [f"{name}.npy" for name in ("samples", "index", "originals", "mask", "code_mask")]
+    + ["grid.png", "metrics.json"],
     "evaluation.reconstruct": ["metrics.json", "grid.npy"],
     "evaluation.compare": ["metrics.json"],
     "evaluation.orderings": ["metrics.json", "samples.npy"],
@@ -106,18 +110,21 @@ FILES = {
 MODEL = frozenset({"model.safetensors", "config.json"})
 HELD_OUT = frozenset({"validation_index.npy", "metadata.json"})
 SAMPLES = frozenset({"samples.npy", "metrics.json"})
+LABELS = frozenset({"metadata.json", *(f"{split}_label.npy" for split in SPLITS)})
 NUMBERS = frozenset({"metrics.json", "curve.csv", "metadata.json"})
 
 # Whose files (second) a verb (first) reads only in part, and which part; the first line that fits holds.
 READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
-    (r"evaluation\.(orderings|f_sweep|pixels_vs_latents)", r"sampling\.generate", SAMPLES),
+    (r"evaluation\.(orderings|f_sweep|pixels_vs_latents)", r"sampling\.(generate|denoise)", SAMPLES),
     (r"evaluation\.(compare|orderings|f_sweep|pixels_vs_latents)", r".*", NUMBERS),
     (r"evaluation\.tokenizer_ablation", r".*", frozenset({"metrics.json", "config.json", "metadata.json"})),
     (r"figures\.tokenizer_ablation", r"evaluation\.reconstruct", frozenset({"grid.npy"})),
     (r"priors\.(train|timed)", r"priors\..*", frozenset({"metrics.json"})),
-    (r"latents\.encode|sampling\.generate", r"tokenizers\..*", MODEL),
-    (r"sampling\.generate|evaluation\.likelihood", r"priors\..*", MODEL),
-    (r"sampling\.generate|evaluation\.likelihood", r"latents\.encode", HELD_OUT),
+    (r"latents\.encode|sampling\..*", r"tokenizers\..*", MODEL),
+    (r"sampling\..*|evaluation\.likelihood", r"priors\..*", MODEL),
+    (r"sampling\..*|evaluation\.likelihood", r"latents\.(encode|classes)", HELD_OUT),
+    (r"latents\.classes", r"latents\.encode", frozenset({"metadata.json"})),
+    (r"latents\.classes", r"data\.prepare", LABELS),
 )
 
 
@@ -188,6 +195,12 @@ def latents_job(tree: Tree, tokenizer: Job) -> Job:
     return new_job("latents.encode", variant, tree, config, {"data": data, "tokenizer": tokenizer})
 
 
+def classes_job(tree: Tree, latents: Job) -> Job:
+    """The classes of the images of some latents, to condition a prior."""
+    inputs = {"data": data_job(tree), "latents": latents}
+    return new_job("latents.classes", f"{latents.variant}.classes", tree, {}, inputs)
+
+
 def windows_job(tree: Tree, latents: Job, side: int, per_image: int) -> Job:
     """Windows of `side` x `side` tokens out of whole latents: what a prior of a shorter sequence trains on."""
     config = {"side": side, "per_image": per_image, "seed": 0}
@@ -199,7 +212,9 @@ def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:
 
 
 def _prior_name(tree: Tree, latents: Job, condition: Job | None, spell_row_major: bool = False) -> str:
-    given = f".given_{condition.variant.partition('.')[2]}" if condition else ""
+    given = ""
+    if condition:
+        given = ".given_classes" if condition.verb == "classes" else f".given_{condition.variant.partition('.')[2]}"
     ordering = tree["priors"]["ordering"]
     spelled = f".{ordering}" if spell_row_major or ordering != "row_major" else ""
     return f"{latents.variant}{given}.{tree['priors']['architecture']}{spelled}"
@@ -245,7 +260,29 @@ def sampling_job(
     inputs |= {"condition": condition} if condition else {}
     inputs |= {"latents": latents} if latents else {}
     variant = f"{prior.variant}.{label}" if label else prior.variant
-    return new_job("sampling.generate", variant, tree, tree["sampling"], inputs)
+    # Its own slice: how SUNDAE priors are sampled does not concern it.
+    config = {key: value for key, value in tree["sampling"].items() if key not in ("denoising", "inpainting")}
+    return new_job("sampling.generate", variant, tree, config, inputs)
+
+
+def denoising_job(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, label: str = "") -> Job:
+    """Images drawn from a SUNDAE prior, whose variant it shares; `label` tells several sets of one prior apart.
+
+    `condition`: classes, for a conditional prior.
+    """
+    inputs = {"prior": prior, "tokenizer": tokenizer} | ({"condition": condition} if condition else {})
+    variant = f"{prior.variant}.{label}" if label else prior.variant
+    return new_job("sampling.denoise", variant, tree, tree["sampling"]["denoising"], inputs)
+
+
+def inpainting_job(
+    tree: Tree, prior: Job, tokenizer: Job, latents: Job, condition: Job | None = None, label: str = ""
+) -> Job:
+    """Parts of the held-out images of `latents`, drawn anew by a SUNDAE prior; else as `denoising_job`."""
+    inputs = {"prior": prior, "tokenizer": tokenizer, "latents": latents}
+    inputs |= {"condition": condition} if condition else {}
+    variant = f"{prior.variant}.{label or 'inpainted'}"
+    return new_job("sampling.inpaint", variant, tree, tree["sampling"]["inpainting"], inputs)
 
 
 def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:

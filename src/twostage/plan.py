@@ -18,8 +18,11 @@ from twostage.jobs import (
     BACKBONE_OF,
     Job,
     Tree,
+    classes_job,
     data_job,
+    denoising_job,
     features_job,
+    inpainting_job,
     latents_job,
     new_job,
     prior_job,
@@ -327,6 +330,8 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
             return _made_by(name, tokenizer)
         case "latents.encode":
             return latents
+        case "latents.classes":
+            return classes_job(tree, latents)
         case "priors.tune":
             return tune_job(tree, latents, None)
         case "priors.train":
@@ -334,6 +339,10 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
         case "sampling.generate":
             completed = latents if tree["sampling"]["given"] else None
             return sampling_job(tree, prior_job(tree, latents, None, {}), tokenizer, latents=completed)
+        case "sampling.denoise":
+            return denoising_job(tree, prior_job(tree, latents, None, {}), tokenizer)
+        case "sampling.inpaint":
+            return inpainting_job(tree, prior_job(tree, latents, None, {}), tokenizer, latents)
         case other:
             raise TwostageError(_NO_PROMPT.format(other))
 

@@ -42,3 +42,26 @@ rule latents_crop:
         gpu=0,
     shell:
         "python -m twostage.latents.crop --config {input.config} --log {log}"
+
+
+# The classes of images, for priors that are given one.
+
+
+rule latents_classes:
+    input:
+        unpack(job_inputs("latents.classes")),
+    output:
+        job_outputs("latents.classes"),
+    log:
+        beside("latents", "log.txt"),
+    benchmark:
+        beside("latents", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("latents.classes"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.latents.classes --config {input.config} --log {log}"

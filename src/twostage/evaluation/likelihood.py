@@ -22,6 +22,7 @@ from twostage.jobs import Job
 from twostage.latents.dataset import open_latents
 from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.model import Model
+from twostage.priors.sundae import Sundae
 from twostage.sampling.canvas import Place
 from twostage.sampling.sliding import check_window
 
@@ -40,6 +41,8 @@ def likelihood(config: LikelihoodConfig, job: Job) -> None:
     """Writes metrics.json: mean and spread over images. Raises TwostageError if prior and latents do not fit."""
     latents = open_latents(job.upstream("latents"))
     model = priors.load(job.upstream("prior")).model
+    if isinstance(model, Sundae):
+        raise TwostageError(f"{job.inputs['prior']} is a SUNDAE prior, which gives images no likelihood; name another")
     if isinstance(model, ReleasedGPT) or model.tokens.num_codes != latents.tokens.num_codes:
         raise TwostageError(f"{job.inputs['prior']} was not trained on codes of {job.inputs['latents']}; name its own")
     index_NT = latents.split("validation").image_NT

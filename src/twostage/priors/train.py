@@ -12,7 +12,7 @@ from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import Latents, open_latents
 from twostage.priors.model import build, num_parameters, store, trained_format
-from twostage.priors.task import NLL, PriorTask
+from twostage.priors.task import NLL, PriorTask, new_task
 from twostage.training import Loop
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def train(config: PriorConfig, job: Job) -> None:
     latents = latents_of(job)
     learning_rate, at_edge = _learning_rate(config, job)
     model = build(config, latents.tokens)
-    task = PriorTask(model, config, learning_rate, latents.split("train"), latents.split("validation"))
+    task = new_task(model, config, learning_rate, latents.split("train"), latents.split("validation"))
     loop = Loop(task, config.loop, job.scratch, job.variant)
     loop.run(lambda loop: loop.step >= config.loop.steps)
     _keep_weights(loop, task)
@@ -37,8 +37,8 @@ def train(config: PriorConfig, job: Job) -> None:
     loop.run(lambda loop: loop.step >= config.loop.steps and loop.train_seconds >= target)
     weights, _ = read_tensors(loop.scratch / "at_steps.safetensors")
     store(job.folder, trained_format(config, latents.tokens), weights)
-    write_csv(job.folder / "curve.csv", [_named(row) for row in loop.curve])
-    metrics = _metrics(config, loop, latents, num_parameters(model))
+    write_csv(job.folder / "curve.csv", [named(row, task.score) for row in loop.curve])
+    metrics = _metrics(config, loop, task.score, latents, num_parameters(model))
     rate = {"learning_rate": learning_rate, "learning_rate_at_edge": at_edge}
     write_json(job.folder / "metrics.json", metrics | rate)
     loop.discard()
@@ -78,19 +78,22 @@ def _keep_weights(loop: Loop, task: PriorTask) -> None:
         )
 
 
-def _named(row: dict[str, float]) -> dict[str, float]:
-    names = {"loss": "train_nll_nats_per_token"}
+def named(row: dict[str, float], score: str) -> dict[str, float]:
+    """A row of the loop's curve whose loss has the name of the held-out score, as measured in training."""
+    names = {"loss": score.replace("validation", "train")}
     return {names.get(name, name): value for name, value in row.items()}
 
 
-def _metrics(config: PriorConfig, loop: Loop, latents: Latents, parameters: int) -> dict[str, Any]:
+def _metrics(config: PriorConfig, loop: Loop, score: str, latents: Latents, parameters: int) -> dict[str, Any]:
     steps = config.loop.steps
     at_steps = next(row for row in loop.curve if row["step"] == steps)
     entropy = latents.unigram_entropy_nats["validation"]
+    # Only a likelihood can be held against the entropy of single tokens.
+    below = {"nats_below_unigram_entropy": entropy - at_steps[score]} if score == NLL else {}
     return {
-        NLL: at_steps[NLL],
+        score: at_steps[score],
         "unigram_entropy_nats": entropy,
-        "nats_below_unigram_entropy": entropy - at_steps[NLL],
+        **below,
         "steps": steps,
         "train_seconds": at_steps["train_seconds"],
         "seconds_per_step": at_steps["train_seconds"] / steps,

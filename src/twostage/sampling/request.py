@@ -15,7 +15,8 @@ from twostage.jobs import Job
 from twostage.latents.dataset import TokenSpace, open_latents
 from twostage.latents.orderings import ordering
 from twostage.priors.gpt import ReleasedGPT
-from twostage.priors.model import Model
+from twostage.priors.model import AnyModel, Model
+from twostage.priors.sundae import Sundae
 from twostage.sampling.autoregressive import sample
 from twostage.sampling.condition_file import condition_codes
 from twostage.sampling.coordinates import coordinate_codes
@@ -61,7 +62,7 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> R
     """The job's prior, conditions and beginnings. Raises TwostageError for whatever does not fit together."""
     if min(config.num_images, config.batch_size, config.grid_images) < 1:
         raise TwostageError("sampling.num_images, batch_size and grid_images must be 1 or more; set them")
-    model = _model(job.upstream("prior"), tokenizer)
+    model = _autoregressive(job.upstream("prior"), tokenizer)
     draw = Draw(config.temperature, config.top_k, config.top_p)
     draw.check(model.tokens.num_codes)
     size = canvas_size(config, model.tokens.grid, tokenizer.factor)
@@ -77,7 +78,8 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> R
     return Request(model, draw, size, uniform_NT, order_T, condition, given_NG, config.cache_megabytes * 10**6)
 
 
-def _model(folder: Path, tokenizer: AnyTokenizer) -> Model:
+def open_prior(folder: Path, tokenizer: AnyTokenizer) -> AnyModel:
+    """A prior trained here, on the device. Raises TwostageError if it is imported or of another vocabulary."""
     model = priors.load(folder).model
     if isinstance(model, ReleasedGPT):
         raise TwostageError(f"{folder} is an imported prior, which starts from tokens of its own; train one here")
@@ -87,6 +89,13 @@ def _model(folder: Path, tokenizer: AnyTokenizer) -> Model:
             f"tokenizer {tokenizer.num_codes}; take the tokenizer whose latents it was trained on"
         )
     return model.to(training.device())
+
+
+def _autoregressive(folder: Path, tokenizer: AnyTokenizer) -> Model:
+    model = open_prior(folder, tokenizer)
+    if isinstance(model, Sundae):
+        raise TwostageError(f"{folder} is a SUNDAE prior, which draws no token after another; use sampling.denoise")
+    return model
 
 
 def canvas_size(config: SamplingConfig, grid: tuple[int, int], factor: int) -> tuple[int, int]:
@@ -142,7 +151,7 @@ def _condition(config: SamplingConfig, job: Job, model: Model, size: tuple[int, 
         codes_HW = condition_codes(config, job, TokenSpace(wanted.num_codes, grid), factor)
         condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
     elif "condition" in job.inputs:
-        condition = _validation_tokens(config, job.upstream("condition"), TokenSpace(wanted.num_codes, grid))
+        condition = held_out_tokens(config.num_images, job.upstream("condition"), TokenSpace(wanted.num_codes, grid))
     else:
         raise TwostageError(
             "the prior is conditional; give the job an input `condition`, or set sampling.coordinates=true or "
@@ -161,12 +170,12 @@ def _given(
         return None
     if "latents" not in job.inputs:
         raise TwostageError(f"sampling.given={config.given} needs real images; give the job an input `latents`")
-    real = _validation_tokens(config, job.upstream("latents"), TokenSpace(model.tokens.num_codes, size))
+    real = held_out_tokens(config.num_images, job.upstream("latents"), TokenSpace(model.tokens.num_codes, size))
     return real.reshape(config.num_images, -1)[:, order_T[: round(config.given * len(order_T))]]
 
 
-def _validation_tokens(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.ndarray:
-    """The first `num_images` grids [N, rows, columns] of held-out latents."""
+def held_out_tokens(num_images: int, folder: Path, wanted: TokenSpace) -> np.ndarray:
+    """The first grids [N, rows, columns] of held-out latents. Raises TwostageError if they are others, or too few."""
     latents = open_latents(folder)
     if latents.tokens != wanted:
         raise TwostageError(
@@ -174,9 +183,9 @@ def _validation_tokens(config: SamplingConfig, folder: Path, wanted: TokenSpace)
             f"{wanted.num_codes} on {wanted.grid}; take the latents of the prior's own tokenizer and of this size"
         )
     index_NT = latents.split(SPLIT).image_NT
-    if len(index_NT) < config.num_images:
+    if len(index_NT) < num_images:
         raise TwostageError(
-            f"sampling.num_images={config.num_images}, but {folder} has {len(index_NT)} {SPLIT} images to go with "
+            f"sampling.num_images={num_images}, but {folder} has {len(index_NT)} {SPLIT} images to go with "
             "them; lower it, or raise latents.validation_images"
         )
-    return index_NT[: config.num_images].reshape(-1, *wanted.grid)
+    return index_NT[:num_images].reshape(-1, *wanted.grid)
