@@ -1,6 +1,6 @@
 """Seconds per image: SUNDAE's chain of so many steps against the cached autoregressive sampler, over sides of the grid.
 
-    python benchmarks/sundae_sampling.py [--threads 1] [--sides 8 16 32 --steps 10 25 50 100 --batch 4]
+    python benchmarks/sundae_sampling.py [--sides 8 16 32 --steps 10 25 50 100 --batch 4]
 
 Both models are random, of equal vocabulary and of as many parameters, within 5 %: those of a GPT of `--width` and
 `--layers`. Both draw the same number of grids in one batch, one after the other. The chain updates half of the tokens
@@ -55,12 +55,15 @@ def sundae_like(gpt: GPT, heads: int) -> Sundae:
 
 
 def seconds_of(road: Callable[..., Any], device: str, *given: Any) -> tuple[float, Any]:
-    if device != "cpu":
-        torch.accelerator.synchronize()
+    """CPU seconds of one thread, which other jobs of the machine hardly move; on an accelerator, wall seconds."""
+    if device == "cpu":
+        start = time.process_time()
+        result = road(*given)
+        return time.process_time() - start, result
+    torch.accelerator.synchronize()
     start = time.perf_counter()
     result = road(*given)
-    if device != "cpu":
-        torch.accelerator.synchronize()
+    torch.accelerator.synchronize()
     return time.perf_counter() - start, result
 
 
@@ -132,7 +135,6 @@ def arguments() -> argparse.Namespace:
     defaults = {"batch": 4, "codes": 1024, "width": 256, "layers": 8, "heads": 8, "freezing-side": 16}
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     return parser.parse_args()
@@ -140,7 +142,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     chosen = arguments()
-    torch.set_num_threads(chosen.threads)
+    torch.set_num_threads(1)
     rows = [at_side(side, chosen) for side in chosen.sides]
     result = {
         "rows": rows,
