@@ -134,7 +134,7 @@ def _panel(
     if logarithmic:
         axes.set_yscale("log")
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
 
 
 def _samples(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, folder: Path) -> None:
