@@ -4,6 +4,7 @@
 #   snakemake --cores all results/codebook_size.csv                 or vqgan_vs_vqvae, warmup: tokenizers side by side
 #   snakemake --cores all results/pixels_vs_latents.csv             pixels against latents
 #   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f
+#   snakemake --cores all figures                                   every table and figure of the papers
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
@@ -27,6 +28,7 @@ include: "workflow/rules/results.smk"
 
 localrules:
     all,
+    figures,
     results_table1,
     results_tokenizers,
     results_summary,
@@ -37,15 +39,25 @@ localrules:
     results_f_sweep,
 
 
+RESULTS = [
+    "results/table1.csv",
+    "results/tokenizers.csv",
+    "results/orderings.csv",
+    "results/vqgan_vs_vqvae.csv",
+    "results/codebook_size.csv",
+    "results/warmup.csv",
+    "results/pixels_vs_latents.csv",
+    "results/f_sweep.csv",
+]
+
+
+rule figures:
+    input:
+        RESULTS,
+
+
 rule all:
     default_target: True
     input:
-        "results/table1.csv",
-        "results/tokenizers.csv",
+        RESULTS,
         "results/metrics.json",
-        "results/orderings.csv",
-        "results/vqgan_vs_vqvae.csv",
-        "results/codebook_size.csv",
-        "results/warmup.csv",
-        "results/pixels_vs_latents.csv",
-        "results/f_sweep.csv",

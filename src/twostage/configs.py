@@ -5,7 +5,6 @@ slice (`DataConfig`, `TokenizerConfig`, ...) as resolved JSON, read back by `par
 """
 
 import functools
-import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from twostage.config_errors import explained, first_line
 from twostage.errors import TwostageError
 
 CONF = Path("conf")
@@ -369,7 +369,7 @@ def parse(kind: type[T], values: dict[str, Any]) -> T:
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise TwostageError(f"{kind.__name__}: {_first_line(error)}") from error
+        raise TwostageError(f"{kind.__name__}: {first_line(error)}") from error
 
 
 def compose(overrides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -391,19 +391,5 @@ def _compose(overrides: tuple[str, ...]) -> Any:
             config = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(config)
     except (HydraException, OmegaConfBaseException) as error:
-        raise TwostageError(_explain(error, overrides)) from error
+        raise TwostageError(explained(error, overrides)) from error
     return config
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
-
-
-def _explain(error: Exception, overrides: tuple[str, ...]) -> str:
-    """One line out of Hydra's several: what was wrong, and the choices or the mend that Hydra names."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # What follows lists where Hydra looked, which is the same for everybody.
-    lines = list(itertools.takewhile(lambda line: not line.startswith("Config search path"), lines))
-    if error.__cause__ is not None:
-        lines.append(_first_line(error.__cause__))
-    return f"config {' '.join(overrides)}: {' '.join(dict.fromkeys(lines))}"

@@ -321,6 +321,10 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
 
 
 def _model_at_prompt(name: str, tree: Tree) -> Job:
+    if tree["priors"]["condition"] is not None:
+        raise TwostageError(
+            f"priors.condition is not for {name}; call sampling.from_data, which makes the condition too"
+        )
     tokenizer = tokenizer_job(tree)
     latents = latents_job(tree, tokenizer)
     match name:
