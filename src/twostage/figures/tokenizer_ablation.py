@@ -3,7 +3,6 @@
 # R rows: the originals, then one a tokenizer; N images; H height, W width
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
