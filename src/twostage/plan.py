@@ -311,8 +311,12 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
 
     Its variant ends in `by_hand_` and a hash of its config, so it never overwrites what the pipeline made; what is made
     of a user's own dataset (`data.name=mine`) is in no pipeline and keeps its plain name.
-    Raises TwostageError if the verb only makes sense inside an experiment.
+    Raises TwostageError if the verb only makes sense inside an experiment, or the prior shall be conditional.
     """
+    if tree["priors"]["condition"] is not None:
+        raise TwostageError(
+            f"priors.condition is not for {name}; call sampling.from_data, which makes the condition too"
+        )
     job = _evaluation_at_prompt(name, tree) if name.startswith("evaluation.") else _model_at_prompt(name, tree)
     if not (configs.CONF / "data" / f"{tree['data']['name']}.yaml").exists():
         return job
@@ -321,10 +325,6 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
 
 
 def _model_at_prompt(name: str, tree: Tree) -> Job:
-    if tree["priors"]["condition"] is not None:
-        raise TwostageError(
-            f"priors.condition is not for {name}; call sampling.from_data, which makes the condition too"
-        )
     tokenizer = tokenizer_job(tree)
     latents = latents_job(tree, tokenizer)
     match name:

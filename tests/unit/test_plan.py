@@ -259,3 +259,9 @@ def test_samples_by_hand_read_latents_only_where_images_are_completed():
     )
     assert set(whole.inputs) == {"prior", "tokenizer"}
     assert set(half.inputs) == {"prior", "tokenizer", "latents"}
+
+
+def test_a_condition_at_the_prompt_is_refused_not_ignored():
+    tree = configs.compose(("scale=smoke", "priors.condition=segmentation_f4"))
+    with pytest.raises(TwostageError, match=r"priors\.condition is not for priors\.train; call sampling\.from_data"):
+        job_at_prompt("priors.train", tree)
