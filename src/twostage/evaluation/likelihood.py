@@ -20,7 +20,7 @@ from twostage.artifacts import write_json
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import open_latents
-from twostage.priors.gpt import ReleasedGPT
+from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.model import Model
 from twostage.priors.sundae import Sundae
 from twostage.sampling.canvas import Place
@@ -78,8 +78,8 @@ def image_nll(model: Model, index_BHW: torch.Tensor) -> torch.Tensor:
     for (top, left), places in _by_window(model, index_BHW).items():
         index_BP = index_BHW[:, top : top + rows, left : left + columns].flatten(1)
         local_K = [place.local for place in places]
-        # What lies behind the last predicted token is seen by none of them.
-        index_BT = index_BP[:, : max(local_K) + 1]
+        # What lies behind the last predicted token is seen by none of them; convolutions take whole windows.
+        index_BT = index_BP[:, : max(local_K) + 1] if isinstance(model, GPT) else index_BP
         logits_BTV = model(index_BT, None)
         logits_BVK = logits_BTV[:, local_K].transpose(1, 2).float()
         nll_B += functional.cross_entropy(logits_BVK, index_BT[:, local_K], reduction="none").double().sum(1)

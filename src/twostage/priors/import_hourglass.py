@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from twostage.checkpoints import read_released_state
-from twostage.configs import PriorConfig, SundaeConfig
+from twostage.configs import PriorConfig, SundaeConfig, parse
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.model import load_strictly, store, trained_format
@@ -88,6 +88,8 @@ def _read_sizes(tree: dict[str, Any], path: Path) -> tuple[SundaeConfig, TokenSp
             f"--config {path} has {', '.join(sorted(tree))}, expected {', '.join(sorted(SIZES))} and use_rotary=true; "
             "give the config of a released hourglass transformer"
         )
+    if tree["conditional"] and "num_classes" not in tree:
+        raise TwostageError(f"--config {path} is conditional without num_classes; add how many classes there are")
     side = math.isqrt(tree["sequence_length"])
     if side**2 != tree["sequence_length"]:
         raise TwostageError(
@@ -95,18 +97,18 @@ def _read_sizes(tree: dict[str, Any], path: Path) -> tuple[SundaeConfig, TokenSp
             "give the length that came with the checkpoint"
         )
     classes = TokenSpace(tree["num_classes"], (1, 1)) if tree["conditional"] else None
-    sizes = SundaeConfig(
-        width=tree["dim"],
-        num_heads=tree["nb_heads"],
-        head_width=tree.get("dim_head", RELEASED_HEAD_WIDTH),
-        depth=list(tree["depth"]),
-        shorten_factor=tree["shorten_factor"],
-        resampling="released",
-        rotary="released",
-        dropout=0.0,
-        unrolls=2,
-    )
-    return sizes, TokenSpace(tree["vocab_size"], (side, side), classes)
+    sizes = {
+        "width": tree["dim"],
+        "num_heads": tree["nb_heads"],
+        "head_width": tree.get("dim_head", RELEASED_HEAD_WIDTH),
+        "depth": tree["depth"],
+        "shorten_factor": tree["shorten_factor"],
+        "resampling": "released",
+        "rotary": "released",
+        "dropout": 0.0,
+        "unrolls": 2,
+    }
+    return parse(SundaeConfig, sizes), TokenSpace(tree["vocab_size"], (side, side), classes)
 
 
 def rename(state: dict[str, torch.Tensor], size: int, source: Path) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ Source: McKinney & Willcocks 2022, Sec. 3.3 and 4.2.
 
 # B batch, T image tokens, D width, V vocabulary, U unrolls, K any number of tokens
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +85,16 @@ class DenoisingPrior:
         return self.model(index_BT, class_B)
 
 
+# What random numbers are for: each has streams of its own.
+TRAINING, EVALUATION, SAMPLING = range(3)
+
+
+def noise_of(seed: int, purpose: int, number: int) -> np.random.Generator:
+    """The stream of a step, a batch or a sample."""
+    # A spawn key: as plain entropy, (seed, number) would give the numbers that shuffle the epoch of this number.
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, number)))
+
+
 @dataclass(frozen=True)
 class Noise:
     """All random numbers of one training step: the step is a function of them and of the weights."""
@@ -112,7 +122,10 @@ class Noise:
 
 
 def unrolled(
-    model: Sundae, index_BT: torch.Tensor, class_B: torch.Tensor | None, noise: Noise
+    model: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor],
+    index_BT: torch.Tensor,
+    class_B: torch.Tensor | None,
+    noise: Noise,
 ) -> Iterator[torch.Tensor]:
     """Logits [B, T, V] of each of U steps from the corrupted tokens on, each step on what the step before it drew.
 
@@ -131,7 +144,8 @@ def codes_at(logits_KV: torch.Tensor, uniform_K: torch.Tensor) -> torch.Tensor:
 
     In float32: its rounding moves probabilities by about 1e-7, and whole grids are drawn at once.
     """
-    weight_KV = (logits_KV - logits_KV.amax(-1, keepdim=True)).float().exp_()
+    logits_KV = logits_KV.float()
+    weight_KV = (logits_KV - logits_KV.amax(-1, keepdim=True)).exp_()
     cumulative_KV = weight_KV.cumsum(-1)
     threshold_K1 = uniform_K.float()[:, None] * cumulative_KV[:, -1:]
     return torch.searchsorted(cumulative_KV, threshold_K1, right=True)[:, 0].clamp_max(logits_KV.shape[-1] - 1)

@@ -16,7 +16,7 @@ from twostage.errors import TwostageError
 from twostage.latents.dataset import Split
 from twostage.latents.orderings import ordering
 from twostage.priors.model import AnyModel
-from twostage.priors.sundae import Noise, Sundae, unrolled
+from twostage.priors.sundae import EVALUATION, TRAINING, Noise, Sundae, noise_of, unrolled
 from twostage.training import warmed_up
 
 # Names of the evaluation in curves and metrics, for either held-out split.
@@ -115,7 +115,7 @@ class DenoisingTask(PriorTask):
 
     def _backward(self, positions_B: np.ndarray, step: int) -> torch.Tensor:
         losses = []
-        rng = _noise_of(self.config.loop.seed, step)
+        rng = noise_of(self.config.loop.seed, TRAINING, step)
         for nll_BT in self._chain(self.train, positions_B, rng):
             # At once, so that the activations of one step of the chain alone are kept.
             loss = nll_BT.mean() / self.unrolls
@@ -127,13 +127,13 @@ class DenoisingTask(PriorTask):
     def evaluate(self) -> dict[str, float]:
         """Mean cross-entropy in nats per image token over the held-out split and the chain, without dropout.
 
-        The corruption is the same for every model, seed and evaluation point.
+        The corruption is the same for every model, seed and evaluation point of this batch size.
         """
         self.model.eval()
         total, batch_size = 0.0, self.config.loop.batch_size
         for start in range(0, len(self.held_out), batch_size):
             positions_B = np.arange(start, min(start + batch_size, len(self.held_out)))
-            for nll_BT in self._chain(self.held_out, positions_B, _noise_of(0, start)):
+            for nll_BT in self._chain(self.held_out, positions_B, noise_of(0, EVALUATION, start)):
                 total += float(nll_BT.double().sum())
         return {DENOISING: total / (self.unrolls * self.held_out.image_NT.size)}
 
@@ -142,9 +142,13 @@ class DenoisingTask(PriorTask):
         image_BT = self._gather(split.image_NT, positions_B)
         class_B = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)[:, 0]
         noise = Noise.draw(rng, image_BT, self.sundae.tokens.num_codes, self.unrolls)
+        for logits_BTV in unrolled(self._logits, image_BT, class_B, noise):
+            yield functional.cross_entropy(logits_BTV.flatten(0, 1).float(), image_BT.flatten(), reduction="none")
+
+    def _logits(self, index_BT: torch.Tensor, class_B: torch.Tensor | None) -> torch.Tensor:
         with autocast(self.device, self.config.loop.precision):
-            for logits_BTV in unrolled(self.sundae, image_BT, class_B, noise):
-                yield functional.cross_entropy(logits_BTV.flatten(0, 1).float(), image_BT.flatten(), reduction="none")
+            logits_BTV: torch.Tensor = self.sundae(index_BT, class_B)
+        return logits_BTV
 
 
 def new_task(model: AnyModel, config: PriorConfig, learning_rate: float, train: Split, held_out: Split) -> PriorTask:
@@ -152,11 +156,6 @@ def new_task(model: AnyModel, config: PriorConfig, learning_rate: float, train: 
     if isinstance(model, Sundae):
         return DenoisingTask(model, config, learning_rate, train, held_out)
     return PriorTask(model, config, learning_rate, train, held_out)
-
-
-def _noise_of(seed: int, step: int) -> np.random.Generator:
-    # A spawn key: as plain entropy, (seed, step) would give the numbers that shuffle the epoch of this number.
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(step,)))
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

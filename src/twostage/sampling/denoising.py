@@ -14,7 +14,7 @@ import torch
 from twostage.configs import ChainConfig
 from twostage.errors import TwostageError
 from twostage.priors.linear import packed
-from twostage.priors.sundae import Sundae, codes_at
+from twostage.priors.sundae import SAMPLING, Sundae, codes_at, noise_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Streams:
     """
 
     def __init__(self, seed: int, samples: range) -> None:
-        self._streams = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(n,))) for n in samples]
+        self._streams = [noise_of(seed, SAMPLING, n) for n in samples]
 
     def __len__(self) -> int:
         return len(self._streams)

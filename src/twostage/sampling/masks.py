@@ -5,8 +5,8 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from twostage.data.pictures import UndecodableError, decode, grey_array
 from twostage.errors import TwostageError
 
 MASKS = ("block", "random", "half", "outpainting")
@@ -55,16 +55,16 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     Raises TwostageError if the file is missing or no picture, or of another size.
     """
     try:
-        with Image.open(path) as picture:
-            byte_HW = np.asarray(picture.convert("L"))
-    except (FileNotFoundError, UnidentifiedImageError) as error:
+        picture = decode(path.expanduser())
+    except UndecodableError as error:
         raise TwostageError(f"sampling.inpainting.mask_file={path} is missing or no picture; give a PNG") from error
-    if byte_HW.shape != size:
+    columns, rows = picture.size
+    if (rows, columns) != size:
         raise TwostageError(
-            f"{path} is a mask of {byte_HW.shape[0]}x{byte_HW.shape[1]} pixels (rows x columns), the images have "
-            f"{size[0]}x{size[1]}; scale it"
+            f"{path} is a mask of {rows}x{columns} pixels (rows x columns), the images have {size[0]}x{size[1]}; "
+            "scale it"
         )
-    return byte_HW > 127
+    return grey_array(picture, size) > 127
 
 
 def code_mask(mask_HW: np.ndarray, factor: int, rule: str) -> np.ndarray:
@@ -85,8 +85,8 @@ def code_mask(mask_HW: np.ndarray, factor: int, rule: str) -> np.ndarray:
         case other:
             raise TwostageError(f"sampling.inpainting.rule={other} is unknown; choose all_pixels or any_pixel")
     if not code_hw.any():
+        mend = ", or set sampling.inpainting.rule=any_pixel" if mask_HW.any() else ""
         raise TwostageError(
-            f"the mask leaves no code to draw anew by the rule {rule}: none has its {factor}x{factor} pixels masked; "
-            "enlarge the mask, or set sampling.inpainting.rule=any_pixel"
+            f"the mask leaves no code of {factor}x{factor} pixels to draw anew by the rule {rule}; enlarge it{mend}"
         )
     return code_hw

@@ -73,7 +73,8 @@ def released_tensors(conditional=False):
 
 def convert(folder, tensors, **changes):
     torch.save({"net": tensors}, folder / "c.pt")
-    (folder / "c.json").write_text(json.dumps(SIZES | changes))
+    sizes = {name: size for name, size in (SIZES | changes).items() if size is not None}
+    (folder / "c.json").write_text(json.dumps(sizes))
     import_released(folder / "c.json", folder / "c.pt", folder / "out")
     return priors.load(folder / "out")
 
@@ -125,6 +126,10 @@ def test_what_does_not_fit_is_named(tmp_path):
         convert(tmp_path, released_tensors(), use_rotary=False)
     with pytest.raises(TwostageError, match="expected conditional"):
         convert(tmp_path, released_tensors(), ff_mult=4)
+    with pytest.raises(TwostageError, match="SundaeConfig: Invalid value"):
+        convert(tmp_path, released_tensors(), depth=3)
+    with pytest.raises(TwostageError, match="conditional without num_classes"):
+        convert(tmp_path, released_tensors(conditional=True), conditional=True, num_classes=None)
 
 
 def test_nothing_but_tensors_is_unpickled(tmp_path):

@@ -112,7 +112,7 @@ def test_a_step_has_the_gradient_of_the_mean_over_the_chain(unrolls, latents):
     loss = task._backward(positions_B, step=7)
     found = [parameter.grad.clone() for parameter in task.model.parameters()]
     index_BT = torch.from_numpy(task.train.image_NT[:4].astype(np.int64))
-    rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(7,)))
+    rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0, 7)))
     noise = Noise.draw(rng, index_BT, NUM_CODES, unrolls)
     stacked = torch.cat(list(unrolled(task.model, index_BT, None, noise)))
     expected = functional.cross_entropy(stacked.flatten(0, 1), index_BT.repeat(unrolls, 1).flatten())

@@ -49,7 +49,7 @@ def plain_chain(model, chain, seed, number, class_B=None):
     """One sample after another, every step through the whole model, all tokens drawn and the rest thrown away."""
     finals, steps = [], []
     for sample in range(number):
-        stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(sample,)))
+        stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, sample)))
         state_T = torch.from_numpy(stream.integers(0, NUM_CODES, T))
         done = 0
         for step in range(chain.steps):

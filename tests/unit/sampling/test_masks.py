@@ -55,8 +55,13 @@ def test_a_picture_is_a_mask_where_it_is_bright(tmp_path):
     assert (read_mask(tmp_path / "mask.png", (6, 9)) == (byte_HW > 127)).all()
     with pytest.raises(TwostageError, match=r"is a mask of 6x9 pixels \(rows x columns\), the images have 9x6"):
         read_mask(tmp_path / "mask.png", (9, 6))
+    # Of 16 bits, mid-grey is 128 times 257.
+    Image.fromarray(byte_HW.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    assert (read_mask(tmp_path / "deep.png", (6, 9)) == (byte_HW > 127)).all()
     (tmp_path / "mask.txt").write_text("white")
-    for name in ("mask.txt", "none.png"):
+    (tmp_path / "half.png").write_bytes((tmp_path / "mask.png").read_bytes()[:60])
+    (tmp_path / "folder.png").mkdir()
+    for name in ("mask.txt", "none.png", "half.png", "folder.png"):
         with pytest.raises(TwostageError, match="is missing or no picture"):
             read_mask(tmp_path / name, (6, 9))
 
@@ -76,3 +81,5 @@ def test_what_is_no_mask_is_named():
     assert code_mask(one_HW, 4, "any_pixel").sum() == 1
     with pytest.raises(TwostageError, match=r"leaves no code .*set sampling\.inpainting\.rule=any_pixel"):
         code_mask(one_HW, 4, "all_pixels")
+    with pytest.raises(TwostageError, match=r"by the rule any_pixel; enlarge it$"):
+        code_mask(np.zeros((8, 8), bool), 4, "any_pixel")
