@@ -28,7 +28,8 @@ verify: $(INSTALLED)  ## do the committed tables and figures follow from the sto
 benchmarks: $(INSTALLED)  ## against the plain formulations; writes benchmarks/*.json
 	$(ACTIVATE) && snakemake --cores $(CORES) --config scale=laptop -- \
 		artifacts/laptop/weights/vgg16/model.safetensors artifacts/laptop/weights/inception/model.safetensors
-	$(ACTIVATE) && for script in gpt_sampling vqgan_step uncached_sampling sliding_window inception; do \
+	$(ACTIVATE) && for script in gpt_sampling vqgan_step uncached_sampling sliding_window inception \
+		hourglass_forward sundae_sampling; do \
 		python benchmarks/$$script.py || exit 1; done
 
 install: $(INSTALLED)

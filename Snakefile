@@ -8,6 +8,7 @@
 #   snakemake --cores all results/depth.csv                         or pose, on data that you bring
 #   snakemake --cores all results/rejection.csv                     class-conditional samples under rejection
 #   snakemake --cores all results/overfitting.csv                   a prior on few images, and its neighbours
+#   snakemake --cores all figures                                   every table and figure of the papers
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
@@ -31,6 +32,7 @@ include: "workflow/rules/results.smk"
 
 localrules:
     all,
+    figures,
     results_table1,
     results_tokenizers,
     results_summary,
@@ -42,22 +44,32 @@ localrules:
     results_conditional,
 
 
+RESULTS = [
+    "results/table1.csv",
+    "results/tokenizers.csv",
+    "results/orderings.csv",
+    "results/vqgan_vs_vqvae.csv",
+    "results/codebook_size.csv",
+    "results/warmup.csv",
+    "results/pixels_vs_latents.csv",
+    "results/f_sweep.csv",
+    "results/class_conditional.csv",
+    "results/edges.csv",
+    "results/super_resolution.csv",
+    "results/layouts.csv",
+    "results/completion.csv",
+    "results/rejection.csv",
+    "results/overfitting.csv",
+]
+
+
+rule figures:
+    input:
+        RESULTS,
+
+
 rule all:
     default_target: True
     input:
-        "results/table1.csv",
-        "results/tokenizers.csv",
+        RESULTS,
         "results/metrics.json",
-        "results/orderings.csv",
-        "results/vqgan_vs_vqvae.csv",
-        "results/codebook_size.csv",
-        "results/warmup.csv",
-        "results/pixels_vs_latents.csv",
-        "results/f_sweep.csv",
-        "results/class_conditional.csv",
-        "results/edges.csv",
-        "results/super_resolution.csv",
-        "results/layouts.csv",
-        "results/completion.csv",
-        "results/rejection.csv",
-        "results/overfitting.csv",

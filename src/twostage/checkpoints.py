@@ -30,8 +30,8 @@ def read_released_config(path: Path) -> Any:
         raise TwostageError(f"--config {path} is not YAML; give the YAML that came with the checkpoint") from error
 
 
-def read_released_state(path: Path) -> Mapping[str, Tensor]:
-    """The `state_dict` of a released checkpoint.
+def read_released_state(path: Path, entry: str = "state_dict") -> Mapping[str, Tensor]:
+    """The tensors of a released checkpoint, which lie in its `entry`.
 
     Raises TwostageError if the file is missing, damaged, or holds objects other than tensors.
     """
@@ -48,7 +48,7 @@ def read_released_state(path: Path) -> Mapping[str, Tensor]:
         ) from error
     except (RuntimeError, EOFError) as error:
         raise TwostageError(f"--checkpoint {path} is truncated or no checkpoint; get it again") from error
-    state = content.get("state_dict") if isinstance(content, dict) else None
+    state = content.get(entry) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise TwostageError(f"--checkpoint {path} has no state_dict of tensors; expected the released format")
+        raise TwostageError(f"--checkpoint {path} has no {entry} of tensors; expected the released format")
     return state

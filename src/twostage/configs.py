@@ -1,15 +1,16 @@
-"""Typed dataclasses of every config, and their composition: the only module that imports hydra.
+"""Typed dataclasses of what `conf/` holds, and their composition: the only module that imports hydra.
 
 `conf/` holds the values, these classes hold the names and the types. A job never sees the whole tree: it gets its own
-slice (`DataConfig`, `TokenizerConfig`, ...) as resolved JSON, read back by `parse`.
+slice (`DataConfig`, `TokenizerConfig`, ...) as resolved JSON, read back by `parse`. A verb that only plans ask for has
+its class beside it.
 """
 
-import functools
-import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hydra
+import omegaconf
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -17,13 +18,15 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from twostage.artifacts import sha256_file, sha256_json
+from twostage.config_errors import explained, first_line
 from twostage.errors import TwostageError
+from twostage.trees import folder_sha256, kept
 
 CONF = Path("conf")
 
 # Orders of image tokens, in the order of Esser et al. 2021, Sec. D; the control is ours.
 ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in", "random")
-
 
 # Label ids of maps whose labels do not depend on the dataset: torchvision's DeepLab v3, and a COCO pose (background,
 # seventeen keypoints, limbs).
@@ -50,16 +53,12 @@ class DataConfig:
     tune_images: int = MISSING  # held out of the training split, for learning-rate sweeps
     validation_images: int | None = None  # source=folder: held out of the images; other sources have a test split
     root: str | None = None  # source=folder: the user's directory
+    index: str | None = None  # source=folder: a text file in root: the images to use, one a line; null: all there are
+    validation_index: str | None = None  # source=folder: a text file in root: those held out; null: a seeded draw
+    class_ranges: list[list[int]] = field(default_factory=list)  # source=folder: [first, last] positions of the class
+    # sub-folders that are used, counted from 0 in the order of their names; empty, or a folder of just these: all
+    label_offset: int = 0  # added to every id of a segmentation map, modulo 256
     canny_sigma: float = MISSING  # Gaussian width of the edge detector, pixels
-
-
-@dataclass
-class AnnotateConfig:
-    """A map that is made from the images of a prepared dataset, which has none of its kind."""
-
-    map: str = MISSING  # low_resolution | edges | segmentation | depth
-    factor: int | None = None  # map=low_resolution: pixels on a side that become one
-    canny_sigma: float | None = None  # map=edges: Gaussian width, pixels
 
 
 @dataclass
@@ -118,15 +117,6 @@ class KMeansConfig:
 
 
 @dataclass
-class ClusterConfig:
-    """A k-means tokenizer: its slice of what TokenizerConfig holds."""
-
-    name: str = MISSING
-    map: str = MISSING
-    kmeans: KMeansConfig = field(default_factory=KMeansConfig)
-
-
-@dataclass
 class TokenizerConfig:
     """A stage-1 model: f = 2^m, m the number of down- and upsampling steps.
 
@@ -165,27 +155,6 @@ class LatentsConfig:
 
 
 @dataclass
-class PlainConfig:
-    """Index grids of a condition that needs no tokenizer."""
-
-    map: str = MISSING  # class | coordinates
-    flips: bool = MISSING  # as those of the images that it goes with
-    train_images: int | None = MISSING
-    validation_images: int | None = MISSING
-    factor: int = 1  # map=coordinates: f of the images' tokenizer
-    num_codes: int = 1  # map=coordinates: size of the codebook, as in the released code
-
-
-@dataclass
-class WindowsConfig:
-    """Crops of whole index grids, for priors whose sequence is shorter than an image."""
-
-    side: int = MISSING  # rows and columns of a window, tokens
-    per_image: int = MISSING  # windows of every image of the training split; one of every other image
-    seed: int = MISSING
-
-
-@dataclass
 class GPTConfig:
     """GPT-2 architecture."""
 
@@ -212,6 +181,21 @@ class PixelSNAILConfig:
 
 
 @dataclass
+class SundaeConfig:
+    """A step-unrolled denoising autoencoder whose network is an hourglass transformer."""
+
+    width: int = MISSING
+    num_heads: int = MISSING
+    head_width: int = MISSING
+    depth: list[int] = MISSING  # layers before, within and after the shortened part
+    shorten_factor: int = MISSING  # tokens that become one: a square number
+    resampling: str = MISSING  # patches | sequence | released: which tokens become one, see priors.hourglass
+    rotary: str = MISSING  # axial | sequence | released: which angles positions are, see priors.rotary
+    dropout: float = MISSING
+    unrolls: int = MISSING  # steps of the chain in one training step
+
+
+@dataclass
 class SweepConfig:
     """The learning-rate sweep on the tune split."""
 
@@ -223,9 +207,10 @@ class SweepConfig:
 class PriorConfig:
     """A stage-2 model and how it trains."""
 
-    architecture: str = MISSING  # gpt | pixelsnail
+    architecture: str = MISSING  # gpt | pixelsnail | sundae
     gpt: GPTConfig | None = None
     pixelsnail: PixelSNAILConfig | None = None
+    sundae: SundaeConfig | None = None
     learning_rate: float | None = None  # null: the winner of the sweep
     warmup_steps: int = MISSING  # linear
     betas: list[float] = MISSING
@@ -274,8 +259,48 @@ class ClassifierConfig:
 
 
 @dataclass
+class ChainConfig:
+    """How SUNDAE's chain runs; what has a start and an end changes linearly from step to step."""
+
+    steps: int = MISSING
+    min_steps: int = MISSING  # a sample freezes no earlier; as many as `steps`: none ever does
+    temperature_start: float = MISSING
+    temperature_end: float = MISSING
+    proportion_start: float = MISSING  # share of the tokens that a step draws anew
+    proportion_end: float = MISSING
+
+
+@dataclass
+class DenoisingConfig:
+    """Images out of a SUNDAE prior and a tokenizer."""
+
+    num_images: int = MISSING
+    batch_size: int = MISSING
+    chain: ChainConfig = field(default_factory=ChainConfig)
+    film_images: int = MISSING  # the first so many, whose chains are shown
+    film_frames: int = MISSING  # states of a chain that are shown, the first and the last among them
+    grid_images: int = MISSING  # shown in grid.png
+    seed: int = MISSING
+
+
+@dataclass
+class InpaintingConfig:
+    """Held-out images of which a SUNDAE prior draws a part anew."""
+
+    num_images: int = MISSING
+    results: int = MISSING  # for every image
+    batch_size: int = MISSING
+    chain: ChainConfig = field(default_factory=ChainConfig)
+    mask: str = MISSING  # block | random | half | outpainting | file
+    mask_share: float = MISSING  # of the pixels, for block, random and outpainting
+    mask_file: str | None = MISSING  # for mask=file: a picture of the images' size, white where they are drawn anew
+    rule: str = MISSING  # which codes are drawn anew: all_pixels (paper) or any_pixel (released code) in the mask
+    seed: int = MISSING
+
+
+@dataclass
 class SamplingConfig:
-    """Images out of a prior and a tokenizer."""
+    """Images out of a prior and a tokenizer: autoregressive priors, and the two ways of SUNDAE priors."""
 
     num_images: int = MISSING
     batch_size: int = MISSING
@@ -287,8 +312,14 @@ class SamplingConfig:
     coordinates: bool = MISSING  # the prior's condition is where a token lies on the canvas
     grid_images: int = MISSING  # shown in grid.png
     seed: int = MISSING
+    canvas_pixels: list[int] | None = None  # canvas as height and width in pixels, of which f divides both
+    condition_file: str | None = None  # a picture of the user's that conditions all canvases, such as a label map
+    condition_label_offset: int = 0  # added to the ids of a label map, as data.label_offset was in training
+    cache_megabytes: int = 2000  # of keys and values that windows keep; what does not fit is computed again
     per_condition: int = 1  # samples in a row that share their condition, or the beginning that they complete
     classes: list[str] | None = None  # class names, taken in turn; []: all; null: those of the validation images
+    denoising: DenoisingConfig | None = None
+    inpainting: InpaintingConfig | None = None
 
 
 @dataclass
@@ -339,41 +370,28 @@ def parse(kind: type[T], values: dict[str, Any]) -> T:
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise TwostageError(f"{kind.__name__}: {_first_line(error)}") from error
+        raise TwostageError(f"{kind.__name__}: {first_line(error)}") from error
 
 
 def compose(overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """The resolved config tree of `conf/config.yaml` under Hydra overrides, as plain dicts.
 
+    Kept in build/trees under what it depends on: Hydra takes a fifth of a second for one, and a plan needs forty.
     Raises TwostageError, one line, for an unknown group option or key or a value of the wrong type.
     """
-    # A copy, so that no caller can change the cached tree.
-    return OmegaConf.to_container(_compose(overrides), resolve=True)  # type: ignore[return-value]
-
-
-@functools.cache
-def _compose(overrides: tuple[str, ...]) -> Any:
     if not CONF.is_dir():
         raise TwostageError(f"no folder {CONF}/ in {Path.cwd().name}/; run from the root of the twostage clone")
+    depends_on = [overrides, folder_sha256(CONF), sha256_file(Path(__file__)), hydra.__version__, omegaconf.__version__]
+    path = CONF.parent / "build/trees" / f"{sha256_json(depends_on)}.json"
+    return kept(path, lambda: _composed(overrides))
+
+
+def _composed(overrides: tuple[str, ...]) -> Any:
     ConfigStore.instance().store(name="schema", node=Config)
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
             config = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(config)
     except (HydraException, OmegaConfBaseException) as error:
-        raise TwostageError(_explain(error, overrides)) from error
-    return config
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
-
-
-def _explain(error: Exception, overrides: tuple[str, ...]) -> str:
-    """One line out of Hydra's several: what was wrong, and the choices or the mend that Hydra names."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # What follows lists where Hydra looked, which is the same for everybody.
-    lines = list(itertools.takewhile(lambda line: not line.startswith("Config search path"), lines))
-    if error.__cause__ is not None:
-        lines.append(_first_line(error.__cause__))
-    return f"config {' '.join(overrides)}: {' '.join(dict.fromkeys(lines))}"
+        raise TwostageError(explained(error, overrides)) from error
+    return OmegaConf.to_container(config, resolve=True)

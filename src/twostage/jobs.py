@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,9 @@ FILES = {
     "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
     "priors.timed": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
     "sampling.generate": ["samples.npy", "index.npy", "grid.png", "metrics.json"],
+    "sampling.denoise": ["samples.npy", "index.npy", "grid.png", "film.npy", "metrics.json"],
+    "sampling.inpaint": [f"{name}.npy" for name in ("samples", "index", "originals", "mask", "code_mask")]
+    + ["grid.png", "metrics.json"],
     "evaluation.reconstruct": ["metrics.json", "grid.npy"],
     "evaluation.compare": ["metrics.json"],
     "evaluation.orderings": ["metrics.json", "samples.npy"],
@@ -119,11 +122,12 @@ FILES = {
 MODEL = frozenset({"model.safetensors", "config.json"})
 HELD_OUT = frozenset({"validation_index.npy", "metadata.json"})
 SAMPLES = frozenset({"samples.npy", "metrics.json"})
+LABELS = frozenset({"metadata.json", *(f"{split}_label.npy" for split in SPLITS)})
 NUMBERS = frozenset({"metrics.json", "curve.csv", "metadata.json"})
 
 # Whose files (second) a verb (first) reads only in part, and which part; the first line that fits holds.
 READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
-    (r"evaluation\.(orderings|f_sweep|pixels_vs_latents)", r"sampling\.generate", SAMPLES),
+    (r"evaluation\.(orderings|f_sweep|pixels_vs_latents)", r"sampling\.(generate|denoise)", SAMPLES),
     (r"evaluation\.(conditional|rejection|overfitting)", r"sampling\.generate", SAMPLES),
     (r"evaluation\.(conditional|overfitting)", r"priors\..*", NUMBERS),
     (r"evaluation\.overfitting", r"latents\..*", NUMBERS),
@@ -132,9 +136,10 @@ READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
     (r"evaluation\.tokenizer_ablation", r".*", frozenset({"metrics.json", "config.json", "metadata.json"})),
     (r"figures\.tokenizer_ablation", r"evaluation\.reconstruct", frozenset({"grid.npy"})),
     (r"priors\.(train|timed)", r"priors\..*", frozenset({"metrics.json"})),
-    (r"latents\.encode|sampling\.generate", r"tokenizers\..*", MODEL),
-    (r"sampling\.generate|evaluation\.likelihood", r"priors\..*", MODEL),
-    (r"sampling\.generate|evaluation\.likelihood", r"latents\.(encode|plain)", HELD_OUT),
+    (r"latents\.encode|sampling\..*", r"tokenizers\..*", MODEL),
+    (r"sampling\..*|evaluation\.likelihood", r"priors\..*", MODEL),
+    (r"sampling\..*|evaluation\.likelihood", r"latents\.(encode|plain)", HELD_OUT),
+    (r"latents\.plain", r"data\.prepare", LABELS),
 )
 
 
@@ -240,6 +245,11 @@ def latents_job(tree: Tree, tokenizer: Job) -> Job:
     return new_job("latents.encode", variant, tree, config, {"data": data, "tokenizer": tokenizer})
 
 
+def classes_job(tree: Tree, latents: Job) -> Job:
+    """The classes of the images of some latents, to condition a prior."""
+    return plain_job(tree | {"latents": latents.config}, "class")
+
+
 def windows_job(tree: Tree, latents: Job, side: int, per_image: int) -> Job:
     """Windows of `side` x `side` tokens out of whole latents: what a prior of a shorter sequence trains on."""
     config = {"side": side, "per_image": per_image, "seed": 0}
@@ -297,14 +307,47 @@ def sampling_job(
 ) -> Job:
     """Images drawn from a prior, whose variant it shares; `label` tells several sets of one prior apart.
 
-    `condition`: latents that condition a conditional prior. `latents`: those of the real images whose beginnings are
-    completed, needed if `sampling.given` is not 0.
+    `condition`: latents that condition a conditional prior; in their place come coordinates of the canvas
+    (`sampling.coordinates`) or a picture of the user's (`sampling.condition_file`), encoded by the tokenizer of those
+    latents. `latents`: those of the real images whose beginnings are completed, needed if `sampling.given` is not 0.
+    Raises TwostageError if a picture is given and the condition has no tokenizer.
     """
+    # Its own slice: how SUNDAE priors are sampled does not concern it.
+    config = {key: value for key, value in tree["sampling"].items() if key not in ("denoising", "inpainting")}
     inputs = {"prior": prior, "tokenizer": tokenizer}
-    inputs |= {"condition": condition} if condition else {}
     inputs |= {"latents": latents} if latents else {}
+    if condition and not config["coordinates"] and config["condition_file"] is None:
+        inputs["condition"] = condition
     variant = f"{prior.variant}.{label}" if label else prior.variant
-    return new_job("sampling.generate", variant, tree, tree["sampling"], inputs)
+    job = new_job("sampling.generate", variant, tree, config, inputs)
+    if config["condition_file"] is None:
+        return job
+    if condition is None or "tokenizer" not in condition.inputs:
+        raise TwostageError(
+            "sampling.condition_file needs a prior with a map as its condition; set priors.condition to the tokenizer "
+            "of that map, such as segmentation_f4"
+        )
+    return replace(job, inputs=job.inputs | {"condition_tokenizer": condition.inputs["tokenizer"]})
+
+
+def denoising_job(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, label: str = "") -> Job:
+    """Images drawn from a SUNDAE prior, whose variant it shares; `label` tells several sets of one prior apart.
+
+    `condition`: classes, for a conditional prior.
+    """
+    inputs = {"prior": prior, "tokenizer": tokenizer} | ({"condition": condition} if condition else {})
+    variant = f"{prior.variant}.{label}" if label else prior.variant
+    return new_job("sampling.denoise", variant, tree, tree["sampling"]["denoising"], inputs)
+
+
+def inpainting_job(
+    tree: Tree, prior: Job, tokenizer: Job, latents: Job, condition: Job | None = None, label: str = ""
+) -> Job:
+    """Parts of the held-out images of `latents`, drawn anew by a SUNDAE prior; else as `denoising_job`."""
+    inputs = {"prior": prior, "tokenizer": tokenizer, "latents": latents}
+    inputs |= {"condition": condition} if condition else {}
+    variant = f"{prior.variant}.{label or 'inpainted'}"
+    return new_job("sampling.inpaint", variant, tree, tree["sampling"]["inpainting"], inputs)
 
 
 def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:

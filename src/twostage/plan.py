@@ -12,13 +12,16 @@ from typing import Any
 from omegaconf import MISSING
 
 from twostage import conditions, configs, factors, studies, tokenizer_plans
+from twostage.chain import condition_jobs
 from twostage.errors import TwostageError
 from twostage.jobs import (
     BACKBONE_OF,
     Job,
     Tree,
     data_job,
+    denoising_job,
     features_job,
+    inpainting_job,
     latents_job,
     maps_job,
     new_job,
@@ -320,7 +323,7 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
 
 def _model_at_prompt(name: str, tree: Tree) -> Job:
     tokenizer = tokenizer_job(tree)
-    latents = latents_job(tree, tokenizer)
+    latents, condition = latents_job(tree, tokenizer), _condition_at_prompt(tree)
     match name:
         case "data.prepare":
             return data_job(tree)
@@ -331,27 +334,24 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
         case "latents.plain":
             return plain_job(tree, tree["latents"]["map"])
         case "priors.tune":
-            return tune_job(tree, latents, _condition_at_prompt(tree))
+            return tune_job(tree, latents, condition)
         case "priors.train":
-            return prior_job(tree, latents, _condition_at_prompt(tree), {})
+            return prior_job(tree, latents, condition, {})
         case "sampling.generate":
-            condition, completed = _condition_at_prompt(tree), latents if tree["sampling"]["given"] else None
+            completed = latents if tree["sampling"]["given"] else None
             return sampling_job(tree, prior_job(tree, latents, condition, {}), tokenizer, condition, completed)
+        case "sampling.denoise":
+            return denoising_job(tree, prior_job(tree, latents, condition, {}), tokenizer, condition)
+        case "sampling.inpaint":
+            return inpainting_job(tree, prior_job(tree, latents, condition, {}), tokenizer, latents, condition)
         case other:
             raise TwostageError(_NO_PROMPT.format(other))
 
 
 def _condition_at_prompt(tree: Tree) -> Job | None:
-    """The codes that `priors.condition` names; a map's tokenizer has the name of a file in conf/tokenizers/."""
-    match tree["priors"]["condition"]:
-        case None:
-            return None
-        case "class" | "coordinates" as kind:
-            return plain_job(tree, kind)
-        case name:
-            overrides = (f"scale={tree['scale']['name']}", f"tokenizers={name}")
-            of_map = tree | {"tokenizers": configs.compose(overrides)["tokenizers"]}
-            return latents_job(of_map, tokenizer_job(of_map))
+    """The codes that `priors.condition` names."""
+    made = condition_jobs(tree, (f"scale={tree['scale']['name']}",))
+    return made[-1] if made else None
 
 
 def _made_by(name: str, tokenizer: Job) -> Job:

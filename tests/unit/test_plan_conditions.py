@@ -133,6 +133,13 @@ def test_a_prior_at_the_prompt_takes_any_condition_and_so_does_its_sampling(cond
     assert job_at_prompt("sampling.generate", tree).inputs["condition"] == prior.inputs["condition"]
 
 
+def test_a_picture_takes_the_place_of_held_out_conditions_at_the_prompt():
+    asked = ("scale=smoke", "priors.condition=edges_f4", "sampling.condition_file=edges.png")
+    inputs = job_at_prompt("sampling.generate", configs.compose(asked)).inputs
+    assert inputs["condition_tokenizer"] == "artifacts/smoke/tokenizers/cifar10.edges_f4"
+    assert "condition" not in inputs
+
+
 def test_a_condition_that_nobody_can_make_is_one_line():
     with pytest.raises(TwostageError, match="dataset cifar10 has no map pose and none can be made of its images"):
         job_at_prompt("priors.train", configs.compose(("scale=smoke", "priors.condition=pose_f4")))

@@ -121,7 +121,11 @@ def test_one_factor_more_adds_its_jobs_and_changes_only_the_summary():
     before = Plan("f_sweep", "smoke", changed(tokenizers=names))
     after = Plan("f_sweep", "smoke", changed(tokenizers=[*names, "vqgan_f8"]))
     new = {folder for folder, job in after.jobs.items() if before.jobs.get(folder) != job}
-    assert all("vqgan_f8" in folder or folder == "artifacts/smoke/evaluation/f_sweep" for folder in new)
+    of_f8 = {folder for folder in new if "vqgan_f8" in folder}
+    assert new - of_f8 == {"artifacts/smoke/evaluation/f_sweep"}
+    assert {after.jobs[folder].stage for folder in of_f8} == {
+        "tokenizers", "latents", "priors", "sampling", "evaluation",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

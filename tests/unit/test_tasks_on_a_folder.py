@@ -46,7 +46,7 @@ def tiny(root):
 
     def compose(overrides):
         tree = configs.compose(overrides)
-        tree["data"] |= {"root": str(root), "size": 16, "tune_images": 6, "validation_images": 6}
+        tree["data"] |= {"root": str(root), "size": 16, "tune_images": 6, "validation_images": 6, "class_ranges": []}
         for part in (tree["tokenizers"]["loop"], tree["priors"]["loop"]):
             part |= {"steps": 2, "batch_size": 4, "evaluate_every": 2, "checkpoint_every": 2}
         tree["tokenizers"] |= {"channels": 8, "learning_rate": 1e-3, "decay_from": None}

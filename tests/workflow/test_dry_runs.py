@@ -1,5 +1,7 @@
 """What the workflow would do, without doing it."""
 
+import re
+
 import pytest
 
 
@@ -41,6 +43,7 @@ def test_ablations_of_tokenizers_have_a_complete_plan_at_every_scale(clone, scal
     assert "rule priors_train:" not in plan
 
 
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
 def test_pixels_vs_latents_has_a_complete_plan_at_every_scale(clone, scale):
     plan = clone.dry_run("results/pixels_vs_latents.csv", scale=scale)
     for rule in (
@@ -79,6 +82,26 @@ def test_tasks_of_conditional_synthesis_have_a_complete_plan(clone, scale):
     assert plan.count("rule evaluation_classifier:") == 2
     for name in ("depth", "pose"):
         assert "rule evaluation_conditional:" in clone.dry_run(f"results/{name}.csv", scale=scale)
+
+
+def test_one_factor_more_runs_its_own_jobs_and_the_figure(clone):
+    with_all, without = (rules_and_variants(clone, names) for names in ("vqgan_f4, vqgan_f8]", "vqgan_f4]"))
+    assert without < with_all
+    added = {variant for _, variant in with_all - without}
+    assert all("vqgan_f8" in variant for variant in added)
+    assert {"tokenizers_train", "latents_encode", "priors_train", "sampling_generate", "evaluation_samples"} <= {
+        rule for rule, _ in with_all - without
+    }
+
+
+def rules_and_variants(clone, names):
+    """Rule and variant of every job of the sweep over these factors."""
+    clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", f"{names}, tune_on")
+    try:
+        plan = clone.dry_run("results/f_sweep.csv")
+    finally:
+        clone.edit("conf/experiment/f_sweep.yaml", f"{names}, tune_on", "vqgan_f4, vqgan_f8], tune_on")
+    return set(re.findall(r"^(?:local)?rule (\w+):$.*?^    wildcards: variant=([^\s,]+)", plan, re.M | re.S))
 
 
 def test_an_unknown_ordering_in_the_experiment_is_one_line(clone):

@@ -50,11 +50,18 @@ HOLDER = Path(".snakemake/holder")
 
 def drop_the_lock_of_a_killed_run():
     """A killed snakemake leaves its lock behind. It goes if its process, on this host, is gone, and with it every job
-    that outlived it; a lock of another host, or of nobody known, stays.
+    that outlived it; a lock of another host, or of nobody known, stays. Beside a living one, exits with one line.
     """
     locks = list(Path(".snakemake/locks").glob("*.lock"))
-    holder = HOLDER.read_text().split() if HOLDER.exists() else ("", "0")
-    if locks and not killed(*holder):
+    host, pid = HOLDER.read_text().split() if HOLDER.exists() else ("", "0")
+    if locks and host == platform.node() and psutil.pid_exists(int(pid)):
+        # Snakemake looks at its lock only after the whole plan, for which the other run pulls files away.
+        print(
+            f"error: snakemake (process {pid}) is at work in this clone; wait for it, or stop it",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    if locks and not killed(host):
         return
     for lock in locks:
         lock.unlink(missing_ok=True)
@@ -62,9 +69,9 @@ def drop_the_lock_of_a_killed_run():
     HOLDER.write_text(f"{platform.node()} {os.getpid()}")
 
 
-def killed(host, pid):
-    """Whether the process is gone from this host, and no job of this folder goes on without it."""
-    if host != platform.node() or psutil.pid_exists(int(pid)):
+def killed(host):
+    """Whether the run was this host's, and no job of this folder goes on without it."""
+    if host != platform.node():
         return False
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = (process.info["cmdline"] or [])[:3]
@@ -89,10 +96,15 @@ def stored(folder, value):
 
 
 def pictures(job_config):
-    """What lies in a user's own folder of images, by name, size and time: a new picture makes the dataset anew."""
+    """What lies in a user's own folder of images, and the indices that name some of them, by name, size and time: a new
+    picture makes the dataset anew.
+    """
     if job_config.get("source") != "folder" or not job_config["root"]:
         return {}
     files = [path for path in Path(job_config["root"]).rglob("*") if path.is_file()]
+    for key in ("index", "validation_index"):
+        index = Path(job_config["root"], job_config[key] or "")
+        files += [index] if index.is_file() else []
     return {
         "pictures": sha256_json(
             sorted([str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files)

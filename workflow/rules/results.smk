@@ -219,8 +219,7 @@ rule results_pixels_vs_latents:
             for kind in ("csv", "md")
         ],
         figures=[
-            f"{ARTIFACTS}/figures/pixels_vs_latents/{name}.{kind}"
-            for name in ("pixels_vs_latents",)
+            f"{ARTIFACTS}/figures/pixels_vs_latents/pixels_vs_latents.{kind}"
             for kind in ("pdf", "png")
         ],
         record=f"{ARTIFACTS}/figures/pixels_vs_latents/provenance.json",

@@ -8,14 +8,15 @@ What comes out is a dataset of maps: the same images in the same splits, `{split
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from omegaconf import MISSING
 from tqdm import tqdm
 
 from twostage import cli
 from twostage.artifacts import new_array, read_array, read_json, sha256_file, write_json
-from twostage.configs import AnnotateConfig
 from twostage.data import networks
 from twostage.data.maps import canny_edges, low_resolution
 from twostage.errors import TwostageError
@@ -28,6 +29,15 @@ CHUNK = 64
 
 # Maps [N, h, w, C] of images [N, H, W, 3], both uint8.
 Annotator = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass
+class AnnotateConfig:
+    """A map that is made from the images of a prepared dataset, which has none of its kind."""
+
+    map: str = MISSING  # low_resolution | edges | segmentation | depth
+    factor: int | None = None  # map=low_resolution: pixels on a side that become one
+    canny_sigma: float | None = None  # map=edges: Gaussian width, pixels
 
 
 def annotate(config: AnnotateConfig, job: Job) -> None:

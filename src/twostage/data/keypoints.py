@@ -67,7 +67,7 @@ def _person(annotation: dict[str, Any]) -> Person:
 def pose_map(poses: Poses, size: int) -> np.ndarray:
     """Label ids uint8 [size, size] in [0, 19): discs on keypoints over the lines between them.
 
-    Cropped and scaled as the picture is (`pictures.square`). Keypoints without label are left out, with their limbs.
+    Cropped and scaled as the picture is (`pictures.fitted`). Keypoints without label are left out, with their limbs.
     """
     width, height = poses.size
     side = min(width, height)

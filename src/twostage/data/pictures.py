@@ -1,6 +1,6 @@
-"""One picture file to a square array: decoding, centre crop, resizing. Pure but for reading the file."""
+"""One picture file to an array of a given size: decoding, centre crop, resizing. Pure but for reading the file."""
 
-# H height, W width, C channels
+# H height, W width, C channels; sizes are (height, width)
 
 import struct
 import zlib
@@ -30,7 +30,7 @@ class UndecodableError(Exception):
 
 
 class TooSmallError(Exception):
-    """A picture whose shorter side is less than the crop."""
+    """A picture with a side that is less than that of the crop."""
 
 
 def decode(path: Path) -> Image.Image:
@@ -43,27 +43,38 @@ def decode(path: Path) -> Image.Image:
         raise UndecodableError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
-def square(picture: Image.Image, size: int, resample: Image.Resampling) -> Image.Image:
-    """The picture with its shorter side brought to `size` pixels and its centre cropped to a square.
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height of the picture that `decode` returns, out of the file's header alone."""
+    with Image.open(path) as picture:
+        # EXIF orientations 5 to 8 lie on their side.
+        return picture.size[::-1] if picture.getexif().get(0x0112, 1) >= 5 else picture.size
+
+
+def fitted(picture: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
+    """The picture scaled down until one side is that of `size`, and its centre: for squares, the shorter side.
 
     Raises TooSmallError if it would have to be enlarged.
     """
     width, height = picture.size
-    side = min(width, height)
-    if side < size:
+    if width < size[1] or height < size[0]:
         raise TooSmallError(f"{width}x{height}")
-    left, top = (width - side) / 2, (height - side) / 2
-    # Resizing the square alone gives the same pixels as resizing the whole and cropping it, for less work.
-    return picture.resize((size, size), resample, box=(left, top, left + side, top + side))
+    # The largest box of the wanted shape that the picture holds.
+    wide = width * size[0] >= height * size[1]
+    box_width, box_height = (height * size[1] / size[0], height) if wide else (width, width * size[0] / size[1])
+    left, top = (width - box_width) / 2, (height - box_height) / 2
+    # Resizing the box alone gives the same pixels as resizing the whole and cropping it, for less work.
+    return picture.resize(size[::-1], resample, box=(left, top, left + box_width, top + box_height))
 
 
-def image_array(picture: Image.Image, size: int) -> np.ndarray:
-    """Colours, uint8 [size, size, 3]."""
-    return np.asarray(square(picture.convert("RGB"), size, Image.Resampling.LANCZOS))
+def image_array(picture: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Colours, uint8 [H, W, 3]."""
+    return np.asarray(fitted(picture.convert("RGB"), size, Image.Resampling.LANCZOS))
 
 
-def label_array(picture: Image.Image, size: int, num_labels: int, path: Path) -> np.ndarray:
-    """Label ids, uint8 [size, size]; a palette picture gives its indices.
+def label_array(
+    picture: Image.Image, size: tuple[int, int], num_labels: int, path: Path, offset: int = 0
+) -> np.ndarray:
+    """Label ids, uint8 [H, W]; a palette picture gives its indices. `offset` is added to every id, modulo 256.
 
     Raises TwostageError if it is not a map of labels, or a label is not below `num_labels`.
     """
@@ -71,7 +82,10 @@ def label_array(picture: Image.Image, size: int, num_labels: int, path: Path) ->
         raise TwostageError(f"{path} is a {picture.mode} picture; expected label ids, one channel (mode L, P or I)")
     if picture.mode in ("1", "I;16"):
         picture = picture.convert("I")
-    label_HW = np.asarray(square(picture, size, Image.Resampling.NEAREST))
+    label_HW = np.asarray(fitted(picture, size, Image.Resampling.NEAREST))
+    if offset:
+        # COCO-Stuff's unlabelled pixels are 255: one more makes them 0, and its labels 1 to 182.
+        label_HW = (label_HW.astype(np.int64) + offset) % 256
     if label_HW.max() >= num_labels or label_HW.min() < 0:
         odd = label_HW.max() if label_HW.max() >= num_labels else label_HW.min()
         raise TwostageError(
@@ -81,15 +95,15 @@ def label_array(picture: Image.Image, size: int, num_labels: int, path: Path) ->
     return label_HW.astype(np.uint8)
 
 
-def grey_array(picture: Image.Image, size: int) -> np.ndarray:
-    """Grey values, uint8 [size, size]; those of 16 bits are scaled to 0..255."""
+def grey_array(picture: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Grey values, uint8 [H, W]; those of 16 bits are scaled to 0..255."""
     if picture.mode in ("I", "I;16", "I;16B"):
-        grey_HW = np.asarray(square(picture.convert("I").convert("F"), size, Image.Resampling.BILINEAR)) / 257
+        grey_HW = np.asarray(fitted(picture.convert("I").convert("F"), size, Image.Resampling.BILINEAR)) / 257
         return np.clip(np.rint(grey_HW), 0, 255).astype(np.uint8)
-    return np.asarray(square(picture.convert("L"), size, Image.Resampling.BILINEAR))
+    return np.asarray(fitted(picture.convert("L"), size, Image.Resampling.BILINEAR))
 
 
-def binary_array(picture: Image.Image, size: int) -> np.ndarray:
-    """Edges, uint8 [size, size]: 255 where the picture is brighter than half, else 0."""
-    grey_HW = np.asarray(square(picture.convert("L"), size, Image.Resampling.NEAREST))
+def binary_array(picture: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Edges, uint8 [H, W]: 255 where the picture is brighter than half, else 0."""
+    grey_HW = np.asarray(fitted(picture.convert("L"), size, Image.Resampling.NEAREST))
     return np.where(grey_HW > 127, np.uint8(255), np.uint8(0))

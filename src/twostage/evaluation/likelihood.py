@@ -20,8 +20,9 @@ from twostage.artifacts import write_json
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import open_latents
-from twostage.priors.gpt import ReleasedGPT
+from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.model import Model
+from twostage.priors.sundae import Sundae
 from twostage.sampling.canvas import Place
 from twostage.sampling.sliding import check_window
 
@@ -40,6 +41,8 @@ def likelihood(config: LikelihoodConfig, job: Job) -> None:
     """Writes metrics.json: mean and spread over images. Raises TwostageError if prior and latents do not fit."""
     latents = open_latents(job.upstream("latents"))
     model = priors.load(job.upstream("prior")).model
+    if isinstance(model, Sundae):
+        raise TwostageError(f"{job.inputs['prior']} is a SUNDAE prior, which gives images no likelihood; name another")
     if isinstance(model, ReleasedGPT) or model.tokens.num_codes != latents.tokens.num_codes:
         raise TwostageError(f"{job.inputs['prior']} was not trained on codes of {job.inputs['latents']}; name its own")
     index_NT = latents.split("validation").image_NT
@@ -75,8 +78,8 @@ def image_nll(model: Model, index_BHW: torch.Tensor) -> torch.Tensor:
     for (top, left), places in _by_window(model, index_BHW).items():
         index_BP = index_BHW[:, top : top + rows, left : left + columns].flatten(1)
         local_K = [place.local for place in places]
-        # What lies behind the last predicted token is seen by none of them.
-        index_BT = index_BP[:, : max(local_K) + 1]
+        # What lies behind the last predicted token is seen by none of them; convolutions take whole windows.
+        index_BT = index_BP[:, : max(local_K) + 1] if isinstance(model, GPT) else index_BP
         logits_BTV = model(index_BT, None)
         logits_BVK = logits_BTV[:, local_K].transpose(1, 2).float()
         nll_B += functional.cross_entropy(logits_BVK, index_BT[:, local_K], reduction="none").double().sum(1)

@@ -77,6 +77,7 @@ def _printed(row: Metrics) -> dict[str, str]:
         "NLL [nats per image]": beside(f"{row['nll_nats_per_image']:.4g}", "nll_nats_per_image", ".4g"),
         "NLL [nats per dimension]": f"{row['nll_nats_per_dimension']:.3f}",
         "FID": f"{row['fid']:.1f}",
+        "FID∞": f"{row['fid_infinity']:.1f} ± {row['fid_infinity_standard_error']:.1f}",
         "KID": f"{row['kid_mean']:.3f} ± {row['kid_std_over_subsets']:.3f}",
         "s per image": beside(f"{row['sampling_seconds_per_image']:.4f}", "sampling_seconds_per_image", ".0f"),
         "speed-up": beside(f"{row['sampling_speedup']:.2f}", "sampling_speedup", ".2f"),
@@ -89,14 +90,14 @@ def _caption(metrics: Metrics) -> str:
     return (
         f"At scale {metrics['scale']}: {metrics['data']}, {metrics['size']}x{metrics['size']} pixels, one transformer "
         f"over at most {metrics['window']}x{metrics['window']} tokens, {row['steps']} steps, one seed, learning rate "
-        f"{row['learning_rate']:g} of one sweep for all{edge}. In brackets the paper's, on faces of 256x256 pixels "
-        "with 16x16 tokens. LPIPS: mean ± standard deviation over validation images. NLL: of the codes of whole "
+        f"{row['learning_rate']:g} of one sweep, at one f, for all{edge}. In brackets the paper's, on faces of 256x256 "
+        "pixels with 16x16 tokens. LPIPS: mean ± standard deviation over validation images. NLL: of the codes of whole "
         f"images, over {row['likelihood_images']} validation images, every token given what its sliding window shows "
         "of the tokens before it; codes of one f say less than those of another, so this is no ranking of likelihoods "
         f"of images; per dimension: over the pixels' three channels. FID and KID of {row['num_images']} samples each "
-        f"against {row['real_images']} real images: FID is inflated by so few samples, equally many for every f, and "
-        f"KID is not. Sampling: drawing and decoding, batches of {row['batch_size']}, temperature "
-        f"{row['temperature']:g}, top-k {row['top_k']}; seconds: {row['clock']}. "
+        f"against {row['real_images']} real images: so few inflate FID, FID∞ (extrapolated, ± standard error) less, "
+        "KID (± standard deviation over subsets) not. Sampling: drawing and decoding, batches of "
+        f"{row['batch_size']}, temperature {row['temperature']:g}, top-k {row['top_k']}; seconds: {row['clock']}. "
         "Paper: Esser et al. 2021, Fig. 7 and 8; the text of Fig. 8 gives its columns no f, which is inferred."
     )
 
@@ -134,7 +135,7 @@ def _panel(
     if logarithmic:
         axes.set_yscale("log")
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
 
 
 def _samples(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, folder: Path) -> None:

@@ -67,6 +67,7 @@ def _printed(kind: str, row: Metrics) -> dict[str, str]:
         "training [s]": f"{row['train_seconds']:.3g}",
         "NLL [nats per token]": f"{row['validation_nll_nats_per_token']:.3f}",
         "FID": f"{row['fid']:.1f}",
+        "FID∞": f"{row['fid_infinity']:.1f} ± {row['fid_infinity_standard_error']:.1f}",
         "KID": f"{row['kid_mean']:.3f} ± {row['kid_std_over_subsets']:.3f}",
         "sampling [s per image]": f"{row['sampling_seconds_per_image']:.4f}",
     }
@@ -90,11 +91,11 @@ def _caption(metrics: Metrics) -> str:
     edge = " (at its edge)" if pixels["learning_rate_at_edge"] else ""
     return (
         f"At scale {metrics['scale']}: {metrics['data']}, {metrics['size']}x{metrics['size']} pixels, one transformer, "
-        f"one seed, learning rate {pixels['learning_rate']:g} of one sweep for both{edge}; the prior on latents "
-        "trained for as long as the one on pixels, the tokenizer's "
+        f"one seed, learning rate {pixels['learning_rate']:g} of one sweep, on other latents, for both{edge}; the "
+        "prior on latents trained for as long as the one on pixels, the tokenizer's "
         f"{latents['tokenizer_train_seconds']:.0f} s of training not counted. FID and KID of {pixels['num_images']} "
-        f"samples each against {pixels['real_images']} real images: FID is inflated by so few samples, equally many "
-        "for both, and KID is not. Sampling: drawing and decoding, batches of "
+        f"samples each against {pixels['real_images']} real images: so few samples inflate FID, FID∞ "
+        "(extrapolated, ± standard error) less, KID not. Sampling: drawing and decoding, batches of "
         f"{pixels['batch_size']}, temperature {pixels['temperature']:g}, top-k {pixels['top_k']}; seconds: "
         f"{pixels['clock']}. KID: ± standard deviation over subsets. Paper: Esser et al. 2021, Sec. 4.3."
     )

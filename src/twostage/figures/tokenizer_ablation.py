@@ -175,7 +175,7 @@ def _paper(axes: Axes, metrics: Metrics) -> None:
     labels = list(metrics["compared"])
     places = range(len(labels), len(labels) + len(printed))
     axes.plot(places, [row["rfid"] for row in printed], "D", label="paper, ImageNet", mfc="none", color="0.3", ms=4)
-    ticks = labels + [row["label"] for row in printed]
+    ticks = labels + [f"paper: {row['label']}" for row in printed]
     axes.set_xticks(range(len(ticks)), ticks, **SLANTED)
     axes.set_ylim(bottom=0)
     # Between ours, above, and the paper's, below.

@@ -7,19 +7,29 @@ sees beyond a crop's border. Source: Esser et al. 2021, Sec. 4.3.
 # N images, W windows, h w whole grid, s side of a window
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from omegaconf import MISSING
 
 from twostage import cli
 from twostage.artifacts import read_array, read_json, write_array, write_json
-from twostage.configs import WindowsConfig
 from twostage.errors import TwostageError
 from twostage.jobs import SPLITS, Job
 from twostage.latents.dataset import index_file
 from twostage.latents.statistics import code_statistics
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class WindowsConfig:
+    """Crops of whole index grids, for priors whose sequence is shorter than an image."""
+
+    side: int = MISSING  # rows and columns of a window, tokens
+    per_image: int = MISSING  # windows of every image of the training split; one of every other image
+    seed: int = MISSING
 
 
 def crop(config: WindowsConfig, job: Job) -> None:

@@ -7,13 +7,14 @@ Source: Esser et al. 2021, Sec. 3.2 (Eq. 10) and 4.2 (v): "a single index descri
 # N images, h w grid of the condition
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from omegaconf import MISSING
 
 from twostage import cli
 from twostage.artifacts import read_array, read_json, sha256_json, write_array, write_json
-from twostage.configs import PlainConfig
 from twostage.errors import TwostageError
 from twostage.jobs import SPLITS, Job
 from twostage.latents.coordinates import coordinate_codes
@@ -21,6 +22,18 @@ from twostage.latents.dataset import index_file
 from twostage.latents.statistics import code_statistics
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class PlainConfig:
+    """Index grids of a condition that needs no tokenizer."""
+
+    map: str = MISSING  # class | coordinates
+    flips: bool = MISSING  # as those of the images that it goes with
+    train_images: int | None = MISSING
+    validation_images: int | None = MISSING
+    factor: int = 1  # map=coordinates: f of the images' tokenizer
+    num_codes: int = 1  # map=coordinates: size of the codebook, as in the released code
 
 
 def plain(config: PlainConfig, job: Job) -> None:

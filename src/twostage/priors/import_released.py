@@ -1,4 +1,5 @@
-"""Converts a transformer in the format of the released checkpoints (Esser et al. 2021) to our files.
+"""Converts a prior in the format of the released checkpoints to our files: a transformer (Esser et al. 2021) or an
+hourglass transformer (McKinney & Willcocks 2022), as the config says.
 
 python -m twostage.priors.import_released --config C.yaml --checkpoint C.ckpt --out DIR
 """
@@ -15,6 +16,7 @@ from twostage.checkpoints import read_released_config, read_released_state
 from twostage.configs import GPTConfig
 from twostage.errors import TwostageError
 from twostage.priors.gpt import ReleasedGPT
+from twostage.priors.import_hourglass import import_hourglass, is_hourglass
 from twostage.priors.model import load_strictly, released_format, store
 
 log = logging.getLogger(__name__)
@@ -37,10 +39,14 @@ PROJECTION = re.compile(r"(blocks\.\d+)\.attn\.(query|key|value)\.(weight|bias)"
 
 
 def import_released(config: Path, checkpoint: Path, out: Path) -> None:
-    """Writes `model.safetensors` and `config.json` of the `transformer.` part of a released checkpoint.
+    """Writes `model.safetensors` and `config.json` of a released hourglass, or of a checkpoint's `transformer.` part.
 
     Raises TwostageError if the config lacks a size, or the checkpoint a tensor, or either has one that is not known.
     """
+    tree = read_released_config(config)
+    if is_hourglass(tree):
+        import_hourglass(tree, config, checkpoint, out)
+        return
     sizes, num_codes, num_positions = read_config(config)
     tensors = rename(read_checkpoint(checkpoint), checkpoint)
     model = ReleasedGPT(sizes, num_codes, num_positions)
@@ -111,8 +117,8 @@ def _joined_projections(tensors: dict[str, torch.Tensor], source: Path) -> dict[
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m twostage.priors.import_released", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="the released .yaml")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="the released .ckpt")
+    parser.add_argument("--config", type=Path, required=True, help="the released .yaml or .json")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the released .ckpt or .pt")
     parser.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and config.json")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

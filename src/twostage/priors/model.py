@@ -9,17 +9,19 @@ from typing import Any
 import torch
 
 from twostage.artifacts import read_json, read_tensors, write_json, write_tensors
-from twostage.configs import GPTConfig, PixelSNAILConfig, PriorConfig
+from twostage.configs import GPTConfig, PixelSNAILConfig, PriorConfig, SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import inverse, ordering
 from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.pixelsnail import PixelSNAIL
+from twostage.priors.sundae import DenoisingPrior, Sundae
 
-Model = GPT | PixelSNAIL  # what trains here: both map (index_BT, condition_BS | None) to logits_BTV
+Model = GPT | PixelSNAIL  # autoregressive: both map (index_BT, condition_BS | None) to logits_BTV
+AnyModel = Model | Sundae  # what trains here
 
 
-def build(config: PriorConfig, tokens: TokenSpace) -> Model:
+def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
     """A freshly initialised prior.
 
     Raises TwostageError for an unknown architecture, one without its sizes, or an ordering that it or the grid lacks.
@@ -35,11 +37,18 @@ def build(config: PriorConfig, tokens: TokenSpace) -> Model:
             )
         case PriorConfig(architecture="pixelsnail", pixelsnail=PixelSNAILConfig() as sizes):
             return PixelSNAIL(sizes, tokens)
-        case PriorConfig(architecture="gpt" | "pixelsnail" as name):
+        case PriorConfig(architecture="sundae", ordering=other) if other != Sundae.ordering:
+            raise TwostageError(
+                f"priors=sundae draws all tokens at once, got priors.ordering={other}; leave it {Sundae.ordering}"
+            )
+        case PriorConfig(architecture="sundae", sundae=SundaeConfig() as sizes):
+            return Sundae(sizes, tokens)
+        case PriorConfig(architecture="gpt" | "pixelsnail" | "sundae" as name):
             raise TwostageError(f"priors.architecture={name} needs its sizes; set priors.{name}")
         case other:
             raise TwostageError(
-                f"priors.architecture={other.architecture} is unknown; choose priors=gpt or priors=pixelsnail"
+                f"priors.architecture={other.architecture} is unknown; choose priors=gpt, priors=pixelsnail or "
+                "priors=sundae"
             )
 
 
@@ -50,7 +59,7 @@ def num_parameters(model: torch.nn.Module) -> int:
 
 @dataclass(frozen=True)
 class Prior:
-    """A finished prior.
+    """A finished autoregressive prior.
 
     Logits at position t are of token `t + first_predicted`. A prior trained here has a start token of its own: its
     logits at t are of token t and have seen the tokens before t. A released one has none: its logits at t have seen
@@ -86,7 +95,8 @@ class Prior:
 
 def trained_format(config: PriorConfig, tokens: TokenSpace) -> dict[str, Any]:
     """The `config.json` of a prior trained here."""
-    sizes = {name: asdict(part) for name in ("gpt", "pixelsnail") if (part := getattr(config, name)) is not None}
+    names = ("gpt", "pixelsnail", "sundae")
+    sizes = {name: asdict(part) for name in names if (part := getattr(config, name)) is not None}
     return {
         "format": "twostage",
         "architecture": config.architecture,
@@ -107,7 +117,7 @@ def store(folder: Path, values: dict[str, Any], tensors: dict[str, torch.Tensor]
     write_json(folder / "config.json", values)
 
 
-def load(folder: Path | str) -> Prior:
+def load(folder: Path | str) -> Prior | DenoisingPrior:
     """The prior of an artifact folder, on the CPU and in evaluation mode.
 
     Raises TwostageError if a file is missing or the weights do not fit the config.
@@ -117,7 +127,8 @@ def load(folder: Path | str) -> Prior:
     model = _from_config(values, folder)
     tensors, _ = read_tensors(folder / "model.safetensors")
     load_strictly(model, tensors, folder / "model.safetensors")
-    return Prior(model.eval(), first_predicted=int(isinstance(model, ReleasedGPT)))
+    model.eval()
+    return DenoisingPrior(model) if isinstance(model, Sundae) else Prior(model, int(isinstance(model, ReleasedGPT)))
 
 
 def load_strictly(model: torch.nn.Module, tensors: dict[str, torch.Tensor], source: Path) -> None:
@@ -135,7 +146,7 @@ def load_strictly(model: torch.nn.Module, tensors: dict[str, torch.Tensor], sour
     model.load_state_dict(tensors)
 
 
-def _from_config(values: dict[str, Any], folder: Path) -> GPT | PixelSNAIL | ReleasedGPT:
+def _from_config(values: dict[str, Any], folder: Path) -> AnyModel | ReleasedGPT:
     match values:
         case {"format": "released", "gpt": sizes, "num_codes": num_codes, "num_positions": num_positions}:
             return ReleasedGPT(GPTConfig(**sizes), num_codes, num_positions)
@@ -143,5 +154,7 @@ def _from_config(values: dict[str, Any], folder: Path) -> GPT | PixelSNAIL | Rel
             return GPT(GPTConfig(**sizes), TokenSpace.from_json(tokens), name)
         case {"format": "twostage", "architecture": "pixelsnail", "pixelsnail": sizes, "tokens": tokens}:
             return PixelSNAIL(PixelSNAILConfig(**sizes), TokenSpace.from_json(tokens))
+        case {"format": "twostage", "architecture": "sundae", "sundae": sizes, "tokens": tokens}:
+            return Sundae(SundaeConfig(**sizes), TokenSpace.from_json(tokens))
         case _:
             raise TwostageError(f"{folder}/config.json is not the config of a prior of this version; train it again")

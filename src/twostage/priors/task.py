@@ -1,7 +1,8 @@
-"""What a prior's training step and evaluation are; the same for every architecture."""
+"""What a prior's training step and evaluation are: one task of autoregressive priors, one of denoising ones."""
 
-# B batch, T image tokens, S condition tokens, V vocabulary
+# B batch, T image tokens, S condition tokens, V vocabulary, U unrolls
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from twostage.configs import PriorConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import Split
 from twostage.latents.orderings import ordering
-from twostage.priors.model import Model
+from twostage.priors.model import AnyModel
+from twostage.priors.sundae import EVALUATION, TRAINING, Noise, Sundae, noise_of, unrolled
 from twostage.training import warmed_up
 
-# Name of the evaluation in curves and metrics, for either held-out split.
+# Names of the evaluation in curves and metrics, for either held-out split.
 NLL = "validation_nll_nats_per_token"
+DENOISING = "validation_denoising_nats_per_token"
 
 
 class PriorTask:
@@ -27,7 +30,11 @@ class PriorTask:
     The examples of a step depend on the seed and the step alone: every architecture sees the same ones.
     """
 
-    def __init__(self, model: Model, config: PriorConfig, learning_rate: float, train: Split, held_out: Split) -> None:
+    score = NLL
+
+    def __init__(
+        self, model: AnyModel, config: PriorConfig, learning_rate: float, train: Split, held_out: Split
+    ) -> None:
         self.device = training.device()
         self.model = model.to(self.device)
         self.config, self.learning_rate = config, learning_rate
@@ -41,18 +48,23 @@ class PriorTask:
         )
 
     def step(self, step: int) -> dict[str, torch.Tensor]:
-        """One update on the batch of this step. `loss` is the mean NLL of its image tokens, nats."""
+        """One update on the batch of this step. `loss` is the mean over its image tokens, nats."""
         loop = self.config.loop
         positions_B = training.batch_positions(len(self.train), loop.batch_size, loop.seed, step)
         for group in self.optimiser.param_groups:
             group["lr"] = warmed_up(self.learning_rate, self.config.warmup_steps, step)
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self._nll(self.train, positions_B).mean()
-        loss.backward()
+        loss = self._backward(positions_B, step)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip, foreach=True)
         self.optimiser.step()
-        return {"loss": loss.detach(), "gradient_norm": norm}
+        return {"loss": loss, "gradient_norm": norm}
+
+    def _backward(self, positions_B: np.ndarray, step: int) -> torch.Tensor:  # noqa: ARG002 - of other tasks
+        """Adds the gradients of the step's loss, and returns it."""
+        loss = self._nll(self.train, positions_B).mean()
+        loss.backward()
+        return loss.detach()
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -83,6 +95,67 @@ class PriorTask:
         """Takes back what `state` gave."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+
+
+class DenoisingTask(PriorTask):
+    """Unrolled denoising of image codes, McKinney & Willcocks 2022, Sec. 3.3.
+
+    The loss is the mean cross-entropy of clean codes over U steps of the chain, Eq. 6. It bounds the negative
+    log-likelihood of an image *given its corruption* (Savinov et al. 2022), averaged over how much is corrupted; it is
+    no likelihood of images, and not to be compared with one. Noise is a function of the seed and the step alone.
+    """
+
+    score = DENOISING
+
+    def __init__(self, model: Sundae, config: PriorConfig, learning_rate: float, train: Split, held_out: Split) -> None:
+        super().__init__(model, config, learning_rate, train, held_out)
+        self.sundae, self.unrolls = model, model.config.unrolls
+        if self.unrolls < 1:
+            raise TwostageError(f"priors.sundae.unrolls={self.unrolls} trains nothing; set 2 or 3")
+
+    def _backward(self, positions_B: np.ndarray, step: int) -> torch.Tensor:
+        losses = []
+        rng = noise_of(self.config.loop.seed, TRAINING, step)
+        for nll_BT in self._chain(self.train, positions_B, rng):
+            # At once, so that the activations of one step of the chain alone are kept.
+            loss = nll_BT.mean() / self.unrolls
+            loss.backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Mean cross-entropy in nats per image token over the held-out split and the chain, without dropout.
+
+        The corruption is the same for every model, seed and evaluation point of this batch size.
+        """
+        self.model.eval()
+        total, batch_size = 0.0, self.config.loop.batch_size
+        for start in range(0, len(self.held_out), batch_size):
+            positions_B = np.arange(start, min(start + batch_size, len(self.held_out)))
+            for nll_BT in self._chain(self.held_out, positions_B, noise_of(0, EVALUATION, start)):
+                total += float(nll_BT.double().sum())
+        return {DENOISING: total / (self.unrolls * self.held_out.image_NT.size)}
+
+    def _chain(self, split: Split, positions_B: np.ndarray, rng: np.random.Generator) -> Iterator[torch.Tensor]:
+        """Cross-entropy [B T] of the clean codes at each of U steps."""
+        image_BT = self._gather(split.image_NT, positions_B)
+        class_B = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)[:, 0]
+        noise = Noise.draw(rng, image_BT, self.sundae.tokens.num_codes, self.unrolls)
+        for logits_BTV in unrolled(self._logits, image_BT, class_B, noise):
+            yield functional.cross_entropy(logits_BTV.flatten(0, 1).float(), image_BT.flatten(), reduction="none")
+
+    def _logits(self, index_BT: torch.Tensor, class_B: torch.Tensor | None) -> torch.Tensor:
+        with autocast(self.device, self.config.loop.precision):
+            logits_BTV: torch.Tensor = self.sundae(index_BT, class_B)
+        return logits_BTV
+
+
+def new_task(model: AnyModel, config: PriorConfig, learning_rate: float, train: Split, held_out: Split) -> PriorTask:
+    """The task that trains this kind of model."""
+    if isinstance(model, Sundae):
+        return DenoisingTask(model, config, learning_rate, train, held_out)
+    return PriorTask(model, config, learning_rate, train, held_out)
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

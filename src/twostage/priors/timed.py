@@ -15,8 +15,8 @@ from twostage.configs import PriorConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.priors.model import build, num_parameters, store, trained_format
-from twostage.priors.task import NLL, PriorTask
-from twostage.priors.train import latents_of
+from twostage.priors.task import new_task
+from twostage.priors.train import latents_of, named
 from twostage.training import Loop
 
 log = logging.getLogger(__name__)
@@ -32,16 +32,15 @@ def timed(config: PriorConfig, job: Job) -> None:
     rival = read_json(job.upstream("rival") / "metrics.json")
     budget, learning_rate = float(rival["train_seconds"]), float(rival["learning_rate"])
     model = build(config, latents.tokens)
-    task = PriorTask(model, config, learning_rate, latents.split("train"), latents.split("validation"))
+    task = new_task(model, config, learning_rate, latents.split("train"), latents.split("validation"))
     loop = Loop(task, config.loop, job.scratch, job.variant)
     loop.run(within(budget, config.loop.evaluate_every))
     if loop.step == 0:
         raise TwostageError(f"{job.inputs['rival']} trained for {budget} s, too short to be matched; train it longer")
     store(job.folder, trained_format(config, latents.tokens), model.state_dict())
-    names = {"loss": "train_nll_nats_per_token"}
-    write_csv(job.folder / "curve.csv", [{names.get(name, name): x for name, x in row.items()} for row in loop.curve])
+    write_csv(job.folder / "curve.csv", [named(row, task.score) for row in loop.curve])
     metrics = {
-        NLL: loop.curve[-1][NLL],
+        task.score: loop.curve[-1][task.score],
         "unigram_entropy_nats": latents.unigram_entropy_nats["validation"],
         "steps": loop.step,
         "train_seconds": loop.train_seconds,

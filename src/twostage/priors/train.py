@@ -12,7 +12,7 @@ from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import Latents, open_latents
 from twostage.priors.model import build, num_parameters, store, trained_format
-from twostage.priors.task import NLL, PriorTask
+from twostage.priors.task import NLL, PriorTask, new_task
 from twostage.training import Loop
 
 log = logging.getLogger(__name__)
@@ -26,21 +26,21 @@ def train(config: PriorConfig, job: Job) -> None:
 
     The weights, and every number in `metrics.json`, are those of step `loop.steps`. Where the job has the input
     `pixelsnail`, training goes on from there until as many seconds are spent as that run took: only the curve grows.
-    With `early_stopping` they are those of the lowest validation NLL instead, and training ends soon after it.
+    With `early_stopping` they are those of the lowest held-out score instead, and training ends soon after it.
     Raises TwostageError if there is no learning rate, or the loss becomes NaN.
     """
     training.seed_everything(config.loop.seed)
     latents = latents_of(job)
     learning_rate, at_edge = _learning_rate(config, job)
     model = build(config, latents.tokens)
-    task = PriorTask(model, config, learning_rate, latents.split("train"), latents.split("validation"))
+    task = new_task(model, config, learning_rate, latents.split("train"), latents.split("validation"))
     loop = Loop(task, config.loop, job.scratch, job.variant)
     ends = _train_to_end if config.early_stopping is None else _train_to_best
     steps = ends(config, loop, task, job)
     weights, _ = read_tensors(loop.scratch / KEPT)
     store(job.folder, trained_format(config, latents.tokens), weights)
-    write_csv(job.folder / "curve.csv", [_named(row) for row in loop.curve])
-    metrics = _metrics(config, loop, latents, num_parameters(model), steps)
+    write_csv(job.folder / "curve.csv", [named(row, task.score) for row in loop.curve])
+    metrics = _metrics(config, loop, task.score, latents, num_parameters(model), steps)
     rate = {"learning_rate": learning_rate, "learning_rate_at_edge": at_edge}
     write_json(job.folder / "metrics.json", metrics | rate)
     loop.discard()
@@ -56,7 +56,7 @@ def _train_to_end(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) ->
 
 
 def _train_to_best(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -> int:
-    """Sets the weights of the lowest validation NLL aside; returns their step.
+    """Sets the weights of the lowest held-out score aside; returns their step.
 
     Ends at `loop.steps`, or `early_stopping` evaluations after the best. Raises TwostageError for a run that is to be
     matched in time, as it would not be of equal steps.
@@ -68,14 +68,14 @@ def _train_to_best(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -
         raise TwostageError("a prior that is compared at equal steps cannot stop early; set priors.early_stopping=null")
 
     def ends(loop: Loop) -> bool:
-        nll = [row[NLL] for row in loop.curve]
-        best = nll.index(min(nll))
-        if best == len(nll) - 1:
+        scores = [row[task.score] for row in loop.curve]
+        best = scores.index(min(scores))
+        if best == len(scores) - 1:
             write_tensors(loop.scratch / KEPT, task.model.state_dict())
-        return loop.step >= config.loop.steps or len(nll) - 1 - best >= patience
+        return loop.step >= config.loop.steps or len(scores) - 1 - best >= patience
 
     loop.run(ends)
-    return int(min(loop.curve, key=lambda row: row[NLL])["step"])
+    return int(min(loop.curve, key=lambda row: row[task.score])["step"])
 
 
 def latents_of(job: Job) -> Latents:
@@ -112,18 +112,23 @@ def _keep_weights(loop: Loop, task: PriorTask) -> None:
         )
 
 
-def _named(row: dict[str, float]) -> dict[str, float]:
-    names = {"loss": "train_nll_nats_per_token"}
+def named(row: dict[str, float], score: str) -> dict[str, float]:
+    """A row of the loop's curve whose loss has the name of the held-out score, as measured in training."""
+    names = {"loss": score.replace("validation", "train")}
     return {names.get(name, name): value for name, value in row.items()}
 
 
-def _metrics(config: PriorConfig, loop: Loop, latents: Latents, parameters: int, steps: int) -> dict[str, Any]:
+def _metrics(
+    config: PriorConfig, loop: Loop, score: str, latents: Latents, parameters: int, steps: int
+) -> dict[str, Any]:
     at_steps = next(row for row in loop.curve if row["step"] == steps)
     entropy = latents.unigram_entropy_nats["validation"]
+    # Only a likelihood can be held against the entropy of single tokens.
+    below = {"nats_below_unigram_entropy": entropy - at_steps[score]} if score == NLL else {}
     return {
-        NLL: at_steps[NLL],
+        score: at_steps[score],
         "unigram_entropy_nats": entropy,
-        "nats_below_unigram_entropy": entropy - at_steps[NLL],
+        **below,
         "steps": steps,
         "train_seconds": at_steps["train_seconds"],
         "seconds_per_step": at_steps["train_seconds"] / max(steps, 1),

@@ -13,7 +13,7 @@ from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import Latents
 from twostage.priors.model import build
-from twostage.priors.task import NLL, PriorTask
+from twostage.priors.task import new_task
 from twostage.priors.train import latents_of
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def tune(config: PriorConfig, job: Job) -> None:
         raise TwostageError("priors.tune needs learning rates to try; set priors.sweep.learning_rates")
     latents, sweep = latents_of(job), config.sweep
     rows = [_run(config, job, latents, rate, sweep.steps) for rate in sweep.learning_rates]
-    metrics = choose(rows)
+    metrics = choose(rows, next(name for name in rows[0] if name.startswith("tune_")))
     if metrics["at_edge"]:
         log.warning(
             "the best learning rate %g is at the edge of the sweep %s; widen priors.sweep.learning_rates",
@@ -43,34 +43,35 @@ def tune(config: PriorConfig, job: Job) -> None:
 
 
 def _run(config: PriorConfig, job: Job, latents: Latents, learning_rate: float, steps: int) -> dict[str, Any]:
-    """One row of the sweep; its NLL is empty if the run diverged."""
+    """One row of the sweep; its score is empty if the run diverged."""
     budget = dataclasses.replace(config.loop, steps=steps, evaluate_every=steps)
     trial = dataclasses.replace(config, loop=budget)
     training.seed_everything(config.loop.seed)
-    task = PriorTask(build(config, latents.tokens), trial, learning_rate, latents.split("train"), latents.split("tune"))
+    task = new_task(build(config, latents.tokens), trial, learning_rate, latents.split("train"), latents.split("tune"))
     label = f"{job.variant} learning rate {learning_rate:g}"
-    row: dict[str, Any] = {"learning_rate": learning_rate, "steps": steps, TUNE_NLL: None}
+    score = task.score.replace("validation", "tune")
+    row: dict[str, Any] = {"learning_rate": learning_rate, "steps": steps, score: None}
     try:
         loop = training.Loop(task, budget, job.scratch / f"{learning_rate:g}", label)
         loop.run(lambda loop: loop.step >= steps)
     except training.Diverged as error:
         log.warning("%s", error)
         return row
-    return {**row, TUNE_NLL: loop.curve[-1][NLL]}
+    return {**row, score: loop.curve[-1][task.score]}
 
 
-def choose(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The learning rate of the lowest NLL, and whether it is the smallest or largest that was tried.
+def choose(rows: list[dict[str, Any]], score: str = TUNE_NLL) -> dict[str, Any]:
+    """The learning rate of the lowest score, and whether it is the smallest or largest that was tried.
 
     Raises TwostageError if there is no run that stayed finite.
     """
-    finite = [row for row in rows if row[TUNE_NLL] is not None and math.isfinite(row[TUNE_NLL])]
+    finite = [row for row in rows if row[score] is not None and math.isfinite(row[score])]
     if not finite:
         raise TwostageError(
             f"none of the learning rates {[row['learning_rate'] for row in rows]} stayed finite; "
             "set priors.sweep.learning_rates to smaller ones"
         )
-    best = min(finite, key=lambda row: row[TUNE_NLL])
+    best = min(finite, key=lambda row: row[score])
     rates = [row["learning_rate"] for row in rows]
     edge = len(rates) > 1 and best["learning_rate"] in (min(rates), max(rates))
     return {**best, "at_edge": edge, "learning_rates": rates}

@@ -18,10 +18,12 @@ from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import Latents, TokenSpace, open_latents
 from twostage.latents.orderings import ordering
 from twostage.priors.gpt import ReleasedGPT
-from twostage.priors.model import Model
+from twostage.priors.model import AnyModel, Model
+from twostage.priors.sundae import Sundae
 from twostage.sampling.autoregressive import sample
+from twostage.sampling.condition_file import condition_codes
 from twostage.sampling.draw import Draw, uniform_table
-from twostage.sampling.sliding import check_window, slide
+from twostage.sampling.sliding import CACHE_BYTES, check_window, slide
 from twostage.tokenizers import AnyTokenizer
 
 SPLIT = "validation"  # whose conditions and beginnings are used: the prior has not seen them
@@ -38,6 +40,7 @@ class Request:
     order_T: np.ndarray
     condition: np.ndarray | None
     given_NG: np.ndarray | None
+    cache_bytes: int = CACHE_BYTES
 
     def draw_batch(self, images: slice) -> torch.Tensor:
         """Index grids int64 [B, H, W] of some of the images."""
@@ -45,7 +48,7 @@ class Request:
         condition, given_BG = _as_tensor(self.condition, images), _as_tensor(self.given_NG, images)
         if self.size == self.model.tokens.grid:
             return sample(self.model, uniform_BT, self.draw, condition, given_BG, self.order_T)
-        return slide(self.model, uniform_BT, self.size, self.draw, condition, given_BG)
+        return slide(self.model, uniform_BT, self.size, self.draw, condition, given_BG, self.cache_bytes)
 
     @property
     def num_given(self) -> int:
@@ -63,20 +66,24 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> R
         raise TwostageError(
             "sampling.num_images, batch_size, grid_images and per_condition must be 1 or more; set them"
         )
-    model = _model(job.upstream("prior"), tokenizer)
+    model = _autoregressive(job.upstream("prior"), tokenizer)
     draw = Draw(config.temperature, config.top_k, config.top_p)
     draw.check(model.tokens.num_codes)
-    size = _size(config, model)
+    size = canvas_size(config, model.tokens.grid, tokenizer.factor)
+    if size != model.tokens.grid:
+        check_window(model, size)
     num_tokens = size[0] * size[1]
     # A larger canvas is row-major: `check_window` refuses every other prior.
     order_T = ordering(model.ordering, *size) if size == model.tokens.grid else np.arange(num_tokens)
     # The generator is one of the CPU on every device, so that a seed means the same numbers.
     uniform_NT = uniform_table(config.num_images, num_tokens, torch.Generator().manual_seed(config.seed))
     condition = _condition(config, job, model, size, tokenizer.factor)
-    return Request(model, draw, size, uniform_NT, order_T, condition, _given(config, job, model, size, order_T))
+    given_NG = _given(config, job, model, size, order_T)
+    return Request(model, draw, size, uniform_NT, order_T, condition, given_NG, config.cache_megabytes * 10**6)
 
 
-def _model(folder: Path, tokenizer: AnyTokenizer) -> Model:
+def open_prior(folder: Path, tokenizer: AnyTokenizer) -> AnyModel:
+    """A prior trained here, on the device. Raises TwostageError if it is imported or of another vocabulary."""
     model = priors.load(folder).model
     if isinstance(model, ReleasedGPT):
         raise TwostageError(f"{folder} is an imported prior, which starts from tokens of its own; train one here")
@@ -88,36 +95,75 @@ def _model(folder: Path, tokenizer: AnyTokenizer) -> Model:
     return model.to(training.device())
 
 
-def _size(config: SamplingConfig, model: Model) -> tuple[int, int]:
-    if config.canvas is None:
-        return model.tokens.grid
-    if len(config.canvas) != 2:
-        raise TwostageError(f"sampling.canvas={config.canvas} is not [rows, columns] in tokens; set e.g. [32,32]")
-    height, width = config.canvas
-    if (height, width) != model.tokens.grid:
-        check_window(model, (height, width))
+def _autoregressive(folder: Path, tokenizer: AnyTokenizer) -> Model:
+    model = open_prior(folder, tokenizer)
+    if isinstance(model, Sundae):
+        raise TwostageError(f"{folder} is a SUNDAE prior, which draws no token after another; use sampling.denoise")
+    return model
+
+
+def canvas_size(config: SamplingConfig, grid: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Rows and columns of the canvas in tokens, those of the prior's `grid` if the config names none.
+
+    Raises TwostageError if it is no canvas of whole tokens.
+    """
+    canvas = config.canvas if config.canvas_pixels is None else _in_tokens(config, factor)
+    if canvas is None:
+        return grid
+    if len(canvas) != 2:
+        raise TwostageError(f"sampling.canvas={canvas} is not [rows, columns] in tokens; set e.g. [32,32]")
+    height, width = canvas
     return height, width
+
+
+def _in_tokens(config: SamplingConfig, factor: int) -> list[int]:
+    """The canvas that is asked for in pixels. Raises TwostageError if the factor does not divide its sides."""
+    pixels = config.canvas_pixels or []
+    if config.canvas is not None:
+        raise TwostageError("sampling.canvas and sampling.canvas_pixels are the same in other units; set one of them")
+    if len(pixels) != 2 or min(pixels) < 1:
+        raise TwostageError(f"sampling.canvas_pixels={pixels} is not [height, width] in pixels; set e.g. [832,1280]")
+    if any(side % factor for side in pixels):
+        nearest = [max(factor, round(side / factor) * factor) for side in pixels]
+        raise TwostageError(
+            f"sampling.canvas_pixels={pixels}: the tokenizer's factor {factor} does not divide both sides; "
+            f"set {nearest}, say"
+        )
+    return [side // factor for side in pixels]
 
 
 def _condition(config: SamplingConfig, job: Job, model: Model, size: tuple[int, int], factor: int) -> np.ndarray | None:
     """Condition codes [N, S], or [N, H, W] if every window of a larger canvas sees its own part."""
     wanted = model.tokens.condition
     if wanted is None:
-        if config.coordinates or "condition" in job.inputs:
-            raise TwostageError("the prior takes no condition; drop sampling.coordinates and the input `condition`")
+        if config.coordinates or config.condition_file or "condition" in job.inputs:
+            raise TwostageError(
+                "the prior takes no condition; drop sampling.coordinates, sampling.condition_file and the input "
+                "`condition`"
+            )
         return None
-    if config.coordinates and "condition" in job.inputs:
-        raise TwostageError("a prior has one condition; choose sampling.coordinates or the input `condition`")
+    if config.coordinates + (config.condition_file is not None) + ("condition" in job.inputs) > 1:
+        raise TwostageError(
+            "a prior has one condition; choose sampling.coordinates, sampling.condition_file or the input `condition`"
+        )
     # A class is one for the whole canvas, everything else is cut into windows as the canvas is.
     grid = wanted.grid if wanted.num_tokens == 1 or size == model.tokens.grid else size
     if config.coordinates:
+        if wanted.map != "coordinates":
+            raise TwostageError(
+                f"sampling.coordinates=true, the prior was trained with the condition {wanted.map}; set it to false"
+            )
         codes_HW = coordinate_codes(grid, factor, wanted.num_codes)
+        condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
+    elif config.condition_file is not None:
+        codes_HW = condition_codes(config, job, replace(wanted, grid=grid), factor)
         condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
     elif "condition" in job.inputs:
         condition = _conditions(config, job.upstream("condition"), replace(wanted, grid=grid))
     else:
         raise TwostageError(
-            "the prior is conditional; give the job an input `condition`, or set sampling.coordinates=true"
+            "the prior is conditional; give the job an input `condition`, or set sampling.coordinates=true or "
+            "sampling.condition_file"
         )
     return condition if grid == size != model.tokens.grid else condition.reshape(config.num_images, -1)
 
@@ -133,14 +179,14 @@ def _given(
     if "latents" not in job.inputs:
         raise TwostageError(f"sampling.given={config.given} needs real images; give the job an input `latents`")
     wanted = TokenSpace(model.tokens.num_codes, size, map=model.tokens.map)
-    real = _validation_tokens(config, job.upstream("latents"), wanted)
+    real = held_out_tokens(config.num_images, job.upstream("latents"), wanted, config.per_condition)
     return real.reshape(config.num_images, -1)[:, order_T[: round(config.given * len(order_T))]]
 
 
 def _conditions(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.ndarray:
     """Condition codes [N, rows, columns]: of validation images, or of the classes that are named, in turn."""
     if config.classes is None:
-        return _validation_tokens(config, folder, wanted)
+        return held_out_tokens(config.num_images, folder, wanted, config.per_condition)
     names = read_json(folder / "metadata.json").get("classes", [])
     unknown = [name for name in config.classes if name not in names]
     if wanted.map != "class" or unknown:
@@ -154,18 +200,21 @@ def _conditions(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.
     return np.array(codes)[turn_N].reshape(-1, *wanted.grid)
 
 
-def _validation_tokens(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.ndarray:
-    """Grids [N, rows, columns] of the first held-out latents, each as often as samples share one."""
+def held_out_tokens(num_images: int, folder: Path, wanted: TokenSpace, per_condition: int = 1) -> np.ndarray:
+    """The first grids [N, rows, columns] of held-out latents, each `per_condition` times.
+
+    Raises TwostageError if they are others, or too few.
+    """
     latents = open_latents(folder)
     _require_the_same(latents, folder, wanted)
     index_NT = latents.split(SPLIT).image_NT
-    num_conditions = math.ceil(config.num_images / config.per_condition)
+    num_conditions = math.ceil(num_images / per_condition)
     if len(index_NT) < num_conditions:
         raise TwostageError(
-            f"sampling.num_images={config.num_images}, but {folder} has {len(index_NT)} {SPLIT} images to go with "
+            f"sampling.num_images={num_images}, but {folder} has {len(index_NT)} {SPLIT} images to go with "
             "them; lower it, or raise latents.validation_images"
         )
-    repeated_NT = np.repeat(index_NT[:num_conditions], config.per_condition, axis=0)[: config.num_images]
+    repeated_NT = np.repeat(index_NT[:num_conditions], per_condition, axis=0)[:num_images]
     return repeated_NT.reshape(-1, *wanted.grid)
 
 

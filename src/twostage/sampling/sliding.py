@@ -25,6 +25,9 @@ from twostage.priors.transformer import Cache, Span
 from twostage.sampling.canvas import Canvas, Place
 from twostage.sampling.draw import Draw
 
+# ours: what a laptop can spare for keys and values of open windows
+CACHE_BYTES = 2 * 10**9
+
 
 class Board:
     """The tokens drawn so far, and the condition, of B canvases; cut into windows.
@@ -105,11 +108,12 @@ class CachedWindows:
     """The least that a transformer must compute: of every window each needed token once.
 
     A window that predicts several tokens keeps its cache until the last of them. On a canvas of W columns at most about
-    2 W windows are open at a time, each with 2 L D numbers a token (L layers of width D) and sample.
+    2 W windows are open at a time, each with 2 L D numbers a token (L layers of width D) and sample. Where they do not
+    fit into `cache_bytes`, windows go without a cache and are computed again for each of their tokens.
     """
 
-    def __init__(self, model: GPT, board: Board, waves: list[list[Place]]) -> None:
-        self.model, self.board = model, board
+    def __init__(self, model: GPT, board: Board, waves: list[list[Place]], cache_bytes: int) -> None:
+        self.model, self.board, self.free_bytes = model, board, cache_bytes
         places = [place for wave in waves for place in wave]
         self.uses_left = Counter(place.window for place in places)
         # Waves respect the order within a window: the last place of each is the one that sees most.
@@ -129,12 +133,26 @@ class CachedWindows:
         if cache is None:
             condition_BS = self.board.conditions([place])
             embedding_BTD = self.model.first_embeddings(len(index_BP), condition_BS, index_BP)
-            cache = self.model.new_cache(embedding_BTD, self.room[window]) if self.uses_left[window] else None
+            cache = self._new_cache(embedding_BTD, window) if self.uses_left[window] else None
         else:
             embedding_BTD = self.model.codes(index_BP[:, seen:])
-        if self.uses_left[window] and cache is not None:
-            self.caches[window] = (place.local, cache)
+        if cache is not None:
+            if self.uses_left[window]:
+                self.caches[window] = (place.local, cache)
+            else:
+                self.free_bytes += _num_bytes(cache)
         return Span(embedding_BTD, cache)
+
+    def _new_cache(self, like_BTD: torch.Tensor, window: tuple[int, int]) -> Cache | None:
+        cache = self.model.new_cache(like_BTD, self.room[window])
+        if _num_bytes(cache) > self.free_bytes:
+            return None
+        self.free_bytes -= _num_bytes(cache)
+        return cache
+
+
+def _num_bytes(cache: Cache) -> int:
+    return cache.keys_LBHPE.nbytes + cache.values_LBHPE.nbytes
 
 
 @torch.inference_mode()
@@ -145,12 +163,13 @@ def slide(
     draw: Draw = Draw(),  # noqa: B008 - it is frozen
     condition: torch.Tensor | None = None,
     given_BG: torch.Tensor | None = None,
+    cache_bytes: int = CACHE_BYTES,
 ) -> torch.Tensor:
     """Canvases int64 [B, H, W] of `size` = (H, W) tokens, drawn through windows of the model's grid.
 
     `uniform_BT`: an `uniform_table` with a number for every token of the canvas, row-major. `condition`: [B, S], the
     same for every window, or [B, H, W], cut like the canvas. `given_BG`: the first G tokens of each canvas, which are
-    kept. The result is that of `slide_token_by_token`.
+    kept. `cache_bytes` bounds what a transformer keeps of open windows. The result is that of `slide_token_by_token`.
     Raises TwostageError if the window is larger than the canvas, the condition does not fit or the model's order is not
     row-major.
     """
@@ -159,7 +178,7 @@ def slide(
     windows: Windows
     match model:
         case GPT():
-            windows = CachedWindows(model, board, waves)
+            windows = CachedWindows(model, board, waves, cache_bytes)
         case PixelSNAIL():
             windows = WholeWindows(model, board)
     with packed(model, len(uniform_BT) * model.tokens.num_tokens):

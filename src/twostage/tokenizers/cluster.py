@@ -6,15 +6,17 @@ Source: Esser et al. 2021, Sec. 4.3; Sculley 2010 (mini-batch k-means, by scikit
 # N images, H height, W width, P pixels, K colours
 
 import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from omegaconf import MISSING
 from sklearn.cluster import MiniBatchKMeans
 
 from twostage import cli, training
 from twostage.artifacts import write_json
-from twostage.configs import ClusterConfig, KMeansConfig
+from twostage.configs import KMeansConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.tokenizers import pixels
@@ -26,6 +28,15 @@ log = logging.getLogger(__name__)
 
 # Images encoded at a time.
 BATCH = 250
+
+
+@dataclass
+class ClusterConfig:
+    """A k-means tokenizer: its slice of what TokenizerConfig holds."""
+
+    name: str = MISSING
+    map: str = MISSING
+    kmeans: KMeansConfig = field(default_factory=KMeansConfig)
 
 
 def cluster(config: ClusterConfig, job: Job) -> None:

@@ -6,9 +6,8 @@ import torch
 from torch import nn
 
 from twostage.artifacts import read_array, read_json, sha256_file, write_array, write_json
-from twostage.configs import AnnotateConfig
 from twostage.data import networks
-from twostage.data.annotate import annotate
+from twostage.data.annotate import AnnotateConfig, annotate
 from twostage.data.maps import canny_edges
 from twostage.errors import TwostageError
 from twostage.jobs import Job

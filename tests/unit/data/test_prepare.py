@@ -130,7 +130,7 @@ def test_preparing_again_gives_the_same_bytes(tmp_path, fashion):
         ({"source": "fashion_mnist", "size": 28}, "data.size is 28; fashion_mnist is padded to 32x32"),
         ({"classes": ["bird", "unicorn"]}, "data.classes names unicorn; expected different ones of airplane"),
         ({"classes": ["bird", "bird"]}, "data.classes names bird, bird; expected different ones"),
-        ({"maps": ["normals"]}, "data.maps names 'normals'; expected edges, segmentation or depth"),
+        ({"maps": ["normals"]}, "data.maps names 'normals'; expected edges, segmentation, depth or pose"),
         ({"maps": ["depth"]}, "cifar10 has no depth, only edges can be made of it"),
         ({"maps": ["segmentation"]}, "data.num_labels is None; segmentation needs the number of labels"),
         (

@@ -9,18 +9,24 @@ from torch.nn import functional
 
 from tests.unit.sampling.conftest import sharp, write_latents, write_prior
 from twostage.artifacts import read_json
-from twostage.configs import GPTConfig
+from twostage.configs import GPTConfig, PixelSNAILConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.likelihood import LikelihoodConfig, image_nll, likelihood
 from twostage.jobs import FILES, Job
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.gpt import GPT
+from twostage.priors.pixelsnail import PixelSNAIL
 from twostage.sampling.canvas import Canvas
 from twostage.sampling.sliding import Board, WholeWindows
 
 
 def small_gpt(num_codes, window):
     return sharp(GPT(GPTConfig(16, 2, 2, 0.0), TokenSpace(num_codes, window)), factor=15)
+
+
+def small_pixelsnail(num_codes, window):
+    sizes = PixelSNAILConfig(8, 1, 1, 2, 4, 8, 1, 4, dropout=0.0)
+    return sharp(PixelSNAIL(sizes, TokenSpace(num_codes, window)), factor=4)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (3, 3), (2, 4)])
@@ -32,9 +38,10 @@ def test_probabilities_of_all_images_sum_to_one(size):
     assert float(probability.max()) > 4 / len(every)
 
 
+@pytest.mark.parametrize("small", [small_gpt, small_pixelsnail])
 @pytest.mark.parametrize("size", [(4, 4), (4, 7), (9, 5)])
-def test_it_is_that_of_the_windows_that_samples_are_drawn_through(size):
-    model = small_gpt(9, (4, 4))
+def test_it_is_that_of_the_windows_that_samples_are_drawn_through(size, small):
+    model = small(9, (4, 4))
     index_BHW = torch.randint(9, (3, *size), generator=torch.Generator().manual_seed(0))
     canvas = Canvas(*size, (4, 4))
     board = Board(model, canvas, 3, None, index_BHW.flatten(1))

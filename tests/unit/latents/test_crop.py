@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from twostage.artifacts import read_array, read_json
-from twostage.configs import WindowsConfig
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job
-from twostage.latents.crop import crop, windows
+from twostage.latents.crop import WindowsConfig, crop, windows
 from twostage.latents.dataset import TokenSpace, open_latents
 
 from .test_latents_dataset import write_latents

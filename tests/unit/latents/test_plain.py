@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from twostage.artifacts import read_array, read_json, write_array, write_json
-from twostage.configs import PlainConfig
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job
 from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import TokenSpace, open_latents
-from twostage.latents.plain import plain
+from twostage.latents.plain import PlainConfig, plain
 
 CLASSES = ["cat", "dog", "frog"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twostage.artifacts import write_array, write_json
-from twostage.configs import GPTConfig, LoopConfig, PixelSNAILConfig, PriorConfig, SweepConfig
+from twostage.configs import GPTConfig, LoopConfig, PixelSNAILConfig, PriorConfig, SundaeConfig, SweepConfig
 from twostage.latents.dataset import TokenSpace
 
 GRID, NUM_CODES, NUM_CONDITION_CODES = (4, 4), 11, 7
@@ -22,6 +22,7 @@ def prior_config(architecture: str, **changes) -> PriorConfig:
         "architecture": architecture,
         "gpt": GPTConfig(width=16, num_layers=2, num_heads=2, dropout=0.1),
         "pixelsnail": PixelSNAILConfig(12, 2, 1, 2, 4, 8, 2, 4, dropout=0.1),
+        "sundae": SundaeConfig(16, 2, 8, [1, 1, 1], 4, "patches", "axial", dropout=0.1, unrolls=2),
         "learning_rate": 1e-2,
         "warmup_steps": 2,
         "betas": [0.9, 0.95],
@@ -31,7 +32,7 @@ def prior_config(architecture: str, **changes) -> PriorConfig:
         "loop": LoopConfig(8, 4, 4, 3, 0, "float32"),
     }
     values.update(changes)
-    values["pixelsnail" if architecture == "gpt" else "gpt"] = None
+    values |= {name: None for name in ("gpt", "pixelsnail", "sundae") if name != architecture}
     return PriorConfig(**values)
 
 

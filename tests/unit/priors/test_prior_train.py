@@ -19,7 +19,7 @@ from twostage.artifacts import read_csv, read_json, read_tensors, write_json
 from twostage.configs import LoopConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
-from twostage.priors.task import NLL, PriorTask
+from twostage.priors.task import DENOISING, NLL, DenoisingTask, PriorTask
 from twostage.priors.train import train
 from twostage.training import Loop
 
@@ -63,7 +63,24 @@ def test_a_run_leaves_its_weights_curve_and_metrics(architecture, prior_config, 
     assert prior.logits(index, condition_BS=index).shape == (2, 16, 11)
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+def test_a_denoiser_leaves_the_same_files_and_claims_no_likelihood(prior_config, latents, tmp_path):
+    config = prior_config("sundae")
+    job = make_job(config, tmp_path)
+    train(config, job)
+    assert sorted(path.name for path in job.folder.iterdir()) == sorted(FILES)
+    rows = read_csv(job.folder / "curve.csv")
+    assert [row["step"] for row in rows] == ["0", "4", "8"]
+    assert float(rows[-1]["train_denoising_nats_per_token"]) > 0
+    metrics = read_json(job.folder / "metrics.json")
+    assert metrics[DENOISING] == float(rows[-1][DENOISING])
+    assert not [name for name in (*metrics, *rows[-1]) if "nll" in name or "below" in name]
+    assert (metrics["architecture"], metrics["steps"], metrics["learning_rate"]) == ("sundae", 8, 1e-2)
+    prior = priors.load(job.folder)
+    assert metrics["num_parameters"] == sum(parameter.numel() for parameter in prior.model.parameters())
+    assert prior.logits(torch.zeros(2, 16, dtype=torch.int64)).shape == (2, 16, 11)
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae"])
 def test_equal_seeds_give_equal_weights_and_others_do_not(architecture, prior_config, latents, tmp_path):
     def weights(variant, seed):
         config = prior_config(architecture)
@@ -162,24 +179,28 @@ def test_a_huge_learning_rate_stops_with_one_line_and_writes_nothing(prior_confi
     assert not job.folder.exists()
 
 
-def scripted(monkeypatch, nll):
+def scripted(monkeypatch, scores):
     """Evaluations that say what is wanted, one after the other."""
-    values = iter(nll)
-    monkeypatch.setattr(PriorTask, "evaluate", lambda task: {NLL: next(values)})
+    values = iter(scores)
+    for task in (PriorTask, DenoisingTask):
+        monkeypatch.setattr(task, "evaluate", lambda task: {task.score: next(values)})
 
 
-def test_early_stopping_keeps_the_best_weights_and_ends_soon_after(prior_config, latents, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("architecture", "score"), [("gpt", NLL), ("sundae", DENOISING)])
+def test_early_stopping_keeps_the_best_weights_and_ends_soon_after(
+    architecture, score, prior_config, latents, tmp_path, monkeypatch
+):
     loop = LoopConfig(40, 4, 4, 3, 0, "float32")
-    config = prior_config("gpt", loop=loop, early_stopping=2)
+    config = prior_config(architecture, loop=loop, early_stopping=2)
     scripted(monkeypatch, [5.0, 4.0, 3.0, 3.5, 3.1, 2.0, 1.0])
     job = make_job(config, tmp_path)
     train(config, job)
     metrics = read_json(job.folder / "metrics.json")
     # Steps 0, 4, 8, ...: the best before two worse ones in a row is step 8, the end step 16.
-    assert (metrics["steps"], metrics["last_step"], metrics[NLL]) == (8, 16, 3.0)
+    assert (metrics["steps"], metrics["last_step"], metrics[score]) == (8, 16, 3.0)
     # They are those of a run that ends there.
     scripted(monkeypatch, [5.0, 4.0, 3.0])
-    shorter = prior_config("gpt", loop=dataclasses.replace(loop, steps=8))
+    shorter = prior_config(architecture, loop=dataclasses.replace(loop, steps=8))
     other = make_job(shorter, tmp_path, "shorter")
     train(shorter, other)
     ours, theirs = (read_tensors(one.folder / "model.safetensors")[0] for one in (job, other))
@@ -212,14 +233,15 @@ def verb(job, folder):
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, start_new_session=True)
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae"])
 def test_killed_at_a_random_moment_it_ends_as_if_it_had_not_been(
     architecture, prior_config, latents, condition, tmp_path
 ):
     config = prior_config(architecture)
     loop = dataclasses.replace(config.loop, steps=300, evaluate_every=20, checkpoint_every=7)
     config = dataclasses.replace(config, loop=loop)
-    whole, killed = (make_job(config, tmp_path, name, condition=condition) for name in ("whole", "killed"))
+    given = {} if architecture == "sundae" else {"condition": condition}
+    whole, killed = (make_job(config, tmp_path, name, **given) for name in ("whole", "killed"))
     process = verb(whole, tmp_path)
     assert process.wait() == 0, process.stderr.read().decode()
     # At least once in the middle of training: killed some steps after the first checkpoint is seen.
@@ -240,4 +262,5 @@ def test_killed_at_a_random_moment_it_ends_as_if_it_had_not_been(
         assert b"resumed at step" in process.stderr.read()
     assert (killed.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
     assert without_seconds(killed.folder) == without_seconds(whole.folder)
-    assert read_json(killed.folder / "metrics.json")[NLL] == read_json(whole.folder / "metrics.json")[NLL]
+    score = DENOISING if architecture == "sundae" else NLL
+    assert read_json(killed.folder / "metrics.json")[score] == read_json(whole.folder / "metrics.json")[score]

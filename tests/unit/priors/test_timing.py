@@ -24,7 +24,10 @@ from twostage.priors.task import PriorTask
 
 torch.set_num_threads(1)
 loop_config = LoopConfig(8, 64, 8, 1000, 0, "float32")
-config = PriorConfig("gpt", GPTConfig(96, 4, 4, 0.0), None, 1e-3, 1, [0.9, 0.95], 0.01, 1.0, None, loop_config)
+config = PriorConfig(
+    "gpt", GPTConfig(96, 4, 4, 0.0), learning_rate=1e-3, warmup_steps=1, betas=[0.9, 0.95], weight_decay=0.01,
+    gradient_clip=1.0, loop=loop_config,
+)
 index = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint16)
 split, nothing = Split(index, None), Split(index[:1], None)
 training.seed_everything(0)

@@ -57,11 +57,11 @@ def write_prior(folder, tokens, ordering="row_major"):
     store(folder, trained_format(prior_config("gpt", gpt=model.config, ordering=ordering), tokens), model.state_dict())
 
 
-def write_latents(folder, num_codes, grid, number=10, seed=0):
+def write_latents(folder, num_codes, grid, number=10, seed=0, of="image"):
     index = np.random.default_rng(seed).integers(0, num_codes, (number, *grid)).astype(np.uint16)
     write_array(folder / "validation_index.npy", index)
     splits = {"validation": {"num_images": number, "unigram_entropy_nats": 1.0}}
-    metadata = {"num_codes": num_codes, "grid": list(grid), "map": "image", "tokenizer_sha256": "a", "data": "d"}
+    metadata = {"num_codes": num_codes, "grid": list(grid), "map": of, "tokenizer_sha256": "a", "data": "d"}
     write_json(folder / "metadata.json", {**metadata, "flips": False, "splits": splits})
     return index
 

@@ -116,8 +116,10 @@ def test_a_larger_canvas_is_drawn_by_sliding_windows(make_job):
 
 
 @pytest.mark.parametrize("size", [(4, 4), (5, 8)])
-def test_coordinates_condition_a_prior_of_coordinates(make_job, size):
-    job = make_job(canvas=list(size), prior="conditional", coordinates=True)
+def test_coordinates_condition_a_prior_of_coordinates(make_job, tmp_path, size):
+    by_place = TokenSpace(NUM_CONDITION_CODES, GRID, map="coordinates")
+    write_prior(tmp_path / "by_place", TokenSpace(NUM_CODES, GRID, by_place))
+    job = make_job(canvas=list(size), prior="by_place", coordinates=True)
     model = priors.load(job.upstream("prior")).model
     codes_BHW = torch.from_numpy(coordinate_codes(size, 4, NUM_CONDITION_CODES)).expand(5, -1, -1)
     assert np.array_equal(run(job)["index"], slide(model, table(5, size[0] * size[1]), size, Draw(), codes_BHW))
@@ -134,9 +136,8 @@ def test_a_class_is_the_same_for_every_window(make_job, tmp_path):
 
 
 def write_classes(folder, names=("cat", "dog", "frog")):
-    write_latents(folder, len(names), (1, 1))
-    metadata = read_json(folder / "metadata.json") | {"map": "class", "classes": list(names)}
-    write_json(folder / "metadata.json", metadata)
+    write_latents(folder, len(names), (1, 1), of="class")
+    write_json(folder / "metadata.json", read_json(folder / "metadata.json") | {"classes": list(names)})
 
 
 def test_named_classes_come_in_turn_and_several_samples_share_one(make_job, tmp_path):
@@ -207,6 +208,7 @@ def test_classes_for_a_prior_of_another_condition_are_refused(make_job):
         ({"coordinates": True}, "takes no condition"),
         ({"inputs": ["condition"]}, "takes no condition"),
         ({"prior": "conditional"}, "the prior is conditional; give the job an input `condition`"),
+        ({"prior": "conditional", "coordinates": True}, r"sampling\.coordinates=true, the prior .* condition image"),
         ({"prior": "conditional", "coordinates": True, "inputs": ["condition"]}, "a prior has one condition"),
     ],
 )

@@ -119,6 +119,26 @@ def test_no_cache_outlives_its_window(small_gpt, monkeypatch):
     assert made[0].caches == {}
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_windows_without_room_for_a_cache_draw_the_same(small_gpt, monkeypatch, share):
+    model, size = small_gpt(SPATIAL), (9, 10)
+    condition, kept, start = condition_of(SPATIAL, 2, size), [], CachedWindows._span
+
+    def count(windows, place):
+        span = start(windows, place)
+        kept.append(sum(c.keys_LBHPE.nbytes + c.values_LBHPE.nbytes for _, c in windows.caches.values()))
+        return span
+
+    monkeypatch.setattr(CachedWindows, "_span", count)
+    expected = slide(model, table(2, size), size, Draw(), condition)
+    most = max(kept)
+    kept.clear()
+    found = slide(model, table(2, size), size, Draw(), condition, cache_bytes=int(share * most))
+    assert torch.equal(found, expected)
+    assert max(kept) <= share * most
+    assert (max(kept) > 0) == (share > 0)
+
+
 def test_what_does_not_fit_is_refused(small_gpt):
     size = (8, 8)
     with pytest.raises(TwostageError, match="a window larger than the canvas"):

@@ -6,13 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from twostage.configs import ClusterConfig, TokenizerConfig, compose, parse
+from twostage.configs import POSE_LABELS, TokenizerConfig, compose, parse
 from twostage.tokenizers import Tokenizer
+from twostage.tokenizers.cluster import ClusterConfig
 
 CONF = Path(__file__).parents[3] / "conf"
-NAMES = sorted(path.stem for path in (CONF / "tokenizers").glob("*.yaml") if not path.stem.startswith("kmeans"))
+# Pixels have palettes for models.
+NAMES = sorted(path.stem for path in (CONF / "tokenizers").glob("*.yaml") if not path.stem.endswith("_f1"))
 SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
-CHANNELS = {"image": ("colour", 3), "edges": ("binary", 1), "depth": ("grey", 1), "segmentation": ("labels", 11)}
+CHANNELS = {
+    "image": ("colour", 3), "edges": ("binary", 1), "depth": ("grey", 1), "segmentation": ("labels", 11),
+    "low_resolution": ("colour", 3), "pose": ("labels", POSE_LABELS),
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -37,11 +42,12 @@ def test_option_describes_a_model(name, scale):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_pixels_are_clustered_as_in_the_paper(scale):
+@pytest.mark.parametrize(("name", "map_"), [("kmeans_f1", "image"), ("low_resolution_f1", "low_resolution")])
+def test_pixels_are_clustered_as_in_the_paper(name, map_, scale):
     """Esser et al. 2021, Sec. 4.3: f = 1 and k = 512."""
-    values = compose((f"scale={scale}", "tokenizers=kmeans_f1"))["tokenizers"]
+    values = compose((f"scale={scale}", f"tokenizers={name}"))["tokenizers"]
     config = parse(ClusterConfig, {key: values[key] for key in ("name", "map", "kmeans")})
-    assert (values["num_downsamplings"], config.map, config.kmeans.num_codes) == (0, "image", 512)
+    assert (values["num_downsamplings"], config.map, config.kmeans.num_codes) == (0, map_, 512)
 
 
 def test_paper_values_are_the_papers():

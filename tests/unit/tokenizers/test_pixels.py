@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from twostage import tokenizers
 from twostage.artifacts import read_json, write_json
-from twostage.configs import ClusterConfig, KMeansConfig
+from twostage.configs import KMeansConfig
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job
-from twostage.tokenizers.cluster import cluster, drawn_pixels, find_palette
+from twostage.tokenizers.cluster import ClusterConfig, cluster, drawn_pixels, find_palette
 from twostage.tokenizers.pixels import PixelTokenizer, save
 
 CONFIG = KMeansConfig(num_codes=16, pixels=2000, batch_size=256, epochs=10, seed=0)

@@ -1,0 +1,147 @@
+"""Verb `data.check`: what a local copy of a dataset lacks, before anything is written.
+
+It is no job: it reads only, and prints what it finds.
+"""
+
+# N images
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from twostage import cli
+from twostage.configs import DataConfig, compose, parse
+from twostage.data.cards import CARDS, Card
+from twostage.data.collection import Record
+from twostage.data.folder import (
+    CHUNK,
+    KEYPOINTS,
+    FolderCollection,
+    class_names,
+    found_images,
+    images_folder,
+    in_parallel,
+    listed,
+    maps_of,
+    maps_to_read,
+    named,
+    poses_of,
+    root_folder,
+    size_in_header,
+)
+from twostage.data.pictures import DECODE_ERRORS
+from twostage.errors import TwostageError
+
+T = TypeVar("T")
+
+
+def check(config: DataConfig) -> tuple[list[str], list[str]]:
+    """What is there and what is wrong with the folder `data.root`, a line each; pictures are known by their headers.
+
+    Maps are decoded: their sizes are held against those of their images, labels against `data.num_labels`. Raises
+    TwostageError if there is no folder, no picture in it, or the index is wrong, as then nothing else can be said.
+    """
+    if config.source != "folder":
+        raise TwostageError(
+            f"{config.name} is downloaded by itself: python -m twostage.sources.fetch; nothing to check"
+        )
+    root = root_folder(config)
+    names = {
+        name for key in ("index", "validation_index") for name in listed(root, getattr(config, key), f"data.{key}")
+    }
+    paths = found_images(config, root, names)
+    found = [f"{len(paths)} pictures in {images_folder(root)}"]
+    problems = [*_against_card(CARDS.get(config.name), config, root, paths), *_sizes(config, paths)]
+    for name in maps_to_read(config, root):
+        try:
+            maps = maps_of(root / name, root, paths, config)
+        except TwostageError as error:
+            problems.append(str(error))
+            continue
+        found.append(f"{len(maps)} maps in {root / name}")
+        problems += _maps(config, name, paths, maps)
+    if "pose" in config.maps:
+        try:
+            found.append(f"poses of {len(poses_of(root, paths))} pictures in {root / KEYPOINTS}")
+        except TwostageError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def _against_card(card: Card | None, config: DataConfig, root: Path, paths: Sequence[Path]) -> Iterator[str]:
+    """How a copy differs from a whole one; what an index leaves out is not missed."""
+    if card is None:
+        return
+    images = images_folder(root)
+    absent = [str(images / folder) for folder in card.folders if not (images / folder).is_dir()]
+    if absent:
+        yield f"missing folders: {named(absent)}"
+    classes = class_names(paths, images)
+    if card.num_classes is not None and len(classes) != card.num_classes:
+        yield f"{len(classes)} class sub-folders in {images}, expected {card.num_classes}"
+    if config.index is not None:
+        return
+    missing = card.missing_numbers({path.stem for path in paths})
+    if missing:
+        yield f"missing pictures: {named(missing)}"
+    elif card.num_images is not None and len(paths) < card.num_images:
+        yield f"{card.num_images - len(paths)} of {card.num_images} pictures are missing"
+
+
+def _sizes(config: DataConfig, paths: Sequence[Path]) -> Iterator[str]:
+    size_N = _chunked("pictures", size_in_header, paths)
+    damaged = [path for path, it in zip(paths, size_N, strict=True) if it is None]
+    small = [path for path, it in zip(paths, size_N, strict=True) if it is not None and min(it) < config.size]
+    if damaged:
+        yield f"cannot decode {named(damaged)}"
+    if small:
+        yield f"smaller than data.size={config.size}: {named(small)}"
+
+
+def _maps(config: DataConfig, name: str, paths: Sequence[Path], maps: Sequence[Path]) -> Iterator[str]:
+    collection = FolderCollection(config, [], list(paths), {name: list(maps)})
+
+    def problem(position: int) -> str | None:
+        record = Record("", "", 0, held_out=False, position=position)
+        try:
+            collection.read_map(name, maps[position], record)
+        except TwostageError as error:
+            return str(error)
+        except DECODE_ERRORS:
+            # The image's own fault, which is named with the images.
+            return None
+        return None
+
+    wrong = [line for line in _chunked(name, problem, range(len(paths))) if line is not None]
+    if wrong:
+        more = f" ({len(wrong)} such maps)" if len(wrong) > 1 else ""
+        yield f"{wrong[0]}{more}"
+
+
+def _chunked(what: str, work: Callable[..., T], items: Sequence[object]) -> list[T]:
+    starts = tqdm(range(0, len(items), CHUNK), desc=f"check {what}", unit="chunk", disable=None)
+    return [result for start in starts for result in in_parallel(work, items[start : start + CHUNK])]
+
+
+def main() -> None:
+    """Command line of the verb: exit status 1, and a line for every problem, if the copy is not whole."""
+    parser = argparse.ArgumentParser(
+        prog="python -m twostage.data.check",
+        description="Says what a local copy of a dataset lacks, for example: data=imagenet data.root=/data/imagenet",
+    )
+    parser.add_argument("overrides", nargs="*", help="group=choice or key=value of conf/, in Hydra's syntax")
+    overrides = tuple(parser.parse_args().overrides)
+    with cli.one_line_errors():
+        config = parse(DataConfig, compose(overrides)["data"])
+        found, problems = check(config)
+        print("\n".join([*found, *(f"problem: {problem}" for problem in problems)]))
+        if problems:
+            raise TwostageError(f"{config.root} is no whole copy of {config.name}: {len(problems)} problems, see above")
+        print(f"{config.root} is a whole copy of {config.name}, as far as conf/data/ and docs/datasets.md say")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""SUNDAE (Savinov et al. 2022) over codes of images: a denoiser of whole grids, trained along its own chain.
+
+Source: McKinney & Willcocks 2022, Sec. 3.3 and 4.2.
+"""
+
+# B batch, T image tokens, D width, V vocabulary, U unrolls, K any number of tokens
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from twostage.configs import SundaeConfig
+from twostage.errors import TwostageError
+from twostage.latents.dataset import TokenSpace
+from twostage.priors.hourglass import Grouping, Hourglass
+from twostage.priors.linear import Linear
+from twostage.priors.transformer import initialise
+
+
+class Sundae(nn.Module):
+    """f(clean codes | noisy codes) or f(clean codes | noisy codes, class): every token sees all of them."""
+
+    ordering = "row_major"
+    order_T: torch.Tensor
+    place_T: torch.Tensor
+
+    def __init__(self, config: SundaeConfig, tokens: TokenSpace) -> None:
+        super().__init__()
+        condition = tokens.condition
+        if condition is not None and (condition.map, condition.grid) != ("class", (1, 1)):
+            raise TwostageError(
+                f"priors=sundae takes a class as its condition, got {condition.map} on a grid of {condition.grid}; set "
+                "priors.condition=class, or choose priors=gpt"
+            )
+        self.config, self.tokens = config, tokens
+        grouping = Grouping.of(config.resampling, tokens.grid, config.shorten_factor)
+        self.codes = nn.Embedding(tokens.num_codes, config.width)
+        self.classes = None if tokens.condition is None else nn.Embedding(tokens.condition.num_codes, config.width)
+        self.hourglass = Hourglass(config, tokens.grid, grouping)
+        self.head = Linear(config.width, tokens.num_codes)
+        self.register_buffer("order_T", grouping.order_T, persistent=False)
+        self.register_buffer("place_T", grouping.order_T.argsort(), persistent=False)
+        initialise(self)
+
+    def forward(self, index_BT: torch.Tensor, class_B: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits [B, T, V] of the clean codes, given noisy row-major ones, int64, and classes [B] or [B, 1]."""
+        return self.head(self.features(index_BT, class_B))
+
+    def features(self, index_BT: torch.Tensor, class_B: torch.Tensor | None = None) -> torch.Tensor:
+        """What the head reads, [B, T, D]: where few tokens are asked for, the head can run on these alone."""
+        if (self.classes is None) != (class_B is None):
+            raise TwostageError("a conditional prior needs a class for every image, an unconditional one takes none")
+        x_BTD = self.codes(index_BT[:, self.order_T])
+        if self.classes is not None and class_B is not None:
+            x_BTD = x_BTD + self.classes(class_B.flatten())[:, None]
+        return self.hourglass(x_BTD)[:, self.place_T]
+
+    def check_classes(self, class_B: torch.Tensor | None) -> None:
+        """Raises TwostageError for a class that the model does not have."""
+        if self.classes is None or class_B is None or class_B.numel() == 0:
+            return
+        least, most = int(class_B.min()), int(class_B.max())
+        if least < 0 or most >= self.classes.num_embeddings:
+            raise TwostageError(
+                f"class {least if least < 0 else most} is outside the prior's range from 0 to "
+                f"{self.classes.num_embeddings - 1}; choose one of these"
+            )
+
+
+@dataclass(frozen=True)
+class DenoisingPrior:
+    """A finished SUNDAE prior."""
+
+    model: Sundae
+
+    @torch.inference_mode()
+    def logits(self, index_BT: torch.Tensor, class_B: torch.Tensor | None = None) -> torch.Tensor:
+        """Raw outputs float32 [B, T, V] of noisy tokens int64 [B, T] in row-major order, under classes int64 [B].
+
+        Raises TwostageError if a class is missing, not wanted or out of range.
+        """
+        self.model.check_classes(class_B)
+        return self.model(index_BT, class_B)
+
+
+# What random numbers are for: each has streams of its own.
+TRAINING, EVALUATION, SAMPLING = range(3)
+
+
+def noise_of(seed: int, purpose: int, number: int) -> np.random.Generator:
+    """The stream of a step, a batch or a sample."""
+    # A spawn key: as plain entropy, (seed, number) would give the numbers that shuffle the epoch of this number.
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, number)))
+
+
+@dataclass(frozen=True)
+class Noise:
+    """All random numbers of one training step: the step is a function of them and of the weights."""
+
+    threshold_B1: torch.Tensor  # t, in [0, 1)
+    uniform_BT: torch.Tensor  # R, in [0, 1)
+    code_BT: torch.Tensor  # z_0 ~ p_0, uniform over the vocabulary
+    uniform_UBT: torch.Tensor  # one for every token that the chain draws, in [0, 1)
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, index_BT: torch.Tensor, num_codes: int, unrolls: int) -> "Noise":
+        """The noise for these tokens, on their device."""
+        B, T = index_BT.shape
+        found = (
+            rng.random((B, 1), np.float32),
+            rng.random((B, T), np.float32),
+            rng.integers(0, num_codes, (B, T)),
+            rng.random((unrolls - 1, B, T), np.float32),
+        )
+        return cls(*(torch.from_numpy(numbers).to(index_BT.device) for numbers in found))
+
+    def corrupt(self, index_BT: torch.Tensor) -> torch.Tensor:
+        """Codes int64 [B, T] of which each is replaced with the probability t of its image (Eq. 5)."""
+        return torch.where(self.uniform_BT < self.threshold_B1, self.code_BT, index_BT)
+
+
+def unrolled(
+    model: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor],
+    index_BT: torch.Tensor,
+    class_B: torch.Tensor | None,
+    noise: Noise,
+) -> Iterator[torch.Tensor]:
+    """Logits [B, T, V] of each of U steps from the corrupted tokens on, each step on what the step before it drew.
+
+    Draws are at temperature 1, of every token, and detached (Sec. 3.3). A step's graph may be freed before the next.
+    """
+    noisy_BT = noise.corrupt(index_BT)
+    for uniform_BT in noise.uniform_UBT:
+        logits_BTV = model(noisy_BT, class_B)
+        noisy_BT = codes_at(logits_BTV.detach().flatten(0, 1), uniform_BT.flatten()).view_as(noisy_BT)
+        yield logits_BTV
+    yield model(noisy_BT, class_B)
+
+
+def codes_at(logits_KV: torch.Tensor, uniform_K: torch.Tensor) -> torch.Tensor:
+    """One code of each row, int64 [K], by inverting the cumulative distribution at the row's number in [0, 1).
+
+    In float32: its rounding moves probabilities by about 1e-7, and whole grids are drawn at once.
+    """
+    logits_KV = logits_KV.float()
+    weight_KV = (logits_KV - logits_KV.amax(-1, keepdim=True)).exp_()
+    cumulative_KV = weight_KV.cumsum(-1)
+    threshold_K1 = uniform_K.float()[:, None] * cumulative_KV[:, -1:]
+    return torch.searchsorted(cumulative_KV, threshold_K1, right=True)[:, 0].clamp_max(logits_KV.shape[-1] - 1)

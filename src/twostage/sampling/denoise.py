@@ -1,0 +1,162 @@
+"""Verb `sampling.denoise`: images out of a SUNDAE prior and a tokenizer, with the time that they took."""
+
+# N images, M of them on film, B batch, T tokens, H W rows and columns in tokens, F frames, C channels
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+
+from twostage import cli, training
+from twostage.artifacts import read_array, write_array, write_json
+from twostage.configs import ChainConfig, DenoisingConfig
+from twostage.errors import TwostageError
+from twostage.jobs import Job
+from twostage.priors.sundae import Sundae
+from twostage.sampling.denoising import Schedule, Streams, denoise
+from twostage.sampling.pictures import tiled, write_png
+from twostage.sampling.record import Seconds, decoded, open_image_tokenizer, record
+from twostage.sampling.request import held_out_tokens, open_prior
+from twostage.tokenizers import AnyTokenizer
+
+log = logging.getLogger(__name__)
+
+
+class Film:
+    """Some states of the chains of the first M images, uint16 [F, M, T].
+
+    The frames lie evenly from the first state (no step done) to the last one.
+    """
+
+    def __init__(self, num_images: int, num_frames: int, num_steps: int, num_tokens: int) -> None:
+        self.index_FMT = np.zeros((num_frames, num_images, num_tokens), np.uint16)
+        self.step_F = np.linspace(0, num_steps, num_frames).round().astype(int)
+
+    def shoot(self, first_image: int, step: int, index_BT: torch.Tensor) -> None:
+        """Keeps the states after so many steps of a batch that starts at `first_image`.
+
+        They stand for all later frames too, until the next ones come: a chain may end early.
+        """
+        images = slice(first_image, min(first_image + len(index_BT), self.index_FMT.shape[1]))
+        if images.start < images.stop:
+            self.index_FMT[self.step_F >= step, images] = index_BT[: images.stop - images.start].cpu().numpy()
+
+
+def denoise_images(config: DenoisingConfig, job: Job) -> None:
+    """Writes samples.npy (uint8 NHWC), index.npy (uint16 [N, H, W]), grid.png, film.npy (uint8 [F, M, ...]: decoded
+    states of the first chains) and metrics.json.
+
+    Raises TwostageError if prior, tokenizer, classes and what is asked for do not fit together.
+    """
+    training.seed_everything(config.seed)
+    _check(config)
+    tokenizer, schedule = open_image_tokenizer(job), Schedule.of(config.chain)
+    model = open_sundae(job, tokenizer)
+    class_N = classes_of(job, model, config.num_images)
+    film = Film(min(config.film_images, config.num_images), config.film_frames, schedule.steps, model.tokens.num_tokens)
+    num_steps = 0
+
+    def draw_batch(images: slice) -> torch.Tensor:
+        nonlocal num_steps
+        chains = denoise(
+            model,
+            schedule,
+            Streams(config.seed, range(images.start, images.stop)),
+            None if class_N is None else class_N[images],
+            watch=lambda step, index_BT: film.shoot(images.start, step, index_BT),
+        )
+        num_steps += int(chains.steps_B.sum())
+        return chains.index_BT.unflatten(1, model.tokens.grid)
+
+    amount = (config.num_images, config.batch_size)
+    seconds = record(job.folder, tokenizer, draw_batch, amount, model.tokens.grid)
+    write_png(job.folder / "grid.png", tiled(read_array(job.folder / "samples.npy")[: config.grid_images]))
+    write_array(job.folder / "film.npy", _developed(film, tokenizer, model.tokens.grid))
+    metrics = _metrics(config, job, model, seconds) | {
+        "film_steps": film.step_F.tolist(),
+        "mean_steps_per_image": num_steps / config.num_images,
+    }
+    write_json(job.folder / "metrics.json", metrics)
+    log.info("%s: %.4f s an image, %.0f tokens a second", job.variant, *speeds(metrics))
+
+
+def open_sundae(job: Job, tokenizer: AnyTokenizer) -> Sundae:
+    """The job's prior. Raises TwostageError if it is no SUNDAE, or of another vocabulary than the tokenizer."""
+    model = open_prior(job.upstream("prior"), tokenizer)
+    if not isinstance(model, Sundae):
+        raise TwostageError(f"{job.inputs['prior']} draws one token after another; use sampling.generate")
+    return model
+
+
+def classes_of(job: Job, model: Sundae, num_images: int) -> torch.Tensor | None:
+    """Classes int64 [N] of the held-out images that the job's input `condition` holds, if the prior wants any."""
+    wanted = model.tokens.condition
+    if (wanted is None) != ("condition" not in job.inputs):
+        raise TwostageError(
+            "the prior takes no condition; drop the input `condition`"
+            if wanted is None
+            else "the prior is conditional; give the job an input `condition` of classes"
+        )
+    if wanted is None:
+        return None
+    class_N11 = held_out_tokens(num_images, job.upstream("condition"), wanted)
+    return torch.from_numpy(class_N11.reshape(num_images).astype(np.int64))
+
+
+def chain_metrics(config: ChainConfig) -> dict[str, Any]:
+    """What a chain was asked for, as metrics."""
+    return {
+        "steps": config.steps,
+        "min_steps": config.min_steps,
+        "temperature": [config.temperature_start, config.temperature_end],
+        "proportion": [config.proportion_start, config.proportion_end],
+    }
+
+
+def speeds(metrics: dict[str, Any]) -> tuple[float, float]:
+    """Seconds per image and tokens per second."""
+    return metrics["seconds_per_image"], metrics["tokens_per_second"]
+
+
+def _check(config: DenoisingConfig) -> None:
+    if min(config.num_images, config.batch_size, config.grid_images, config.film_images) < 1 or config.film_frames < 2:
+        raise TwostageError(
+            "sampling.denoising: num_images, batch_size, grid_images and film_images must be 1 or more, film_frames 2 "
+            "or more; set them"
+        )
+
+
+def _developed(film: Film, tokenizer: AnyTokenizer, grid: tuple[int, int]) -> np.ndarray:
+    frames = (decoded(tokenizer, torch.from_numpy(index_MT.astype(np.int64)).unflatten(1, grid)) for index_MT in
+              film.index_FMT)  # fmt: skip
+    return np.stack(list(frames))
+
+
+def _metrics(config: DenoisingConfig, job: Job, model: Sundae, seconds: Seconds) -> dict[str, Any]:
+    num_tokens = model.tokens.num_tokens
+    return {
+        "variant": job.variant,
+        "scale": job.scale,
+        **seconds.per_image(config.num_images, num_tokens),
+        "tokens_per_image": num_tokens,
+        "given_tokens_per_image": 0,
+        "batch_size": config.batch_size,
+        **chain_metrics(config.chain),
+        "top_k": None,
+        "top_p": None,
+        "seed": config.seed,
+        "canvas": list(model.tokens.grid),
+        "window": list(model.tokens.grid),
+        "conditional": model.tokens.condition is not None,
+        "num_codes": model.tokens.num_codes,
+    }
+
+
+def main() -> None:
+    """Command line of the verb."""
+    cli.run("sampling.denoise", DenoisingConfig, denoise_images)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Verb `sampling.inpaint`: parts of held-out images drawn anew by a SUNDAE prior, several times each.
+
+Source: McKinney & Willcocks 2022, Sec. 3.6 and 4.3.
+"""
+
+# N images, R results of each, B batch of results, H W height and width, h w rows and columns of codes, C channels
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from twostage import cli, training
+from twostage.artifacts import read_array, write_array, write_json
+from twostage.configs import InpaintingConfig
+from twostage.errors import TwostageError
+from twostage.jobs import Job
+from twostage.sampling.denoise import chain_metrics, classes_of, open_sundae
+from twostage.sampling.denoising import Schedule, Streams, denoise
+from twostage.sampling.masks import code_mask, generated_mask, read_mask
+from twostage.sampling.pictures import write_png
+from twostage.sampling.record import Seconds, decoded, open_image_tokenizer, record
+from twostage.sampling.request import held_out_tokens
+
+log = logging.getLogger(__name__)
+
+
+def inpaint(config: InpaintingConfig, job: Job) -> None:
+    """Writes samples.npy (uint8 [N R, H, W, C]) and index.npy (uint16 [N R, h, w]), the results of an image one after
+    another; originals.npy (uint8 [N, H, W, C]: the images through the tokenizer); mask.npy (bool [H, W]) and
+    code_mask.npy (bool [h, w]), true where codes are drawn anew; grid.png (original, masked, results) and metrics.json.
+
+    Raises TwostageError if prior, tokenizer, latents, mask and what is asked for do not fit together.
+    """
+    training.seed_everything(config.seed)
+    if min(config.num_images, config.results, config.batch_size) < 1:
+        raise TwostageError("sampling.inpainting: num_images, results and batch_size must be 1 or more; set them")
+    tokenizer, schedule = open_image_tokenizer(job), Schedule.of(config.chain)
+    model = open_sundae(job, tokenizer)
+    grid, factor = model.tokens.grid, tokenizer.factor
+    real_Nhw = held_out_tokens(config.num_images, job.upstream("latents"), replace(model.tokens, condition=None))
+    class_N = classes_of(job, model, config.num_images)
+    mask_HW = pixel_mask(config, (grid[0] * factor, grid[1] * factor))
+    code_hw = code_mask(mask_HW, factor, config.rule)
+    real_NT = torch.from_numpy(real_Nhw.astype(np.int64)).flatten(1)
+
+    def draw_batch(results: slice) -> torch.Tensor:
+        image_B = torch.arange(results.start, results.stop) // config.results
+        chains = denoise(
+            model,
+            schedule,
+            Streams(config.seed, range(results.start, results.stop)),
+            None if class_N is None else class_N[image_B],
+            real_NT[image_B],
+            np.tile(code_hw.ravel(), (len(image_B), 1)),
+        )
+        return chains.index_BT.unflatten(1, grid)
+
+    num_results = config.num_images * config.results
+    seconds = record(job.folder, tokenizer, draw_batch, (num_results, config.batch_size), grid)
+    original_NHWC = decoded(tokenizer, real_NT.unflatten(1, grid))
+    for name, array in (("originals", original_NHWC), ("mask", mask_HW), ("code_mask", code_hw)):
+        write_array(job.folder / f"{name}.npy", array)
+    result_NHWC = read_array(job.folder / "samples.npy")
+    write_png(job.folder / "grid.png", side_by_side(original_NHWC, mask_HW, result_NHWC, config.results))
+    metrics = _metrics(config, job, seconds, mask_HW, code_hw) | {"num_codes": model.tokens.num_codes}
+    write_json(job.folder / "metrics.json", metrics)
+    log.info("%s: %d of %d codes drawn anew", job.variant, code_hw.sum(), code_hw.size)
+
+
+def pixel_mask(config: InpaintingConfig, size: tuple[int, int]) -> np.ndarray:
+    """The mask bool [H, W] that the config asks for. Raises TwostageError if there is none."""
+    if config.mask != "file":
+        return generated_mask(config.mask, size, config.mask_share, np.random.default_rng(config.seed))
+    if config.mask_file is None:
+        raise TwostageError("sampling.inpainting.mask=file needs a picture; set sampling.inpainting.mask_file")
+    return read_mask(Path(config.mask_file), size)
+
+
+def side_by_side(
+    original_NHWC: np.ndarray, mask_HW: np.ndarray, result_NHWC: np.ndarray, num_results: int, gap: int = 2
+) -> np.ndarray:
+    """One row for each image: the original, the original with the mask in grey, all results; white between."""
+    masked_NHWC = np.where(mask_HW[:, :, None], np.uint8(128), original_NHWC)
+    shown = [original_NHWC, masked_NHWC, *(result_NHWC[r::num_results] for r in range(num_results))]
+    margins = ((0, 0), (0, gap), (0, gap), (0, 0))
+    columns = [np.pad(image_NHWC, margins, constant_values=255) for image_NHWC in shown]
+    sheet = np.concatenate(np.concatenate(columns, axis=2), axis=0)
+    return sheet[:-gap, :-gap]
+
+
+def _metrics(
+    config: InpaintingConfig, job: Job, seconds: Seconds, mask_HW: np.ndarray, code_hw: np.ndarray
+) -> dict[str, Any]:
+    num_drawn = int(code_hw.sum())
+    return {
+        "variant": job.variant,
+        "scale": job.scale,
+        **seconds.per_image(config.num_images * config.results, num_drawn),
+        "results_per_image": config.results,
+        "tokens_per_image": code_hw.size,
+        "given_tokens_per_image": code_hw.size - num_drawn,
+        "batch_size": config.batch_size,
+        **chain_metrics(config.chain),
+        "mask": config.mask,
+        "masked_share_of_pixels": float(mask_HW.mean()),
+        "rule": config.rule,
+        "seed": config.seed,
+    }
+
+
+def main() -> None:
+    """Command line of the verb."""
+    cli.run("sampling.inpaint", InpaintingConfig, inpaint)
+
+
+if __name__ == "__main__":
+    main()

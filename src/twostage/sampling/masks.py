@@ -1,0 +1,92 @@
+"""Which pixels of an image are drawn anew, and which codes that means."""
+
+# H W height and width, pixels; h w rows and columns, codes
+
+from pathlib import Path
+
+import numpy as np
+
+from twostage.data.pictures import UndecodableError, decode, grey_array
+from twostage.errors import TwostageError
+
+MASKS = ("block", "random", "half", "outpainting")
+
+
+def generated_mask(kind: str, size: tuple[int, int], share: float, rng: np.random.Generator) -> np.ndarray:
+    """A mask bool [H, W], true where the image is drawn anew.
+
+    `block`: a square anywhere. `random`: squares of an eighth of the side anywhere, until they cover the share. `half`:
+    the right half, whatever the share. `outpainting`: all but a square in the middle. `share` is that of the pixels, in
+    (0, 1). Raises TwostageError for another kind or share.
+    """
+    height, width = size
+    if not 0 < share < 1:
+        raise TwostageError(f"sampling.inpainting.mask_share={share} is no share in (0, 1); set e.g. 0.25")
+    mask_HW = np.zeros(size, bool)
+    match kind:
+        case "block":
+            _square(mask_HW, (round(height * share**0.5), round(width * share**0.5)), rng)
+        case "random":
+            while mask_HW.mean() < share:
+                _square(mask_HW, (height // 8, width // 8), rng)
+        case "half":
+            mask_HW[:, width // 2 :] = True
+        case "outpainting":
+            kept = (1 - share) ** 0.5
+            rows, columns = round(height * kept), round(width * kept)
+            top, left = (height - rows) // 2, (width - columns) // 2
+            mask_HW[:] = True
+            mask_HW[top : top + rows, left : left + columns] = False
+        case other:
+            raise TwostageError(f"sampling.inpainting.mask={other} is unknown; choose {', '.join(MASKS)} or file")
+    return mask_HW
+
+
+def _square(mask_HW: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> None:
+    rows, columns = max(size[0], 1), max(size[1], 1)
+    top = rng.integers(0, mask_HW.shape[0] - rows + 1)
+    left = rng.integers(0, mask_HW.shape[1] - columns + 1)
+    mask_HW[top : top + rows, left : left + columns] = True
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """The mask bool [H, W] of a picture: true where it is brighter than mid-grey.
+
+    Raises TwostageError if the file is missing or no picture, or of another size.
+    """
+    try:
+        picture = decode(path.expanduser())
+    except UndecodableError as error:
+        raise TwostageError(f"sampling.inpainting.mask_file={path} is missing or no picture; give a PNG") from error
+    columns, rows = picture.size
+    if (rows, columns) != size:
+        raise TwostageError(
+            f"{path} is a mask of {rows}x{columns} pixels (rows x columns), the images have {size[0]}x{size[1]}; "
+            "scale it"
+        )
+    return grey_array(picture, size) > 127
+
+
+def code_mask(mask_HW: np.ndarray, factor: int, rule: str) -> np.ndarray:
+    """The codes bool [h, w] that are drawn anew: by `all_pixels`, those whose factor x factor pixels are all masked
+    (McKinney & Willcocks 2022, Sec. 3.6: a logical AND); by `any_pixel`, those that the mask touches (released code).
+
+    Raises TwostageError for another rule, a size that the factor does not divide, or if no code is left.
+    """
+    height, width = mask_HW.shape
+    if height % factor or width % factor:
+        raise TwostageError(f"a mask of {height}x{width} pixels is not divided by the tokenizer's factor {factor}")
+    pixel_hfwf = mask_HW.reshape(height // factor, factor, width // factor, factor)
+    match rule:
+        case "all_pixels":
+            code_hw = np.asarray(pixel_hfwf.all((1, 3)))
+        case "any_pixel":
+            code_hw = np.asarray(pixel_hfwf.any((1, 3)))
+        case other:
+            raise TwostageError(f"sampling.inpainting.rule={other} is unknown; choose all_pixels or any_pixel")
+    if not code_hw.any():
+        mend = ", or set sampling.inpainting.rule=any_pixel" if mask_HW.any() else ""
+        raise TwostageError(
+            f"the mask leaves no code of {factor}x{factor} pixels to draw anew by the rule {rule}; enlarge it{mend}"
+        )
+    return code_hw

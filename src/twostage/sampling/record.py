@@ -1,0 +1,86 @@
+"""What every sampling job leaves: code grids, the images of them, and the time that both took."""
+
+# N images, B batch, H W rows and columns in tokens, C channels
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from twostage import tokenizers, training
+from twostage.artifacts import new_array
+from twostage.errors import TwostageError
+from twostage.jobs import Job
+from twostage.sampling.pictures import as_bytes
+from twostage.tokenizers import AnyTokenizer, tiles
+from twostage.tokenizers.model import Tokenizer
+
+
+@dataclass
+class Seconds:
+    """Time spent so far, on the clock of training."""
+
+    drawing: float = 0.0
+    decoding: float = 0.0
+
+    def per_image(self, num_images: int, drawn_tokens: int) -> dict[str, Any]:
+        """As metrics; `drawn_tokens`: of each image, the given ones not among them."""
+        return {
+            "num_images": num_images,
+            "seconds_per_image": (self.drawing + self.decoding) / num_images,
+            "drawing_seconds_per_image": self.drawing / num_images,
+            "decoding_seconds_per_image": self.decoding / num_images,
+            "tokens_per_second": num_images * drawn_tokens / self.drawing,
+            "threads": torch.get_num_threads(),
+            "clock": "process CPU time" if training.device().type == "cpu" else "wall time on an own device",
+        }
+
+
+def open_image_tokenizer(job: Job) -> AnyTokenizer:
+    """The job's tokenizer. Raises TwostageError if it decodes no pictures."""
+    tokenizer = tokenizers.load(job.upstream("tokenizer"))
+    if tokenizer.kind == "labels":
+        raise TwostageError("the tokenizer decodes maps of labels, not pictures; sample with an image tokenizer")
+    return tokenizer
+
+
+def record(
+    folder: Path,
+    tokenizer: AnyTokenizer,
+    draw_batch: Callable[[slice], torch.Tensor],
+    amount: tuple[int, int],
+    size: tuple[int, int],
+) -> Seconds:
+    """Writes samples.npy (uint8 NHWC) and index.npy (uint16 [N, H, W]), batch by batch.
+
+    `draw_batch` gives index grids int64 [B, H, W] of some of the images; `amount` is (images, images of a batch).
+    """
+    (num_images, batch_size), (height, width), seconds = amount, size, Seconds()
+    pixels = (height * tokenizer.factor, width * tokenizer.factor, tokenizer.num_channels)
+    with (
+        new_array(folder / "samples.npy", (num_images, *pixels), np.uint8) as image_NHWC,
+        new_array(folder / "index.npy", (num_images, height, width), np.uint16) as index_NHW,
+    ):
+        for start in tqdm(range(0, num_images, batch_size), desc="sample", unit="batch", disable=None):
+            batch = slice(start, min(start + batch_size, num_images))
+            began = training.training_clock()
+            index_BHW = draw_batch(batch)
+            drawn = training.training_clock()
+            image_NHWC[batch] = decoded(tokenizer, index_BHW)
+            seconds.drawing += drawn - began
+            seconds.decoding += training.training_clock() - drawn
+            index_NHW[batch] = index_BHW.cpu().numpy()
+    return seconds
+
+
+@torch.inference_mode()
+def decoded(tokenizer: AnyTokenizer, index_BHW: torch.Tensor) -> np.ndarray:
+    """The images of code grids, uint8 [B, height, width, C]; large ones one by one and in tiles: bounded memory."""
+    pixels = index_BHW[0].numel() * tokenizer.factor**2
+    if not isinstance(tokenizer, Tokenizer) or pixels <= tiles.WHOLE_PIXELS**2:
+        return as_bytes(tokenizer.decode(index_BHW))
+    return np.concatenate([as_bytes(tiles.decode(tokenizer, index_1HW)) for index_1HW in index_BHW.split(1)])

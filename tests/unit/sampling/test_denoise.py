@@ -1,0 +1,198 @@
+"""The verbs `sampling.denoise` and `sampling.inpaint`: their files, and every way in which inputs may not fit."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.unit.priors.conftest import prior_config
+from tests.unit.sampling.conftest import GRID, NUM_CODES, write_latents
+from twostage import priors, tokenizers
+from twostage.artifacts import read_array, read_json
+from twostage.configs import ChainConfig, DenoisingConfig, InpaintingConfig, SundaeConfig, parse
+from twostage.errors import TwostageError
+from twostage.jobs import FILES, Job
+from twostage.latents.dataset import TokenSpace
+from twostage.priors.model import store, trained_format
+from twostage.priors.sundae import Sundae
+from twostage.sampling.denoise import denoise_images
+from twostage.sampling.denoising import Schedule, Streams, denoise
+from twostage.sampling.inpaint import inpaint
+from twostage.sampling.pictures import as_bytes
+
+CHAIN = ChainConfig(6, 2, 1.0, 0.5, 0.5, 0.8)
+NUM_CLASSES = 3
+
+
+def write_sundae(folder, tokens):
+    torch.manual_seed(0)
+    model = Sundae(SundaeConfig(16, 2, 8, [1, 1, 1], 4, "patches", "axial", 0.0, 2), tokens)
+    for name, parameter in model.named_parameters():
+        if "norm" not in name:
+            torch.nn.init.normal_(parameter, std=0.4)
+    store(folder, trained_format(prior_config("sundae", sundae=model.config), tokens), model.state_dict())
+
+
+@pytest.fixture
+def make(make_job, tmp_path):
+    """A job over the small tokenizer (16 codes, f = 4) and a small SUNDAE (4x4 tokens), with changes to its config."""
+    make_job()
+    write_sundae(tmp_path / "sundae", TokenSpace(NUM_CODES, GRID))
+    write_sundae(tmp_path / "by_class", TokenSpace(NUM_CODES, GRID, TokenSpace(NUM_CLASSES, (1, 1), map="class")))
+
+    def new(verb, variant="v", prior="sundae", inputs=(), chain=(), **changes):
+        match verb:
+            case "denoise":
+                config = asdict(DenoisingConfig(5, 2, CHAIN, 3, 4, 4, 0))
+            case "inpaint":
+                config = asdict(InpaintingConfig(3, 4, 5, CHAIN, "block", 0.5, None, "all_pixels", 0))
+        config |= changes | {"chain": config["chain"] | dict(chain)}
+        names = {"prior": prior, "tokenizer": "tokenizer"} | {name: name for name in inputs}
+        folders = {name: str(tmp_path / folder) for name, folder in names.items()}
+        files = FILES[f"sampling.{verb}"]
+        return Job("sampling", verb, variant, "smoke", config, folders, str(tmp_path / variant), files)
+
+    return new
+
+
+def run(job):
+    match job.verb:
+        case "denoise":
+            denoise_images(parse(DenoisingConfig, job.config), job)
+        case "inpaint":
+            inpaint(parse(InpaintingConfig, job.config), job)
+    return {name: read_array(job.folder / name) for name in job.files if name.endswith(".npy")}
+
+
+def test_it_writes_the_codes_of_the_prior_and_their_images(make):
+    job = make("denoise")
+    out = run(job)
+    assert sorted(path.name for path in job.folder.iterdir()) == sorted(job.files)
+    model = priors.load(job.upstream("prior")).model
+    expected = denoise(model, Schedule.of(CHAIN), Streams(0, range(5))).index_BT.unflatten(1, GRID)
+    assert np.array_equal(out["index.npy"], expected)
+    assert out["index.npy"].dtype == np.uint16
+    images = as_bytes(tokenizers.load(job.upstream("tokenizer")).decode(expected))
+    assert np.abs(out["samples.npy"].astype(int) - images).max() <= 1
+    assert np.asarray(Image.open(job.folder / "grid.png")).shape == (34, 34, 3)
+
+
+def test_the_film_goes_from_noise_to_the_images(make):
+    job = make("denoise", film_frames=7)
+    out = run(job)
+    metrics = read_json(job.folder / "metrics.json")
+    assert metrics["film_steps"] == list(range(7))
+    assert out["film.npy"].shape == (7, 3, 16, 16, 3)
+    assert np.abs(out["film.npy"][-1].astype(int) - out["samples.npy"][:3]).max() <= 1
+    noise = torch.stack([Streams(0, range(3)).codes(NUM_CODES, 16)]).view(3, *GRID)
+    first = as_bytes(tokenizers.load(job.upstream("tokenizer")).decode(noise))
+    assert np.abs(out["film.npy"][0].astype(int) - first).max() <= 1
+    assert (out["film.npy"][1] != out["film.npy"][0]).any()
+
+
+def test_time_and_choices_are_recorded(make):
+    job = make("denoise", seed=3)
+    run(job)
+    metrics = read_json(job.folder / "metrics.json")
+    assert metrics["tokens_per_second"] == pytest.approx(16 / metrics["drawing_seconds_per_image"])
+    assert metrics["seconds_per_image"] == pytest.approx(
+        metrics["drawing_seconds_per_image"] + metrics["decoding_seconds_per_image"]
+    )
+    chosen = ("num_images", "steps", "min_steps", "temperature", "proportion", "seed")
+    assert [metrics[name] for name in chosen] == [5, 6, 2, [1.0, 0.5], [0.5, 0.8], 3]
+    assert 3 <= metrics["mean_steps_per_image"] <= 6
+    # What evaluations of samples read, whichever prior they came from.
+    assert {"tokens_per_image", "batch_size", "top_k", "window", "clock", "seconds_per_image"} <= set(metrics)
+
+
+def test_seeds_decide_and_batches_do_not(make):
+    first = run(make("denoise", "first"))["index.npy"]
+    assert np.array_equal(first, run(make("denoise", "second", batch_size=5))["index.npy"])
+    assert np.array_equal(first[:3], run(make("denoise", "fewer", num_images=3))["index.npy"])
+    assert not np.array_equal(first, run(make("denoise", "other", seed=1))["index.npy"])
+
+
+def test_every_image_has_the_class_of_a_held_out_one(make):
+    job = make("denoise", prior="by_class", inputs=["condition"])
+    class_N = write_latents(job.upstream("condition"), NUM_CLASSES, (1, 1), of="class")[:5].reshape(5)
+    model = priors.load(job.upstream("prior")).model
+    expected = denoise(model, Schedule.of(CHAIN), Streams(0, range(5)), torch.from_numpy(class_N.astype(np.int64)))
+    assert np.array_equal(run(job)["index.npy"].reshape(5, 16), expected.index_BT)
+
+
+def test_inpainting_keeps_all_codes_but_the_masked_ones_and_gives_several_results(make):
+    job = make("inpaint", inputs=["latents"])
+    real = write_latents(job.upstream("latents"), NUM_CODES, GRID)[:3]
+    out = run(job)
+    assert sorted(path.name for path in job.folder.iterdir()) == sorted(job.files)
+    masked = out["code_mask.npy"]
+    assert 0 < masked.sum() < masked.size
+    result_NRhw = out["index.npy"].reshape(3, 4, *GRID)
+    assert (result_NRhw[:, :, ~masked] == real[:, None, ~masked]).all()
+    assert (result_NRhw[:, :, masked] != real[:, None, masked]).mean() > 0.5
+    first, *others = result_NRhw.swapaxes(0, 1)
+    assert all((first != other).any() for other in others)
+    originals = as_bytes(tokenizers.load(job.upstream("tokenizer")).decode(torch.from_numpy(real.astype(np.int64))))
+    assert np.abs(out["originals.npy"].astype(int) - originals).max() <= 1
+    # A row an image: the original, the masked one, four results.
+    assert np.asarray(Image.open(job.folder / "grid.png")).shape == (3 * 18 - 2, 6 * 18 - 2, 3)
+
+
+def test_the_rule_decides_which_codes_a_mask_means(make, tmp_path):
+    byte_HW = np.zeros((16, 16), np.uint8)
+    byte_HW[:6, :6] = 255
+    Image.fromarray(byte_HW).save(tmp_path / "mask.png")
+    for rule, number in (("all_pixels", 1), ("any_pixel", 4)):
+        job = make("inpaint", rule, inputs=["latents"], mask="file", mask_file=str(tmp_path / "mask.png"), rule=rule)
+        real = write_latents(job.upstream("latents"), NUM_CODES, GRID)[:3]
+        out = run(job)
+        assert np.array_equal(out["mask.npy"], byte_HW > 0)
+        assert out["code_mask.npy"].sum() == number
+        assert read_json(job.folder / "metrics.json")["given_tokens_per_image"] == 16 - number
+        changed = (out["index.npy"].reshape(3, 4, *GRID) != real[:, None]).any((0, 1))
+        assert np.array_equal(changed, out["code_mask.npy"])
+
+
+@pytest.mark.parametrize("mask", ["random", "half", "outpainting"])
+def test_every_generated_mask_can_be_filled(make, mask):
+    job = make("inpaint", inputs=["latents"], mask=mask, rule="any_pixel")
+    write_latents(job.upstream("latents"), NUM_CODES, GRID)
+    assert run(job)["index.npy"].shape == (12, *GRID)
+
+
+@pytest.mark.parametrize(
+    ("verb", "changes", "named"),
+    [
+        ("denoise", {"num_images": 0}, "must be 1 or more"),
+        ("denoise", {"film_frames": 1}, "film_frames 2 or more"),
+        ("denoise", {"chain": {"min_steps": 7}}, "no more minimum steps than steps"),
+        ("denoise", {"chain": {"temperature_end": 0.0}}, "is not positive"),
+        ("denoise", {"chain": {"proportion_start": 1.5}}, r"is no share in \(0, 1\]"),
+        ("denoise", {"prior": "prior"}, "draws one token after another; use sampling.generate"),
+        ("denoise", {"inputs": ["condition"]}, "takes no condition"),
+        ("denoise", {"prior": "by_class"}, "give the job an input `condition` of classes"),
+        ("denoise", {"prior": "by_class", "inputs": ["condition"]}, "holds codes of edges, the prior .* class"),
+        ("inpaint", {"results": 0}, "must be 1 or more"),
+        ("inpaint", {"mask": "ring"}, "mask=ring is unknown"),
+        ("inpaint", {"mask": "file"}, "set sampling.inpainting.mask_file"),
+        ("inpaint", {"mask": "file", "mask_file": "none.png"}, "is missing or no picture"),
+        ("inpaint", {"num_images": 11}, "has 10 validation images"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line_and_writes_nothing(make, tmp_path, verb, changes, named):
+    write_latents(tmp_path / "latents", NUM_CODES, GRID)
+    write_latents(tmp_path / "condition", NUM_CLASSES, (1, 1), of="edges")
+    inputs = ["latents"] if verb == "inpaint" else changes.get("inputs", [])
+    job = make(verb, **{**changes, "inputs": inputs})
+    with pytest.raises(TwostageError, match=named):
+        run(job)
+    assert not job.folder.exists()
+
+
+def test_a_sundae_prior_is_not_sampled_token_by_token(make_job, make):
+    from tests.unit.sampling.test_generate import run as generate
+
+    with pytest.raises(TwostageError, match=r"use sampling\.denoise"):
+        generate(make_job(prior="sundae"))

@@ -1,0 +1,85 @@
+"""Masks of pixels, and which codes they mean."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from twostage.errors import TwostageError
+from twostage.sampling.masks import code_mask, generated_mask, read_mask
+
+
+def mask(kind, share=0.25, size=(32, 48), seed=0):
+    return generated_mask(kind, size, share, np.random.default_rng(seed))
+
+
+def test_a_code_is_drawn_anew_if_all_its_pixels_are_masked_or_if_any_is():
+    mask_HW = np.zeros((8, 12), bool)
+    mask_HW[0:4, 0:4] = True  # all of code (0, 0)
+    mask_HW[4, 4] = True  # one pixel of code (1, 1)
+    mask_HW[4:8, 8:11] = True  # all but a column of code (1, 2)
+    assert code_mask(mask_HW, 4, "all_pixels").tolist() == [[True, False, False], [False, False, False]]
+    assert code_mask(mask_HW, 4, "any_pixel").tolist() == [[True, False, False], [False, True, True]]
+
+
+def test_both_rules_agree_where_the_mask_lies_on_the_grid():
+    code_hw = np.random.default_rng(0).random((4, 6)) < 0.5
+    mask_HW = np.kron(code_hw, np.ones((8, 8), bool))
+    for rule in ("all_pixels", "any_pixel"):
+        assert (code_mask(mask_HW, 8, rule) == code_hw).all()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.6])
+@pytest.mark.parametrize(("kind", "excess"), [("block", 0.03), ("random", 0.05), ("outpainting", 0.03)])
+def test_masks_cover_about_their_share(kind, share, excess):
+    assert mask(kind, share).mean() == pytest.approx(share, abs=excess)
+
+
+def test_each_kind_is_what_its_name_says():
+    block_HW = mask("block")
+    rows, columns = np.flatnonzero(block_HW.any(1)), np.flatnonzero(block_HW.any(0))
+    assert block_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+    assert (mask("half") == (np.arange(48) >= 24)).all()
+    outpainting_HW = mask("outpainting", 0.75)
+    assert outpainting_HW[[0, -1]].all()
+    assert outpainting_HW[:, [0, -1]].all()
+    assert (outpainting_HW == outpainting_HW[::-1, ::-1]).all()
+    assert not outpainting_HW[16, 24]
+    for kind in ("block", "random"):
+        assert (mask(kind) == mask(kind)).all()
+        assert (mask(kind) != mask(kind, seed=1)).any()
+
+
+def test_a_picture_is_a_mask_where_it_is_bright(tmp_path):
+    byte_HW = np.random.default_rng(0).integers(0, 256, (6, 9)).astype(np.uint8)
+    Image.fromarray(byte_HW).save(tmp_path / "mask.png")
+    assert (read_mask(tmp_path / "mask.png", (6, 9)) == (byte_HW > 127)).all()
+    with pytest.raises(TwostageError, match=r"is a mask of 6x9 pixels \(rows x columns\), the images have 9x6"):
+        read_mask(tmp_path / "mask.png", (9, 6))
+    # Of 16 bits, mid-grey is 128 times 257.
+    Image.fromarray(byte_HW.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    assert (read_mask(tmp_path / "deep.png", (6, 9)) == (byte_HW > 127)).all()
+    (tmp_path / "mask.txt").write_text("white")
+    (tmp_path / "half.png").write_bytes((tmp_path / "mask.png").read_bytes()[:60])
+    (tmp_path / "folder.png").mkdir()
+    for name in ("mask.txt", "none.png", "half.png", "folder.png"):
+        with pytest.raises(TwostageError, match="is missing or no picture"):
+            read_mask(tmp_path / name, (6, 9))
+
+
+def test_what_is_no_mask_is_named():
+    with pytest.raises(TwostageError, match="mask=ring is unknown; choose block, random"):
+        mask("ring")
+    for share in (0.0, 1.0, 2.0):
+        with pytest.raises(TwostageError, match="is no share in"):
+            mask("block", share)
+    with pytest.raises(TwostageError, match="rule=most is unknown; choose all_pixels or any_pixel"):
+        code_mask(np.ones((8, 8), bool), 4, "most")
+    with pytest.raises(TwostageError, match="8x9 pixels is not divided by the tokenizer's factor 4"):
+        code_mask(np.ones((8, 9), bool), 4, "any_pixel")
+    one_HW = np.zeros((8, 8), bool)
+    one_HW[3, 3] = True
+    assert code_mask(one_HW, 4, "any_pixel").sum() == 1
+    with pytest.raises(TwostageError, match=r"leaves no code .*set sampling\.inpainting\.rule=any_pixel"):
+        code_mask(one_HW, 4, "all_pixels")
+    with pytest.raises(TwostageError, match=r"by the rule any_pixel; enlarge it$"):
+        code_mask(np.zeros((8, 8), bool), 4, "any_pixel")

@@ -1,0 +1,232 @@
+"""All jobs from a user's folder to samples: what they are, and which of them are asked for again."""
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import asdict, replace
+
+import pytest
+from PIL import Image
+
+from twostage import chain as chain_module
+from twostage.artifacts import write_json
+from twostage.chain import chain
+from twostage.errors import TwostageError
+from twostage.jobs import Job
+from twostage.provenance import origin, write_record
+from twostage.sampling import from_data
+
+pytestmark = pytest.mark.usefixtures("repository_conf")
+
+MINE = ("data=folder", "data.name=mine", "scale=smoke", "data.maps=[segmentation]", "data.num_labels=6")
+BY_MAP = (*MINE, "priors.condition=segmentation_f4")
+
+
+def names(jobs):
+    return [f"{job.stage}.{job.verb} {job.variant}" for job in jobs]
+
+
+def given(overrides, layout):
+    """The overrides, with the picture of a layout where they say so."""
+    return tuple(f"sampling.condition_file={layout}" if each == "LAYOUT" else each for each in overrides)
+
+
+@pytest.fixture
+def layout(tmp_path):
+    path = tmp_path / "layout.png"
+    Image.new("L", (96, 64), 3).save(path)
+    return path
+
+
+def test_a_conditional_chain_has_both_tokenizers_and_their_latents():
+    jobs = chain(BY_MAP)
+    prior = "mine.vqgan_f4.given_segmentation_f4.gpt"
+    assert names(jobs)[:-1] == [
+        "data.prepare mine",
+        "weights.convert alexnet",
+        "tokenizers.train mine.vqgan_f4",
+        "latents.encode mine.vqgan_f4",
+        "tokenizers.train mine.segmentation_f4",
+        "latents.encode mine.segmentation_f4",
+        f"priors.tune {prior}.tune",
+        f"priors.train {prior}.seed0",
+    ]
+    assert names(jobs)[-1].startswith(f"sampling.generate {prior}.seed0.drawn_")
+    assert set(jobs[-1].inputs) == {"prior", "tokenizer", "condition"}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        MINE, BY_MAP, (*BY_MAP, "sampling.given=0.5"), (*MINE, "priors=pixelsnail"), (*MINE, "priors.condition=class"),
+        (*MINE, "priors.condition=coordinates"), (*MINE, "priors.condition=edges_f4"),
+        (*MINE, "priors.condition=low_resolution_f1"), (*MINE, "priors.condition=low_resolution_f2"),
+    ],
+)  # fmt: skip
+def test_every_job_comes_after_what_it_reads(overrides):
+    made = set()
+    for job in chain(overrides):
+        assert set(job.inputs.values()) <= made
+        made.add(job.out)
+
+
+def test_a_known_learning_rate_needs_no_sweep():
+    jobs = chain((*MINE, "priors.learning_rate=1e-3"))
+    assert "priors.tune" not in " ".join(names(jobs))
+    assert "tune" not in jobs[-2].inputs
+
+
+def test_choices_of_the_image_tokenizer_are_not_those_of_the_maps():
+    jobs = chain((*BY_MAP, "tokenizers=vqgan_f8", "tokenizers.loop.steps=7"))
+    trained = {job.variant: job.config["loop"]["steps"] for job in jobs if job.stage == "tokenizers"}
+    assert trained == {"mine.vqgan_f8": 7, "mine.segmentation_f4": 20}
+
+
+def test_a_map_of_ones_own_is_encoded_by_the_conditions_tokenizer(layout):
+    jobs = chain((*BY_MAP, f"sampling.condition_file={layout}"))
+    assert jobs[-1].inputs["condition_tokenizer"] == "artifacts/smoke/tokenizers/mine.segmentation_f4"
+    assert "condition" not in jobs[-1].inputs
+
+
+@pytest.mark.parametrize("name", ["edges", "depth", "segmentation"])
+def test_a_map_that_the_data_lack_is_made_of_their_images(name):
+    (annotate,) = [job for job in chain((*MINE, "data.maps=[]", f"priors.condition={name}_f4")) if job.stage == "data"
+                   and job.verb == "annotate"]  # fmt: skip
+    assert (annotate.variant, annotate.config["map"]) == (f"mine.{name}", name)
+    assert annotate.inputs == {"data": "artifacts/smoke/data/mine"}
+
+
+@pytest.mark.parametrize(("condition", "variant"), [("class", "mine.class"), ("coordinates", "mine.coordinates_f4")])
+def test_a_class_or_a_place_needs_no_tokenizer(condition, variant):
+    jobs = chain((*MINE, f"priors.condition={condition}", "priors.learning_rate=1e-3"))
+    assert [job.variant for job in jobs if job.stage == "tokenizers"] == ["mine.vqgan_f4"]
+    assert jobs[-1].inputs["condition"] == jobs[-2].inputs["condition"] == f"artifacts/smoke/latents/{variant}"
+
+
+def test_a_canvas_of_coordinates_has_its_own():
+    jobs = chain((*MINE, "priors.condition=coordinates", "sampling.coordinates=true"))
+    assert "condition" in jobs[-2].inputs
+    assert "condition" not in jobs[-1].inputs
+
+
+def test_every_canvas_has_a_folder_of_its_own(layout):
+    asked = (*BY_MAP, f"sampling.condition_file={layout}")
+    folders = [chain(asked)[-1].out, chain((*asked, "sampling.canvas_pixels=[64,96]"))[-1].out]
+    Image.new("L", (96, 64), 4).save(layout)
+    folders.append(chain(asked)[-1].out)
+    assert len(set(folders)) == 3
+    assert chain(asked)[-1].out == folders[-1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ((*MINE, "LAYOUT"), "needs a prior with a map as its condition; set priors.condition"),
+        ((*MINE, "LAYOUT", "priors.condition=class"), "needs a prior with a map as its condition"),
+        ((*MINE, "priors.condition=pose_f4"), "dataset mine has no map pose and none can be made of its images"),
+        ((*MINE, "priors.condition=hats"), "tokenizers/hats"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(layout, overrides, named):
+    with pytest.raises(TwostageError, match=named):
+        chain(given(overrides, layout))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (
+            (*BY_MAP, "sampling.canvas_pixels=[62,96]"),
+            r"factor 4 does not divide both sides; set \[64, 96\]",
+        ),
+        ((*BY_MAP, "sampling.canvas_pixels=[16,96]"), "a window larger than the canvas: the prior sees 8x8"),
+        ((*BY_MAP, "sampling.condition_file=nowhere.png"), r"condition_file=nowhere\.png cannot be decoded"),
+        ((*BY_MAP, "sampling.canvas_pixels=[64,128]", "LAYOUT"), r"layout\.png is 96x64, the canvas wants 128x64"),
+        (
+            (*MINE, "priors.condition=low_resolution_f1", "sampling.canvas_pixels=[256,512]", "LAYOUT"),
+            r"layout\.png is 96x64, the canvas wants 128x64",
+        ),
+        (
+            (*MINE, "priors.condition=coordinates", "sampling.canvas_pixels=[64,96]"),
+            r"coordinates of its own; set sampling\.coordinates=true",
+        ),
+    ],
+)
+def test_what_no_training_can_mend_is_said_before_it(layout, overrides, named):
+    with pytest.raises(TwostageError, match=named):
+        from_data.check(given(overrides, layout))
+
+
+def test_a_small_picture_may_be_enlarged(layout):
+    """At factor 4, 96x64 pixels are enough for 384x256."""
+    enlarged = (*MINE, "priors.condition=low_resolution_f1", "sampling.canvas_pixels=[256,384]", "LAYOUT")
+    from_data.check(given(enlarged, layout))
+
+
+@pytest.fixture
+def two_jobs(tmp_path):
+    """A dataset and a job that reads it, both made."""
+    (tmp_path / "pictures").mkdir()
+    data = Job("data", "prepare", "mine", "smoke", {"source": "folder", "root": str(tmp_path / "pictures")}, {},
+               str(tmp_path / "data"), ["metadata.json"])  # fmt: skip
+    latents = Job("latents", "encode", "mine.t", "smoke", {"map": "image"}, {"data": data.out},
+                  str(tmp_path / "latents"), ["metadata.json"])  # fmt: skip
+    for job in (data, latents):
+        make(job, {"of": job.variant})
+    return data, latents
+
+
+def make(job, content):
+    write_json(job.folder / "metadata.json", content)
+    write_record(job, origin(job))
+
+
+def test_what_is_made_is_not_made_again(two_jobs):
+    data, latents = two_jobs
+    assert from_data.is_made(data)
+    assert from_data.is_made(latents)
+    # Made again with the same content, it concerns nobody.
+    make(data, {"of": "mine"})
+    assert from_data.is_made(latents)
+
+
+def test_a_change_concerns_what_rests_on_it(two_jobs, tmp_path):
+    data, latents = two_jobs
+    assert not from_data.is_made(replace(latents, config={"map": "edges"}))
+    make(data, {"of": "other pictures"})
+    assert from_data.is_made(data)
+    assert not from_data.is_made(latents)
+    (tmp_path / "pictures/new.png").touch()
+    # Clocks of file systems tick in milliseconds, which this test takes fewer of.
+    os.utime(tmp_path / "pictures/new.png", (time.time() + 1,) * 2)
+    assert not from_data.is_made(data)
+    (latents.folder / "metadata.json").unlink()
+    assert not from_data.is_made(latents)
+
+
+def test_changed_code_makes_it_again(two_jobs, monkeypatch):
+    monkeypatch.setattr(from_data, "fingerprint", lambda verb: {"twostage.latents.encode": "another"})
+    assert not from_data.is_made(two_jobs[1])
+
+
+def test_a_failed_job_ends_the_chain(two_jobs, tmp_path, monkeypatch):
+    asked = []
+
+    def fail(command, check):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(SystemExit) as stopped:
+        from_data.run(two_jobs[0])
+    assert stopped.value.code == 3
+    assert asked[0][1:4] == ["-m", "twostage.data.prepare", "--config"]
+    assert json.loads((tmp_path / asked[0][4]).read_text()) == asdict(two_jobs[0])
+
+
+def test_the_chain_names_no_stage_it_cannot_run():
+    """Every job is one of a verb with a module of its own."""
+    for job in chain(BY_MAP):
+        assert (chain_module.configs.CONF.parent / "src/twostage" / job.stage / f"{job.verb}.py").exists()
