@@ -169,7 +169,8 @@ def test_an_experiment_reruns_what_its_parameter_touches_and_shows_both(pulled):
     changed = json.loads(pulled.ask("dvc", "metrics", "diff", "--json"))
     names = changed["results/metrics.json"]
     assert names
-    assert {name.split(".")[0] for name in names} <= {"tokenizers", "vqgan_vs_vqvae", "codebook_size", "warmup", "f_sweep"}
+    of_tokenizers = {"tokenizers", "vqgan_vs_vqvae", "codebook_size", "warmup", "f_sweep"}
+    assert {name.split(".")[0] for name in names} <= of_tokenizers
     shown = pulled.ask("dvc", "exp", "show", "--csv", "--only-changed")
     assert len(shown.splitlines()) >= 3
     assert "lpips_vgg" in shown.splitlines()[0]
