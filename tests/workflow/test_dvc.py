@@ -165,7 +165,8 @@ def test_an_experiment_reruns_what_its_parameter_touches_and_shows_both(pulled):
     output = pulled.log_of("dvc", "exp", "run", "-S", "conf/scale/smoke.yaml:evaluation.reconstruction_images=60")
     assert "evaluation_reconstruct" in rules_of(output)
     measured_again = {"evaluation_reconstruct", "evaluation_tokenizer_ablation", "evaluation_f_sweep"}
-    assert rules_of(output) <= DRAWN_AGAIN | measured_again | {"figures_summary", "results_summary", "results_evaluation"}
+    summed_up = {"figures_summary", "results_summary", "results_evaluation"}
+    assert rules_of(output) <= DRAWN_AGAIN | measured_again | summed_up
     changed = json.loads(pulled.ask("dvc", "metrics", "diff", "--json"))
     names = changed["results/metrics.json"]
     assert names
