@@ -36,7 +36,8 @@ def chain(overrides: tuple[str, ...]) -> list[Job]:
     samples = _samples(tree, prior, tokenizer, condition, latents)
     read = {name for job in (tokenizer, *of_condition) for name in job.inputs}
     networks = [weights_job(tree, name) for name in BACKBONE_OF.values() if name in read]
-    return [data, *networks, tokenizer, latents, *of_condition, *tunes, prior, samples]
+    # What the data may lack for the condition is noticed before the image's tokenizer trains.
+    return [data, *networks, *of_condition, tokenizer, latents, *tunes, prior, samples]
 
 
 def condition_jobs(tree: Tree, overrides: tuple[str, ...]) -> list[Job]:

@@ -45,10 +45,10 @@ def test_a_conditional_chain_has_both_tokenizers_and_their_latents():
     assert names(jobs)[:-1] == [
         "data.prepare mine",
         "weights.convert alexnet",
-        "tokenizers.train mine.vqgan_f4",
-        "latents.encode mine.vqgan_f4",
         "tokenizers.train mine.segmentation_f4",
         "latents.encode mine.segmentation_f4",
+        "tokenizers.train mine.vqgan_f4",
+        "latents.encode mine.vqgan_f4",
         f"priors.tune {prior}.tune",
         f"priors.train {prior}.seed0",
     ]
