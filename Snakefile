@@ -4,6 +4,10 @@
 #   snakemake --cores all results/codebook_size.csv                 or vqgan_vs_vqvae, warmup: tokenizers side by side
 #   snakemake --cores all results/pixels_vs_latents.csv             pixels against latents
 #   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f
+#   snakemake --cores all results/sundae_vs_autoregressive.csv      SUNDAE, the prior of the second paper, against transformers
+#   snakemake --cores all results/sundae_steps.csv                  or sundae_proportion, sundae_temperature: its chain
+#   snakemake --cores all results/hourglass_resampling.csv          or hourglass_rotary: its network
+#   snakemake --cores all results/sundae_inpainting.csv             or sundae_pixels: masks; classes on grey pixels
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
 
@@ -35,6 +39,7 @@ localrules:
     results_tokenizer_ablation,
     results_pixels_vs_latents,
     results_f_sweep,
+    results_sundae,
 
 
 rule all:
@@ -49,3 +54,11 @@ rule all:
         "results/warmup.csv",
         "results/pixels_vs_latents.csv",
         "results/f_sweep.csv",
+        "results/sundae_vs_autoregressive.csv",
+        "results/sundae_steps.csv",
+        "results/sundae_proportion.csv",
+        "results/sundae_temperature.csv",
+        "results/hourglass_resampling.csv",
+        "results/hourglass_rotary.csv",
+        "results/sundae_inpainting.csv",
+        "results/sundae_pixels.csv",

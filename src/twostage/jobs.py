@@ -74,6 +74,7 @@ FILES = {
     + ["splits.json", "metadata.json"],
     "tokenizers.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
     "tokenizers.cluster": ["model.safetensors", "config.json", "metrics.json"],
+    "tokenizers.greys": ["model.safetensors", "config.json", "metrics.json"],
     "latents.encode": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "latents.crop": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "latents.classes": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
@@ -94,6 +95,10 @@ FILES = {
     "evaluation.likelihood": ["metrics.json"],
     "evaluation.pixels_vs_latents": ["metrics.json", "grid.npy"],
     "evaluation.f_sweep": ["metrics.json", "grid.npy"],
+    "evaluation.sample_sets": ["metrics.json", "grid.npy"],
+    "evaluation.hourglass": ["metrics.json"],
+    "evaluation.sundae_inpainting": ["metrics.json", "grid.npy"],
+    "evaluation.sundae_pixels": ["metrics.json", "grid.npy"],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
     "figures.summary": ["metrics.json", "table1_curves.csv", "orderings_curves.csv"],
@@ -104,6 +109,11 @@ FILES = {
     "figures.pixels_vs_latents": [f"pixels_vs_latents.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.f_sweep": ["f_sweep.csv", "f_sweep.md"]
     + [f"{name}.{kind}" for name in ("f_sweep", "f_sweep_samples") for kind in ("pdf", "png")],
+    "figures.sundae_vs_autoregressive": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
+    "figures.sundae_chains": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
+    "figures.hourglass": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
+    "figures.sundae_inpainting": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
+    "figures.sundae_pixels": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
 }
 
 
@@ -115,8 +125,10 @@ NUMBERS = frozenset({"metrics.json", "curve.csv", "metadata.json"})
 
 # Whose files (second) a verb (first) reads only in part, and which part; the first line that fits holds.
 READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
-    (r"evaluation\.(orderings|f_sweep|pixels_vs_latents)", r"sampling\.(generate|denoise)", SAMPLES),
-    (r"evaluation\.(compare|orderings|f_sweep|pixels_vs_latents)", r".*", NUMBERS),
+    (r"evaluation\.(orderings|f_sweep|pixels_vs_latents|sample_sets|sundae_pixels)", r"sampling\..*", SAMPLES),
+    (r"evaluation\.(compare|orderings|f_sweep|pixels_vs_latents|sample_sets|hourglass)", r".*", NUMBERS),
+    (r"evaluation\.sundae_(pixels|inpainting)", r"priors\..*", NUMBERS),
+    (r"evaluation\.sundae_pixels", r"latents\.classes", HELD_OUT),
     (r"evaluation\.tokenizer_ablation", r".*", frozenset({"metrics.json", "config.json", "metadata.json"})),
     (r"figures\.tokenizer_ablation", r"evaluation\.reconstruct", frozenset({"grid.npy"})),
     (r"priors\.(train|timed)", r"priors\..*", frozenset({"metrics.json"})),
@@ -166,12 +178,14 @@ def data_job(tree: Tree) -> Job:
 
 
 def tokenizer_job(tree: Tree) -> Job:
-    """Training of `tree["tokenizers"]` on `tree["data"]`, or, for k-means, its clustering."""
+    """Training of `tree["tokenizers"]` on `tree["data"]`, or, of a palette, what makes that."""
     config = tree["tokenizers"]
     if config["kmeans"] is not None:
-        return _cluster_job(tree)
+        return _palette_job("tokenizers.cluster", tree, ("name", "map", "kmeans"))
+    if config["greys"]:
+        return _palette_job("tokenizers.greys", tree, ("name", "map"))
     # A learned tokenizer is asked for as it was before palettes were.
-    config = {key: value for key, value in config.items() if key != "kmeans"}
+    config = {key: value for key, value in config.items() if key not in ("kmeans", "greys")}
     inputs = {"data": data_job(tree)}
     for network in (config["loss"]["perceptual"], config["loss"]["early_perceptual"]):
         if network in BACKBONE_OF:
@@ -180,10 +194,10 @@ def tokenizer_job(tree: Tree) -> Job:
     return new_job("tokenizers.train", variant, tree, config, inputs)
 
 
-def _cluster_job(tree: Tree) -> Job:
-    config = {key: tree["tokenizers"][key] for key in ("name", "map", "kmeans")}
+def _palette_job(verb: str, tree: Tree, keys: tuple[str, ...]) -> Job:
+    config = {key: tree["tokenizers"][key] for key in keys}
     variant = f"{tree['data']['name']}.{config['name']}"
-    return new_job("tokenizers.cluster", variant, tree, config, {"data": data_job(tree)})
+    return new_job(verb, variant, tree, config, {"data": data_job(tree)})
 
 
 def latents_job(tree: Tree, tokenizer: Job) -> Job:
@@ -241,11 +255,15 @@ def prior_job(
     return new_job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
 
 
-def timed_prior_job(tree: Tree, latents: Job, rival: Job) -> Job:
-    """Training of one unconditional prior for as long, and at the learning rate, as `rival`, another prior, trained."""
+def timed_prior_job(tree: Tree, latents: Job, rival: Job, tune: Job | None = None) -> Job:
+    """Training of one unconditional prior for as long as `rival`, another prior, trained.
+
+    At the rival's learning rate, or that of a sweep of its own.
+    """
     config = tree["priors"] | {"sweep": None}
     variant = f"{_prior_name(tree, latents, None)}.timed.seed{config['loop']['seed']}"
-    return new_job("priors.timed", variant, tree, config, {"latents": latents, "rival": rival})
+    inputs = {"latents": latents, "rival": rival} | ({"tune": tune} if tune else {})
+    return new_job("priors.timed", variant, tree, config, inputs)
 
 
 def sampling_job(

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from twostage import configs, factors
+from twostage import configs, denoisers, factors
 from twostage.ablations import changes
 from twostage.errors import TwostageError
 from twostage.jobs import (
@@ -56,6 +56,7 @@ EXPERIMENTS = (
     "warmup",
     "pixels_vs_latents",
     "f_sweep",
+    *denoisers.EXPERIMENTS,
 )
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
 ARCHITECTURES = ("pixelsnail", "gpt")
@@ -84,6 +85,8 @@ class Plan:
                 factors.pixels_vs_latents(self)
             case "f_sweep":
                 factors.f_sweep(self)
+            case name if name in denoisers.EXPERIMENTS:
+                denoisers.add_jobs(self)
             case other:
                 raise TwostageError(f"experiment {other} has no plan; choose {' or '.join(EXPERIMENTS)}")
 
@@ -326,7 +329,7 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
     match name:
         case "data.prepare":
             return data_job(tree)
-        case "tokenizers.train" | "tokenizers.cluster":
+        case "tokenizers.train" | "tokenizers.cluster" | "tokenizers.greys":
             return _made_by(name, tokenizer)
         case "latents.encode":
             return latents
@@ -350,9 +353,10 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
 def _made_by(name: str, tokenizer: Job) -> Job:
     """The tokenizer's job, if its verb is the one that was called."""
     if name != f"tokenizers.{tokenizer.verb}":
+        palettes = {"tokenizers.cluster": "tokenizers=kmeans_f1", "tokenizers.greys": "tokenizers=greys_f1"}
         raise TwostageError(
             f"{name} does not make tokenizers={tokenizer.config['name']}; call tokenizers.{tokenizer.verb}, or choose "
-            f"{'a tokenizer with networks' if tokenizer.verb == 'cluster' else 'tokenizers=kmeans_f1'}"
+            f"{palettes.get(name, 'a tokenizer with networks')}"
         )
     return tokenizer
 

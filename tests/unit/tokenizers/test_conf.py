@@ -10,7 +10,9 @@ from twostage.configs import ClusterConfig, TokenizerConfig, compose, parse
 from twostage.tokenizers import Tokenizer
 
 CONF = Path(__file__).parents[3] / "conf"
-NAMES = sorted(path.stem for path in (CONF / "tokenizers").glob("*.yaml") if not path.stem.startswith("kmeans"))
+NAMES = sorted(
+    path.stem for path in (CONF / "tokenizers").glob("*.yaml") if not path.stem.startswith(("kmeans", "greys"))
+)
 SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
 CHANNELS = {"image": ("colour", 3), "edges": ("binary", 1), "depth": ("grey", 1), "segmentation": ("labels", 11)}
 
