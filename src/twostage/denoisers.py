@@ -156,9 +156,9 @@ def sundae_inpainting(plan: Plan) -> None:
         encoded = _encoded(plan, cell)
         sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["experiment"]["sundae"]["steps"])
         inputs: dict[str, Job] = {}
-        for mask in plan.experiment["masks"]:
+        for mask, share in plan.experiment["masks"].items():
             tree = plan._tree_of(encoded.cell)
-            tree["sampling"]["inpainting"] |= {"mask": mask}
+            tree["sampling"]["inpainting"] |= {"mask": mask, "mask_share": share}
             job = inpainting_job(tree, sundae, encoded.tokenizer, encoded.latents, label=f"inpainted_{mask}")
             inputs[mask] = plan._add(job)
         config = {"label": row, "data": cell.data, "masks": list(inputs), "paper_says": plan.experiment["paper_says"]}

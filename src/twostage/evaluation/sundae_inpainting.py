@@ -49,7 +49,7 @@ def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
         "data": config.data,
         "prior_steps": prior["steps"],
         "prior_train_seconds": prior["train_seconds"],
-        "num_images": grids[0].shape[1],
+        "num_images": len(grids[0]),
         "masks": masks,
         "paper_says": config.paper_says,
     }

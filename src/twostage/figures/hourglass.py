@@ -104,8 +104,9 @@ def _curves(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
         axes.plot(curve["step"], curve["mean"], line, color=config.palette["sundae"], label=value)
     axes.set_xlabel("step")
     axes.set_ylabel("denoising score\n[nats per token]")
-    seeds = ", ".join(map(str, metrics["seeds"]))
-    axes.set_title(f"{metrics['key']} at scale {metrics['scale']}, {metrics['data']}: seed {seeds}")
+    num_seeds = len(metrics["seeds"])
+    over = f"mean of {num_seeds} seeds" if num_seeds > 1 else "one seed"
+    axes.set_title(f"{metrics['key']} at scale {metrics['scale']}, {metrics['data']}: {over}")
     axes.legend(frameon=False, fontsize="x-small")
 
 
@@ -117,6 +118,7 @@ def _ends(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
         axes.annotate(f"  {score['mean']:.3f}", (at, score["mean"]), fontsize="x-small")
     axes.set_xticks(range(len(metrics["values"])), list(metrics["values"]))
     axes.margins(0.35)
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_title(f"after {metrics['steps']} steps (low: good)")
 
 

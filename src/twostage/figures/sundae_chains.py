@@ -22,7 +22,7 @@ PANELS = (
     ("fid", "FID (low: good)"),
     ("density", "density (high: good)"),
     ("coverage", "coverage (high: good)"),
-    ("sampling_seconds_per_image", "sampling [s per image]"),
+    ("sampling_seconds_per_image", "seconds an image"),
 )
 LINES = ("o-", "s--", "^:", "D-.")  # one a value of what is held
 # Heights in units of the figure's width, as in the comparison with transformers.
@@ -41,7 +41,7 @@ def sundae_chains(config: SundaeChainsConfig, job: Job) -> None:
     rows = {label: read_json(job.upstream(label) / "metrics.json") for label in job.inputs}
     grids = {label: read_array(job.upstream(label) / "grid.npy") for label in job.inputs}
     numbers = pd.DataFrame([line for metrics in rows.values() for line in numbers_of(metrics)])
-    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    write_text(job.folder / f"{job.variant}.csv", numbers.convert_dtypes().to_csv(index=False, float_format="%.5g"))
     parts = []
     for metrics in rows.values():
         table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
@@ -119,8 +119,10 @@ def _panel(axes: Axes, metrics: Metrics, config: FiguresConfig, key: str, label:
     for held, line in zip(dict.fromkeys(row["held_value"] for row in rows), LINES, strict=False):
         points = [(row["value"], row[key]) for row in rows if row["held_value"] == held]
         axes.plot(*zip(*points, strict=True), line, color=config.palette["sundae"], ms=3, lw=1, label=f"{held:g}")
+    values = sorted({row["value"] for row in rows})
+    axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.set_xlabel(metrics["varies"])
-    axes.set_ylabel(label)
+    axes.set_title(label)
     axes.margins(0.1)
 
 

@@ -36,7 +36,7 @@ def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
     (label,) = job.inputs
     metrics = read_json(job.upstream(label) / "metrics.json")
     numbers = pd.DataFrame(_numbers(metrics))
-    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    write_text(job.folder / f"{job.variant}.csv", numbers.convert_dtypes().to_csv(index=False, float_format="%.5g"))
     table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
     write_text(job.folder / f"{job.variant}.md", f"{table}\n\n{_caption(metrics)}\n")
     _sheet(metrics, read_array(job.upstream(label) / "grid.npy"), config.figures, job)
@@ -82,13 +82,15 @@ def _caption(metrics: Metrics) -> str:
 
 
 def _sheet(metrics: Metrics, grid_KMHWC: np.ndarray, config: FiguresConfig, job: Job) -> None:
-    """A row of samples for every class."""
-    num_classes, num_shown, height = grid_KMHWC.shape[:3]
-    with style(config, rows=1, columns=1, panel_ratio=0.75 * num_classes / num_shown):
+    """A column of samples for every class."""
+    num_classes, num_shown, _, width = grid_KMHWC.shape[:4]
+    with style(config, rows=1, columns=1, panel_ratio=0.95 * num_shown / num_classes + 0.15):
         figure, axes = plt.subplots()
-        axes.imshow(np.concatenate([strip(image_MHWC) for image_MHWC in grid_KMHWC]), interpolation="nearest")
-        axes.set_yticks((np.arange(num_classes) + 0.5) * (height + 2) - 0.5, list(metrics["classes"]))
-        axes.set_xticks([])
+        rows = [strip(image_KHWC) for image_KHWC in grid_KMHWC.swapaxes(0, 1)]
+        axes.imshow(np.concatenate(rows), interpolation="nearest")
+        places = (np.arange(num_classes) + 0.5) * (width + 2) - 0.5
+        axes.set_xticks(places, list(metrics["classes"]), fontsize="x-small")
+        axes.set_yticks([])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_title(

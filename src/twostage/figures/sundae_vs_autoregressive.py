@@ -31,9 +31,9 @@ COLUMNS = (
 PRINTED = {"steps": "chain_steps", "fid": "fid", "density": "density", "coverage": "coverage",
            "seconds": "sampling_seconds_per_image"}  # fmt: skip
 BARS = (
-    ("fid", "FID (low: good)"),
-    ("density", "density (high: good)"),
-    ("coverage", "coverage (high: good)"),
+    ("fid", "FID\n(low: good)"),
+    ("density", "density\n(high: good)"),
+    ("coverage", "coverage\n(high: good)"),
     ("sampling_seconds_per_image", "sampling\n[s per image]"),
 )
 # Heights in units of the figure's width: a title and the bars, and every strip of samples with its title.
@@ -52,7 +52,7 @@ def sundae_vs_autoregressive(config: SundaeVsAutoregressiveConfig, job: Job) -> 
     rows = {label: read_json(job.upstream(label) / "metrics.json") for label in job.inputs}
     grids = {label: read_array(job.upstream(label) / "grid.npy") for label in job.inputs}
     numbers = pd.DataFrame([line for metrics in rows.values() for line in numbers_of(metrics)])
-    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    write_text(job.folder / f"{job.variant}.csv", numbers.convert_dtypes().to_csv(index=False, float_format="%.5g"))
     parts = []
     for metrics in rows.values():
         table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
@@ -162,7 +162,7 @@ def _bars(axes: Axes, metrics: Metrics, config: FiguresConfig, key: str, label: 
         axes.annotate(f" {row[key]:.3g}", (row[key], at), va="center", fontsize="x-small")
     axes.set_yticks(range(len(metrics["sets"])), list(metrics["sets"]))
     axes.set_ylim(len(metrics["sets"]) - 0.5, -0.5)
-    axes.margins(x=0.3)
+    axes.margins(x=0.5)
     axes.set_xlabel(label)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.unit.evaluation.test_factor_summaries import write_line
+from tests.unit.evaluation.test_factor_summaries import NLL, write_line
 from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.hourglass import HourglassConfig, hourglass
@@ -23,8 +23,12 @@ def job(tmp_path, verb, inputs, variant=""):
 
 
 def write_set(tmp_path, prefix, fid, evaluated=50, prior=(), **sampling):
-    sundae = {"architecture": "sundae", DENOISING: 2.5}
-    inputs = write_line(tmp_path, prefix, fid, sundae | dict(prior), CHAIN | sampling)
+    sundae = {"architecture": "sundae", DENOISING: 2.5} | dict(prior)
+    inputs = write_line(tmp_path, prefix, fid, sundae, CHAIN | sampling)
+    # A prior has one score: that of its own task.
+    path = tmp_path / prefix / "prior/metrics.json"
+    other = NLL if sundae["architecture"] == "sundae" else DENOISING
+    write_json(path, {key: value for key, value in read_json(path).items() if key != other})
     path = tmp_path / prefix / "samples/metrics.json"
     metrics = read_json(path)
     metrics["protocol"]["samples"] = {"images": evaluated}
@@ -148,7 +152,9 @@ def inpainted(tmp_path, num_results=2):
 
 def test_distances_of_what_is_drawn_anew_and_of_what_is_kept(tmp_path):
     made = inpainted(tmp_path)
-    found = read_json(made.folder / "metrics.json")["masks"]["block"]
+    metrics = read_json(made.folder / "metrics.json")
+    assert metrics["num_images"] == 2
+    found = metrics["masks"]["block"]
     assert found["redrawn_to_original"] == pytest.approx(15)
     assert found["redrawn_between_results"] == pytest.approx(10)
     assert found["redrawn_other_image"] == pytest.approx(50)

@@ -52,11 +52,11 @@ def test_the_table_has_both_priors_and_the_papers_rows(tmp_path):
     folder, _ = drawn(tmp_path, "sundae_vs_autoregressive")
     transformer, sundae, paper = lines(folder)
     assert [line["set"] for line in (transformer, sundae)] == ["transformer", "SUNDAE, 10 steps"]
-    assert (transformer["fid"], transformer["chain_steps"], sundae["chain_steps"]) == ("90", "", "10.0")
+    assert (transformer["fid"], transformer["chain_steps"], sundae["chain_steps"]) == ("90", "", "10")
     assert (sundae["temperature"], sundae["proportion"], sundae["denoising_nats_per_token"]) == (
         "1.0 to 0.5", "0.5", "2.5",
     )  # fmt: skip
-    assert (paper["source"], paper["fid"], paper["chain_steps"], paper["scale"]) == ("paper", "10.56", "100.0", "")
+    assert (paper["source"], paper["fid"], paper["chain_steps"], paper["scale"]) == ("paper", "10.56", "100", "")
     text = (folder / "name.md").read_text()
     for part in ("paper: VQGAN + SUNDAE", "10.56", "denoising 2.500", "no likelihood", "first 50 samples", "100 real"):
         assert part in text
