@@ -1,6 +1,7 @@
 """One choice of the hourglass as table, curves and differences. Draws stored numbers, computes none."""
 
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -99,7 +100,7 @@ def _caption(metrics: Metrics) -> str:
 
 
 def _curves(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
-    for (value, found), line in zip(metrics["values"].items(), LINES, strict=False):
+    for (value, found), line in zip(metrics["values"].items(), cycle(LINES)):
         curve = found["curve"]
         axes.plot(curve["step"], curve["mean"], line, color=config.palette["sundae"], label=value)
     axes.set_xlabel("step")

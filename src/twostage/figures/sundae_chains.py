@@ -1,6 +1,7 @@
 """Samples over what SUNDAE's chain does, as table, curves and strips. Draws stored numbers, computes none."""
 
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -116,7 +117,7 @@ def _row(figure: SubFigure, metrics: Metrics, grid: np.ndarray, config: FiguresC
 
 def _panel(axes: Axes, metrics: Metrics, config: FiguresConfig, key: str, label: str) -> None:
     rows = list(metrics["sets"].values())
-    for held, line in zip(dict.fromkeys(row["held_value"] for row in rows), LINES, strict=False):
+    for held, line in zip(dict.fromkeys(row["held_value"] for row in rows), cycle(LINES)):
         points = [(row["value"], row[key]) for row in rows if row["held_value"] == held]
         axes.plot(*zip(*points, strict=True), line, color=config.palette["sundae"], ms=3, lw=1, label=f"{held:g}")
     values = sorted({row["value"] for row in rows})
