@@ -8,6 +8,10 @@
 #   snakemake --cores all results/depth.csv                         or pose, on data that you bring
 #   snakemake --cores all results/rejection.csv                     class-conditional samples under rejection
 #   snakemake --cores all results/overfitting.csv                   a prior on few images, and its neighbours
+#   snakemake --cores all results/sundae_vs_autoregressive.csv      SUNDAE, the prior of the second paper, against transformers
+#   snakemake --cores all results/sundae_steps.csv                  or sundae_proportion, sundae_temperature: its chain
+#   snakemake --cores all results/hourglass_resampling.csv          or hourglass_rotary: its network
+#   snakemake --cores all results/sundae_inpainting.csv             or sundae_pixels: masks; classes on grey pixels
 #   snakemake --cores all figures                                   every table and figure of the papers
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 
@@ -42,6 +46,7 @@ localrules:
     results_pixels_vs_latents,
     results_f_sweep,
     results_conditional,
+    results_sundae,
 
 
 RESULTS = [
@@ -60,6 +65,14 @@ RESULTS = [
     "results/completion.csv",
     "results/rejection.csv",
     "results/overfitting.csv",
+    "results/sundae_vs_autoregressive.csv",
+    "results/sundae_steps.csv",
+    "results/sundae_proportion.csv",
+    "results/sundae_temperature.csv",
+    "results/hourglass_resampling.csv",
+    "results/hourglass_rotary.csv",
+    "results/sundae_inpainting.csv",
+    "results/sundae_pixels.csv",
 ]
 
 

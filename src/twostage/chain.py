@@ -4,10 +4,9 @@ from pathlib import Path
 
 from twostage import configs
 from twostage.artifacts import sha256_file, sha256_json
-from twostage.jobs import (
+from twostage.jobs import Job, Tree
+from twostage.verbs import (
     BACKBONE_OF,
-    Job,
-    Tree,
     data_job,
     latents_job,
     maps_job,

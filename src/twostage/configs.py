@@ -120,7 +120,8 @@ class KMeansConfig:
 class TokenizerConfig:
     """A stage-1 model: f = 2^m, m the number of down- and upsampling steps.
 
-    With `kmeans`, a palette instead: of the other keys only name, map and num_downsamplings (0) are then read.
+    With `kmeans` or `greys`, a palette instead: of the other keys only name, map and num_downsamplings (0) are then
+    read.
     """
 
     name: str = MISSING
@@ -141,6 +142,7 @@ class TokenizerConfig:
     betas: list[float] = MISSING
     loop: LoopConfig = field(default_factory=LoopConfig)
     kmeans: KMeansConfig | None = None  # null: networks
+    greys: bool = False  # the codes are the 256 grey levels
 
 
 @dataclass

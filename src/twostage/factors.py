@@ -9,13 +9,11 @@ from omegaconf import MISSING
 
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.jobs import (
-    Job,
-    Tree,
+from twostage.jobs import Job, Tree, new_job
+from twostage.verbs import (
     data_job,
     features_job,
     likelihood_job,
-    new_job,
     prior_job,
     samples_evaluation_job,
     sampling_job,

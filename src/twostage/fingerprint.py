@@ -12,7 +12,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 
 # These say what is asked of a job, and that already stands in the job's resolved config; they compute no result.
-NOT_COUNTED = frozenset({"twostage.cli", "twostage.configs", "twostage.plan", "twostage.jobs", "twostage.errors"})
+NOT_COUNTED = frozenset(
+    {"twostage.cli", "twostage.configs", "twostage.plan", "twostage.verbs", "twostage.jobs", "twostage.errors"}
+)
 
 
 def fingerprint(verb: str) -> dict[str, str]:

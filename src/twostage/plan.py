@@ -11,20 +11,18 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from twostage import conditions, configs, factors, studies, tokenizer_plans
+from twostage import conditions, configs, denoisers, factors, studies, tokenizer_plans
 from twostage.chain import condition_jobs
 from twostage.errors import TwostageError
-from twostage.jobs import (
+from twostage.jobs import Job, Tree, new_job
+from twostage.verbs import (
     BACKBONE_OF,
-    Job,
-    Tree,
     data_job,
     denoising_job,
     features_job,
     inpainting_job,
     latents_job,
     maps_job,
-    new_job,
     plain_job,
     prior_job,
     reconstruct_job,
@@ -64,6 +62,7 @@ EXPERIMENTS = (
     "completion",
     "rejection",
     "overfitting",
+    *denoisers.EXPERIMENTS,
 )
 # Planned too, but only on request, as the user brings their data at every scale.
 ON_REQUEST = ("depth", "pose")
@@ -102,6 +101,8 @@ class Plan:
                 studies.rejection(self)
             case "overfitting":
                 studies.overfitting(self)
+            case name if name in denoisers.EXPERIMENTS:
+                denoisers.add_jobs(self)
             case other:
                 raise TwostageError(f"experiment {other} has no plan; choose {' or '.join(EXPERIMENTS)}")
 
@@ -327,7 +328,7 @@ def _model_at_prompt(name: str, tree: Tree) -> Job:
     match name:
         case "data.prepare":
             return data_job(tree)
-        case "tokenizers.train" | "tokenizers.cluster":
+        case "tokenizers.train" | "tokenizers.cluster" | "tokenizers.greys":
             return _made_by(name, tokenizer)
         case "latents.encode":
             return latents
@@ -357,9 +358,10 @@ def _condition_at_prompt(tree: Tree) -> Job | None:
 def _made_by(name: str, tokenizer: Job) -> Job:
     """The tokenizer's job, if its verb is the one that was called."""
     if name != f"tokenizers.{tokenizer.verb}":
+        palettes = {"tokenizers.cluster": "tokenizers=kmeans_f1", "tokenizers.greys": "tokenizers=greys_f1"}
         raise TwostageError(
             f"{name} does not make tokenizers={tokenizer.config['name']}; call tokenizers.{tokenizer.verb}, or choose "
-            f"{'a tokenizer with networks' if tokenizer.verb == 'cluster' else 'tokenizers=kmeans_f1'}"
+            f"{palettes.get(name, 'a tokenizer with networks')}"
         )
     return tokenizer
 

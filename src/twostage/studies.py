@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from twostage import conditions
 from twostage.errors import TwostageError
-from twostage.jobs import (
-    Job,
-    Tree,
-    classifier_job,
-    data_job,
-    features_job,
-    latents_job,
-    new_job,
-    prior_job,
-    sampling_job,
-    weights_job,
-)
+from twostage.jobs import Job, Tree, new_job
+from twostage.verbs import classifier_job, data_job, features_job, latents_job, prior_job, sampling_job, weights_job
 
 if TYPE_CHECKING:
     from twostage.plan import Plan

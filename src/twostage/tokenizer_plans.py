@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from twostage.ablations import changes
 from twostage.errors import TwostageError
-from twostage.jobs import Job, Tree, data_job, new_job, reconstruct_job
+from twostage.jobs import Job, Tree, new_job
+from twostage.verbs import data_job, reconstruct_job
 
 if TYPE_CHECKING:
     from twostage.plan import Plan

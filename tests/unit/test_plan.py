@@ -4,12 +4,11 @@ import pytest
 
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.jobs import (
-    FILES,
-    Job,
+from twostage.jobs import FILES, Job, files_read
+from twostage.plan import Plan, job_at_prompt
+from twostage.verbs import (
     data_job,
     features_job,
-    files_read,
     reconstruct_job,
     rfid_job,
     samples_evaluation_job,
@@ -17,7 +16,6 @@ from twostage.jobs import (
     tokenizer_job,
     weights_job,
 )
-from twostage.plan import Plan, job_at_prompt
 
 SCALES = ["smoke", "laptop", "workstation", "paper"]
 

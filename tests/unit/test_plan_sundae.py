@@ -6,12 +6,15 @@ import torch
 from twostage import configs
 from twostage.configs import DenoisingConfig, InpaintingConfig, PriorConfig, SamplingConfig, parse
 from twostage.errors import TwostageError
-from twostage.jobs import (
-    FILES,
+from twostage.jobs import FILES, files_read
+from twostage.latents.dataset import TokenSpace
+from twostage.plan import job_at_prompt
+from twostage.priors.model import build, num_parameters
+from twostage.sampling.denoising import Schedule
+from twostage.verbs import (
     classes_job,
     data_job,
     denoising_job,
-    files_read,
     inpainting_job,
     latents_job,
     prior_job,
@@ -20,10 +23,6 @@ from twostage.jobs import (
     tokenizer_job,
     tune_job,
 )
-from twostage.latents.dataset import TokenSpace
-from twostage.plan import job_at_prompt
-from twostage.priors.model import build, num_parameters
-from twostage.sampling.denoising import Schedule
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 SCALES = ["smoke", "laptop", "workstation", "paper"]

@@ -104,6 +104,31 @@ def rules_and_variants(clone, names):
     return set(re.findall(r"^(?:local)?rule (\w+):$.*?^    wildcards: variant=([^\s,]+)", plan, re.M | re.S))
 
 
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+def test_experiments_on_sundae_have_a_complete_plan_at_every_scale(clone, scale):
+    names = ["sundae_vs_autoregressive", "sundae_steps", "sundae_proportion", "sundae_temperature"]
+    plan = clone.dry_run(*(f"results/{name}.csv" for name in names), scale=scale)
+    paper = scale == "paper"
+    # Three datasets in the table, two of them in every sweep.
+    assert plan.count("rule evaluation_sample_sets:") == (9 if paper else 4)
+    # A transformer and a SUNDAE prior for every row, but no transformer at 1024x1024 pixels.
+    assert plan.count("rule priors_train:") == (5 if paper else 2)
+    assert plan.count("rule priors_timed:") == (2 if paper else 1)
+    assert plan.count("rule tokenizers_train:") == (2 if paper else 1)
+    assert plan.count("rule evaluation_features:") == (3 if paper else 1)
+    assert plan.count("rule results_sundae:") == len(names)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+def test_hourglasses_masks_and_pixels_have_a_complete_plan_at_every_scale(clone, scale):
+    names = ["hourglass_resampling", "hourglass_rotary", "sundae_inpainting", "sundae_pixels"]
+    plan = clone.dry_run(*(f"results/{name}.csv" for name in names), scale=scale)
+    assert plan.count("rule sampling_inpaint:") == 2
+    for rule in ("tokenizers_greys", "latents_plain", "sampling_denoise", "evaluation_sundae_pixels"):
+        assert plan.count(f"rule {rule}:") == 1, rule
+    assert plan.count("rule results_sundae:") == len(names)
+
+
 def test_an_unknown_ordering_in_the_experiment_is_one_line(clone):
     clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_up]")
     try:

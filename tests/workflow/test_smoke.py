@@ -172,6 +172,50 @@ def test_every_factor_has_its_numbers_with_the_papers_beside_them(clone):
     assert float(rows["8"]["paper_sampling_speedup"]) == 65.81
 
 
+def test_sundae_stands_beside_transformers_and_the_papers_rows(clone):
+    with open(clone.folder / "results/sundae_vs_autoregressive.csv") as file:
+        lines = list(csv.DictReader(file))
+    ours = [line for line in lines if line["source"] == "ours"]
+    assert [line["set"] for line in ours] == ["transformer", "transformer, SUNDAE's time", "SUNDAE, 12 steps"]
+    for line in ours:
+        assert (float(line["evaluated_images"]), float(line["real_images"])) == (32, 100)
+        assert float(line["fid"]) > 0
+        assert 0 <= float(line["coverage"]) <= 1
+    assert float(ours[2]["network_evaluations"]) <= 12
+    assert float(lines[-1]["density"]) == 0.77
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "values"),
+    [
+        ("sundae_steps", "chain_steps", [6, 12]),
+        ("sundae_proportion", "proportion", [0.5, 1]),
+        ("sundae_temperature", "temperature", [0.9, 1]),
+    ],
+)
+def test_every_value_of_a_chain_has_its_numbers(clone, name, column, values):
+    with open(clone.folder / f"results/{name}.csv") as file:
+        lines = [line for line in csv.DictReader(file) if line["source"] == "ours"]
+    assert [float(line[column]) for line in lines] == values
+    assert len({line["train_seconds"] for line in lines}) == 1
+    assert len({line["fid"] for line in lines}) == 2
+
+
+def test_hourglasses_masks_and_classes_have_their_numbers(clone):
+    for key in ("resampling", "rotary"):
+        rows = rows_of(clone, f"hourglass_{key}.csv", "value")
+        assert list(rows) == ["patches" if key == "resampling" else "axial", "sequence"]
+        assert abs(float(rows["sequence"]["difference_to_first"])) > 0
+    masks = rows_of(clone, "sundae_inpainting.csv", "mask")
+    assert list(masks) == ["block", "random"]
+    assert float(masks["block"]["redrawn_between_results"]) > 0
+    classes = rows_of(clone, "sundae_pixels.csv", "class")
+    assert (len(classes), float(classes["all"]["tokens_per_image"])) == (11, 784)
+    for name in ("sundae_vs_autoregressive", "sundae_steps", "hourglass_rotary", "sundae_inpainting", "sundae_pixels"):
+        for file in (f"{name}.md", f"{name}.provenance.json", f"figures/{name}.pdf", f"figures/{name}.png"):
+            assert (clone.folder / "results" / file).stat().st_size > 100, file
+
+
 def test_one_factor_less_runs_no_model(clone):
     clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", "vqgan_f4], tune_on")
     try:

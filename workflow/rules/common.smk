@@ -157,10 +157,9 @@ def job_outputs(verb):
     ]
 
 
-def variants(verb):
-    """The planned variants of a verb, as a pattern: two verbs of one stage share the shape of their paths."""
-    stage, name = verb.split(".")
-    jobs = [job for job in PLAN.jobs.values() if (job.stage, job.verb) == (stage, name)]
+def variants(*verbs):
+    """The planned variants of verbs, as a pattern: two verbs of one stage share the shape of their paths."""
+    jobs = [job for job in PLAN.jobs.values() if f"{job.stage}.{job.verb}" in verbs]
     # An empty pattern would constrain nothing: a verb that no experiment asks for matches no path.
     return "|".join(re.escape(job.variant) for job in jobs) or "(?!)"
 

@@ -318,3 +318,95 @@ rule evaluation_overfitting:
         gpu=GPUS_PER_JOB,
     shell:
         "python -m twostage.evaluation.overfitting --config {input.config} --log {log}"
+
+
+# Sets of samples side by side: SUNDAE against transformers, and its chain's settings.
+
+
+rule evaluation_sample_sets:
+    input:
+        unpack(job_inputs("evaluation.sample_sets")),
+    output:
+        job_outputs("evaluation.sample_sets"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.sample_sets"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.sample_sets --config {input.config} --log {log}"
+
+
+# Choices of the hourglass, paired by seed.
+
+
+rule evaluation_hourglass:
+    input:
+        unpack(job_inputs("evaluation.hourglass")),
+    output:
+        job_outputs("evaluation.hourglass"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.hourglass"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.hourglass --config {input.config} --log {log}"
+
+
+# Inpainted images against their originals and each other.
+
+
+rule evaluation_sundae_inpainting:
+    input:
+        unpack(job_inputs("evaluation.sundae_inpainting")),
+    output:
+        job_outputs("evaluation.sundae_inpainting"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.sundae_inpainting"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.sundae_inpainting --config {input.config} --log {log}"
+
+
+# Class-conditional pixels against the means of their classes.
+
+
+rule evaluation_sundae_pixels:
+    input:
+        unpack(job_inputs("evaluation.sundae_pixels")),
+    output:
+        job_outputs("evaluation.sundae_pixels"),
+    log:
+        beside("evaluation", "log.txt"),
+    benchmark:
+        beside("evaluation", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("evaluation.sundae_pixels"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        gpu=0,
+    shell:
+        "python -m twostage.evaluation.sundae_pixels --config {input.config} --log {log}"

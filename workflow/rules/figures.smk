@@ -205,3 +205,103 @@ rule figures_overfitting:
         gpu=0,
     shell:
         "python -m twostage.figures.overfitting --config {input.config} --log {log}"
+
+
+rule figures_sundae_vs_autoregressive:
+    input:
+        unpack(job_inputs("figures.sundae_vs_autoregressive")),
+    output:
+        job_outputs("figures.sundae_vs_autoregressive"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.sundae_vs_autoregressive"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.sundae_vs_autoregressive --config {input.config} --log {log}"
+
+
+rule figures_sundae_chains:
+    input:
+        unpack(job_inputs("figures.sundae_chains")),
+    output:
+        job_outputs("figures.sundae_chains"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.sundae_chains"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.sundae_chains --config {input.config} --log {log}"
+
+
+rule figures_hourglass:
+    input:
+        unpack(job_inputs("figures.hourglass")),
+    output:
+        job_outputs("figures.hourglass"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.hourglass"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.hourglass --config {input.config} --log {log}"
+
+
+rule figures_sundae_inpainting:
+    input:
+        unpack(job_inputs("figures.sundae_inpainting")),
+    output:
+        job_outputs("figures.sundae_inpainting"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.sundae_inpainting"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.sundae_inpainting --config {input.config} --log {log}"
+
+
+rule figures_sundae_pixels:
+    input:
+        unpack(job_inputs("figures.sundae_pixels")),
+    output:
+        job_outputs("figures.sundae_pixels"),
+    log:
+        beside("figures", "log.txt"),
+    benchmark:
+        beside("figures", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("figures.sundae_pixels"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m twostage.figures.sundae_pixels --config {input.config} --log {log}"

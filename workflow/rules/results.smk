@@ -274,3 +274,44 @@ rule results_f_sweep:
     shell:
         "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
         "&& cp {input.record} {output.record}) 2> {log}"
+
+
+# One rule for the experiments on SUNDAE: {figure} is the experiment's name.
+rule results_sundae:
+    input:
+        tables=[
+            f"{ARTIFACTS}/figures/{{figure}}/{{figure}}.{kind}"
+            for kind in ("csv", "md")
+        ],
+        figures=[
+            f"{ARTIFACTS}/figures/{{figure}}/{{figure}}.{kind}"
+            for kind in ("pdf", "png")
+        ],
+        record=f"{ARTIFACTS}/figures/{{figure}}/provenance.json",
+        evaluated=lambda wildcards: evaluated(wildcards.figure),
+    output:
+        "results/{figure}.csv",
+        "results/{figure}.md",
+        "results/figures/{figure}.pdf",
+        "results/figures/{figure}.png",
+        record="results/{figure}.provenance.json",
+    log:
+        "build/logs/results_{figure}.txt",
+    benchmark:
+        "build/logs/results_{figure}.tsv"
+    wildcard_constraints:
+        figure=variants(
+            "figures.sundae_vs_autoregressive",
+            "figures.sundae_chains",
+            "figures.hourglass",
+            "figures.sundae_inpainting",
+            "figures.sundae_pixels",
+        ),
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=1,
+        gpu=0,
+    shell:
+        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "&& cp {input.record} {output.record}) 2> {log}"

@@ -43,3 +43,26 @@ rule tokenizers_cluster:
         gpu=GPUS_PER_JOB,
     shell:
         "python -m twostage.tokenizers.cluster --config {input.config} --log {log}"
+
+
+# Grey pixels as tokens: nothing is learned.
+
+
+rule tokenizers_greys:
+    input:
+        unpack(job_inputs("tokenizers.greys")),
+    output:
+        job_outputs("tokenizers.greys"),
+    log:
+        beside("tokenizers", "log.txt"),
+    benchmark:
+        beside("tokenizers", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("tokenizers.greys"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=0,
+    shell:
+        "python -m twostage.tokenizers.greys --config {input.config} --log {log}"

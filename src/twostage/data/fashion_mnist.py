@@ -1,4 +1,4 @@
-"""Fashion-MNIST (Xiao et al. 2017), padded to 32x32 and repeated to three channels, with its layout per pixel."""
+"""Fashion-MNIST (Xiao et al. 2017), as it is or padded to 32x32, of three equal channels, with its layout per pixel."""
 
 # N images, H height, W width, C channels
 
@@ -15,9 +15,8 @@ from twostage.errors import TwostageError
 from twostage.sources.fetch import obtain
 
 CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
-SIZE = 32
 # The images are 28x28; two black pixels on every side make the size a power of two.
-PADDING = 2
+PADDING_OF = {28: 0, 32: 2}
 NUM_LABELS = 1 + len(CLASSES)
 
 
@@ -35,11 +34,11 @@ class FashionCollection(ArrayCollection):
 def collect(config: DataConfig) -> FashionCollection:
     """All images; the official test split is held out.
 
-    Raises TwostageError unless data.size is 32, and data.num_labels is 11 where segmentation is asked for.
+    Raises TwostageError unless data.size is 28 or 32, and data.num_labels is 11 where segmentation is asked for.
     """
-    if config.size != SIZE:
+    if config.size not in PADDING_OF:
         raise TwostageError(
-            f"data.size is {config.size}; fashion_mnist is padded to {SIZE}x{SIZE}: set data.size={SIZE}"
+            f"data.size is {config.size}; fashion_mnist is 28x28, or padded to 32x32: set data.size=32, or 28"
         )
     if "segmentation" in config.maps and config.num_labels != NUM_LABELS:
         raise TwostageError(
@@ -50,7 +49,7 @@ def collect(config: DataConfig) -> FashionCollection:
     parts: list[np.ndarray] = []
     records: list[Record] = []
     for prefix, split, held_out in (("train", "train", False), ("t10k", "test", True)):
-        image_NHWC = _padded(read_idx(obtained.paths[f"{prefix}-images-idx3-ubyte"]))
+        image_NHWC = _padded(read_idx(obtained.paths[f"{prefix}-images-idx3-ubyte"]), PADDING_OF[config.size])
         label_N = read_idx(obtained.paths[f"{prefix}-labels-idx1-ubyte"])
         records += array_records(image_NHWC, label_N, split, held_out, first=len(records))
         parts.append(image_NHWC)
@@ -75,6 +74,6 @@ def read_idx(path: Path) -> np.ndarray:
     return values.reshape(shape)
 
 
-def _padded(grey_NHW: np.ndarray) -> np.ndarray:
-    padded_NHW = np.pad(grey_NHW, ((0, 0), (PADDING, PADDING), (PADDING, PADDING)))
+def _padded(grey_NHW: np.ndarray, padding: int) -> np.ndarray:
+    padded_NHW = np.pad(grey_NHW, ((0, 0), (padding, padding), (padding, padding)))
     return np.repeat(padded_NHW[..., None], 3, axis=-1)

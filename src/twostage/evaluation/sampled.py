@@ -27,7 +27,8 @@ def metrics_of(job: Job, name: str) -> Metrics:
 def facts(job: Job, prefix: str) -> Metrics:
     """One line of an experiment: inputs `<prefix>.prior`, `.latents`, `.sampling` and `.samples`.
 
-    NLL is that of the prior's own sequence, nats per token; sampling seconds are those of drawing and decoding.
+    NLL is that of the prior's own sequence, nats per token, null if it has no likelihood; sampling seconds are those of
+    drawing and decoding.
     """
     prior, sampling, samples = (metrics_of(job, f"{prefix}.{name}") for name in ("prior", "sampling", "samples"))
     latents = read_json(job.upstream(f"{prefix}.latents") / "metadata.json")
@@ -37,7 +38,7 @@ def facts(job: Job, prefix: str) -> Metrics:
         "num_codes": latents["num_codes"],
         "grid": latents["grid"],
         "real_images": samples["protocol"]["real"]["images"],
-        "validation_nll_nats_per_token": prior[NLL],
+        "validation_nll_nats_per_token": prior.get(NLL),
         "unigram_entropy_nats": prior["unigram_entropy_nats"],
         "sampling_seconds_per_image": sampling["seconds_per_image"],
     }

@@ -16,6 +16,7 @@ NLL = "validation_nll_nats_per_token"
 TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 ABLATION_METRICS = ("rfid", "lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 PIXELS_METRICS = ("fid_improvement_percent", "kid_improvement_percent", "sampling_speedup")
+SET_METRICS = ("fid", "fid_infinity", "density", "coverage", "sampling_seconds_per_image")
 FACTOR_METRICS = ("lpips", "nll_nats_per_image", "fid", "kid_mean", "sampling_seconds_per_image", "sampling_speedup")
 CONDITIONAL_MODELS = ("conditional", "unconditional")
 TABLE1_METRICS = ("transformer_steps", "transformer_time", "pixelsnail")
@@ -35,7 +36,7 @@ def summary(_: SummaryConfig, job: Job) -> None:
         "table1_nll": {label: {name: _mean(row, name) for name in TABLE1_METRICS} for label, row in rows.items()},
         "orderings_nll": {name: _mean(metrics, "validation") for name, metrics in ordered.items()},
         "tokenizers": {
-            variant.replace(".", "_"): {name: metrics[name] for name in TOKENIZER_METRICS}
+            _key(variant): {name: metrics[name] for name in TOKENIZER_METRICS}
             for variant, metrics in measured.items()
             if "lpips_vgg" in metrics
         },
@@ -46,6 +47,8 @@ def summary(_: SummaryConfig, job: Job) -> None:
             for metrics in measured.values()
             if "conditional_task" in metrics
         },
+        **{_key(variant): _sets(metrics) for variant, metrics in measured.items() if "sets" in metrics},
+        **{_key(variant): _scores(metrics) for variant, metrics in measured.items() if "values" in metrics},
         "f_sweep": {
             factor: {name: row[name] for name in FACTOR_METRICS}
             for factor, row in measured["f_sweep"]["factors"].items()
@@ -68,6 +71,21 @@ def _ablated(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
 def _agreement(metrics: dict[str, Any], model: str) -> dict[str, float]:
     """All that was measured of one model's samples, means over seeds."""
     return {name: found["mean"] for name, found in metrics["rows"][model].items()}
+
+
+def _key(variant: str) -> str:
+    """A variant's name where dots would separate keys."""
+    return variant.replace(".", "_")
+
+
+def _sets(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The numbers of each set of samples that is compared."""
+    return {label: {name: row[name] for name in SET_METRICS} for label, row in metrics["sets"].items()}
+
+
+def _scores(metrics: dict[str, Any]) -> dict[str, float]:
+    """The denoising score of each value of what a hourglass is compared in, mean over seeds."""
+    return {value: found["denoising_nats_per_token"]["mean"] for value, found in metrics["values"].items()}
 
 
 def _table1_lines(row: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ Source: Esser et al. 2021, Sec. 4.3: "given a fixed computational budget".
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -25,12 +26,13 @@ log = logging.getLogger(__name__)
 def timed(config: PriorConfig, job: Job) -> None:
     """Trains to the last evaluation point within the rival's training time; writes weights, curve and metrics.
 
-    The rate is that of the rival. Raises TwostageError if the loss becomes NaN, or the rival took no time at all.
+    The rate is that of the input `tune`, a sweep, if there is one, else that of the rival.
+    Raises TwostageError if the loss becomes NaN, or the rival took no time at all.
     """
     training.seed_everything(config.loop.seed)
     latents = latents_of(job)
     rival = read_json(job.upstream("rival") / "metrics.json")
-    budget, learning_rate = float(rival["train_seconds"]), float(rival["learning_rate"])
+    budget, (learning_rate, at_edge) = float(rival["train_seconds"]), _learning_rate(job, rival)
     model = build(config, latents.tokens)
     task = new_task(model, config, learning_rate, latents.split("train"), latents.split("validation"))
     loop = Loop(task, config.loop, job.scratch, job.variant)
@@ -51,12 +53,20 @@ def timed(config: PriorConfig, job: Job) -> None:
         "ordering": config.ordering,
         "seed": config.loop.seed,
         "learning_rate": learning_rate,
-        "learning_rate_at_edge": rival["learning_rate_at_edge"],
+        "learning_rate_at_edge": at_edge,
         "threads": torch.get_num_threads(),
     }
     write_json(job.folder / "metrics.json", metrics)
     log.info("%s: %d steps in %.1f of %.1f s", job.variant, loop.step, loop.train_seconds, budget)
     loop.discard()
+
+
+def _learning_rate(job: Job, rival: dict[str, Any]) -> tuple[float, bool | None]:
+    """The rate, and whether it is the smallest or largest of its sweep."""
+    if "tune" not in job.inputs:
+        return float(rival["learning_rate"]), rival["learning_rate_at_edge"]
+    chosen = read_json(job.upstream("tune") / "metrics.json")
+    return float(chosen["learning_rate"]), bool(chosen["at_edge"])
 
 
 def within(budget_seconds: float, evaluate_every: int) -> Callable[[Loop], bool]:

@@ -116,6 +116,14 @@ def test_manifests_are_hashed(cifar10_whole):
         assert entry["manifest_sha256"] == sha256_json(cifar10_whole.ids[split])
 
 
+def test_fashion_mnist_as_it_is_lacks_the_padding_alone(tmp_path, fashion):
+    bare = run(config_of("fashion_mnist_28", "fashion_mnist", size=28), tmp_path)
+    image_NHWC, padded_NHWC = bare.array("validation", "image"), fashion.array("validation", "image")
+    assert bare.ids["validation"] == fashion.ids["validation"]
+    assert image_NHWC.shape[1:] == (28, 28, 3)
+    assert np.array_equal(image_NHWC[:50], padded_NHWC[:50, 2:-2, 2:-2])
+
+
 def test_preparing_again_gives_the_same_bytes(tmp_path, fashion):
     again = run(config_of("fashion_mnist", "fashion_mnist", maps=["segmentation"], num_labels=11), tmp_path)
     for path in fashion.folder.iterdir():
@@ -127,7 +135,7 @@ def test_preparing_again_gives_the_same_bytes(tmp_path, fashion):
     [
         ({"source": "cifar100"}, "data.source is 'cifar100'; expected cifar10, fashion_mnist or folder"),
         ({"size": 64}, "data.size is 64; the images of cifar10 are 32x32: set data.size=32"),
-        ({"source": "fashion_mnist", "size": 28}, "data.size is 28; fashion_mnist is padded to 32x32"),
+        ({"source": "fashion_mnist", "size": 64}, "data.size is 64; fashion_mnist is 28x28, or padded to 32x32"),
         ({"classes": ["bird", "unicorn"]}, "data.classes names unicorn; expected different ones of airplane"),
         ({"classes": ["bird", "bird"]}, "data.classes names bird, bird; expected different ones"),
         ({"maps": ["normals"]}, "data.maps names 'normals'; expected edges, segmentation, depth or pose"),

@@ -83,6 +83,20 @@ def test_an_ablation_of_tokenizers_has_the_numbers_of_each(tmp_path):
     }
 
 
+def test_sets_of_samples_and_choices_of_the_hourglass_have_their_numbers(tmp_path):
+    asked = job(tmp_path)
+    row = {"fid": 90.0, "fid_infinity": 80.0, "density": 0.5, "coverage": 0.4, "sampling_seconds_per_image": 0.1}
+    write_json(tmp_path / "steps/metrics.json", {"experiment": "sundae_steps", "sets": {"steps 10": row | {"x": 1}}})
+    values = {"patches": {"denoising_nats_per_token": {"mean": 3.0}}}
+    write_json(tmp_path / "hourglass/metrics.json", {"experiment": "hourglass_rotary", "values": values})
+    asked.inputs["sundae_steps.FFHQ256"] = str(tmp_path / "steps")
+    asked.inputs["hourglass_rotary.FFHQ256"] = str(tmp_path / "hourglass")
+    summary(SummaryConfig(), asked)
+    found = read_json(tmp_path / "out/metrics.json")
+    assert found["sundae_steps_FFHQ256"] == {"steps 10": row}
+    assert found["hourglass_rotary_FFHQ256"] == {"patches": 3.0}
+
+
 def lines(path):
     with open(path) as file:
         return list(csv.DictReader(file))

@@ -47,6 +47,16 @@ def test_it_ends_within_the_rivals_time_and_keeps_the_last_weights(prior_config,
     assert torch.isfinite(model.head.weight).all()
 
 
+def test_a_sweep_of_its_own_sets_the_rate(prior_config, latents, tmp_path):
+    config = prior_config("gpt")
+    job = make_job(config, tmp_path, seconds=0.1)
+    write_json(tmp_path / "tune/metrics.json", {"learning_rate": 1e-3, "at_edge": False})
+    job.inputs["tune"] = str(tmp_path / "tune")
+    timed(config, job)
+    metrics = read_json(job.folder / "metrics.json")
+    assert (metrics["learning_rate"], metrics["learning_rate_at_edge"]) == (1e-3, False)
+
+
 @pytest.mark.parametrize(
     ("step", "seconds", "ends"), [(0, 0.0, False), (10, 5.0, False), (80, 40.0, False), (95, 47.5, True)]
 )

@@ -1,0 +1,95 @@
+"""Verb `evaluation.sample_sets`: sets of samples of one dataset's latents side by side, by one prior or by several.
+
+Source: McKinney & Willcocks 2022, Tables 1 and 2, Fig. 8, 12 and 13.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from twostage import cli
+from twostage.artifacts import write_array, write_json
+from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, shown
+from twostage.jobs import Job
+
+# What all sets must share for FID and seconds to be compared; if one prior is drawn from, its training too.
+SHARED = ("evaluated_images", "real_images", "tokens_per_image", "num_codes", "batch_size", "clock")
+OF_ONE_PRIOR = ("architecture", "steps", "train_seconds", "learning_rate")
+# The clean codes' cross-entropy along SUNDAE's chain: no likelihood, and not to be held against one.
+DENOISING = "validation_denoising_nats_per_token"
+
+
+@dataclass
+class SampleSetsConfig:
+    """Which sets are compared (inputs `set0.prior`, ...), in what they differ, and what the paper says of it."""
+
+    experiment: str
+    label: str  # the row of the experiment
+    data: str
+    tokenizer: str
+    size: int  # side of the images, pixels
+    sets: list[str]
+    varies: str | None  # steps | proportion | temperature of one prior's chain; null: the priors
+    held: str | None  # what is held while that varies, at one value or several
+    grid_images: int
+    paper_says: str
+    paper_rows: list[dict[str, Any]] = field(default_factory=list)  # label, and what is printed of it
+
+
+def sample_sets(config: SampleSetsConfig, job: Job) -> None:
+    """Writes metrics.json, and grid.npy: the first samples of every set, uint8 [sets, grid_images, H, W, 3].
+
+    Raises TwostageError if the sets differ in more than they are to.
+    """
+    prefixes = [f"set{at}" for at in range(len(config.sets))]
+    sets = {label: _set(config, job, prefix) for label, prefix in zip(config.sets, prefixes, strict=True)}
+    require_alike(sets, SHARED if config.varies is None else SHARED + OF_ONE_PRIOR)
+    metrics = {
+        "experiment": config.experiment,
+        "label": config.label,
+        "scale": job.scale,
+        "data": config.data,
+        "tokenizer": config.tokenizer,
+        "size": config.size,
+        "varies": config.varies,
+        "held": config.held,
+        "sets": sets,
+        "paper_says": config.paper_says,
+        "paper_rows": config.paper_rows,
+    }
+    write_array(job.folder / "grid.npy", shown(job, prefixes, config.grid_images))
+    write_json(job.folder / "metrics.json", metrics)
+
+
+def _set(config: SampleSetsConfig, job: Job, prefix: str) -> Metrics:
+    """All that is known of one set; `network_evaluations` are those that an image took."""
+    prior, sampling, samples = (metrics_of(job, f"{prefix}.{name}") for name in ("prior", "sampling", "samples"))
+    row = facts(job, prefix) | {
+        "architecture": prior["architecture"],
+        "evaluated_images": samples["protocol"]["samples"]["images"],
+        "denoising_nats_per_token": prior.get(DENOISING),
+        "chain_steps": None,
+        "proportion": None,
+        "network_evaluations": float(sampling["tokens_per_image"]),
+    }
+    if prior["architecture"] != "sundae":
+        return row
+    chain = {"chain_steps": sampling["steps"], "proportion": sampling["proportion"]}
+    chain |= {"network_evaluations": sampling["mean_steps_per_image"]}
+    if config.varies is None or config.held is None:
+        return row | chain
+    return row | chain | {"value": _value(sampling, config.varies), "held_value": _value(sampling, config.held)}
+
+
+def _value(sampling: Metrics, name: str) -> float:
+    """One number of a chain; what changes from the first step to the last is told by its first."""
+    value = sampling[name]
+    return float(value[0] if isinstance(value, list) else value)
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.evaluation.sample_sets`."""
+    cli.run("evaluation.sample_sets", SampleSetsConfig, sample_sets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Verb `evaluation.sundae_inpainting`: how far results lie from the image, from each other, and from what is kept.
+
+Source: McKinney & Willcocks 2022, Sec. 3.6 and 4.3, Fig. 11.
+"""
+
+# K masks, N images, R results of each, H W height and width, C channels, P pixels of the mask
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from twostage import cli
+from twostage.artifacts import read_array, write_array, write_json
+from twostage.errors import TwostageError
+from twostage.evaluation.sampled import metrics_of
+from twostage.jobs import Job
+
+OF_SAMPLING = ("results_per_image", "tokens_per_image", "given_tokens_per_image", "steps", "temperature", "proportion",
+               "masked_share_of_pixels", "rule", "seconds_per_image", "clock")  # fmt: skip
+GREY = 128  # of what is masked
+
+
+@dataclass
+class SundaeInpaintingConfig:
+    """Which masks were drawn under, and what the paper says of the results."""
+
+    label: str  # the row of the experiment
+    data: str
+    masks: list[str]
+    paper_says: str
+
+
+def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
+    """Writes metrics.json, and grid.npy: of each mask's images the original, the masked one and all results, uint8
+    [K, N, 2 + R, H, W, C].
+
+    Raises TwostageError if there is one image or one result alone, as nothing is then compared.
+    """
+    masks, grids = {}, []
+    for mask in config.masks:
+        images = Inpainted.read(job, mask)
+        masks[mask] = {key: metrics_of(job, mask)[key] for key in OF_SAMPLING} | images.distances()
+        grids.append(images.shown())
+    prior = metrics_of(job, "prior")
+    metrics = {
+        "label": config.label,
+        "scale": job.scale,
+        "data": config.data,
+        "prior_steps": prior["steps"],
+        "prior_train_seconds": prior["train_seconds"],
+        "num_images": len(grids[0]),
+        "masks": masks,
+        "paper_says": config.paper_says,
+    }
+    write_array(job.folder / "grid.npy", np.stack(grids))
+    write_json(job.folder / "metrics.json", metrics)
+
+
+@dataclass(frozen=True)
+class Inpainted:
+    """What one inpainting job leaves; `redrawn_HW`: the pixels whose codes were drawn anew."""
+
+    original_NHWC: np.ndarray
+    result_NRHWC: np.ndarray
+    mask_HW: np.ndarray
+    redrawn_HW: np.ndarray
+
+    @classmethod
+    def read(cls, job: Job, mask: str) -> "Inpainted":
+        """Reads the arrays of a mask's job. Raises TwostageError if there are too few to compare."""
+        folder = job.upstream(mask)
+        names = ("originals", "samples", "mask", "code_mask")
+        original_NHWC, result, mask_HW, code_hw = (np.array(read_array(folder / f"{name}.npy")) for name in names)
+        result_NRHWC = result.reshape(len(original_NHWC), -1, *original_NHWC.shape[1:])
+        if min(result_NRHWC.shape[:2]) < 2:
+            raise TwostageError(f"{folder} holds {result_NRHWC.shape[:2]} images and results; set two or more of both")
+        factor = len(mask_HW) // len(code_hw)
+        return cls(original_NHWC, result_NRHWC, mask_HW, code_hw.repeat(factor, 0).repeat(factor, 1))
+
+    def distances(self) -> dict[str, Any]:
+        """Mean absolute differences in grey levels.
+
+        In what was drawn anew: to the original, to the next image's original (what chance gives), and between an
+        image's results, neighbours among them; in the rest: to the original, where the decoder alone alters it.
+        """
+        result_NRHWC, original_NHWC = self.result_NRHWC.astype(float), self.original_NHWC.astype(float)
+        to_original_NRHWC = np.abs(result_NRHWC - original_NHWC[:, None])
+        to_other_NHWC = np.abs(original_NHWC - np.roll(original_NHWC, 1, axis=0))
+        between_NRHWC = np.abs(result_NRHWC - np.roll(result_NRHWC, 1, axis=1))
+        return {
+            "redrawn_to_original": float(to_original_NRHWC[:, :, self.redrawn_HW].mean()),
+            "redrawn_between_results": float(between_NRHWC[:, :, self.redrawn_HW].mean()),
+            "redrawn_other_image": float(to_other_NHWC[:, self.redrawn_HW].mean()),
+            "kept_to_original": float(to_original_NRHWC[:, :, ~self.redrawn_HW].mean()),
+        }
+
+    def shown(self) -> np.ndarray:
+        """Original, masked original and results of every image, uint8 [N, 2 + R, H, W, C]."""
+        masked_NHWC = np.where(self.mask_HW[:, :, None], np.uint8(GREY), self.original_NHWC)
+        return np.concatenate([self.original_NHWC[:, None], masked_NHWC[:, None], self.result_NRHWC], axis=1)
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.evaluation.sundae_inpainting`."""
+    cli.run("evaluation.sundae_inpainting", SundaeInpaintingConfig, sundae_inpainting)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Samples over what SUNDAE's chain does, as table, curves and strips. Draws stored numbers, computes none."""
+
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
+
+from twostage import cli
+from twostage.artifacts import read_array, read_json
+from twostage.configs import FiguresConfig
+from twostage.figures.style import save, style, write_text
+from twostage.figures.sundae_vs_autoregressive import draw_strips, numbers_of
+from twostage.jobs import Job
+
+Metrics = dict[str, Any]
+
+PANELS = (
+    ("fid", "FID (low: good)"),
+    ("density", "density (high: good)"),
+    ("coverage", "coverage (high: good)"),
+    ("sampling_seconds_per_image", "seconds an image"),
+)
+LINES = ("o-", "s--", "^:", "D-.")  # one a value of what is held
+# Heights in units of the figure's width, as in the comparison with transformers.
+PANELS_HEIGHT, STRIP_HEIGHT = 0.42, 0.15
+
+
+@dataclass
+class SundaeChainsConfig:
+    """The look."""
+
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
+
+
+def sundae_chains(config: SundaeChainsConfig, job: Job) -> None:
+    """Writes NAME.{csv,md,pdf,png}, NAME the job's variant."""
+    rows = {label: read_json(job.upstream(label) / "metrics.json") for label in job.inputs}
+    grids = {label: read_array(job.upstream(label) / "grid.npy") for label in job.inputs}
+    numbers = pd.DataFrame([line for metrics in rows.values() for line in numbers_of(metrics)])
+    write_text(job.folder / f"{job.variant}.csv", numbers.convert_dtypes().to_csv(index=False, float_format="%.5g"))
+    parts = []
+    for metrics in rows.values():
+        table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
+        parts.append(f"{table}\n\n{_caption(metrics)}\n")
+    write_text(job.folder / f"{job.variant}.md", "\n".join(parts))
+    heights = [PANELS_HEIGHT + STRIP_HEIGHT * len(metrics["sets"]) for metrics in rows.values()]
+    with style(config.figures, rows=1, columns=1, panel_ratio=sum(heights)):
+        figure = plt.figure()
+        places = figure.add_gridspec(len(rows), 1, height_ratios=heights)
+        for at, (label, metrics) in enumerate(rows.items()):
+            _row(figure.add_subfigure(places[at]), metrics, grids[label], config.figures)
+        save(figure, job.folder, job.variant, config.figures.png_dpi)
+
+
+def _printed(metrics: Metrics) -> list[dict[str, str]]:
+    """Lines of the rendered table: ours, then what the paper prints elsewhere of the same."""
+    name, held = metrics["varies"], metrics["held"]
+    ours = [
+        {
+            held: f"{row['held_value']:g}",
+            name: f"{row['value']:g}",
+            "FID": f"{row['fid']:.2f}",
+            "FID∞": f"{row['fid_infinity']:.2f} ± {row['fid_infinity_standard_error']:.2f}",
+            "density": f"{row['density']:.2f}",
+            "coverage": f"{row['coverage']:.2f}",
+            "precision": f"{row['precision']:.2f}",
+            "recall": f"{row['recall']:.2f}",
+            "s per image": f"{row['sampling_seconds_per_image']:.4f}",
+            "steps taken": f"{row['network_evaluations']:g}",
+        }
+        for row in metrics["sets"].values()
+    ]
+    paper = [
+        dict.fromkeys(ours[0], "")
+        | {held: f"paper, {metrics['label']}", name: f"{row[name]:g}"}
+        | {"FID": f"{row['fid']:.2f}"}
+        | {key: f"{row[key]:.2f}" for key in ("density", "coverage")}
+        for row in metrics["paper_rows"]
+    ]
+    return ours + paper
+
+
+def _caption(metrics: Metrics) -> str:
+    row = next(iter(metrics["sets"].values()))
+    return (
+        f"At scale {metrics['scale']}: {metrics['data']} through {metrics['tokenizer']}, {metrics['size']}x"
+        f"{metrics['size']} pixels, {row['tokens_per_image']} tokens; one prior of {row['steps']} training steps, of "
+        f"whose chain {metrics['varies']} varies. FID, density, coverage, precision and recall of "
+        f"{row['evaluated_images']} samples each against the same {row['real_images']} real images; so few samples "
+        "inflate FID, equally many for every line. Steps taken: mean over the images, as a sample freezes once a step "
+        f"leaves it as it is. Seconds: drawing and decoding, {row['clock']}. Paper: {metrics['paper_says']}; McKinney "
+        "& Willcocks 2022."
+    )
+
+
+def _row(figure: SubFigure, metrics: Metrics, grid: np.ndarray, config: FiguresConfig) -> None:
+    places = figure.add_gridspec(2, 1, height_ratios=[PANELS_HEIGHT, STRIP_HEIGHT * len(metrics["sets"])])
+    above, below = figure.add_subfigure(places[0]), figure.add_subfigure(places[1])
+    row = next(iter(metrics["sets"].values()))
+    above.suptitle(
+        f"{metrics['varies'].capitalize()} of SUNDAE's chain at scale {metrics['scale']}, {metrics['data']} "
+        f"({metrics['label']}): {row['evaluated_images']} samples each, one prior",
+        fontsize="small",
+    )
+    axes = above.subplots(1, len(PANELS))
+    for panel, (key, label) in zip(axes, PANELS, strict=True):
+        _panel(panel, metrics, config, key, label)
+    if len(axes[0].get_lines()) > 1:
+        axes[0].legend(frameon=False, fontsize="x-small", title=metrics["held"], title_fontsize="x-small")
+    draw_strips(below, list(metrics["sets"]), grid)
+
+
+def _panel(axes: Axes, metrics: Metrics, config: FiguresConfig, key: str, label: str) -> None:
+    rows = list(metrics["sets"].values())
+    for held, line in zip(dict.fromkeys(row["held_value"] for row in rows), cycle(LINES)):
+        points = [(row["value"], row[key]) for row in rows if row["held_value"] == held]
+        axes.plot(*zip(*points, strict=True), line, color=config.palette["sundae"], ms=3, lw=1, label=f"{held:g}")
+    values = sorted({row["value"] for row in rows})
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.set_xlabel(metrics["varies"])
+    axes.set_title(label)
+    axes.margins(0.1)
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.figures.sundae_chains`."""
+    cli.run("figures.sundae_chains", SundaeChainsConfig, sundae_chains)
+
+
+if __name__ == "__main__":
+    main()

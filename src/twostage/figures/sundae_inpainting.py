@@ -1,0 +1,106 @@
+"""Inpainted images as table and sheet. Draws stored numbers, computes none."""
+
+# K masks, N images, R results of each, H W height and width, C channels
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from twostage import cli
+from twostage.artifacts import read_array, read_json
+from twostage.configs import FiguresConfig
+from twostage.figures.strips import strip
+from twostage.figures.style import save, style, write_text
+from twostage.jobs import Job
+
+Metrics = dict[str, Any]
+
+DISTANCES = ("redrawn_to_original", "redrawn_between_results", "redrawn_other_image", "kept_to_original")
+COLUMNS = (
+    *DISTANCES, "masked_share_of_pixels", "rule", "tokens_per_image", "given_tokens_per_image", "steps",
+    "results_per_image", "seconds_per_image", "clock",
+)  # fmt: skip
+
+
+@dataclass
+class SundaeInpaintingConfig:
+    """The look."""
+
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
+
+
+def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
+    """Writes NAME.{csv,md,pdf,png}, NAME the job's variant. Raises ValueError if there is more than one row."""
+    (label,) = job.inputs
+    metrics = read_json(job.upstream(label) / "metrics.json")
+    numbers = pd.DataFrame(_numbers(metrics))
+    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
+    write_text(job.folder / f"{job.variant}.md", f"{table}\n\n{_caption(metrics)}\n")
+    _sheet(metrics, read_array(job.upstream(label) / "grid.npy"), config.figures, job)
+
+
+def _numbers(metrics: Metrics) -> list[dict[str, Any]]:
+    about = {"row": metrics["label"], "scale": metrics["scale"], "data": metrics["data"]}
+    about |= {key: metrics[key] for key in ("prior_steps", "prior_train_seconds", "num_images")}
+    return [
+        about
+        | {"mask": mask, "temperature_start": found["temperature"][0], "temperature_end": found["temperature"][1]}
+        | {key: found[key] for key in COLUMNS}
+        for mask, found in metrics["masks"].items()
+    ]
+
+
+def _printed(metrics: Metrics) -> list[dict[str, str]]:
+    """Lines of the rendered table."""
+    return [
+        {
+            "mask": mask,
+            "codes drawn anew": f"{found['tokens_per_image'] - found['given_tokens_per_image']} of "
+            f"{found['tokens_per_image']}",
+            "to the original": f"{found['redrawn_to_original']:.1f}",
+            "between results": f"{found['redrawn_between_results']:.1f}",
+            "another image to the original": f"{found['redrawn_other_image']:.1f}",
+            "where codes are kept": f"{found['kept_to_original']:.1f}",
+            "s per result": f"{found['seconds_per_image']:.4f}",
+        }
+        for mask, found in metrics["masks"].items()
+    ]
+
+
+def _caption(metrics: Metrics) -> str:
+    found = next(iter(metrics["masks"].values()))
+    start, end = found["temperature"]
+    return (
+        f"At scale {metrics['scale']}: {metrics['data']} in place of {metrics['label']}, one prior of "
+        f"{metrics['prior_steps']} steps, {metrics['num_images']} held-out images, {found['results_per_image']} "
+        f"results of each, at most {found['steps']} steps, temperature {start:g} to {end:g}. Mean absolute "
+        "differences in grey levels over the pixels whose codes were drawn anew, and, last, over the others, which "
+        "the decoder alone alters; originals are seen through the tokenizer. Seconds: "
+        f"{found['clock']}. Paper: {metrics['paper_says']}; McKinney & Willcocks 2022, Fig. 11."
+    )
+
+
+def _sheet(metrics: Metrics, grid_KNRHWC: np.ndarray, config: FiguresConfig, job: Job) -> None:
+    """For every mask a panel: a row for each image, the original, what is masked, the results."""
+    num_masks, num_images, num_shown = grid_KNRHWC.shape[:3]
+    with style(config, rows=1, columns=num_masks, panel_ratio=1.1 * num_images / num_shown):
+        figure, axes = plt.subplots(1, num_masks, squeeze=False)
+        for panel, mask, grid_NRHWC in zip(axes[0], metrics["masks"], grid_KNRHWC, strict=True):
+            panel.imshow(np.concatenate([strip(image) for image in grid_NRHWC]), interpolation="nearest")
+            panel.set_title(f"{mask}: original, masked, {num_shown - 2} results", fontsize="x-small")
+            panel.set_axis_off()
+        figure.suptitle(f"Inpainting at scale {metrics['scale']}, {metrics['data']}", fontsize="small")
+        save(figure, job.folder, job.variant, config.png_dpi)
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.figures.sundae_inpainting`."""
+    cli.run("figures.sundae_inpainting", SundaeInpaintingConfig, sundae_inpainting)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""SUNDAE against transformers as table, bars and samples. Draws stored numbers, computes none."""
+
+# M images, H height, W width
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
+
+from twostage import cli
+from twostage.artifacts import read_array, read_json
+from twostage.configs import FiguresConfig
+from twostage.figures.strips import strip
+from twostage.figures.style import save, style, write_text
+from twostage.jobs import Job
+
+Metrics = dict[str, Any]
+
+COLUMNS = (
+    "architecture", "num_parameters", "steps", "train_seconds", "learning_rate", "learning_rate_at_edge",
+    "validation_nll_nats_per_token", "denoising_nats_per_token", "unigram_entropy_nats", "chain_steps", "proportion",
+    "temperature", "top_k", "tokens_per_image", "network_evaluations", "sampling_seconds_per_image", "batch_size",
+    "clock", "evaluated_images", "real_images", "fid", "fid_infinity", "fid_infinity_standard_error", "kid_mean",
+    "kid_std_over_subsets", "precision", "recall", "density", "coverage",
+)  # fmt: skip
+# What the paper prints, and the column of ours that it stands in.
+PRINTED = {"steps": "chain_steps", "fid": "fid", "density": "density", "coverage": "coverage",
+           "seconds": "sampling_seconds_per_image"}  # fmt: skip
+BARS = (
+    ("fid", "FID\n(low: good)"),
+    ("density", "density\n(high: good)"),
+    ("coverage", "coverage\n(high: good)"),
+    ("sampling_seconds_per_image", "sampling\n[s per image]"),
+)
+# Heights in units of the figure's width: a title and the bars, and every strip of samples with its title.
+BARS_HEIGHT, STRIP_HEIGHT = 0.5, 0.15
+
+
+@dataclass
+class SundaeVsAutoregressiveConfig:
+    """The look."""
+
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
+
+
+def sundae_vs_autoregressive(config: SundaeVsAutoregressiveConfig, job: Job) -> None:
+    """Writes NAME.{csv,md,pdf,png}, NAME the job's variant."""
+    rows = {label: read_json(job.upstream(label) / "metrics.json") for label in job.inputs}
+    grids = {label: read_array(job.upstream(label) / "grid.npy") for label in job.inputs}
+    numbers = pd.DataFrame([line for metrics in rows.values() for line in numbers_of(metrics)])
+    write_text(job.folder / f"{job.variant}.csv", numbers.convert_dtypes().to_csv(index=False, float_format="%.5g"))
+    parts = []
+    for metrics in rows.values():
+        table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
+        parts.append(f"{table}\n\n{_caption(metrics)}\n")
+    write_text(job.folder / f"{job.variant}.md", "\n".join(parts))
+    _draw(rows, grids, config.figures, job)
+
+
+def numbers_of(metrics: Metrics) -> list[dict[str, Any]]:
+    """Lines of the CSV: ours, then the paper's, which have no more than what is printed."""
+    place = {"row": metrics["label"]}
+    about = {key: metrics[key] for key in ("scale", "data", "tokenizer", "size")}
+    ours = [
+        {"source": "ours"} | place | {"set": label} | about | {key: _plain(found[key]) for key in COLUMNS}
+        for label, found in metrics["sets"].items()
+    ]
+    paper = [
+        {"source": "paper"} | place | {"set": row["label"]} | {PRINTED[key]: row[key] for key in PRINTED if key in row}
+        for row in metrics["paper_rows"]
+    ]
+    return ours + paper
+
+
+def _plain(value: Any) -> Any:
+    """A number that stays, or one that changes linearly from the first step to the last."""
+    if not isinstance(value, list):
+        return value
+    return value[0] if value[0] == value[1] else f"{value[0]} to {value[1]}"
+
+
+def _printed(metrics: Metrics) -> list[dict[str, str]]:
+    """Lines of the rendered table."""
+    ours = [
+        {
+            metrics["label"]: label,
+            "FID": f"{row['fid']:.2f}",
+            "FID∞": f"{row['fid_infinity']:.2f} ± {row['fid_infinity_standard_error']:.2f}",
+            "density": f"{row['density']:.2f}",
+            "coverage": f"{row['coverage']:.2f}",
+            "s per image": f"{row['sampling_seconds_per_image']:.4f}",
+            "network evaluations": f"{row['network_evaluations']:g}",
+            "training [s]": f"{row['train_seconds']:.0f}",
+            "score [nats per token]": _score(row),
+        }
+        for label, row in metrics["sets"].items()
+    ]
+    paper = [
+        dict.fromkeys(ours[0], "")
+        | {metrics["label"]: f"paper: {row['label']}", "FID": f"{row['fid']:.2f}"}
+        | {key: f"{row[key]:.2f}" for key in ("density", "coverage") if key in row}
+        | ({"network evaluations": f"{row['steps']}"} if "steps" in row else {})
+        | ({"s per image": f"{row['seconds']:g}"} if "seconds" in row else {})
+        for row in metrics["paper_rows"]
+    ]
+    return ours + paper
+
+
+def _score(row: Metrics) -> str:
+    nll = row["validation_nll_nats_per_token"]
+    return f"NLL {nll:.3f}" if nll is not None else f"denoising {row['denoising_nats_per_token']:.3f}"
+
+
+def _caption(metrics: Metrics) -> str:
+    row = next(iter(metrics["sets"].values()))
+    return (
+        f"At scale {metrics['scale']}: {metrics['data']} through {metrics['tokenizer']}, {metrics['size']}x"
+        f"{metrics['size']} pixels, {row['tokens_per_image']} tokens; one seed. FID, density and coverage of the first "
+        f"{row['evaluated_images']} samples of each set against the same {row['real_images']} real images; so few "
+        "samples inflate FID, equally many for every set. FID∞: extrapolated to infinitely many samples, ± jackknife's "
+        f"standard error. Sampling: drawing and decoding, batches of {row['batch_size']}; seconds: {row['clock']}. "
+        "Network evaluations of an image: the transformer keeps keys and values of earlier tokens, so each of its "
+        "evaluations costs that of one token, each of SUNDAE's that of all. The score of SUNDAE is a cross-entropy "
+        "given corrupted codes, no likelihood, and not comparable with an NLL. "
+        f"Paper: {metrics['paper_says']} ({metrics['label']}; McKinney & Willcocks 2022, Tables 1 and 2, Sec. 4.1; its "
+        "FID is FID∞)."
+    )
+
+
+def _draw(rows: dict[str, Metrics], grids: dict[str, np.ndarray], config: FiguresConfig, job: Job) -> None:
+    heights = [BARS_HEIGHT + STRIP_HEIGHT * len(metrics["sets"]) for metrics in rows.values()]
+    with style(config, rows=1, columns=1, panel_ratio=sum(heights)):
+        figure = plt.figure()
+        parts = figure.add_gridspec(len(rows), 1, height_ratios=heights)
+        for at, (label, metrics) in enumerate(rows.items()):
+            _row(figure.add_subfigure(parts[at]), metrics, grids[label], config)
+        save(figure, job.folder, job.variant, config.png_dpi)
+
+
+def _row(figure: SubFigure, metrics: Metrics, grid: np.ndarray, config: FiguresConfig) -> None:
+    heights = [BARS_HEIGHT, STRIP_HEIGHT * len(metrics["sets"])]
+    parts = figure.add_gridspec(2, 1, height_ratios=heights)
+    above, below = figure.add_subfigure(parts[0]), figure.add_subfigure(parts[1])
+    row = next(iter(metrics["sets"].values()))
+    above.suptitle(
+        f"SUNDAE and transformers at scale {metrics['scale']}, {metrics['data']} in place of {metrics['label']}: "
+        f"{row['evaluated_images']} samples each",
+        fontsize="small",
+    )
+    for panel, (key, label) in zip(above.subplots(1, len(BARS), sharey=True), BARS, strict=True):
+        _bars(panel, metrics, config, key, label)
+    draw_strips(below, list(metrics["sets"]), grid)
+
+
+def _bars(axes: Axes, metrics: Metrics, config: FiguresConfig, key: str, label: str) -> None:
+    for at, row in enumerate(metrics["sets"].values()):
+        axes.barh(at, row[key], color=config.palette[row["architecture"]], height=0.6)
+        axes.annotate(f" {row[key]:.3g}", (row[key], at), va="center", fontsize="x-small")
+    axes.set_yticks(range(len(metrics["sets"])), list(metrics["sets"]))
+    axes.set_ylim(len(metrics["sets"]) - 0.5, -0.5)
+    axes.margins(x=0.5)
+    axes.set_xlabel(label)
+
+
+def draw_strips(figure: SubFigure, labels: list[str], grid: np.ndarray) -> None:
+    """The first samples of every set, one strip below the other."""
+    for panel, label, image_MHW3 in zip(
+        figure.subplots(len(labels), 1, squeeze=False)[:, 0], labels, grid, strict=True
+    ):
+        panel.imshow(strip(image_MHW3), interpolation="nearest")
+        panel.set_title(f"{label}: the first samples", fontsize="x-small")
+        panel.set_axis_off()
+
+
+def main() -> None:
+    """Entry point of `python -m twostage.figures.sundae_vs_autoregressive`."""
+    cli.run("figures.sundae_vs_autoregressive", SundaeVsAutoregressiveConfig, sundae_vs_autoregressive)
+
+
+if __name__ == "__main__":
+    main()
