@@ -123,7 +123,7 @@ def test_pixels_are_grey_levels_given_their_class(scale):
     assert prior.variant == "fashion_mnist_28.greys_f1.given_class.sundae.seed0"
     assert plan.jobs[prior.inputs["latents"]].config["flips"] is False
     assert (plan.jobs[prior.inputs["condition"]].verb, stage(plan, "tokenizers.greys").keys()) == (
-        "classes",
+        "plain",
         {"fashion_mnist_28.greys_f1"},
     )
     (drawn,) = stage(plan, "sampling.denoise").values()
