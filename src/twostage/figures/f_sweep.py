@@ -139,7 +139,7 @@ def _curves(metrics: Metrics, config: FiguresConfig, job: Job) -> None:
     num_panels = len(PANELS) + (agreement is not None)
     with style(config, rows=1, columns=num_panels, panel_ratio=1.5):
         figure, axes = plt.subplots(1, num_panels)
-        for panel, description in zip(axes, PANELS, strict=False):
+        for panel, description in zip(axes[: len(PANELS)], PANELS, strict=True):
             _panel(panel, rows, config, *description)
         if agreement is not None:
             _agreement_panel(axes[-1], rows, config, agreement)
@@ -176,7 +176,7 @@ def _agreement_panel(axes: Axes, rows: list[Metrics], config: FiguresConfig, mea
     axes.plot(factors, own, "o-", color=config.palette["latents"], ms=3, lw=1)
     axes.plot(factors, chance, "s--", mfc="none", color="0.5", ms=3, lw=1, label="chance")
     axes.legend(frameon=False, fontsize=5)
-    _finish(axes, factors, LABELS[measure], logarithmic=False)
+    _finish(axes, factors, LABELS[measure].replace(" (", "\n(").replace(" to ", "\nto "), logarithmic=False)
 
 
 def _finish(axes: Axes, factors: list[int], label: str, logarithmic: bool) -> None:
