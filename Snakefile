@@ -3,7 +3,7 @@
 #   snakemake --cores all results/orderings.csv                     the ordering ablation
 #   snakemake --cores all results/codebook_size.csv                 or vqgan_vs_vqvae, warmup: tokenizers side by side
 #   snakemake --cores all results/pixels_vs_latents.csv             pixels against latents
-#   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f
+#   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f; f_sweep_conditional
 #   snakemake --cores all results/class_conditional.csv             or edges, super_resolution, layouts, completion
 #   snakemake --cores all results/depth.csv                         or pose, layouts_ade20k, layouts_coco_stuff, on your data
 #   snakemake --cores all results/rejection.csv                     class-conditional samples under rejection
@@ -58,6 +58,7 @@ RESULTS = [
     "results/warmup.csv",
     "results/pixels_vs_latents.csv",
     "results/f_sweep.csv",
+    "results/f_sweep_conditional.csv",
     "results/class_conditional.csv",
     "results/edges.csv",
     "results/super_resolution.csv",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from omegaconf import MISSING
 
 from twostage import configs
+from twostage.conditions import num_labels
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
 from twostage.verbs import (
     data_job,
     features_job,
+    latents_job,
     likelihood_job,
+    maps_job,
     prior_job,
     samples_evaluation_job,
     sampling_job,
@@ -23,7 +26,7 @@ from twostage.verbs import (
 )
 
 if TYPE_CHECKING:
-    from twostage.plan import Plan
+    from twostage.plan import Cell, Plan
 
 C = TypeVar("C")
 
@@ -46,6 +49,11 @@ class SweepCell:
     window: int = MISSING
     tokenizers: list[str] = MISSING
     tune_on: str = MISSING
+    conditions: list[str] = field(default_factory=list)  # the map's tokenizer beside each of the image; empty: none
+
+    def condition_of(self, tokenizer: str) -> str | None:
+        """The tokenizer of the map that goes with one of the images'."""
+        return self.conditions[self.tokenizers.index(tokenizer)] if self.conditions else None
 
 
 def pixels_vs_latents(plan: Plan) -> None:
@@ -70,45 +78,118 @@ def pixels_vs_latents(plan: Plan) -> None:
 
 
 def f_sweep(plan: Plan) -> None:
-    """Adds the jobs of Fig. 7 and 8: one transformer over windows of a fixed number of tokens, f from 1 up."""
-    cell = _cell(plan, SweepCell)
-    tune = _sweep_on(plan, cell.data, cell.tune_on)
+    """Adds the jobs of Fig. 7 and 8: one transformer over windows of a fixed number of tokens, f from 1 up.
+
+    Where the row names conditions it is Fig. 10: every image token comes with that of a map at its place.
+    """
+    cell = _sweep_cell(plan)
+    tune = _tuned(plan, cell)
     inputs: dict[str, Job] = {}
     factors: dict[str, str] = {}
     for name in cell.tokenizers:
-        tree = _prior_tree(plan, cell.data, name)
+        tree = _swept_tree(plan, cell, name)
         factor = f"f{2 ** tree['tokenizers']['num_downsamplings']}"
         if factor in factors:
             raise TwostageError(
-                f"experiment.rows of f_sweep: {factors[factor]} and {name} have the same f; name one tokenizer for each"
+                f"experiment.rows of {plan.experiment['name']}: {factors[factor]} and {name} have the same f; name one "
+                "tokenizer for each"
             )
         factors[factor] = name
         jobs = _factor(plan, cell, name, tree, tune)
         inputs |= {f"{factor}.{kind}": job for kind, job in jobs.items()}
-    size = plan._tree_of(plan.cell(cell.data, cell.tune_on))["data"]["size"]
+    size = _swept_tree(plan, cell, cell.tune_on)["data"]["size"]
     config = {"data": cell.data, "tokenizers": factors, "size": size, "window": cell.window}
+    if cell.conditions:
+        given, of_condition = _condition_shown(plan, cell)
+        config |= given
+        inputs |= of_condition
     _drawn(plan, "f_sweep", config, inputs)
+
+
+def _sweep_cell(plan: Plan) -> SweepCell:
+    cell = _cell(plan, SweepCell)
+    if cell.conditions and (len(cell.conditions) != len(cell.tokenizers) or cell.tune_on not in cell.tokenizers):
+        raise TwostageError(
+            f"experiment.rows of {plan.experiment['name']}: conditions must be one for each of "
+            f"{', '.join(cell.tokenizers)}, and tune_on one of these; got {', '.join(cell.conditions)} and "
+            f"{cell.tune_on}"
+        )
+    return cell
+
+
+def _tuned(plan: Plan, cell: SweepCell) -> Job:
+    """The sweep of `tune_on` with its condition, of the tokenizers as every experiment trains them."""
+    run = _run(plan, cell, cell.tune_on)
+    latents = plan._encoded(run, cell.tune_on, cell.data)
+    return plan._tune(cell.tune_on, run, "gpt", latents, plan._condition(run))
+
+
+def _run(plan: Plan, cell: SweepCell, tokenizer: str) -> Cell:
+    return replace(plan.cell(cell.data, tokenizer), condition=cell.condition_of(tokenizer))
+
+
+def _swept_tree(plan: Plan, cell: SweepCell, name: str) -> Tree:
+    """The config tree of one f, under the budgets that the scale gives this experiment."""
+    budget = plan.tree["scale"]["experiment"][plan.experiment["name"]]
+    more = {f"scale.tokenizers.image.{key}": value for key, value in budget["image"].items()}
+    more |= {f"scale.evaluation.{key}": value for key, value in budget["evaluation"].items()}
+    run = _run(plan, cell, name)
+    tree = plan._tree_of(run, tokenizers=name, priors="gpt", more=more)
+    # What differs in nothing keeps its name, and so the job of other experiments.
+    same = tree["tokenizers"] == plan._tree_of(run, tokenizers=name)["tokenizers"]
+    return tree if same else tree | {"tokenizers": tree["tokenizers"] | {"name": f"{name}_short"}}
 
 
 def _factor(plan: Plan, cell: SweepCell, name: str, tree: Tree, tune: Job) -> dict[str, Job]:
     """All that is measured at one f."""
-    budget = plan.tree["scale"]["experiment"]["f_sweep"]
-    latents = plan._encoded(plan.cell(cell.data, name), name, cell.data)
-    tokenizer = plan.jobs[latents.inputs["tokenizer"]]
+    budget = plan.tree["scale"]["experiment"][plan.experiment["name"]]
+    tokenizer = plan._trained(tree)
+    latents = plan._add(latents_job(tree, tokenizer))
+    condition = _condition_of_factor(plan, cell, name, tree)
     side = tree["data"]["size"] // 2 ** tree["tokenizers"]["num_downsamplings"]
     # A grid that is no larger than the window is one window.
     whole = side <= cell.window
-    source = latents if whole else plan._add(windows_job(tree, latents, cell.window, budget["windows_per_image"]))
+
+    def seen(of: Job) -> Job:
+        # Windows of image and condition are cut by one seed, so they lie at the same places.
+        return of if whole else plan._add(windows_job(tree, of, cell.window, budget["windows_per_image"]))
+
+    given = None if condition is None else seen(condition)
     # Of a whole grid this is the row-major run of the orderings, where they are run on the same latents.
-    prior = plan._add(prior_job(tree, source, None, {"tune": tune}, spell_row_major=True))
+    prior = plan._add(prior_job(tree, seen(latents), given, {"tune": tune}, spell_row_major=True))
     canvas = None if whole else [side, side]
     return {
         "reconstruct": plan.jobs[f"artifacts/{plan.scale}/evaluation/{tokenizer.variant}"],
         "latents": latents,
         "prior": prior,
-        "likelihood": plan._add(likelihood_job(tree, prior, latents, budget["likelihood_images"])),
-        **_sampled(plan, tree, prior, tokenizer, budget["num_images"], canvas, label="f_sweep"),
+        "likelihood": plan._add(likelihood_job(tree, prior, latents, budget["likelihood_images"], condition)),
+        **_sampled(plan, tree, prior, tokenizer, budget["num_images"], canvas, condition, label="f_sweep"),
     }
+
+
+def _condition_of_factor(plan: Plan, cell: SweepCell, name: str, tree: Tree) -> Job | None:
+    """The whole codes of the map. Raises TwostageError if its tokenizer is of another f than the image's."""
+    run = _run(plan, cell, name)
+    if run.condition is None:
+        return None
+    of_map = plan._tree_of(run, tokenizers=run.condition)["tokenizers"]
+    if of_map["num_downsamplings"] != tree["tokenizers"]["num_downsamplings"]:
+        raise TwostageError(
+            f"experiment.rows of {plan.experiment['name']}: {name} and its condition {run.condition} must have the "
+            "same f; put the conditions in the order of the tokenizers"
+        )
+    return plan._condition(run)
+
+
+def _condition_shown(plan: Plan, cell: SweepCell) -> tuple[Tree, dict[str, Job]]:
+    """What the summary is told of the condition, and the jobs whose pictures it shows and holds samples against."""
+    tree = plan._tree_of(_run(plan, cell, cell.tune_on), tokenizers=cell.condition_of(cell.tune_on))
+    kind = tree["tokenizers"]["map"]
+    measures = list(plan.experiment["measures"][plan.tree["scale"]["sources"]])
+    config = {"condition": kind, "measures": measures, "num_labels": num_labels(tree, kind)}
+    config |= {"canny_sigma": tree["data"]["canny_sigma"], "paper_says": plan.experiment["paper_says"]}
+    jobs = {"data": data_job(tree), "maps": maps_job(tree, kind), "vgg16": weights_job(tree, "vgg16")}
+    return config, {name: plan._add(job) for name, job in jobs.items()}
 
 
 def _cell(plan: Plan, kind: type[C]) -> C:
@@ -141,6 +222,7 @@ def _sampled(
     tokenizer: Job,
     num_images: int,
     canvas: list[int] | None = None,
+    condition: Job | None = None,
     label: str = "",
 ) -> dict[str, Job]:
     """Samples of a prior, and their FID and kin."""
@@ -153,14 +235,14 @@ def _sampled(
         "sampling": tree["sampling"] | images | {"canvas": canvas},
         "evaluation": evaluation | {"samples": settings},
     }
-    sampling = plan._add(sampling_job(asked, prior, tokenizer, label=label))
+    sampling = plan._add(sampling_job(asked, prior, tokenizer, condition, label=label))
     features = plan._add_with_upstream(features_job(asked, data_job(asked)), weights_job(asked, "inception"))
     return {"sampling": sampling, "samples": plan._add(samples_evaluation_job(asked, sampling, features))}
 
 
-def _drawn(plan: Plan, name: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
+def _drawn(plan: Plan, verb: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
     """The experiment's summary and figure, which share its name."""
-    grid_images = plan.tree["evaluation"]["grid_images"]
+    name, grid_images = plan.experiment["name"], plan.tree["evaluation"]["grid_images"]
     config |= {"paper": plan.experiment["paper"], "grid_images": grid_images}
-    summary = plan._add(new_job(f"evaluation.{name}", name, plan.tree, config, inputs))
-    plan._add(new_job(f"figures.{name}", name, plan.tree, {"figures": plan.tree["figures"]}, {name: summary}))
+    summary = plan._add(new_job(f"evaluation.{verb}", name, plan.tree, config, inputs))
+    plan._add(new_job(f"figures.{verb}", name, plan.tree, {"figures": plan.tree["figures"]}, {name: summary}))

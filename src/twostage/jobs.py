@@ -114,8 +114,8 @@ FILES = {
     "figures.rejection": [f"rejection.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.overfitting": [f"overfitting.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.pixels_vs_latents": [f"pixels_vs_latents.{kind}" for kind in ("csv", "md", "pdf", "png")],
-    "figures.f_sweep": ["f_sweep.csv", "f_sweep.md"]
-    + [f"{name}.{kind}" for name in ("f_sweep", "f_sweep_samples") for kind in ("pdf", "png")],
+    "figures.f_sweep": ["{variant}.csv", "{variant}.md"]
+    + [f"{{variant}}{name}.{kind}" for name in ("", "_samples") for kind in ("pdf", "png")],
     "figures.sundae_vs_autoregressive": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.sundae_chains": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.hourglass": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
@@ -140,6 +140,10 @@ READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
     (r"evaluation\.(conditional|overfitting|sundae_pixels|sundae_inpainting)", r"priors\..*", NUMBERS),
     (r"evaluation\.overfitting", r"latents\..*", NUMBERS),
     (r"evaluation\.conditional", r"tokenizers\..*", MODEL),
+    (r"evaluation\.f_sweep", r"evaluation\.reconstruct", frozenset({"metrics.json", "grid.npy"})),
+    # A dataset's maps are no declared files: its metadata vouches for them.
+    (r"evaluation\.f_sweep", r"data\..*", frozenset({"validation_image.npy", "metadata.json"})),
+    (r"evaluation\.f_sweep", r"weights\.convert", MODEL),
     (r"evaluation\.(compare|orderings|f_sweep|pixels_vs_latents|sample_sets|hourglass)", r".*", NUMBERS),
     (r"evaluation\.sundae_pixels", r"latents\.plain", HELD_OUT),
     (r"evaluation\.tokenizer_ablation", r".*", frozenset({"metrics.json", "config.json", "metadata.json"})),

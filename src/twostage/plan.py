@@ -55,6 +55,7 @@ EXPERIMENTS = (
     "warmup",
     "pixels_vs_latents",
     "f_sweep",
+    "f_sweep_conditional",
     "class_conditional",
     "edges",
     "super_resolution",
@@ -93,7 +94,7 @@ class Plan:
                 tokenizer_plans.tokenizer_ablation(self)
             case "pixels_vs_latents":
                 factors.pixels_vs_latents(self)
-            case "f_sweep":
+            case "f_sweep" | "f_sweep_conditional":
                 factors.f_sweep(self)
             case name if name in TASKS:
                 conditions.conditional(self)

@@ -229,10 +229,13 @@ def samples_evaluation_job(tree: Tree, sampling: Job, features: Job) -> Job:
     return new_job("evaluation.samples", f"samples.{sampling.variant}", tree, tree["evaluation"]["samples"], inputs)
 
 
-def likelihood_job(tree: Tree, prior: Job, latents: Job, images: int) -> Job:
-    """NLL of whole held-out images under a prior, by sliding window where its grid is smaller than theirs."""
+def likelihood_job(tree: Tree, prior: Job, latents: Job, images: int, condition: Job | None = None) -> Job:
+    """NLL of whole held-out images under a prior, by sliding window where its grid is smaller than theirs.
+
+    `condition`: for a conditional prior, whole codes that lie as the images' do.
+    """
     config = {"images": images, "batch_size": tree["evaluation"]["batch_size"]}
-    inputs = {"prior": prior, "latents": latents}
+    inputs = {"prior": prior, "latents": latents} | ({"condition": condition} if condition else {})
     return new_job("evaluation.likelihood", f"likelihood.{prior.variant}", tree, config, inputs)
 
 

@@ -151,11 +151,39 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
             (*MINE, "priors.condition=coordinates", "sampling.canvas_pixels=[64,96]"),
             r"coordinates of its own; set sampling\.coordinates=true",
         ),
+        ((*MINE, "priors=sundae"), r"choose priors=gpt or pixelsnail"),
+        ((*BY_MAP, "sampling.canvas_pixels=[64,96]"), r"set sampling\.condition_file"),
+        (
+            (*BY_MAP, "tokenizers=vqgan_f8", "sampling.canvas_pixels=[64,96]", "LAYOUT"),
+            "segmentation_f4 has 8x8 tokens for the 4x4 of an image",
+        ),
+        ((*BY_MAP, "tokenizers=vqgan_f8", "priors=pixelsnail"), "segmentation_f4 has 8x8 tokens for the 4x4"),
+        (
+            (*BY_MAP, "sampling.num_images=101"),
+            r"num_images=101 needs 101 validation images, there are (100|\d\d?); lower it",
+        ),
+        ((*MINE, "sampling.given=0.5", "sampling.num_images=101"), "needs 101 validation images"),
     ],
 )
 def test_what_no_training_can_mend_is_said_before_it(layout, overrides, named):
     with pytest.raises(TwostageError, match=named):
         from_data.check(given(overrides, layout))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        BY_MAP,
+        (*BY_MAP, "tokenizers=vqgan_f8"),  # a transformer reads a condition of any grid
+        (*BY_MAP, "sampling.num_images=101", "sampling.per_condition=101"),
+        (*MINE, "sampling.num_images=101"),  # without a condition nothing is read of them
+        (*MINE, "priors.condition=class", "sampling.classes=[]", "sampling.num_images=101"),
+        (*MINE, "priors.condition=low_resolution_f1"),
+        (*MINE, "priors.condition=coordinates", "sampling.coordinates=true", "sampling.canvas_pixels=[64,96]"),
+    ],
+)
+def test_what_can_be_drawn_is_let_through(overrides):
+    from_data.check((*overrides, *(() if "num_images" in " ".join(overrides) else ("sampling.num_images=4",))))
 
 
 def test_a_small_picture_may_be_enlarged(layout):

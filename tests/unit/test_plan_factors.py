@@ -23,12 +23,12 @@ def stage(plan, name):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("experiment", ["pixels_vs_latents", "f_sweep"])
+@pytest.mark.parametrize("experiment", ["pixels_vs_latents", "f_sweep", "f_sweep_conditional"])
 def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
     made = {}
     for folder, job in Plan(experiment, scale).jobs.items():
         assert set(job.inputs.values()) <= set(made), f"{folder} comes before its inputs"
-        assert job.files == FILES[f"{job.stage}.{job.verb}"]
+        assert job.files == [name.format(variant=job.variant) for name in FILES[f"{job.stage}.{job.verb}"]]
         for upstream in job.inputs.values():
             assert set(files_read(job, made[upstream])) <= set(made[upstream].files)
         made[folder] = job
@@ -96,11 +96,58 @@ def test_what_is_drawn_can_be_committed_and_the_rest_stays(scale):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_no_more_samples_are_asked_for_than_drawn(scale):
-    for name in ("pixels_vs_latents", "f_sweep"):
+    for name in ("pixels_vs_latents", "f_sweep", "f_sweep_conditional"):
         plan = Plan(name, scale)
         for job in stage(plan, "evaluation.samples").values():
             sampling = plan.jobs[job.inputs["samples"]]
             assert job.config["kid_subset_size"] <= job.config["images"] == sampling.config["num_images"]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_factor_of_the_conditional_sweep_has_a_condition_at_its_own_places(scale):
+    plan = Plan("f_sweep_conditional", scale)
+    (summary,) = stage(plan, "evaluation.f_sweep").values()
+    assert list(summary.config["tokenizers"]) == (["f4", "f16", "f32"] if scale == "paper" else ["f2", "f4", "f8"])
+    for factor in summary.config["tokenizers"]:
+        prior, sampling, likelihood = (
+            plan.jobs[summary.inputs[f"{factor}.{name}"]] for name in ("prior", "sampling", "likelihood")
+        )
+        image, condition = (plan.jobs[prior.inputs[name]] for name in ("latents", "condition"))
+        assert f"segmentation_{factor}" in condition.variant
+        assert (image.verb, image.config.get("seed")) == (condition.verb, condition.config.get("seed"))
+        # Samples and likelihoods are of whole images, under whole conditions.
+        assert sampling.inputs["condition"] == likelihood.inputs["condition"]
+        assert plan.jobs[sampling.inputs["condition"]].verb == "encode"
+        assert prior.config["condition"] == f"segmentation_{factor}"
+
+
+def test_short_tokenizers_have_names_of_their_own_and_the_sweep_is_table1s():
+    plan, table1 = Plan("f_sweep_conditional", "laptop"), Plan("table1", "laptop")
+    (tune,) = stage(plan, "priors.tune").values()
+    assert tune == table1.jobs[tune.out]
+    short = {name: job.config["loop"]["steps"] for name, job in stage(plan, "tokenizers.train").items()}
+    assert {name for name, steps in short.items() if "vqgan" in name and steps == 300} == {
+        f"fashion_mnist.vqgan_f{factor}_short" for factor in (2, 4, 8)
+    }
+    assert short["fashion_mnist.vqgan_f4"] > 300
+    # Where the scale changes nothing they are those of everybody.
+    assert not [name for name in stage(Plan("f_sweep_conditional", "smoke"), "tokenizers.train") if "short" in name]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"conditions": ["segmentation_f4"]}, "conditions must be one for each of vqgan_f2, vqgan_f4, vqgan_f8"),
+        ({"tune_on": "vqgan_f16"}, r"tune_on one of these; got .* and vqgan_f16"),
+        (
+            {"conditions": ["segmentation_f4", "segmentation_f2", "segmentation_f8"]},
+            "vqgan_f2 and its condition segmentation_f4 must have the same f",
+        ),
+    ],
+)
+def test_conditions_that_do_not_go_with_the_tokenizers_are_one_line(row, message):
+    with pytest.raises(TwostageError, match=message):
+        Plan("f_sweep_conditional", "smoke", changed(**row))
 
 
 def changed(**row):
@@ -108,9 +155,10 @@ def changed(**row):
 
     def compose(overrides):
         tree = configs.compose(overrides)
-        rows = tree["experiment"]["rows"]
-        if "FacesHQ" in rows:
-            rows["FacesHQ"]["stand_in"] |= row
+        for label in {"FacesHQ", "S-FLCKR"} & set(tree["experiment"]["rows"]):
+            columns = tree["experiment"]["rows"][label]
+            if "window" in columns["stand_in"]:
+                columns["stand_in"] |= row
         return tree
 
     return compose

@@ -58,6 +58,19 @@ def test_pixels_vs_latents_has_a_complete_plan_at_every_scale(clone, scale):
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+def test_f_sweep_conditional_has_a_complete_plan_at_every_scale(clone, scale):
+    plan = clone.dry_run("results/f_sweep_conditional.csv", scale=scale)
+    for rule in ("priors_train", "sampling_generate", "evaluation_samples", "evaluation_likelihood"):
+        assert plan.count(f"rule {rule}:") == 3, rule
+    # Image and layout each; only at scale laptop the sweep's tokenizer is not one of the three.
+    assert plan.count("rule latents_encode:") == plan.count("rule tokenizers_train:") == (7 if scale == "laptop" else 6)
+    # Windows of image and layout: at f = 2 and 4 of 32 pixels, at f = 4 of 256.
+    assert plan.count("rule latents_crop:") == (2 if scale == "paper" else 4)
+    for rule in ("priors_tune", "evaluation_features", "evaluation_f_sweep", "figures_f_sweep", "results_f_sweep"):
+        assert plan.count(f"rule {rule}:") == 1, rule
+
+
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
 def test_f_sweep_has_a_complete_plan_at_every_scale(clone, scale):
     plan = clone.dry_run("results/f_sweep.csv", scale=scale)
     factors = 7 if scale == "paper" else 4

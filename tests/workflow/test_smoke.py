@@ -34,7 +34,9 @@ def test_every_rendering_and_figure_is_there(clone):
                  "figures/orderings_samples.pdf", "figures/orderings_samples.png", "orderings_curves.csv",
                  "pixels_vs_latents.md", "figures/pixels_vs_latents.pdf", "figures/pixels_vs_latents.png",
                  "f_sweep.md", "figures/f_sweep.pdf", "figures/f_sweep.png",
-                 "figures/f_sweep_samples.pdf", "figures/f_sweep_samples.png"):  # fmt: skip
+                 "figures/f_sweep_samples.pdf", "figures/f_sweep_samples.png",
+                 "f_sweep_conditional.md", "figures/f_sweep_conditional.pdf", "figures/f_sweep_conditional.png",
+                 "figures/f_sweep_conditional_samples.png", "f_sweep_conditional.provenance.json"):  # fmt: skip
         assert (clone.folder / "results" / name).stat().st_size > 100, name
 
 
@@ -170,6 +172,19 @@ def test_every_factor_has_its_numbers_with_the_papers_beside_them(clone):
     assert [row["tokens_per_image"] for row in rows.values()] == ["1024", "256", "64", "16"]
     assert float(rows["2"]["paper_lpips"]) == 0.11
     assert float(rows["8"]["paper_sampling_speedup"]) == 65.81
+
+
+def test_every_factor_with_a_layout_agrees_with_it_or_not_beside_chance(clone):
+    rows = rows_of(clone, "f_sweep_conditional.csv", "factor")
+    assert list(rows) == ["2", "4", "8"]
+    # One length of sequence for all: windows of the layout beside those of the image.
+    assert {row["window"] for row in rows.values()} == {"4x4"}
+    assert [row["tokens_per_image"] for row in rows.values()] == ["256", "64", "16"]
+    for row in rows.values():
+        assert (row["data"], row["condition"], row["num_images"]) == ("fashion_mnist", "segmentation", "50")
+        assert 0 <= float(row["silhouette_iou"]) <= 1
+        assert 0 <= float(row["silhouette_iou_by_chance"]) <= 1
+        assert float(row["nll_nats_per_image"]) > 0
 
 
 def test_sundae_stands_beside_transformers_and_the_papers_rows(clone):

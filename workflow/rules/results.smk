@@ -244,28 +244,34 @@ rule results_pixels_vs_latents:
         "&& cp {input.record} {output.record}) 2> {log}"
 
 
+# One rule for both sweeps over f: {figure} is the experiment's name.
 rule results_f_sweep:
     input:
-        tables=[f"{ARTIFACTS}/figures/f_sweep/f_sweep.{kind}" for kind in ("csv", "md")],
+        tables=[
+            f"{ARTIFACTS}/figures/{{figure}}/{{figure}}.{kind}"
+            for kind in ("csv", "md")
+        ],
         figures=[
-            f"{ARTIFACTS}/figures/f_sweep/{name}.{kind}"
-            for name in ("f_sweep", "f_sweep_samples")
+            f"{ARTIFACTS}/figures/{{figure}}/{{figure}}{name}.{kind}"
+            for name in ("", "_samples")
             for kind in ("pdf", "png")
         ],
-        record=f"{ARTIFACTS}/figures/f_sweep/provenance.json",
-        evaluated=evaluated("f_sweep"),
+        record=f"{ARTIFACTS}/figures/{{figure}}/provenance.json",
+        evaluated=lambda wildcards: evaluated(wildcards.figure),
     output:
-        "results/f_sweep.csv",
-        "results/f_sweep.md",
-        "results/figures/f_sweep.pdf",
-        "results/figures/f_sweep.png",
-        "results/figures/f_sweep_samples.pdf",
-        "results/figures/f_sweep_samples.png",
-        record="results/f_sweep.provenance.json",
+        "results/{figure}.csv",
+        "results/{figure}.md",
+        "results/figures/{figure}.pdf",
+        "results/figures/{figure}.png",
+        "results/figures/{figure}_samples.pdf",
+        "results/figures/{figure}_samples.png",
+        record="results/{figure}.provenance.json",
     log:
-        "build/logs/results_f_sweep.txt",
+        "build/logs/results_{figure}.txt",
     benchmark:
-        "build/logs/results_f_sweep.tsv"
+        "build/logs/results_{figure}.tsv"
+    wildcard_constraints:
+        figure=variants("figures.f_sweep"),
     threads: 1
     resources:
         mem_mb=100,

@@ -1,16 +1,22 @@
 """Verb `evaluation.f_sweep`: reconstructions, likelihood, samples and speed over the factor f of the first stage.
 
-Source: Esser et al. 2021, Sec. 4.3, Fig. 7 and 8.
+Where the transformer is given a map, agreement of samples with it too. Source: Esser et al. 2021, Sec. 4.3, Fig. 7, 8
+and 10.
 """
 
-# F factors
+# F factors, N samples, G shown images, H height, W width
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from twostage import cli
-from twostage.artifacts import write_array, write_json
+import numpy as np
+
+from twostage import cli, training
+from twostage.artifacts import read_array, write_array, write_json
+from twostage.evaluation.agreement import Given, Judges, agreement, likeness
+from twostage.evaluation.conditions import shown_map
 from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, shown
 from twostage.jobs import Job
+from twostage.weights.lpips import PerceptualDistance
 
 SHARED = ("num_images", "real_images", "steps", "learning_rate", "temperature", "top_k", "likelihood_images", "clock")
 # Of reconstructions and of likelihoods, under the names of the summary.
@@ -38,12 +44,19 @@ class FSweepConfig:
     tokenizers: dict[str, str]
     grid_images: int
     paper: dict[str, dict[str, float]]  # quantity -> factor -> number
+    condition: str | None = None  # the map that the transformer is given; null: none, and what follows is not read
+    measures: list[str] = field(default_factory=list)  # in what samples should agree with it
+    num_labels: int | None = None  # of a map of label ids
+    canny_sigma: float = 1.0
+    paper_says: str = ""
 
 
 def f_sweep(config: FSweepConfig, job: Job) -> None:
     """Writes metrics.json, and grid.npy: the first samples of every factor, uint8 [F, grid_images, H, W, 3].
 
-    Raises TwostageError if the factors differ in budget, learning rate or the way in which they were measured.
+    With a condition, grid.npy has two rows before those of the samples, the maps and the real images, and one after
+    each, the reconstructions. Raises TwostageError if the factors differ in budget, learning rate or the way in which
+    they were measured.
     """
     rows = {factor: _row(config, job, factor) for factor in config.tokenizers}
     require_alike(rows, SHARED)
@@ -58,7 +71,13 @@ def f_sweep(config: FSweepConfig, job: Job) -> None:
         "window": config.window,
         "factors": rows,
     }
-    write_array(job.folder / "grid.npy", shown(job, list(rows), config.grid_images))
+    grid = shown(job, list(rows), config.grid_images)
+    if config.condition is not None:
+        metrics |= {"condition": config.condition, "paper_says": config.paper_says}
+        for factor, row in rows.items():
+            row |= _agreements(config, job, factor)
+        grid = _conditional_grid(config, job, grid)
+    write_array(job.folder / "grid.npy", grid)
     write_json(job.folder / "metrics.json", metrics)
 
 
@@ -68,6 +87,44 @@ def _row(config: FSweepConfig, job: Job, factor: str) -> Metrics:
     row |= {name: reconstructed[key] for name, key in OF_RECONSTRUCTIONS.items()}
     row |= {name: likelihood[key] for name, key in OF_LIKELIHOODS.items()}
     return row | {"nll_nats_per_dimension": likelihood["nll_nats_per_image"] / (config.size**2 * 3)}
+
+
+def _given(config: FSweepConfig, job: Job, number: int) -> Given:
+    """The first validation images, whose maps the samples were drawn under."""
+    image_NHWC = read_array(job.upstream("data") / "validation_image.npy")[:number]
+    map_NHWC = read_array(job.upstream("maps") / f"validation_{config.condition}.npy")[:number]
+    # No measure of maps looks at classes.
+    return Given(image_NHWC, np.zeros(len(image_NHWC), np.int64), map_NHWC)
+
+
+def _agreements(config: FSweepConfig, job: Job, factor: str) -> Metrics:
+    """Means over samples of how they agree with their own condition and, by chance, with the next image's."""
+    image_NHWC = np.asarray(read_array(job.upstream(f"{factor}.sampling") / "samples.npy"))
+    own = _given(config, job, len(image_NHWC))
+    assert own.map_NHWC is not None
+    others = Given(np.roll(own.image_NHWC, 1, 0), own.label_N, np.roll(own.map_NHWC, 1, 0))
+    lpips = PerceptualDistance.load(job.upstream("vgg16")).to(training.device())
+    judges = Judges(lpips, None, config.canny_sigma)
+
+    def means(given: Given) -> Metrics:
+        found: dict[str, np.ndarray] = {}
+        for kind in config.measures:
+            found |= agreement(kind, image_NHWC, given, judges)
+        found |= likeness(image_NHWC, given, judges)
+        return {name: float(values_N.mean()) for name, values_N in found.items()}
+
+    return {"agreement": means(own), "agreement_by_chance": means(others)}
+
+
+def _conditional_grid(config: FSweepConfig, job: Job, sample_FGHW3: np.ndarray) -> np.ndarray:
+    """uint8 [2 + 2 F, G, H, W, 3]: maps, real images, then samples and reconstructions of every factor."""
+    given = _given(config, job, sample_FGHW3.shape[1])
+    assert given.map_NHWC is not None
+    rows = [shown_map(given.map_NHWC, config.size, config.num_labels), given.image_NHWC]
+    for factor, sample_GHW3 in zip(config.tokenizers, sample_FGHW3, strict=True):
+        reconstructed = read_array(job.upstream(f"{factor}.reconstruct") / "grid.npy")[1]
+        rows += [sample_GHW3, reconstructed[: len(sample_GHW3)]]
+    return np.stack(rows)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from twostage import cli, priors, training
 from twostage.artifacts import write_json
 from twostage.errors import TwostageError
 from twostage.jobs import Job
-from twostage.latents.dataset import open_latents
+from twostage.latents.dataset import TokenSpace, open_latents
 from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.model import Model
 from twostage.priors.sundae import Sundae
@@ -38,23 +38,30 @@ class LikelihoodConfig:
 
 
 def likelihood(config: LikelihoodConfig, job: Job) -> None:
-    """Writes metrics.json: mean and spread over images. Raises TwostageError if prior and latents do not fit."""
-    latents = open_latents(job.upstream("latents"))
+    """Writes metrics.json: mean and spread over images, of the image tokens alone.
+
+    Raises TwostageError if prior, latents and condition do not fit.
+    """
+    latents = open_latents(job.upstream("latents"), job.upstream("condition") if "condition" in job.inputs else None)
     model = priors.load(job.upstream("prior")).model
     if isinstance(model, Sundae):
         raise TwostageError(f"{job.inputs['prior']} is a SUNDAE prior, which gives images no likelihood; name another")
     if isinstance(model, ReleasedGPT) or model.tokens.num_codes != latents.tokens.num_codes:
         raise TwostageError(f"{job.inputs['prior']} was not trained on codes of {job.inputs['latents']}; name its own")
-    index_NT = latents.split("validation").image_NT
+    _check_condition(model, latents.tokens, job)
+    split = latents.split("validation")
+    index_NT = split.image_NT
     if len(index_NT) < config.images:
         raise TwostageError(
             f"{config.images} images are asked for, but {job.inputs['latents']} has {len(index_NT)} validation images; "
             "raise latents.validation_images or lower the number in conf/scale/"
         )
-    index_NHW = index_NT[: config.images].reshape(-1, *latents.tokens.grid).astype(np.int64)
-    batches = torch.from_numpy(index_NHW).split(config.batch_size)
-    model = model.to(training.device())
-    nll_N = torch.cat([image_nll(model, batch.to(training.device())).cpu() for batch in tqdm(batches, disable=None)])
+    model, nll = model.to(training.device()), []
+    for start in tqdm(range(0, config.images, config.batch_size), disable=None):
+        batch = slice(start, min(start + config.batch_size, config.images))
+        condition_BHW = None if split.condition_NS is None else _grids(split.condition_NS[batch], latents.tokens.grid)
+        nll.append(image_nll(model, _grids(index_NT[batch], latents.tokens.grid), condition_BHW).cpu())
+    nll_N = torch.cat(nll)
     metrics = {
         "images": config.images,
         "nll_nats_per_image": float(nll_N.mean()),
@@ -67,20 +74,47 @@ def likelihood(config: LikelihoodConfig, job: Job) -> None:
     log.info("%s: %.0f nats an image", job.variant, metrics["nll_nats_per_image"])
 
 
+def _check_condition(model: Model, tokens: TokenSpace, job: Job) -> None:
+    """Raises TwostageError if the condition is not the prior's, or does not lie on the canvas as the image does."""
+    given, wanted = tokens.condition, model.tokens.condition
+    if (given is None) != (wanted is None):
+        raise TwostageError(
+            f"{job.inputs['prior']} {'takes no condition' if wanted is None else f'wants the condition {wanted.map}'}; "
+            f"{'leave out' if wanted is None else 'name'} the input `condition`"
+        )
+    if given is None or wanted is None:
+        return
+    if (given.map, given.num_codes) != (wanted.map, wanted.num_codes):
+        raise TwostageError(
+            f"{job.inputs['prior']} was trained with {wanted.num_codes} codes of {wanted.map}, "
+            f"{job.inputs['condition']} has {given.num_codes} of {given.map}; name the codes of its own condition"
+        )
+    if given.grid != tokens.grid:
+        raise TwostageError(
+            f"{job.inputs['condition']} has {given.grid} tokens, the images {tokens.grid}; windows cut both alike, so "
+            "take a condition tokenizer of the images' f"
+        )
+
+
+def _grids(codes_BT: np.ndarray, grid: tuple[int, int]) -> torch.Tensor:
+    return torch.from_numpy(codes_BT.astype(np.int64)).unflatten(1, grid).to(training.device())
+
+
 @torch.inference_mode()
-def image_nll(model: Model, index_BHW: torch.Tensor) -> torch.Tensor:
-    """NLL float64 [B] of whole images int64 [B, H, W], nats.
+def image_nll(model: Model, index_BHW: torch.Tensor, condition_BHW: torch.Tensor | None = None) -> torch.Tensor:
+    """NLL float64 [B] of whole images int64 [B, H, W], nats; every window sees its own part of the condition.
 
     Raises TwostageError if the model's window is larger than the images or its order is not row-major.
     """
     rows, columns = model.tokens.grid
     nll_B = torch.zeros(len(index_BHW), dtype=torch.float64, device=index_BHW.device)
     for (top, left), places in _by_window(model, index_BHW).items():
-        index_BP = index_BHW[:, top : top + rows, left : left + columns].flatten(1)
+        seen = (slice(None), slice(top, top + rows), slice(left, left + columns))
+        index_BP = index_BHW[seen].flatten(1)
         local_K = [place.local for place in places]
         # What lies behind the last predicted token is seen by none of them; convolutions take whole windows.
         index_BT = index_BP[:, : max(local_K) + 1] if isinstance(model, GPT) else index_BP
-        logits_BTV = model(index_BT, None)
+        logits_BTV = model(index_BT, None if condition_BHW is None else condition_BHW[seen].flatten(1))
         logits_BVK = logits_BTV[:, local_K].transpose(1, 2).float()
         nll_B += functional.cross_entropy(logits_BVK, index_BT[:, local_K], reduction="none").double().sum(1)
     return nll_B

@@ -1,7 +1,6 @@
 """The sweep over the factor f as table, curves and samples. Draws stored numbers, computes none."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
+from twostage.figures.conditional import LABELS
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style, write_text
 from twostage.jobs import Job
@@ -44,23 +44,27 @@ class FSweepConfig:
 
 
 def f_sweep(config: FSweepConfig, job: Job) -> None:
-    """Writes f_sweep.{csv,md,pdf,png} and f_sweep_samples.{pdf,png}."""
-    metrics = read_json(job.upstream("f_sweep") / "metrics.json")
-    grid = read_array(job.upstream("f_sweep") / "grid.npy")
+    """Writes NAME.{csv,md,pdf,png} and NAME_samples.{pdf,png}, where NAME is the experiment's."""
+    metrics = read_json(job.upstream(job.variant) / "metrics.json")
+    grid = read_array(job.upstream(job.variant) / "grid.npy")
     rows = list(metrics["factors"].values())
     numbers = pd.DataFrame([_numbers(metrics, row) for row in rows])
-    write_text(job.folder / "f_sweep.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
     table = pd.DataFrame([_printed(row) for row in rows]).to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / "f_sweep.md", f"{table}\n\n{_caption(metrics)}\n")
-    _curves(metrics, config.figures, job.folder)
-    _samples(metrics, grid, config.figures, job.folder)
+    write_text(job.folder / f"{job.variant}.md", f"{table}\n\n{_caption(metrics)}\n")
+    _curves(metrics, config.figures, job)
+    _samples(metrics, grid, config.figures, job)
 
 
 def _numbers(metrics: Metrics, row: Metrics) -> dict[str, Any]:
     """One line of the CSV: all that was measured at one f, and what the paper prints of it."""
     line = {"scale": metrics["scale"], "data": metrics["data"], "size": metrics["size"]}
     line |= {key: "x".join(map(str, row[key])) if key in ("grid", "window") else row[key] for key in COLUMNS}
-    return line | {f"paper_{name}": number for name, number in row["paper"].items()}
+    line |= {f"paper_{name}": number for name, number in row["paper"].items()}
+    if "condition" not in metrics:
+        return line
+    line |= {"condition": metrics["condition"], **row["agreement"]}
+    return line | {f"{name}_by_chance": number for name, number in row["agreement_by_chance"].items()}
 
 
 def _printed(row: Metrics) -> dict[str, str]:
@@ -70,7 +74,7 @@ def _printed(row: Metrics) -> dict[str, str]:
     def beside(ours: str, name: str, form: str) -> str:
         return ours if paper.get(name) is None else f"{ours} ({paper[name]:{form}})"
 
-    return {
+    line = {
         "f": str(row["factor"]),
         "tokens": "x".join(map(str, row["grid"])),
         "LPIPS": beside(f"{row['lpips']:.3f} ± {row['lpips_std_over_images']:.3f}", "lpips", ".2f"),
@@ -82,39 +86,74 @@ def _printed(row: Metrics) -> dict[str, str]:
         "s per image": beside(f"{row['sampling_seconds_per_image']:.4f}", "sampling_seconds_per_image", ".0f"),
         "speed-up": beside(f"{row['sampling_speedup']:.2f}", "sampling_speedup", ".2f"),
     }
+    for name, number in row.get("agreement", {}).items():
+        line[f"{_in_words(name)} (chance)"] = f"{number:.3f} ({row['agreement_by_chance'][name]:.3f})"
+    return line
+
+
+def _in_words(measure: str) -> str:
+    return LABELS[measure].replace("\n", " ")
 
 
 def _caption(metrics: Metrics) -> str:
     row = next(iter(metrics["factors"].values()))
     edge = " (at its edge)" if row["learning_rate_at_edge"] else ""
+    in_brackets, seen, paper = _of_condition(metrics) if "condition" in metrics else _of_faces()
     return (
         f"At scale {metrics['scale']}: {metrics['data']}, {metrics['size']}x{metrics['size']} pixels, one transformer "
         f"over at most {metrics['window']}x{metrics['window']} tokens, {row['steps']} steps, one seed, learning rate "
-        f"{row['learning_rate']:g} of one sweep, at one f, for all{edge}. In brackets the paper's, on faces of 256x256 "
-        "pixels with 16x16 tokens. LPIPS: mean ± standard deviation over validation images. NLL: of the codes of whole "
+        f"{row['learning_rate']:g} of one sweep, at one f, for all{edge}. {in_brackets} LPIPS: mean ± standard "
+        "deviation over validation images. NLL: of the codes of whole "
         f"images, over {row['likelihood_images']} validation images, every token given what its sliding window shows "
-        "of the tokens before it; codes of one f say less than those of another, so this is no ranking of likelihoods "
+        f"of {seen}; codes of one f say less than those of another, so this is no ranking of likelihoods "
         f"of images; per dimension: over the pixels' three channels. FID and KID of {row['num_images']} samples each "
         f"against {row['real_images']} real images: so few inflate FID, FID∞ (extrapolated, ± standard error) less, "
         "KID (± standard deviation over subsets) not. Sampling: drawing and decoding, batches of "
         f"{row['batch_size']}, temperature {row['temperature']:g}, top-k {row['top_k']}; seconds: {row['clock']}. "
-        "Paper: Esser et al. 2021, Fig. 7 and 8; the text of Fig. 8 gives its columns no f, which is inferred."
+        f"{paper}"
     )
 
 
-def _curves(metrics: Metrics, config: FiguresConfig, folder: Path) -> None:
-    with style(config, rows=1, columns=len(PANELS), panel_ratio=1.5):
-        figure, axes = plt.subplots(1, len(PANELS))
-        for panel, description in zip(axes, PANELS, strict=True):
-            _panel(panel, list(metrics["factors"].values()), config, *description)
-        row = next(iter(metrics["factors"].values()))
+def _of_faces() -> tuple[str, str, str]:
+    """Of the caption: what stands in brackets, what a window shows, and what the paper says."""
+    return (
+        "In brackets the paper's, on faces of 256x256 pixels with 16x16 tokens.",
+        "the tokens before it",
+        "Paper: Esser et al. 2021, Fig. 7 and 8; the text of Fig. 8 gives its columns no f, which is inferred.",
+    )
+
+
+def _of_condition(metrics: Metrics) -> tuple[str, str, str]:
+    """The same where the transformer is given a map."""
+    return (
+        f"The transformer is given the {metrics['condition']} of validation images, one sample each. Chance: the same "
+        "samples held against the next image and its map.",
+        "the tokens before it and of the map's",
+        f"Paper: Esser et al. 2021, Fig. 10, which prints no numbers: {metrics['paper_says']}.",
+    )
+
+
+def _curves(metrics: Metrics, config: FiguresConfig, job: Job) -> None:
+    rows = list(metrics["factors"].values())
+    agreement = next(iter(rows[0].get("agreement", {})), None)
+    num_panels = len(PANELS) + (agreement is not None)
+    with style(config, rows=1, columns=num_panels, panel_ratio=1.5):
+        figure, axes = plt.subplots(1, num_panels)
+        for panel, description in zip(axes[: len(PANELS)], PANELS, strict=True):
+            _panel(panel, rows, config, *description)
+        if agreement is not None:
+            _agreement_panel(axes[-1], rows, config, agreement)
         figure.suptitle(
-            f"Factor f of the first stage at scale {metrics['scale']}, {metrics['data']}: windows of at most "
-            f"{metrics['window']}x{metrics['window']} tokens, FID of {row['num_images']} samples each",
+            f"Factor f of the first stage at scale {metrics['scale']}, {metrics['data']}{_given(metrics)}: windows of "
+            f"at most {metrics['window']}x{metrics['window']} tokens, FID of {rows[0]['num_images']} samples each",
             fontsize="small",
         )
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-        save(figure, folder, "f_sweep", config.png_dpi)
+        save(figure, job.folder, job.variant, config.png_dpi)
+
+
+def _given(metrics: Metrics) -> str:
+    return f" given {metrics['condition']}" if "condition" in metrics else ""
 
 
 def _panel(
@@ -127,6 +166,20 @@ def _panel(
     printed = [(row["factor"], row["paper"][key]) for row in rows if row["paper"].get(key) is not None]
     if printed:
         axes.plot(*zip(*printed, strict=True), "D", mfc="none", color="0.3", ms=3, label=PAPER)
+    _finish(axes, factors, label, logarithmic)
+
+
+def _agreement_panel(axes: Axes, rows: list[Metrics], config: FiguresConfig, measure: str) -> None:
+    """Samples against their own condition and against another one's."""
+    factors = [row["factor"] for row in rows]
+    own, chance = ([row[key][measure] for row in rows] for key in ("agreement", "agreement_by_chance"))
+    axes.plot(factors, own, "o-", color=config.palette["latents"], ms=3, lw=1)
+    axes.plot(factors, chance, "s--", mfc="none", color="0.5", ms=3, lw=1, label="chance")
+    axes.legend(frameon=False, fontsize=5)
+    _finish(axes, factors, LABELS[measure].replace(" (", "\n(").replace(" to ", "\nto "), logarithmic=False)
+
+
+def _finish(axes: Axes, factors: list[int], label: str, logarithmic: bool) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(factors, [str(factor) for factor in factors])
     axes.set_xlabel("factor f")
@@ -138,20 +191,49 @@ def _panel(
         axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
 
 
-def _samples(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, folder: Path) -> None:
-    """A strip of samples for every factor, as Fig. 7."""
+def _samples(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job) -> None:
+    """A strip of samples for every factor, as Fig. 7; with a condition as Fig. 10, reconstructions beside them."""
+    if "condition" in metrics:
+        _conditional_samples(metrics, grid, config, job)
+        return
     rows = list(metrics["factors"].values())
     with style(config, rows=len(rows), columns=1, panel_ratio=0.17):
         figure, axes = plt.subplots(len(rows), 1, squeeze=False)
         for panel, row, images in zip(axes[:, 0], rows, grid, strict=True):
             panel.imshow(strip(images), interpolation="nearest")
-            panel.set_title(
-                f"f = {row['factor']} at scale {metrics['scale']}: the first samples, {row['tokens_per_image']} tokens "
-                f"each; {row['sampling_seconds_per_image']:.3g} s an image, speed-up {row['sampling_speedup']:.3g}",
-                fontsize="x-small",
-            )
+            panel.set_title(f"f = {row['factor']} at scale {metrics['scale']}: the first samples, {_cost(row)}",
+                            fontsize="x-small")  # fmt: skip
             panel.set_axis_off()
-        save(figure, folder, "f_sweep_samples", config.png_dpi)
+        save(figure, job.folder, f"{job.variant}_samples", config.png_dpi)
+
+
+def _cost(row: Metrics) -> str:
+    return (
+        f"{row['tokens_per_image']} tokens each; {row['sampling_seconds_per_image']:.3g} s an image, speed-up "
+        f"{row['sampling_speedup']:.3g}"
+    )
+
+
+def _conditional_samples(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job) -> None:
+    """Left: the maps, then samples of every factor; right: the real images, then their reconstructions."""
+    rows = list(metrics["factors"].values())
+    titles = [metrics["condition"], f"{metrics['data']}, validation images"]
+    for row in rows:
+        titles += [
+            f"f = {row['factor']}: samples, {row['tokens_per_image']} tokens",
+            f"reconstructions, LPIPS {row['lpips']:.3f}",
+        ]
+    with style(config, rows=len(rows) + 1, columns=2, panel_ratio=0.2):
+        figure, axes = plt.subplots(len(rows) + 1, 2)
+        for panel, title, images in zip(axes.flat, titles, grid, strict=True):
+            panel.imshow(strip(images), interpolation="nearest")
+            panel.set_title(title, fontsize="x-small")
+            panel.set_axis_off()
+        figure.suptitle(
+            f"Samples of one condition each, and what the first stage keeps, at scale {metrics['scale']}",
+            fontsize="small",
+        )
+        save(figure, job.folder, f"{job.variant}_samples", config.png_dpi)
 
 
 def main() -> None:

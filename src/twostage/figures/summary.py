@@ -49,10 +49,7 @@ def summary(_: SummaryConfig, job: Job) -> None:
         },
         **{_key(variant): _sets(metrics) for variant, metrics in measured.items() if "sets" in metrics},
         **{_key(variant): _scores(metrics) for variant, metrics in measured.items() if "values" in metrics},
-        "f_sweep": {
-            factor: {name: row[name] for name in FACTOR_METRICS}
-            for factor, row in measured["f_sweep"]["factors"].items()
-        },
+        **{_key(variant): _factors(metrics) for variant, metrics in measured.items() if "factors" in metrics},
     }
     write_json(job.folder / "metrics.json", headlines)
     write_csv(job.folder / "table1_curves.csv", [line for row in rows.values() for line in _table1_lines(row)])
@@ -86,6 +83,11 @@ def _sets(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
 def _scores(metrics: dict[str, Any]) -> dict[str, float]:
     """The denoising score of each value of what a hourglass is compared in, mean over seeds."""
     return {value: found["denoising_nats_per_token"]["mean"] for value, found in metrics["values"].items()}
+
+
+def _factors(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The numbers of each factor f of the first stage."""
+    return {factor: {name: row[name] for name in FACTOR_METRICS} for factor, row in metrics["factors"].items()}
 
 
 def _table1_lines(row: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -33,6 +33,11 @@ def check(overrides: tuple[str, ...]) -> None:
     grid = (tree["data"]["size"] // factor,) * 2
     height, width = canvas_size(config, grid, factor)
     Canvas(height, width, grid)
+    if tree["priors"]["architecture"] == "sundae":
+        raise TwostageError(
+            "from_data draws token by token, which priors=sundae cannot; choose priors=gpt or pixelsnail"
+        )
+    _check_condition(tree, overrides, config, (height, width) != grid)
     if tree["priors"]["condition"] == "coordinates" and (height, width) != grid and not config.coordinates:
         raise TwostageError("a larger canvas has coordinates of its own; set sampling.coordinates=true")
     if config.condition_file is None:
@@ -47,6 +52,44 @@ def check(overrides: tuple[str, ...]) -> None:
             f"{config.condition_file} is {found[0]}x{found[1]}, the canvas wants {width * pixels}x{height * pixels}; "
             "conditions are not enlarged: bring a larger one, or set a smaller sampling.canvas_pixels"
         )
+
+
+def _check_condition(tree: Tree, overrides: tuple[str, ...], config: SamplingConfig, is_larger: bool) -> None:
+    """Raises TwostageError if the condition's codes cannot lie on the canvas, or there are too few held-out images."""
+    name = tree["priors"]["condition"]
+    if name not in (None, "class", "coordinates"):
+        side, wanted = _condition_grid(tree, overrides), _grid_side(tree)
+        if side != wanted and (is_larger or config.condition_file or tree["priors"]["architecture"] == "pixelsnail"):
+            raise TwostageError(
+                f"priors.condition={name} has {side}x{side} tokens for the {wanted}x{wanted} of an image; this canvas "
+                "or prior needs both alike: take a condition tokenizer of the image's f"
+            )
+        if is_larger and config.condition_file is None:
+            raise TwostageError(
+                "a larger canvas needs a condition as large; set sampling.condition_file to a picture of it"
+            )
+    read = config.given > 0 or (
+        name is not None and not config.coordinates and config.condition_file is None and config.classes is None
+    )
+    limits = (tree["latents"]["validation_images"], tree["data"]["validation_images"])
+    held_out = min((limit for limit in limits if limit is not None), default=None)
+    needed = -(-config.num_images // config.per_condition)
+    if read and held_out is not None and needed > held_out:
+        raise TwostageError(
+            f"sampling.num_images={config.num_images} needs {needed} validation images, there are {held_out}; lower "
+            "it, or raise data.validation_images and latents.validation_images"
+        )
+
+
+def _grid_side(tree: Tree) -> int:
+    return int(tree["data"]["size"] // 2 ** tree["tokenizers"]["num_downsamplings"])
+
+
+def _condition_grid(tree: Tree, overrides: tuple[str, ...]) -> int:
+    """Side of the grid of the condition's codes."""
+    kept = [each for each in overrides if not each.lstrip("+~").startswith(("tokenizers=", "tokenizers."))]
+    name = tree["priors"]["condition"]
+    return _grid_side(compose((*kept, f"tokenizers={name}"))) // _reduction(tree, overrides)
 
 
 def _reduction(tree: Tree, overrides: tuple[str, ...]) -> int:

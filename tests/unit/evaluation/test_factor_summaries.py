@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
+from tests.unit.evaluation.test_agreement import Levels
 from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.f_sweep import FSweepConfig, f_sweep
 from twostage.evaluation.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
 from twostage.jobs import FILES, Job
+from twostage.weights.lpips import PerceptualDistance
+
+from .conftest import random_images
 
 NLL = "validation_nll_nats_per_token"
 PAPER = {"fid_improvement_percent": 18.63, "sampling_speedup": 14.08}
@@ -113,3 +117,44 @@ def test_every_factor_has_its_line_and_speed_is_that_over_the_first(tmp_path):
 def test_factors_of_unlike_budgets_are_refused(tmp_path, key, value):
     with pytest.raises(TwostageError, match=f"f4 has {key} {value}"):
         swept(tmp_path, prior={key: value})
+
+
+def swept_with_maps(tmp_path, monkeypatch):
+    """Samples of f = 2 are the real images of their own layouts, those of f = 4 know nothing of them."""
+    monkeypatch.setattr(PerceptualDistance, "load", classmethod(lambda cls, path: Levels()))
+    real = random_images(60, 0)
+    # A garment in one half of each image, left or right in turn.
+    layout = np.zeros((60, 16, 16, 1), np.uint8)
+    layout[::2, :, :8], layout[1::2, :, 8:] = 3, 4
+    real = np.where(layout > 0, np.maximum(real, 99), 0).astype(np.uint8)
+    write_array(tmp_path / "data/validation_image.npy", real)
+    write_array(tmp_path / "maps/validation_segmentation.npy", layout)
+    inputs = {name: str(tmp_path / name) for name in ("data", "maps", "vgg16")}
+    for factor, images in (("f2", real[:50]), ("f4", np.roll(real, 1, 0)[:50])):
+        inputs |= write_line(tmp_path, factor, 100.0)
+        write_array(tmp_path / factor / "sampling/samples.npy", images)
+        write_array(tmp_path / factor / "reconstruct/grid.npy", np.stack([real[:8], 255 - real[:8]]))
+    out = str(tmp_path / "out")
+    made = Job("evaluation", "f_sweep", "f_sweep_conditional", "smoke", {}, inputs, out, FILES["evaluation.f_sweep"])
+    given = {"condition": "segmentation", "measures": ["silhouette"], "num_labels": 11, "paper_says": "nothing"}
+    names = {"f2": "vqgan_f2", "f4": "vqgan_f4"}
+    f_sweep(FSweepConfig("fashion_mnist", 16, 4, names, 3, {}, **given), made)
+    return made
+
+
+def test_samples_are_held_against_their_own_map_and_by_chance_against_the_next(tmp_path, monkeypatch):
+    made = swept_with_maps(tmp_path, monkeypatch)
+    metrics = read_json(made.folder / "metrics.json")
+    two, four = metrics["factors"].values()
+    assert list(two["agreement"]) == ["silhouette_iou", "lpips_to_truth", "psnr_to_truth_decibels"]
+    assert (two["agreement"]["silhouette_iou"], two["agreement_by_chance"]["silhouette_iou"]) == (1, 0)
+    assert two["agreement"]["lpips_to_truth"] == 0
+    assert (four["agreement"]["silhouette_iou"], four["agreement_by_chance"]["silhouette_iou"]) == (0, 1)
+    assert metrics["condition"] == "segmentation"
+    # Maps, real images, then samples and reconstructions of both factors.
+    grid = read_array(made.folder / "grid.npy")
+    assert grid.shape == (6, 3, 16, 16, 3)
+    assert (grid[1] == grid[2]).all()
+    assert (grid[3] == grid[5]).all()
+    assert (grid[3] == 255 - grid[1]).all()
+    assert not (grid[0] == grid[1]).all()

@@ -20,13 +20,13 @@ from twostage.sampling.canvas import Canvas
 from twostage.sampling.sliding import Board, WholeWindows
 
 
-def small_gpt(num_codes, window):
-    return sharp(GPT(GPTConfig(16, 2, 2, 0.0), TokenSpace(num_codes, window)), factor=15)
+def small_gpt(num_codes, window, condition=None):
+    return sharp(GPT(GPTConfig(16, 2, 2, 0.0), TokenSpace(num_codes, window, condition)), factor=15)
 
 
-def small_pixelsnail(num_codes, window):
+def small_pixelsnail(num_codes, window, condition=None):
     sizes = PixelSNAILConfig(8, 1, 1, 2, 4, 8, 1, 4, dropout=0.0)
-    return sharp(PixelSNAIL(sizes, TokenSpace(num_codes, window)), factor=4)
+    return sharp(PixelSNAIL(sizes, TokenSpace(num_codes, window, condition)), factor=4)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (3, 3), (2, 4)])
@@ -50,6 +50,73 @@ def test_it_is_that_of_the_windows_that_samples_are_drawn_through(size, small):
         logits_BV = WholeWindows(model, board).logits([place])[0]
         expected += functional.cross_entropy(logits_BV, index_BHW.flatten(1)[:, place.rank], reduction="none")
     assert image_nll(model, index_BHW).numpy() == pytest.approx(expected.detach().numpy(), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (2, 4)])
+def test_under_every_condition_probabilities_sum_to_one_and_conditions_matter(size):
+    model = small_gpt(2, (2, 2), TokenSpace(5, (2, 2), map="segmentation"))
+    every = torch.tensor(list(itertools.product(range(2), repeat=size[0] * size[1]))).unflatten(1, size)
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(2):
+        condition_HW = torch.randint(5, size, generator=generator)
+        found.append(image_nll(model, every, condition_HW.expand(len(every), *size)).neg().exp())
+        assert float(found[-1].sum()) == pytest.approx(1, abs=1e-6)
+    assert float((found[0] - found[1]).abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("small", [small_gpt, small_pixelsnail])
+def test_every_window_sees_its_own_part_of_the_condition(small):
+    model = small(9, (4, 4), TokenSpace(5, (4, 4), map="segmentation"))
+    generator = torch.Generator().manual_seed(0)
+    index_BHW, condition_BHW = (torch.randint(most, (3, 4, 7), generator=generator) for most in (9, 5))
+    canvas = Canvas(4, 7, (4, 4))
+    board = Board(model, canvas, 3, condition_BHW, index_BHW.flatten(1))
+    expected = torch.zeros(3, dtype=torch.float64)
+    for place in canvas.places():
+        logits_BV = WholeWindows(model, board).logits([place])[0]
+        expected += functional.cross_entropy(logits_BV, index_BHW.flatten(1)[:, place.rank], reduction="none")
+    assert image_nll(model, index_BHW, condition_BHW).numpy() == pytest.approx(expected.detach().numpy(), rel=1e-5)
+
+
+def with_condition(tmp_path, wanted, given):
+    """A job whose prior was trained with `wanted` and is given codes like `given`, each (codes, grid, map) or None."""
+    condition = None if wanted is None else TokenSpace(wanted[0], wanted[1], map=wanted[2])
+    write_prior(tmp_path / "prior", TokenSpace(9, (4, 4), condition))
+    write_latents(tmp_path / "latents", 9, (6, 6))
+    names = ["prior", "latents"]
+    if given is not None:
+        write_latents(tmp_path / "condition", *given[:2], of=given[2])
+        names.append("condition")
+    inputs = {name: str(tmp_path / name) for name in names}
+    return Job("evaluation", "likelihood", "v", "smoke", {}, inputs, str(tmp_path / "out"),
+               FILES["evaluation.likelihood"])  # fmt: skip
+
+
+def test_a_conditional_prior_is_evaluated_under_the_images_own_conditions(tmp_path):
+    edges = (5, (4, 4), "edges")
+    job = with_condition(tmp_path, edges, (5, (6, 6), "edges"))
+    found = []
+    for batch_size in (2, 7):
+        likelihood(LikelihoodConfig(images=5, batch_size=batch_size), job)
+        found.append(read_json(job.folder / "metrics.json")["nll_nats_per_image"])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "message"),
+    [
+        ((5, (4, 4), "edges"), None, "wants the condition edges; name the input `condition`"),
+        (None, (5, (6, 6), "edges"), "takes no condition; leave out the input `condition`"),
+        ((5, (4, 4), "edges"), (5, (6, 6), "depth"), "trained with 5 codes of edges, .* has 5 of depth"),
+        ((5, (4, 4), "edges"), (5, (3, 3), "edges"), r"has \(3, 3\) tokens, the images \(6, 6\)"),
+    ],
+)
+def test_a_condition_that_does_not_fit_is_refused(tmp_path, wanted, given, message):
+    job = with_condition(tmp_path, wanted, given)
+    with pytest.raises(TwostageError, match=message):
+        likelihood(LikelihoodConfig(5, 4), job)
+    assert not job.folder.exists()
 
 
 def make_job(tmp_path, num_codes=9, grid=(6, 6)):

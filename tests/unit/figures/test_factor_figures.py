@@ -1,10 +1,11 @@
 """Tables and figures over the factor f: every promised file, the paper's numbers beside ours, same input same bytes."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 
-from tests.unit.evaluation.test_factor_summaries import compared, swept
+from tests.unit.evaluation.test_factor_summaries import compared, swept, swept_with_maps
 from twostage.artifacts import read_json, write_json
 from twostage.configs import FiguresConfig
 from twostage.figures.f_sweep import FSweepConfig, f_sweep
@@ -17,7 +18,8 @@ LOOK = FiguresConfig(style="neurips2024", palette={"pixels": "#E69F00", "latents
 
 def job(tmp_path, verb, summary):
     inputs, out = {verb: summary.out}, str(tmp_path / "figure")
-    return Job("figures", verb, verb, "smoke", {}, inputs, out, FILES[f"figures.{verb}"])
+    files = [name.format(variant=verb) for name in FILES[f"figures.{verb}"]]
+    return Job("figures", verb, verb, "smoke", {}, inputs, out, files)
 
 
 def rows_of(path):
@@ -59,6 +61,22 @@ def test_f_sweep_tells_every_factor_and_the_paper(tmp_path):
     text = (made.folder / "f_sweep.md").read_text()
     for part in ("0.100 ± 0.020 (0.20)", "1.00 (1.00)", "40.00", "over 10 validation images", "at most 8x8 tokens"):
         assert part in text
+
+
+def test_a_sweep_with_maps_tells_how_samples_agree_with_them(tmp_path, monkeypatch):
+    made = job(tmp_path, "f_sweep", swept_with_maps(tmp_path, monkeypatch))
+    files = [name.format(variant="f_sweep_conditional") for name in FILES["figures.f_sweep"]]
+    inputs = {"f_sweep_conditional": made.inputs["f_sweep"]}
+    made = replace(made, variant="f_sweep_conditional", inputs=inputs, files=files)
+    twice(f_sweep, FSweepConfig(LOOK), made)
+    two, four = rows_of(made.folder / "f_sweep_conditional.csv")
+    assert (two["condition"], two["silhouette_iou"], two["silhouette_iou_by_chance"]) == ("segmentation", "1", "0")
+    assert (four["silhouette_iou"], four["silhouette_iou_by_chance"]) == ("0", "1")
+    text = (made.folder / "f_sweep_conditional.md").read_text()
+    for part in ("1.000 (0.000)", "given the segmentation of validation images", "Fig. 10, which prints no numbers",
+                 "at most 4x4 tokens"):  # fmt: skip
+        assert part in text
+    assert "faces" not in text
 
 
 def test_a_strip_shows_the_images_from_left_to_right():

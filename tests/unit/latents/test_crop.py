@@ -47,6 +47,13 @@ def test_windows_are_latents_of_a_smaller_grid(tmp_path):
     assert metadata["splits"]["train"]["num_images"] == 18
 
 
+def test_windows_of_two_grids_of_one_shape_lie_at_the_same_places():
+    """So an image's windows pair with those of its condition, each cut by a job of its own."""
+    index_Nhw = np.arange(3 * 5 * 6).reshape(3, 5, 6)
+    image, condition = (windows(grid, 4, 7, np.random.default_rng((0, 0))) for grid in (index_Nhw, 1000 + index_Nhw))
+    assert (condition == image + 1000).all()
+
+
 def test_the_seed_decides(tmp_path):
     made = job(tmp_path)
     found = []

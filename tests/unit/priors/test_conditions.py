@@ -6,6 +6,7 @@ import torch
 
 from twostage.configs import GPTConfig, LoopConfig
 from twostage.errors import TwostageError
+from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import Split, TokenSpace
 from twostage.priors.gpt import GPT
 from twostage.priors.model import build
@@ -38,6 +39,20 @@ def test_a_class_can_be_learned_and_only_image_codes_count(architecture, prior_c
     # Four image tokens in every sixteen: NLL is per image token, with the first one in it.
     assert before == pytest.approx(np.log(3), abs=0.3)
     assert task.evaluate()[NLL] < 0.2
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+def test_a_prior_trains_with_coordinates(architecture, prior_config):
+    place_NS = np.repeat(coordinate_codes((4, 4), 4, 16).astype(np.uint16).reshape(1, -1), 12, axis=0)
+    split = Split((place_NS // 4).astype(np.uint16), place_NS)
+    config = prior_config(architecture, loop=LoopConfig(10, 6, 10, 10, 0, "float32"), learning_rate=3e-2)
+    torch.manual_seed(0)
+    task = PriorTask(build(config, TokenSpace(4, (4, 4), TokenSpace(16, (4, 4), map="coordinates"))), config, 3e-2,
+                     split, split)  # fmt: skip
+    before = task.evaluate()[NLL]
+    for step in range(8):
+        task.step(step)
+    assert task.evaluate()[NLL] < before
 
 
 def test_equal_codes_of_image_and_condition_have_tables_of_their_own():
