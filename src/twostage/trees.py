@@ -1,5 +1,6 @@
 """Trees of plain values, kept on disk under a name that says all they depend on."""
 
+import functools
 import json
 import os
 import re
@@ -45,7 +46,11 @@ def files_composed(conf: Path, overrides: tuple[str, ...]) -> list[Path]:
 
 
 def _defaults(path: Path) -> list[Any]:
-    """Of a file of Hydra's: what it is built on, as group -> option or as an option of its own group."""
-    text = path.read_text()
+    return _listed(path.read_text())
+
+
+@functools.cache
+def _listed(text: str) -> list[Any]:
+    """What a file of Hydra's is built on, as group -> option or as an option of its own group."""
     # Few files have such a list, and to parse all of them would take longer than to hash them.
     return list(yaml.safe_load(text)["defaults"]) if re.search("^defaults:", text, re.MULTILINE) else []
