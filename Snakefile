@@ -5,7 +5,7 @@
 #   snakemake --cores all results/pixels_vs_latents.csv             pixels against latents
 #   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f
 #   snakemake --cores all results/class_conditional.csv             or edges, super_resolution, layouts, completion
-#   snakemake --cores all results/depth.csv                         or pose, on data that you bring
+#   snakemake --cores all results/depth.csv                         or pose, layouts_ade20k, layouts_coco_stuff, on your data
 #   snakemake --cores all results/rejection.csv                     class-conditional samples under rejection
 #   snakemake --cores all results/overfitting.csv                   a prior on few images, and its neighbours
 #   snakemake --cores all results/sundae_vs_autoregressive.csv      SUNDAE, the prior of the second paper, against transformers

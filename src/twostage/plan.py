@@ -65,7 +65,7 @@ EXPERIMENTS = (
     *denoisers.EXPERIMENTS,
 )
 # Planned too, but only on request, as the user brings their data at every scale.
-ON_REQUEST = ("depth", "pose")
+ON_REQUEST = ("depth", "pose", "layouts_ade20k", "layouts_coco_stuff")
 # Conditional synthesis, one experiment a task.
 TASKS = ("class_conditional", "edges", "super_resolution", "layouts", "completion", *ON_REQUEST)
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.

@@ -77,12 +77,26 @@ def test_a_map_that_the_dataset_lacks_is_annotated_and_one_that_it_has_is_not():
 
 
 def test_depth_and_pose_wait_for_their_data():
-    assert set(ON_REQUEST) == {"depth", "pose"}
+    assert set(ON_REQUEST) == {"depth", "pose", "layouts_ade20k", "layouts_coco_stuff"}
     for name in ON_REQUEST:
+        assert not stage(Plan(name, "smoke"), "data.annotate")
+    for name in ("depth", "pose"):
         plan = Plan(name, "smoke")
-        assert not stage(plan, "data.annotate")
         assert plan.jobs[f"artifacts/smoke/evaluation/{name}"].config["condition"] == name
     assert Plan("pose", "smoke").jobs["artifacts/smoke/evaluation/pose"].config["num_labels"] == 19
+
+
+@pytest.mark.parametrize(
+    ("name", "num_labels", "num_codes"), [("layouts_ade20k", 151, 4096), ("layouts_coco_stuff", 183, 8192)]
+)
+def test_table_2_has_its_fid_on_data_of_its_labels(name, num_labels, num_codes):
+    plan = Plan(name, "paper")
+    summary = plan.jobs[f"artifacts/paper/evaluation/{name}"]
+    assert summary.config["num_labels"] == num_labels
+    samples = plan.jobs[summary.inputs["conditional.samples"]]
+    assert samples.config["images"] == plan.jobs[samples.inputs["samples"]].config["num_images"] == 20000
+    (image,) = [job for job in stage(plan, "tokenizers.train").values() if job.config["map"] == "image"]
+    assert image.config["quantizer"]["num_codes"] == num_codes
 
 
 def test_rejection_draws_all_classes_and_is_judged_by_another_classifier():

@@ -122,10 +122,9 @@ def test_pixels_are_grey_levels_given_their_class(scale):
     (prior,) = stage(plan, "priors.train").values()
     assert prior.variant == "fashion_mnist_28.greys_f1.given_class.sundae.seed0"
     assert plan.jobs[prior.inputs["latents"]].config["flips"] is False
-    assert (plan.jobs[prior.inputs["condition"]].verb, stage(plan, "tokenizers.greys").keys()) == (
-        "classes",
-        {"fashion_mnist_28.greys_f1"},
-    )
+    condition = plan.jobs[prior.inputs["condition"]]
+    assert (condition.verb, condition.config["map"]) == ("plain", "class")
+    assert stage(plan, "tokenizers.greys").keys() == {"fashion_mnist_28.greys_f1"}
     (drawn,) = stage(plan, "sampling.denoise").values()
     held_out = plan.jobs[prior.inputs["latents"]].config["validation_images"]
     assert held_out is None or drawn.config["num_images"] <= held_out

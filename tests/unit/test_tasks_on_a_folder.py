@@ -10,7 +10,7 @@ from PIL import Image
 from tests.unit.data.test_keypoints import coco
 from tests.unit.evaluation.test_agreement import Levels
 from twostage import configs
-from twostage.artifacts import read_array, read_json
+from twostage.artifacts import read_array, read_json, write_json
 from twostage.evaluation.conditional import ConditionalConfig
 from twostage.figures.conditional import ConditionalConfig as FigureConfig
 from twostage.plan import Plan
@@ -72,9 +72,12 @@ def test_a_folder_becomes_samples_beside_their_conditions(task, pictures, tmp_pa
         if name in CONFIG:
             work = getattr(importlib.import_module(f"twostage.{name}"), job.verb)
             work(configs.parse(CONFIG[name], job.config), job)
+        if name == "evaluation.samples":  # Inception has tests of its own
+            write_json(job.folder / "metrics.json", {"fid": 9.0, "kid_mean": 0.1, "protocol": {"real": {"images": 6}}})
     out = tmp_path / f"artifacts/smoke/evaluation/{task}"
     metrics, grid = read_json(out / "metrics.json"), read_array(out / "grid.npy")
-    assert list(metrics["rows"]["conditional"]) == ["lpips_to_truth", "psnr_to_truth_decibels", "diversity_lpips"]
+    measured = ["lpips_to_truth", "psnr_to_truth_decibels", "diversity_lpips", "fid", "kid_mean"]
+    assert list(metrics["rows"]["conditional"]) == measured
     assert grid.shape == (3, 4, 16, 16, 3)
     data = next(job for job in plan.jobs.values() if job.verb == "prepare").folder
     assert np.array_equal(grid[:, 1], read_array(tmp_path / data / "validation_image.npy")[:3])

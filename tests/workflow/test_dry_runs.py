@@ -80,7 +80,7 @@ def test_tasks_of_conditional_synthesis_have_a_complete_plan(clone, scale):
         assert plan.count(f"rule {rule}:") == 1, rule
     # Two seeds of class, edges, low resolution and layouts; unconditional ones are shared where data are.
     assert plan.count("rule evaluation_classifier:") == 2
-    for name in ("depth", "pose"):
+    for name in ("depth", "pose", "layouts_ade20k", "layouts_coco_stuff"):
         assert "rule evaluation_conditional:" in clone.dry_run(f"results/{name}.csv", scale=scale)
 
 

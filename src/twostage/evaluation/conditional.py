@@ -25,6 +25,7 @@ from twostage.weights.lpips import PerceptualDistance
 MODELS = ("conditional", "unconditional")
 OF_PRIOR = ("steps", "num_parameters", "learning_rate", "learning_rate_at_edge", "architecture")
 OF_SAMPLING = ("temperature", "top_k", "top_p", "per_condition", "num_images", "given_tokens_per_image")
+OF_SAMPLES = ("fid", "kid_mean")
 
 
 @dataclass
@@ -45,7 +46,7 @@ class ConditionalConfig:
 
 
 def conditional(config: ConditionalConfig, job: Job) -> None:
-    """Writes metrics.json: agreement of both models, of reconstructions and of real images; and grid.npy.
+    """Writes metrics.json, agreement of both models' samples, of reconstructions and of real images, and grid.npy.
 
     grid.npy: uint8 [G, 2 + P, H, W, 3], in every row the condition, the real image and the samples of the condition.
     Raises TwostageError if the runs of one model differ in more than their seed, or a sample has no condition.
@@ -60,7 +61,7 @@ def conditional(config: ConditionalConfig, job: Job) -> None:
         for model in MODELS
     }
     once = _given(config, job, num_samples // per_condition, 1)
-    rows: dict[str, Any] = {model: _over_seeds(found) for model, found in measured.items()}
+    rows: dict[str, Any] = {model: _over_seeds(found) | _distribution(job, model) for model, found in measured.items()}
     rows["reconstruction"] = _means(_measured(config, _reconstructed(config, job, once), once, judges, 1))
     rows["real"] = _means(_agreements(config, once.image_NHWC, once, judges))
     metrics = {
@@ -75,6 +76,7 @@ def conditional(config: ConditionalConfig, job: Job) -> None:
         "paper_says": config.paper_says,
         **_common(job, config),
         "rows": rows,
+        "real_images": metrics_of(job, "conditional.samples")["protocol"]["real"]["images"],
         "classifier": metrics_of(job, "classifier") if "classifier" in job.inputs else None,
         "names": _names(config, job, once),
     }
@@ -138,6 +140,12 @@ def _over_seeds(found_S: list[dict[str, np.ndarray]]) -> Metrics:
         over_images = float(found_S[0][name].std(ddof=1))
         rows[name] = asdict(Summary.of(per_seed)) | {"per_seed": per_seed, "std_over_images": over_images}
     return rows
+
+
+def _distribution(job: Job, model: str) -> Metrics:
+    """FID and KID of the first seed's samples."""
+    found = metrics_of(job, f"{model}.samples")
+    return {name: {"mean": found[name]} for name in OF_SAMPLES}
 
 
 def _common(job: Job, config: ConditionalConfig) -> Metrics:

@@ -35,7 +35,8 @@ class HourglassConfig:
 
 
 def hourglass(config: HourglassConfig, job: Job) -> None:
-    """Writes metrics.json: per value its final scores, seconds a step, curve, and difference to the first value.
+    """Writes metrics.json: per value its final scores (`scores`: seed by seed), seconds a step, curve, and difference
+    to the first value.
 
     Raises TwostageError if the runs differ in more than the value and the seed.
     """
@@ -55,6 +56,7 @@ def hourglass(config: HourglassConfig, job: Job) -> None:
         "values": {
             value: {
                 "denoising_nats_per_token": spread(_scores(runs[value])),
+                "scores": _scores(runs[value]).tolist(),
                 "difference_to_first": None if value == config.values[0] else spread(_scores(runs[value]) - reference),
                 "seconds_per_step": spread(np.array([run["seconds_per_step"] for run in runs[value]])),
                 "curve": _curve(job, value, config.seeds),

@@ -29,6 +29,8 @@ LABELS = {
     "lpips_to_truth": "LPIPS to the real image ↓",
     "psnr_to_truth_decibels": "PSNR to the real image [dB] ↑",
     "diversity_lpips": "LPIPS between samples\nof one condition",
+    "fid": "FID ↓",
+    "kid_mean": "KID ↓",
 }
 PARTS = ("mean", "std", "ci95_low", "ci95_high", "std_over_images")
 # A real image agrees with the map that was made of it.
@@ -86,7 +88,7 @@ def _printed(metrics: Metrics, name: str) -> dict[str, str]:
 def _interval(found: Metrics | None) -> str:
     if found is None:
         return ""
-    return f"{found['mean']:.3f} ± {found['std']:.3f}" if "std" in found else f"{found['mean']:.3f}"
+    return f"{found['mean']:.3f} ± {found['std']:.3f}" if "std" in found else f"{found['mean']:.4g}"
 
 
 def _caption(metrics: Metrics) -> str:
@@ -104,13 +106,15 @@ def _caption(metrics: Metrics) -> str:
         f"Both models: {conditional['steps']} steps, learning rate {conditional['learning_rate']:g}{edge}, temperature "
         f"{conditional['temperature']:g}, top-k {conditional['top_k']}, {len(metrics['seeds'])} seeds; mean ± standard "
         "deviation over seeds of the mean over images. The unconditional model's samples are held against the same "
-        "conditions. Reconstruction: the real images through the tokenizer, which no prior can surpass by much."
-        f"{judge} Paper (Esser et al. 2021): {metrics['paper_says']}."
+        f"conditions. FID and KID: all samples of the first seed against {metrics['real_images']} real validation "
+        "images. Reconstruction: the real images through the tokenizer, which "
+        f"no prior can surpass by much.{judge} Paper (Esser et al. 2021): {metrics['paper_says']}."
     )
 
 
 def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job) -> None:
-    measures = _measures(metrics)
+    # KID, which says what FID says, is left to the table.
+    measures = [measure for measure in _measures(metrics) if measure != "kid_mean"]
     with style(config, rows=1, columns=1, panel_ratio=0.62):
         figure = plt.figure()
         parts = figure.add_gridspec(1, 2, width_ratios=[1.25, 1])

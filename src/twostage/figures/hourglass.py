@@ -16,7 +16,7 @@ from twostage.jobs import Job
 
 Metrics = dict[str, Any]
 
-LINES = ("-", "--", ":")  # one a value
+LINES = (("-", "#000000"), ("--", "#E69F00"), (":", "#56B4E9"))  # one a value; Okabe & Ito's colours
 QUANTITIES = ("denoising_nats_per_token", "difference_to_first", "seconds_per_step")
 
 
@@ -40,7 +40,7 @@ def hourglass(config: HourglassConfig, job: Job) -> None:
     with style(config.figures, rows=len(rows), columns=2, panel_ratio=0.7):
         figure, axes = plt.subplots(len(rows), 2, squeeze=False)
         for (curves, ends), metrics in zip(axes, rows.values(), strict=True):
-            _curves(curves, metrics, config.figures)
+            _curves(curves, metrics)
             _ends(ends, metrics, config.figures)
         save(figure, job.folder, job.variant, config.figures.png_dpi)
 
@@ -99,28 +99,32 @@ def _caption(metrics: Metrics) -> str:
     )
 
 
-def _curves(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
-    for (value, found), line in zip(metrics["values"].items(), cycle(LINES)):
+def _curves(axes: Axes, metrics: Metrics) -> None:
+    for (value, found), (line, colour) in zip(metrics["values"].items(), cycle(LINES)):
         curve = found["curve"]
-        axes.plot(curve["step"], curve["mean"], line, color=config.palette["sundae"], label=value)
+        axes.plot(curve["step"], curve["mean"], line, color=colour, label=value)
     axes.set_xlabel("step")
     axes.set_ylabel("denoising score\n[nats per token]")
     num_seeds = len(metrics["seeds"])
     over = f"mean of {num_seeds} seeds" if num_seeds > 1 else "one seed"
-    axes.set_title(f"{metrics['key']} at scale {metrics['scale']}, {metrics['data']}: {over}")
+    axes.set_title(f"{metrics['key']} at scale {metrics['scale']}\n{metrics['data']}, {over}")
     axes.legend(frameon=False, fontsize="x-small")
 
 
 def _ends(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
-    """The score at the end, with its standard deviation where there is one."""
+    """The final score of every run, a line for each seed: what is compared is each line's slope."""
+    values = list(metrics["values"])
+    for at, seed in enumerate(metrics["seeds"]):
+        scores = [metrics["values"][value]["scores"][at] for value in values]
+        axes.plot(values, scores, "o-", color=config.palette["sundae"], ms=4, lw=0.8, alpha=0.7, label=f"seed {seed}")
     for at, found in enumerate(metrics["values"].values()):
-        score = found["denoising_nats_per_token"]
-        axes.errorbar(at, score["mean"], yerr=score["std"], fmt="o", color=config.palette["sundae"], ms=4, capsize=3)
-        axes.annotate(f"  {score['mean']:.3f}", (at, score["mean"]), fontsize="x-small")
-    axes.set_xticks(range(len(metrics["values"])), list(metrics["values"]))
+        mean = found["denoising_nats_per_token"]["mean"]
+        axes.plot(at, mean, "_", color="black", ms=12)
+        axes.annotate(f"{mean:.3f}", (at, mean), (8, 0), textcoords="offset points", va="center", fontsize="x-small")
     axes.margins(0.35)
     axes.ticklabel_format(axis="y", useOffset=False)
-    axes.set_title(f"after {metrics['steps']} steps (low: good)")
+    axes.set_ylabel("denoising score\n[nats per token]")
+    axes.set_title(f"after {metrics['steps']} steps (low: good)\na line a seed, dashes: means")
 
 
 def main() -> None:

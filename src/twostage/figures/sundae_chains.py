@@ -14,16 +14,16 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.style import save, style, write_text
-from twostage.figures.sundae_vs_autoregressive import draw_strips, numbers_of
+from twostage.figures.sundae_vs_autoregressive import ANNEALED, draw_strips, few, numbers_of, words
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
 
 PANELS = (
-    ("fid", "FID (low: good)"),
-    ("density", "density (high: good)"),
-    ("coverage", "coverage (high: good)"),
-    ("sampling_seconds_per_image", "seconds an image"),
+    ("fid", "FID\n(low: good)"),
+    ("density", "density\n(high: good)"),
+    ("coverage", "coverage\n(high: good)"),
+    ("sampling_seconds_per_image", "sampling\n[s per image]"),
 )
 LINES = ("o-", "s--", "^:", "D-.")  # one a value of what is held
 # Heights in units of the figure's width, as in the comparison with transformers.
@@ -66,6 +66,7 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
             name: f"{row['value']:g}",
             "FID": f"{row['fid']:.2f}",
             "FID∞": f"{row['fid_infinity']:.2f} ± {row['fid_infinity_standard_error']:.2f}",
+            "KID": f"{row['kid_mean']:.3f} ± {row['kid_std_over_subsets']:.3f}",
             "density": f"{row['density']:.2f}",
             "coverage": f"{row['coverage']:.2f}",
             "precision": f"{row['precision']:.2f}",
@@ -87,15 +88,23 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
 
 def _caption(metrics: Metrics) -> str:
     row = next(iter(metrics["sets"].values()))
+    usual = "" if metrics["varies"] == "temperature" else f", {ANNEALED}"
     return (
         f"At scale {metrics['scale']}: {metrics['data']} through {metrics['tokenizer']}, {metrics['size']}x"
         f"{metrics['size']} pixels, {row['tokens_per_image']} tokens; one prior of {row['steps']} training steps, of "
-        f"whose chain {metrics['varies']} varies. FID, density, coverage, precision and recall of "
-        f"{row['evaluated_images']} samples each against the same {row['real_images']} real images; so few samples "
-        "inflate FID, equally many for every line. Steps taken: mean over the images, as a sample freezes once a step "
-        f"leaves it as it is. Seconds: drawing and decoding, {row['clock']}. Paper: {metrics['paper_says']}; McKinney "
-        "& Willcocks 2022."
+        f"whose chain {metrics['varies']} varies{_kept(metrics)}. FID, KID, density, coverage, precision and recall of "
+        f"{row['evaluated_images']} samples each against the same {row['real_images']} real images; {few(row)} "
+        "FID∞ ±: jackknife's standard error over samples; KID ±: standard deviation over subsets. Steps taken: mean "
+        "over the images, as a sample freezes once a step leaves it as it is. Seconds: drawing and decoding, "
+        f"{row['clock']}. Paper: {metrics['paper_says']}{usual}; McKinney & Willcocks 2022."
     )
+
+
+def _kept(metrics: Metrics) -> str:
+    """What else makes a chain, and is the same in every line."""
+    row = next(iter(metrics["sets"].values()))
+    names = [name for name in ("temperature", "proportion") if name not in (metrics["varies"], metrics["held"])]
+    return "".join(f", {name} {words(row[name])}" for name in names)
 
 
 def _row(figure: SubFigure, metrics: Metrics, grid: np.ndarray, config: FiguresConfig) -> None:
@@ -125,6 +134,9 @@ def _panel(axes: Axes, metrics: Metrics, config: FiguresConfig, key: str, label:
     axes.set_xlabel(metrics["varies"])
     axes.set_title(label)
     axes.margins(0.1)
+    # FID alone has a range far from zero, in which its differences would vanish.
+    if key != "fid":
+        axes.set_ylim(0, 1.1 * max(row[key] for row in rows) or 1)
 
 
 def main() -> None:

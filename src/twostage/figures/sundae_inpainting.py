@@ -77,10 +77,11 @@ def _caption(metrics: Metrics) -> str:
     return (
         f"At scale {metrics['scale']}: {metrics['data']} in place of {metrics['label']}, one prior of "
         f"{metrics['prior_steps']} steps, {metrics['num_images']} held-out images, {found['results_per_image']} "
-        f"results of each, at most {found['steps']} steps, temperature {start:g} to {end:g}. Mean absolute "
-        "differences in grey levels over the pixels whose codes were drawn anew, and, last, over the others, which "
-        "the decoder alone alters; originals are seen through the tokenizer. Seconds: "
-        f"{found['clock']}. Paper: {metrics['paper_says']}; McKinney & Willcocks 2022, Fig. 11."
+        f"results of each, codes drawn anew by the rule {found['rule']}, at most {found['steps']} steps, "
+        f"temperature {start:g} to {end:g}. Mean absolute differences in grey levels "
+        "over the pixels whose codes were drawn anew, and, last, over the others, which the decoder alone alters; "
+        f"originals are seen through the tokenizer. Seconds: {found['clock']}. "
+        f"Paper: {metrics['paper_says']}; McKinney & Willcocks 2022, Fig. 11."
     )
 
 
@@ -93,7 +94,7 @@ def _sheet(metrics: Metrics, grid_KNRHWC: np.ndarray, config: FiguresConfig, job
             panel.imshow(np.concatenate([strip(image) for image in grid_NRHWC]), interpolation="nearest")
             panel.set_title(f"{mask}: original, masked, {num_shown - 2} results", fontsize="x-small")
             panel.set_axis_off()
-        figure.suptitle(f"Inpainting at scale {metrics['scale']}, {metrics['data']}", fontsize="small")
+        figure.suptitle(f"Inpainting at scale {metrics['scale']}, {metrics['data']} (grey: masked)", fontsize="small")
         save(figure, job.folder, job.variant, config.png_dpi)
 
 

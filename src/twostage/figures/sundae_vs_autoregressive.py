@@ -36,6 +36,9 @@ BARS = (
     ("coverage", "coverage\n(high: good)"),
     ("sampling_seconds_per_image", "sampling\n[s per image]"),
 )
+NUM_FEATURES = 2048  # of FID's Inception
+# The paper's usual chain, where ours is another.
+ANNEALED = "and its chains go from a temperature of about 1 down to a low one (Sec. 3.4)"
 # Heights in units of the figure's width: a title and the bars, and every strip of samples with its title.
 BARS_HEIGHT, STRIP_HEIGHT = 0.5, 0.15
 
@@ -88,13 +91,15 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
     ours = [
         {
             metrics["label"]: label,
+            "params [M]": f"{row['num_parameters'] / 1e6:.2f}",
             "FID": f"{row['fid']:.2f}",
             "FID∞": f"{row['fid_infinity']:.2f} ± {row['fid_infinity_standard_error']:.2f}",
+            "KID": f"{row['kid_mean']:.3f} ± {row['kid_std_over_subsets']:.3f}",
             "density": f"{row['density']:.2f}",
             "coverage": f"{row['coverage']:.2f}",
             "s per image": f"{row['sampling_seconds_per_image']:.4f}",
             "network evaluations": f"{row['network_evaluations']:g}",
-            "training [s]": f"{row['train_seconds']:.0f}",
+            "training": f"{row['steps']} steps, {row['train_seconds']:.0f} s",
             "score [nats per token]": _score(row),
         }
         for label, row in metrics["sets"].items()
@@ -115,19 +120,48 @@ def _score(row: Metrics) -> str:
     return f"NLL {nll:.3f}" if nll is not None else f"denoising {row['denoising_nats_per_token']:.3f}"
 
 
+def words(value: Any) -> str:
+    """What `numbers_of` says of a number of the chain, in a sentence."""
+    found = _plain(value)
+    return found if isinstance(found, str) else f"{found:g}"
+
+
+def few(row: Metrics) -> str:
+    """What the number of samples does to the numbers of a line."""
+    inflated = "a finite number of samples inflates FID, and not that of every line by as much"
+    if row["evaluated_images"] >= NUM_FEATURES:
+        return f"{inflated}."
+    return f"{inflated}; with fewer than Inception's {NUM_FEATURES} features FID∞ is too high as well, KID is not."
+
+
+def _chains(metrics: Metrics) -> str:
+    """How each kind of prior is sampled."""
+    rows = {row["architecture"]: row for row in metrics["sets"].values()}
+    said = [f"SUNDAE's chains are at temperature {words(rows['sundae']['temperature'])}, proportion "
+            f"{words(rows['sundae']['proportion'])}, of all codes"]  # fmt: skip
+    if "gpt" in rows:
+        top_k = rows["gpt"]["top_k"]
+        cut = "all codes" if top_k is None else f"the {top_k} likeliest codes"
+        said.append(f"the transformer draws at temperature {words(rows['gpt']['temperature'])} out of {cut}")
+    return "; ".join(said)
+
+
 def _caption(metrics: Metrics) -> str:
     row = next(iter(metrics["sets"].values()))
     return (
         f"At scale {metrics['scale']}: {metrics['data']} through {metrics['tokenizer']}, {metrics['size']}x"
-        f"{metrics['size']} pixels, {row['tokens_per_image']} tokens; one seed. FID, density and coverage of the first "
-        f"{row['evaluated_images']} samples of each set against the same {row['real_images']} real images; so few "
-        "samples inflate FID, equally many for every set. FID∞: extrapolated to infinitely many samples, ± jackknife's "
-        f"standard error. Sampling: drawing and decoding, batches of {row['batch_size']}; seconds: {row['clock']}. "
+        f"{metrics['size']} pixels, {row['tokens_per_image']} tokens; one seed. "
+        f"{_chains(metrics)}. FID, KID, density and coverage of the first "
+        f"{row['evaluated_images']} samples of each set against the same {row['real_images']} real images; "
+        f"{few(row)} FID∞: extrapolated to infinitely many samples, ± jackknife's standard error; KID: ± standard "
+        f"deviation over subsets. Sampling: drawing and decoding, batches of {row['batch_size']}; seconds: "
+        f"{row['clock']}. "
         "Network evaluations of an image: the transformer keeps keys and values of earlier tokens, so each of its "
         "evaluations costs that of one token, each of SUNDAE's that of all. The score of SUNDAE is a cross-entropy "
-        "given corrupted codes, no likelihood, and not comparable with an NLL. "
-        f"Paper: {metrics['paper_says']} ({metrics['label']}; McKinney & Willcocks 2022, Tables 1 and 2, Sec. 4.1; its "
-        "FID is FID∞)."
+        "given corrupted codes: no likelihood of images, no bound of one, and not comparable with an NLL (a bound that "
+        "is cheap to have, the cross-entropy given nothing but noise, ignores the chain). "
+        f"Paper: {metrics['paper_says']} ({metrics['label']}; McKinney & Willcocks 2022, Tables 1 and 2, Sec. 4.1; the "
+        f"FID of its own rows is FID∞, {ANNEALED})."
     )
 
 

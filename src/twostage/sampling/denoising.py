@@ -5,6 +5,7 @@ Source: McKinney & Willcocks 2022, Sec. 3.4 and 3.6, after Savinov et al. 2022.
 
 # B samples, A of them not frozen, T image tokens, D width, K tokens drawn in a step
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,8 +37,10 @@ class Schedule:
                 f"chain.steps={self.steps} and chain.min_steps={self.min_steps}; a chain has 1 step or more, and no "
                 "more minimum steps than steps"
             )
-        if not min(self.temperature) > 0:
-            raise TwostageError(f"chain.temperature from {_words(self.temperature)} is not positive; set e.g. 0.7")
+        if not all(0 < temperature < math.inf for temperature in self.temperature):
+            raise TwostageError(
+                f"chain.temperature from {_words(self.temperature)} is not positive or not finite; set e.g. 0.7"
+            )
         if not all(0 < share <= 1 for share in self.proportion):
             raise TwostageError(f"chain.proportion from {_words(self.proportion)} is no share in (0, 1]; set e.g. 0.5")
 

@@ -1,6 +1,6 @@
 """Which pixels of an image are drawn anew, and which codes that means."""
 
-# H W height and width, pixels; h w rows and columns, codes
+# H W height and width, pixels; h w rows and columns, codes; r c rows and columns, squares of a board
 
 from pathlib import Path
 
@@ -10,13 +10,15 @@ from twostage.data.pictures import UndecodableError, decode, grey_array
 from twostage.errors import TwostageError
 
 MASKS = ("block", "random", "half", "outpainting")
+# Squares of a random mask along a side: codes of every grid of 8, 16 or 32 lie in one of them whole.
+SQUARES = 8
 
 
 def generated_mask(kind: str, size: tuple[int, int], share: float, rng: np.random.Generator) -> np.ndarray:
     """A mask bool [H, W], true where the image is drawn anew.
 
-    `block`: a square anywhere. `random`: squares of an eighth of the side anywhere, until they cover the share. `half`:
-    the right half, whatever the share. `outpainting`: all but a square in the middle. `share` is that of the pixels, in
+    `block`: a square anywhere. `random`: some of the squares of a board of 8x8. `half`: the right half, whatever the
+    share. `outpainting`: all but a square in the middle. `share` is that of the pixels, in
     (0, 1). Raises TwostageError for another kind or share.
     """
     height, width = size
@@ -27,8 +29,11 @@ def generated_mask(kind: str, size: tuple[int, int], share: float, rng: np.rando
         case "block":
             _square(mask_HW, (round(height * share**0.5), round(width * share**0.5)), rng)
         case "random":
-            while mask_HW.mean() < share:
-                _square(mask_HW, (height // 8, width // 8), rng)
+            board = min(SQUARES, height), min(SQUARES, width)
+            number = max(round(share * board[0] * board[1]), 1)
+            masked_rc = rng.permutation(board[0] * board[1]).reshape(board) < number
+            row_H, column_W = (np.arange(side) * squares // side for side, squares in zip(size, board, strict=True))
+            mask_HW = masked_rc[row_H[:, None], column_W]
         case "half":
             mask_HW[:, width // 2 :] = True
         case "outpainting":

@@ -41,6 +41,10 @@ def evaluated(tmp_path, monkeypatch, odd_prior=None, **changes):
             write_json(tmp_path / f"{name}.sampling/metrics.json", DRAWN)
             write_json(tmp_path / f"{name}.prior/metrics.json", PRIOR | (odd or {}))
             inputs |= {f"{name}.{part}": str(tmp_path / f"{name}.{part}") for part in ("sampling", "prior")}
+    for model, fid in (("conditional", 40.0), ("unconditional", 60.0)):
+        found = {"fid": fid, "kid_mean": fid / 1000, "protocol": {"real": {"images": 8}}}
+        write_json(tmp_path / f"{model}.samples/metrics.json", found)
+        inputs[f"{model}.samples"] = str(tmp_path / f"{model}.samples")
     job = Job("evaluation", "conditional", "edges", "smoke", {}, inputs, str(tmp_path / "out"),
               FILES["evaluation.conditional"])  # fmt: skip
     values = {"name": "edges", "task": "edges to image", "data": "toy", "condition": "edges", "seeds": [0, 1],
@@ -61,6 +65,7 @@ def test_who_knows_the_condition_agrees_with_it_and_who_does_not_hardly(tmp_path
     assert rows["unconditional"]["edges_f1"]["std"] > 0
     assert len(rows["unconditional"]["edges_f1"]["per_seed"]) == 2
     assert "diversity_lpips" in rows["conditional"]
+    assert [rows[model]["fid"] for model in ("conditional", "unconditional")] == [{"mean": 40}, {"mean": 60}]
     assert metrics["nll_nats_per_token"]["conditional"]["mean"] == 3
     assert (metrics["num_conditions"], metrics["conditional"]["steps"]) == (CONDITIONS, 10)
     assert metrics["names"] == ["cat", "dog", "cat"]

@@ -111,6 +111,7 @@ def test_differences_are_paired_by_seed(tmp_path):
     patches, sequence = read_json(resampled(tmp_path).folder / "metrics.json")["values"].values()
     assert patches["denoising_nats_per_token"]["mean"] == pytest.approx(3.1)
     assert patches["difference_to_first"] is None
+    assert (patches["scores"], sequence["scores"]) == ([3.0, 3.2], [3.1, 3.4])
     assert sequence["difference_to_first"]["mean"] == pytest.approx(0.15)
     assert sequence["difference_to_first"]["std"] == pytest.approx(0.1 / np.sqrt(2))
     assert patches["curve"] == {"step": [0, 10], "mean": pytest.approx([4.1, 3.1])}

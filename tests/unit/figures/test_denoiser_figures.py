@@ -58,7 +58,17 @@ def test_the_table_has_both_priors_and_the_papers_rows(tmp_path):
     )  # fmt: skip
     assert (paper["source"], paper["fid"], paper["chain_steps"], paper["scale"]) == ("paper", "10.56", "100", "")
     text = (folder / "name.md").read_text()
-    for part in ("paper: VQGAN + SUNDAE", "10.56", "denoising 2.500", "no likelihood", "first 50 samples", "100 real"):
+    for part in (
+        "paper: VQGAN + SUNDAE",
+        "10.56",
+        "denoising 2.500",
+        "no likelihood",
+        "first 50 samples",
+        "100 real",
+        "at temperature 1.0 to 0.5, proportion 0.5",
+        "FID∞ is too high",
+        "params [M]",
+    ):
         assert part in text
 
 
@@ -68,7 +78,9 @@ def test_a_sweep_has_a_line_for_every_value(tmp_path):
     assert [(line["chain_steps"], line["fid"]) for line in (one, two, paper)] == [
         ("10", "200"), ("20", "100"), ("100", "10.56"),
     ]  # fmt: skip
-    assert "more steps are not better" in (folder / "name.md").read_text()
+    text = (folder / "name.md").read_text()
+    for part in ("more steps are not better", "steps varies, temperature 1.0 to 0.5.", "0.200 ± 0.010"):
+        assert part in text
 
 
 def test_an_hourglass_has_its_difference_and_interval(tmp_path):

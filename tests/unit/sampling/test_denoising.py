@@ -204,6 +204,8 @@ def test_an_image_without_masked_codes_is_not_computed(model, monkeypatch):
         ({"steps": 0, "min_steps": 0}, r"chain\.steps=0"),
         ({"temperature": (1.0, 0.0)}, r"chain\.temperature from 1\.0 to 0\.0 is not positive"),
         ({"temperature": (float("nan"), 1.0)}, "is not positive"),
+        ({"temperature": (1.0, float("nan"))}, "is not positive"),
+        ({"temperature": (1.0, float("inf"))}, "or not finite"),
         ({"proportion": (0.0, 0.5)}, r"chain\.proportion from 0\.0 to 0\.5 is no share in \(0, 1\]"),
         ({"proportion": (0.5, 1.2)}, "is no share"),
     ],

@@ -44,9 +44,23 @@ def test_each_kind_is_what_its_name_says():
     assert outpainting_HW[:, [0, -1]].all()
     assert (outpainting_HW == outpainting_HW[::-1, ::-1]).all()
     assert not outpainting_HW[16, 24]
+    random_HW = mask("random", 0.5, (32, 64))
+    assert (random_HW == np.kron(random_HW[::4, ::8], np.ones((4, 8), bool))).all()
     for kind in ("block", "random"):
         assert (mask(kind) == mask(kind)).all()
         assert (mask(kind) != mask(kind, seed=1)).any()
+
+
+@pytest.mark.parametrize("factor", [4, 2, 1])
+def test_half_of_the_codes_are_drawn_anew_under_half_of_the_board(factor):
+    """Else the experiment would show a mask of which most codes are kept."""
+    mask_HW = mask("random", 0.5, (32, 32))
+    for rule in ("all_pixels", "any_pixel"):
+        assert code_mask(mask_HW, factor, rule).mean() == 0.5
+
+
+def test_small_images_have_a_random_mask_too():
+    assert 0 < mask("random", 0.25, (4, 6)).mean() < 0.5
 
 
 def test_a_picture_is_a_mask_where_it_is_bright(tmp_path):
