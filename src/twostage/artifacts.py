@@ -1,4 +1,4 @@
-"""What crosses a stage: JSON, CSV, arrays and tensors, written atomically and with checksums.
+"""What crosses a stage: JSON, CSV and arrays, written atomically, with checksums. For tensors see `twostage.tensors`.
 
 A file either has its final name and its whole content, or it does not exist: everything is written to a temporary
 name in the same folder, flushed to disk and renamed.
@@ -16,10 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
-import torch
 from numpy.typing import DTypeLike
-from safetensors import SafetensorError, safe_open
 
 from twostage.errors import TwostageError
 
@@ -140,21 +137,3 @@ def read_array(path: Path) -> np.ndarray:
         raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}") from error
     except ValueError as error:
         raise TwostageError(f"{path} is not a whole .npy file ({error}); delete it and run again") from error
-
-
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Writes tensors as safetensors. `metadata` holds strings only."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        safetensors.torch.save_file(whole, temporary, metadata=dict(metadata or {}))
-
-
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file. Raises TwostageError if it is missing or damaged."""
-    if not Path(path).exists():
-        raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except SafetensorError as error:
-        raise TwostageError(f"{path} is not a whole safetensors file ({error}); delete it and run again") from error

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
-from twostage import training
 from twostage.artifacts import read_json, sha256_file, sha256_json, write_json
 from twostage.fingerprint import fingerprint
 from twostage.jobs import PROVENANCE, Job
@@ -90,7 +88,7 @@ def _own(job: Job, origin: Record) -> Record:
         "files_sha256": {name: sha256_file(job.folder / name) for name in made},
         **origin,
         "device": device_name(),
-        "threads": torch.get_num_threads(),
+        "threads": _num_threads(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **_cost(),
     }
@@ -121,10 +119,25 @@ def _ask_git(*arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
+def _num_threads() -> int:
+    """Of torch; without it the work is Python's, on one."""
+    if "torch" not in sys.modules:
+        return 1
+    import torch
+
+    return torch.get_num_threads()
+
+
 def device_name() -> str:
     """The model of the accelerator in use, or of the CPU."""
-    if training.device().type == "cuda":
-        return torch.cuda.get_device_name()
+    # A process that never loaded torch used no accelerator, and to load it now takes longer than such a verb.
+    if "torch" in sys.modules:
+        import torch
+
+        from twostage import training
+
+        if training.device().type == "cuda":
+            return torch.cuda.get_device_name()
     return _cpu_model() or platform.processor() or platform.machine()
 
 

@@ -1,12 +1,14 @@
 """Trees of plain values, kept on disk under a name that says all they depend on."""
 
+import functools
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twostage.artifacts import sha256_file, sha256_json
+import yaml
 
 
 def kept(path: Path, make: Callable[[], Any]) -> Any:
@@ -21,7 +23,34 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
     return json.loads(path.read_bytes())
 
 
-def folder_sha256(folder: Path) -> str:
-    """Of the names and contents of all files below it."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return sha256_json([(path.relative_to(folder).as_posix(), sha256_file(path)) for path in paths])
+def files_composed(conf: Path, overrides: tuple[str, ...]) -> list[Path]:
+    """The files that Hydra reads of `conf` under `overrides`: config.yaml, each group's option and what that builds on.
+
+    An option without a file is left out: it cannot be composed, and nothing is kept of it.
+    """
+    root = conf / "config.yaml"
+    chosen = {group: option for entry in _defaults(root) if isinstance(entry, dict) for group, option in entry.items()}
+    for override in overrides:
+        group, _, option = override.partition("=")
+        if group in chosen:
+            chosen[group] = option
+    files = [root]
+    for group, option in chosen.items():
+        waiting = [option]
+        while waiting:
+            path = conf / group / f"{waiting.pop()}.yaml"
+            if path.is_file() and path not in files:
+                files.append(path)
+                waiting += [entry for entry in _defaults(path) if isinstance(entry, str)]
+    return files
+
+
+def _defaults(path: Path) -> list[Any]:
+    return _listed(path.read_text())
+
+
+@functools.cache
+def _listed(text: str) -> list[Any]:
+    """What a file of Hydra's is built on, as group -> option or as an option of its own group."""
+    # Few files have such a list, and to parse all of them would take longer than to hash them.
+    return list(yaml.safe_load(text)["defaults"]) if re.search("^defaults:", text, re.MULTILINE) else []

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,10 @@ def test_every_default_of_a_config_says_where_it_comes_from():
             for line in path.read_text().splitlines():
                 plain = re.fullmatch(r"\s+\w+: (?!\$)\S.*", line)
                 assert plain is None or re.search(r"# *(paper|released|ours|Chen)", line), f"{path.name}: {line}"
+
+
+@pytest.mark.parametrize("name", ["plan", "figures.table1", "evaluation.compare", "data.prepare", "latents.plain"])
+def test_what_needs_no_torch_does_not_wait_for_it(name):
+    """Loading torch takes seconds of every process; a run has hundreds."""
+    loaded = f"import sys, twostage.{name}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0

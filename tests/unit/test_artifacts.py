@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from twostage import artifacts
+from twostage import artifacts, tensors
 from twostage.errors import TwostageError
 
 
@@ -45,13 +45,13 @@ def test_json_refuses_nan(tmp_path):
     assert not (tmp_path / "v.json").exists()
 
 
-@pytest.mark.parametrize("read", [artifacts.read_json, artifacts.read_array, artifacts.read_tensors])
+@pytest.mark.parametrize("read", [artifacts.read_json, artifacts.read_array, tensors.read_tensors])
 def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path, read):
     with pytest.raises(TwostageError, match=r"missing\.x is missing; ask snakemake"):
         read(tmp_path / "missing.x")
 
 
-@pytest.mark.parametrize("read", [artifacts.read_json, artifacts.read_array, artifacts.read_tensors])
+@pytest.mark.parametrize("read", [artifacts.read_json, artifacts.read_array, tensors.read_tensors])
 def test_a_damaged_file_is_named_with_the_mend(tmp_path, read):
     path = tmp_path / "damaged"
     path.write_bytes(b"\x93NUMPY{")
@@ -84,11 +84,11 @@ def test_csv_leaves_a_missing_key_empty_and_refuses_no_rows(tmp_path):
 
 
 def test_tensors_round_trip_bit_for_bit(tmp_path):
-    tensors = {"a": torch.randn(3, 4).t(), "b": torch.arange(5)}
-    artifacts.write_tensors(tmp_path / "t.safetensors", tensors, {"kind": "test"})
-    found, metadata = artifacts.read_tensors(tmp_path / "t.safetensors")
+    stored = {"a": torch.randn(3, 4).t(), "b": torch.arange(5)}
+    tensors.write_tensors(tmp_path / "t.safetensors", stored, {"kind": "test"})
+    found, metadata = tensors.read_tensors(tmp_path / "t.safetensors")
     assert metadata == {"kind": "test"}
-    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert all(torch.equal(found[name], stored[name]) for name in stored)
 
 
 def test_sha256_of_a_file(tmp_path):

@@ -4,10 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hydra._internal.sources_registry import SourcesRegistry
 
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.trees import folder_sha256, kept
+from twostage.trees import files_composed, kept
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -51,8 +52,39 @@ def test_a_first_value_reads_as_all_later_ones(tmp_path):
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["value.json"]
 
 
-def test_a_renamed_file_is_another_folder(tmp_path):
-    (tmp_path / "a").write_text("text")
-    before = folder_sha256(tmp_path)
-    (tmp_path / "a").rename(tmp_path / "b")
-    assert folder_sha256(tmp_path) != before
+OVERRIDES = [
+    ("scale=smoke", "experiment=orderings"),
+    ("scale=laptop", "data=fashion_mnist", "tokenizers=segmentation_f4"),
+    ("scale=paper", "data=ffhq", "tokenizers=low_resolution_f2", "priors=sundae_ffhq256", "priors.loop.seed=1"),
+]
+
+
+@pytest.mark.parametrize("overrides", OVERRIDES)
+def test_a_tree_depends_on_the_files_that_hydra_reads(overrides, monkeypatch):
+    read = set()
+    files = SourcesRegistry.instance().resolve("file")
+    load = files.load_config
+
+    def spied(source, config_path):
+        if source.provider == "main":
+            read.add(configs.CONF / source._normalize_file_name(config_path))
+        return load(source, config_path)
+
+    monkeypatch.setattr(files, "load_config", spied)
+    configs._composed(overrides)
+    assert set(files_composed(configs.CONF, overrides)) == read
+
+
+def test_an_edit_of_another_option_composes_nothing_again(conf, monkeypatch):
+    first = configs.compose(("scale=smoke", "priors=sundae_mnist"))
+    (conf / "priors/gpt.yaml").unlink()
+    monkeypatch.setattr(configs, "_composed", None)
+    assert configs.compose(("scale=smoke", "priors=sundae_mnist")) == first
+
+
+def test_what_an_option_builds_on_is_among_what_its_tree_depends_on(conf):
+    composed = configs.compose(("scale=smoke", "priors=sundae_mnist"))
+    path = conf / "priors/sundae.yaml"
+    path.write_text(path.read_text().replace("gradient_clip: ", "gradient_clip: 1", 1))
+    again = configs.compose(("scale=smoke", "priors=sundae_mnist"))
+    assert again["priors"]["gradient_clip"] != composed["priors"]["gradient_clip"]

@@ -20,12 +20,13 @@ from torch.nn import functional
 from torchvision.models import resnet50
 
 from twostage import cli, training
-from twostage.artifacts import read_array, read_json, read_tensors, write_json, write_tensors
+from twostage.artifacts import read_array, read_json, write_json
 from twostage.configs import ClassifierConfig
 from twostage.data.networks import network_input
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.sources.fetch import obtain
+from twostage.tensors import read_tensors, write_tensors
 from twostage.training import Loop
 
 log = logging.getLogger(__name__)

@@ -6,13 +6,14 @@ from typing import Any
 import torch
 
 from twostage import cli, training
-from twostage.artifacts import read_json, read_tensors, write_csv, write_json, write_tensors
+from twostage.artifacts import read_json, write_csv, write_json
 from twostage.configs import PriorConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import Latents, open_latents
 from twostage.priors.model import build, num_parameters, store, trained_format
 from twostage.priors.task import NLL, PriorTask, new_task
+from twostage.tensors import read_tensors, write_tensors
 from twostage.training import Loop
 
 log = logging.getLogger(__name__)

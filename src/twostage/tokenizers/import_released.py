@@ -11,9 +11,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from twostage import cli
-from twostage.artifacts import write_tensors
 from twostage.checkpoints import read_released_config, read_released_state
 from twostage.errors import TwostageError
+from twostage.tensors import write_tensors
 from twostage.tokenizers import model
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.released import split_state, translate_config

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from twostage import training
-from twostage.artifacts import read_json, read_tensors, write_json, write_tensors
+from twostage.artifacts import read_json, write_json
 from twostage.configs import TokenizerConfig, parse
 from twostage.errors import TwostageError
+from twostage.tensors import read_tensors, write_tensors
 from twostage.tokenizers.maps import prepare_map
 from twostage.tokenizers.networks import Decoder, Encoder
 from twostage.tokenizers.quantizer import Quantized, Quantizer

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from twostage import training
-from twostage.artifacts import read_json, read_tensors, write_json, write_tensors
+from twostage.artifacts import read_json, write_json
 from twostage.errors import TwostageError
+from twostage.tensors import read_tensors, write_tensors
 from twostage.tokenizers.maps import prepare_map
 
 FORMAT = "kmeans"

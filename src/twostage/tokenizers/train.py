@@ -5,10 +5,11 @@ import logging
 import torch
 
 from twostage import cli, training
-from twostage.artifacts import write_csv, write_json, write_tensors
+from twostage.artifacts import write_csv, write_json
 from twostage.configs import TokenizerConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
+from twostage.tensors import write_tensors
 from twostage.tokenizers import model
 from twostage.tokenizers.step import Perceptual
 from twostage.tokenizers.task import MapData, TokenizerTask, build_models

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from twostage import cli
-from twostage.artifacts import write_tensors
 from twostage.configs import WeightsConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.sources.fetch import obtain
 from twostage.sources.pickles import load_arrays
+from twostage.tensors import write_tensors
 from twostage.weights import inception
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from torch_fidelity import register_feature_extractor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
 
-from twostage.artifacts import read_tensors
 from twostage.errors import TwostageError
+from twostage.tensors import read_tensors
 from twostage.weights import inception
 
 NAME = "inception-v3-fused"

@@ -16,8 +16,8 @@ import torch
 from lpips import pretrained_networks
 from torch import Tensor, nn
 
-from twostage.artifacts import read_tensors
 from twostage.errors import TwostageError
+from twostage.tensors import read_tensors
 
 # What the lpips package calls the backbones of our weights stage.
 HEADS = {"vgg16": "vgg", "alexnet": "alex"}

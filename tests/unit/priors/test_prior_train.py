@@ -15,12 +15,13 @@ import torch
 
 import twostage
 from twostage import priors
-from twostage.artifacts import read_csv, read_json, read_tensors, write_json
+from twostage.artifacts import read_csv, read_json, write_json
 from twostage.configs import LoopConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.priors.task import DENOISING, NLL, DenoisingTask, PriorTask
 from twostage.priors.train import train
+from twostage.tensors import read_tensors
 from twostage.training import Loop
 
 FILES = ["model.safetensors", "config.json", "curve.csv", "metrics.json"]

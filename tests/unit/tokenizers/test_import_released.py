@@ -6,8 +6,8 @@ import pytest
 import torch
 import yaml
 
-from twostage.artifacts import read_tensors
 from twostage.errors import TwostageError
+from twostage.tensors import read_tensors
 from twostage.tokenizers import load
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.import_released import convert

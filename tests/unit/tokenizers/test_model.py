@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from twostage.artifacts import read_tensors, write_tensors
 from twostage.errors import TwostageError
+from twostage.tensors import read_tensors, write_tensors
 from twostage.tokenizers import Tokenizer, load
 from twostage.tokenizers.model import save
 

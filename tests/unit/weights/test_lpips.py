@@ -5,8 +5,8 @@ import lpips
 import pytest
 import torch
 
-from twostage.artifacts import read_tensors, write_tensors
 from twostage.errors import TwostageError
+from twostage.tensors import read_tensors, write_tensors
 from twostage.weights.lpips import HEADS, PerceptualDistance
 
 
