@@ -132,7 +132,6 @@ def _swept_tree(plan: Plan, cell: SweepCell, name: str) -> Tree:
     """The config tree of one f, under the budgets that the scale gives this experiment."""
     budget = plan.tree["scale"]["experiment"][plan.experiment["name"]]
     more = {f"scale.tokenizers.image.{key}": value for key, value in budget["image"].items()}
-    more |= {f"scale.evaluation.{key}": value for key, value in budget["evaluation"].items()}
     run = _run(plan, cell, name)
     tree = plan._tree_of(run, tokenizers=name, priors="gpt", more=more)
     # What differs in nothing keeps its name, and so the job of other experiments.
