@@ -121,7 +121,10 @@ def sundae_chains(plan: Plan) -> None:
             for chain in chains
         }
         printed = plan.experiment["paper_rows"].get(row, {})
-        paper_rows = [{"label": f"{varies} {value}", varies: value} | numbers for value, numbers in printed.items()]
+        # Keys of a stored tree are strings.
+        paper_rows = [
+            {"label": f"{varies} {value}", varies: float(value)} | numbers for value, numbers in printed.items()
+        ]
         found[row] = _compared(plan, row, encoded, sets, {"paper_rows": paper_rows})
     _figure(plan, "sundae_chains", found)
 

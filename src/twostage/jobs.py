@@ -139,7 +139,7 @@ READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
     ),
     (r"evaluation\.(conditional|overfitting|sundae_pixels|sundae_inpainting)", r"priors\..*", NUMBERS),
     (r"evaluation\.overfitting", r"latents\..*", NUMBERS),
-    (r"evaluation\.conditional", r"tokenizers\..*", MODEL),
+    (r"evaluation\.(conditional|overfitting)", r"tokenizers\..*", MODEL),
     (r"evaluation\.f_sweep", r"evaluation\.reconstruct", frozenset({"metrics.json", "grid.npy"})),
     # A dataset's maps are no declared files: its metadata vouches for them.
     (r"evaluation\.f_sweep", r"data\..*", frozenset({"validation_image.npy", "metadata.json"})),

@@ -24,11 +24,13 @@ def rejection(plan: Plan) -> None:
     cell, budget = conditions.the_cell(plan), plan.tree["scale"]["experiment"]["rejection"]
     latents = plan._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
     # The first seed of the class-conditional task.
-    prior = conditions.priors(plan, cell, latents, conditions.tuned(plan, cell, latents))["seed0"]
+    prior = next(iter(conditions.priors(plan, cell, latents, conditions.tuned(plan, cell, latents)).values()))
     inputs: dict[str, Job] = {}
 
     def drawn(name: str, num_images: int, top_k: int | None, top_p: float | None) -> None:
         asked: Tree = {"num_images": num_images, "top_k": top_k, "top_p": top_p, "classes": []}
+        # A seed for each: equal random numbers would draw nearly equal images, and the pool would hold them in pairs.
+        asked["seed"] = len(inputs)
         tree = plan._tree_of(cell)
         tree["sampling"] |= asked | {"batch_size": min(num_images, tree["sampling"]["batch_size"])}
         tokenizer = plan.jobs[latents.inputs["tokenizer"]]
@@ -50,7 +52,7 @@ def rejection(plan: Plan) -> None:
 
 
 def _judge(tree: Tree, data: Job) -> Job:
-    """A second classifier: the first one's own samples would flatter it."""
+    """A second classifier: the first one's own samples would flatter it. Of ImageNet there is but the one."""
     classifier = tree["evaluation"]["classifier"]
     loop = classifier["loop"] | {"seed": JUDGE}
     other = tree | {"evaluation": tree["evaluation"] | {"classifier": classifier | {"loop": loop}}}
@@ -85,7 +87,8 @@ def overfitting(plan: Plan) -> None:
     latents = _fewer(plan._tree_of(cell), whole, tokenizer, budget["train_images"])
     plan._add(latents)
     data = plan._add(data_job(plan._tree_of(cell)))
-    inputs = {"data": data, "latents": latents, "vgg16": plan._add(weights_job(plan.tree, "vgg16"))}
+    inputs = {"data": data, "latents": latents, "tokenizer": tokenizer}
+    inputs["vgg16"] = plan._add(weights_job(plan.tree, "vgg16"))
     for run, patience in (("early_stopping", budget["patience"]), ("to_the_end", None)):
         tree = plan._tree_of(cell, priors="gpt", seed=0)
         tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "evaluate_every")}

@@ -33,6 +33,14 @@ def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
         made[folder] = job
 
 
+@pytest.mark.parametrize("experiment", CHAINS)
+def test_the_papers_rows_have_numbers_for_what_varies(experiment):
+    found = stage(Plan(experiment, "laptop"), "evaluation.sample_sets").values()
+    values = [row[job.config["varies"]] for job in found for row in job.config["paper_rows"]]
+    assert all(isinstance(value, float) for value in values)
+    assert values or experiment != "sundae_steps"
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("experiment", CHAINS)
 def test_sweeps_train_nothing_that_the_table_does_not(experiment, scale):

@@ -2,6 +2,7 @@
 
 # P pictures, K keypoints, H height, W width
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from twostage.artifacts import read_json
 from twostage.configs import POSE_LABELS
 from twostage.errors import TwostageError
 
@@ -22,6 +22,8 @@ SKELETON = (
     (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10), (1, 2),
     (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
 )  # fmt: skip
+# What every label is in a mirrored picture: left and right change places.
+MIRRORED = np.array([0, 1, *(label ^ 1 for label in range(2, LIMB)), LIMB], np.uint8)
 FORMAT = (
     "expected COCO's: images with id, file_name, width and height, annotations with image_id and keypoints, "
     f"{NUM_KEYPOINTS} times x, y, visibility"
@@ -44,15 +46,15 @@ def read_keypoints(path: Path) -> dict[str, Poses]:
     """
     if not path.is_file():
         raise TwostageError(f"{path} is missing; data.maps names pose, so bring the pictures' keypoints: {FORMAT}")
-    tree = read_json(path)
     try:
+        tree = json.loads(path.read_text())
         images = {image["id"]: image for image in tree["images"]}
         found = {
             image["file_name"]: Poses((int(image["width"]), int(image["height"])), []) for image in images.values()
         }
         for annotation in tree["annotations"]:
             found[images[annotation["image_id"]]["file_name"]].people.append(_person(annotation))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise TwostageError(f"{path} is no keypoint file ({type(error).__name__}: {error}); {FORMAT}") from error
     return found
 
@@ -61,6 +63,8 @@ def _person(annotation: dict[str, Any]) -> Person:
     keypoints = np.asarray(annotation["keypoints"], dtype=np.float64)
     if keypoints.shape != (3 * NUM_KEYPOINTS,):
         raise ValueError(f"{keypoints.size} numbers for a person")
+    if not np.isfinite(keypoints).all():
+        raise ValueError("a coordinate is no finite number")
     return keypoints.reshape(NUM_KEYPOINTS, 3)
 
 

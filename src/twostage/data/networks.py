@@ -20,6 +20,7 @@ NUM_LABELS = VOC_LABELS  # background and Pascal VOC's twenty, to which torchvis
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Shorter side at which torchvision evaluates DeepLab v3, and side of MiDaS small.
 SEGMENTED_SIDE, MIDAS_SIDE = 520, 256
+SEGMENTED = 8  # images at a time: at this side the features of one take hundreds of megabytes
 MIDAS_FILE = "model-small-traced.pt"
 MIDAS_ADDRESS = f"https://github.com/isl-org/MiDaS/releases/download/v2_1/{MIDAS_FILE}"
 
@@ -33,6 +34,10 @@ class Segmenter:
     @torch.inference_mode()
     def __call__(self, image_NHWC: np.ndarray) -> np.ndarray:
         """The likeliest label of every pixel."""
+        parts = [self._labels(image_NHWC[at : at + SEGMENTED]) for at in range(0, len(image_NHWC), SEGMENTED)]
+        return np.concatenate(parts)
+
+    def _labels(self, image_NHWC: np.ndarray) -> np.ndarray:
         logits_NKHW = self.network(network_input(image_NHWC, SEGMENTED_SIDE))["out"]
         back_NKHW = functional.interpolate(logits_NKHW, image_NHWC.shape[1:3], mode="bilinear", align_corners=False)
         return back_NKHW.argmax(1).byte().cpu().numpy()[..., None]
@@ -90,7 +95,7 @@ def load_depth_estimator() -> tuple[DepthEstimator, dict[str, str]]:
             f"{path.parent}/, or bring depth/ with a map per picture"
         )
     try:
-        # A TorchScript archive is a program of its own small language, not a pickle.
+        # A program, and run as such: only the publisher's own file belongs there.
         network = torch.jit.load(str(path), map_location="cpu")
     except RuntimeError as error:
         raise TwostageError(f"{path} is no TorchScript file; download {MIDAS_ADDRESS} again") from error

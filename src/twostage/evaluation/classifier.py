@@ -83,7 +83,7 @@ class Classifier:
 
 
 class ClassifierTask:
-    """Implements `training.Task`; flips and shifts of up to four pixels augment the images."""
+    """Implements `training.Task`; flips and cyclic shifts of up to four pixels augment the images."""
 
     def __init__(self, config: ClassifierConfig, folder: Path, num_classes: int) -> None:
         self.config = config

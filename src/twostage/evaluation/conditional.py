@@ -18,13 +18,15 @@ from twostage.evaluation.agreement import Given, Judges, agreement, diversity, l
 from twostage.evaluation.compare import NLL, Summary
 from twostage.evaluation.conditions import shown_map
 from twostage.evaluation.rfid import reconstructions
-from twostage.evaluation.sampled import Metrics, metrics_of
+from twostage.evaluation.sampled import Metrics, metrics_of, require_alike
 from twostage.jobs import Job
 from twostage.weights.lpips import PerceptualDistance
 
 MODELS = ("conditional", "unconditional")
 OF_PRIOR = ("steps", "num_parameters", "learning_rate", "learning_rate_at_edge", "architecture")
 OF_SAMPLING = ("temperature", "top_k", "top_p", "per_condition", "num_images", "given_tokens_per_image")
+# What the models must have in common; a condition may cost parameters, and a completion is given tokens.
+SHARED = (*(key for key in OF_PRIOR if key != "num_parameters"), *(key for key in OF_SAMPLING if "given" not in key))
 OF_SAMPLES = ("fid", "kid_mean")
 
 
@@ -121,7 +123,7 @@ def _measured(
 
 
 def _reconstructed(config: ConditionalConfig, job: Job, given: Given) -> np.ndarray:
-    """The real images through the tokenizer: what a perfect prior could reach."""
+    """The real images through the tokenizer."""
     tokenizer = tokenizers.load(job.upstream("tokenizer"))
     starts = range(0, len(given.image_NHWC), config.batch_size)
     batches = (given.image_NHWC[start : start + config.batch_size] for start in starts)
@@ -164,6 +166,7 @@ def _common(job: Job, config: ConditionalConfig) -> Metrics:
         found[model] = {key: runs[0][key] for key in OF_PRIOR} | {key: drawn[0][key] for key in OF_SAMPLING}
         nll = [run[NLL] for run in runs]
         found["nll_nats_per_token"][model] = asdict(Summary.of(nll)) | {"per_seed": nll}
+    require_alike({model: found[model] for model in MODELS}, SHARED)
     return found
 
 

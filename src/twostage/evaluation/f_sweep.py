@@ -102,7 +102,7 @@ def _agreements(config: FSweepConfig, job: Job, factor: str) -> Metrics:
     image_NHWC = np.asarray(read_array(job.upstream(f"{factor}.sampling") / "samples.npy"))
     own = _given(config, job, len(image_NHWC))
     assert own.map_NHWC is not None
-    others = Given(np.roll(own.image_NHWC, 1, 0), own.label_N, np.roll(own.map_NHWC, 1, 0))
+    others = Given(np.roll(own.image_NHWC, -1, 0), own.label_N, np.roll(own.map_NHWC, -1, 0))
     lpips = PerceptualDistance.load(job.upstream("vgg16")).to(training.device())
     judges = Judges(lpips, None, config.canny_sigma)
 

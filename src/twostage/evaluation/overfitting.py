@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from twostage import cli, training
+from twostage import cli, tokenizers, training
 from twostage.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import NLL
 from twostage.evaluation.neighbours import nearest
+from twostage.evaluation.rfid import reconstructions
 from twostage.evaluation.sampled import Metrics, metrics_of
 from twostage.jobs import Job
 from twostage.weights.lpips import PerceptualDistance
 
 TRAIN_NLL = "train_nll_nats_per_token"
 RUNS = ("early_stopping", "to_the_end")
+BATCH = 100
 
 
 @dataclass
@@ -39,14 +41,15 @@ class OverfittingConfig:
 def overfitting(config: OverfittingConfig, job: Job) -> None:
     """Writes metrics.json: curves, and LPIPS of samples and of validation images to their nearest training images.
 
-    And grid.npy, uint8 [2, grid_images, 1 + L, H, W, 3]: samples of both runs, each followed by its neighbours.
-    Raises TwostageError if the two runs do not share their learning rate, or there are too few images.
+    Validation images are seen through the tokenizer, as samples are. grid.npy, uint8 [2, grid_images, 1 + L, H, W, 3],
+    has samples of both runs, each followed by its neighbours. Raises TwostageError if the two runs do not share their
+    learning rate, or there are too few images.
     """
     runs = {run: metrics_of(job, f"{run}.prior") for run in RUNS}
     if runs["early_stopping"]["learning_rate"] != runs["to_the_end"]["learning_rate"]:
         raise TwostageError("the two runs have unlike learning rates; delete the folder of one and run again")
     parts = _training_images(config, job)
-    validation = read_array(job.upstream("data") / "validation_image.npy")[: config.images]
+    validation = through_tokenizer(job, read_array(job.upstream("data") / "validation_image.npy")[: config.images])
     lpips = PerceptualDistance.load(job.upstream("vgg16")).to(training.device())
     found, grids = {}, []
     for run in RUNS:
@@ -67,6 +70,13 @@ def overfitting(config: OverfittingConfig, job: Job) -> None:
     }
     write_array(job.folder / "grid.npy", np.stack(grids))
     write_json(job.folder / "metrics.json", metrics)
+
+
+def through_tokenizer(job: Job, image_MHWC: np.ndarray) -> np.ndarray:
+    """Reconstructions uint8 [M, H, W, 3]: how near to an image its codes can come at all."""
+    tokenizer = tokenizers.load(job.upstream("tokenizer"))
+    starts = range(0, len(image_MHWC), BATCH)
+    return np.concatenate(list(reconstructions(tokenizer, (image_MHWC[at : at + BATCH] for at in starts))))
 
 
 def nearest_of(

@@ -133,7 +133,19 @@ def _chosen(config: RejectionConfig, setting: Setting, pool: Pool) -> np.ndarray
             f"setting {setting.label}: {len(place_A)} of {len(pool.label_P)} samples are accepted, fewer than the "
             f"{config.accepted} to be compared; raise the pool or lower accepted in scale.experiment.rejection"
         )
-    return np.random.default_rng(config.seed).choice(place_A, config.accepted, replace=False)
+    return _evenly(place_A, pool.label_P, config)
+
+
+def _evenly(place_A: np.ndarray, label_P: np.ndarray, config: RejectionConfig) -> np.ndarray:
+    """Equally many places of every class: what a class is worth to FID must not differ between settings."""
+    labels, random = np.unique(label_P), np.random.default_rng(config.seed)
+    each, rest = divmod(config.accepted, len(labels))
+    if rest:
+        raise TwostageError(
+            f"scale.experiment.rejection.accepted={config.accepted} is no multiple of the {len(labels)} classes; set "
+            f"{max(1, each) * len(labels)}"
+        )
+    return np.concatenate([random.choice(place_A[label_P[place_A] == label], each, replace=False) for label in labels])
 
 
 def accept(probability_P: np.ndarray, label_P: np.ndarray, acceptance: float) -> np.ndarray:

@@ -107,8 +107,8 @@ def _caption(metrics: Metrics) -> str:
         f"{conditional['temperature']:g}, top-k {conditional['top_k']}, {len(metrics['seeds'])} seeds; mean ± standard "
         "deviation over seeds of the mean over images. The unconditional model's samples are held against the same "
         f"conditions. FID and KID: all samples of the first seed against {metrics['real_images']} real validation "
-        "images. Reconstruction: the real images through the tokenizer, which "
-        f"no prior can surpass by much.{judge} Paper (Esser et al. 2021): {metrics['paper_says']}."
+        f"images. Reconstruction: the real images through the tokenizer.{judge} Paper (Esser et al. 2021): "
+        f"{metrics['paper_says']}."
     )
 
 

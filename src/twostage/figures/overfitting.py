@@ -44,7 +44,7 @@ def overfitting(config: OverfittingConfig, job: Job) -> None:
 
 
 def _spoken(images: str) -> str:
-    words = {"validation": "validation images"}
+    words = {"validation": "validation images, reconstructed"}
     return words.get(images, f"samples, {images.replace('_', ' ')}")
 
 
@@ -71,9 +71,10 @@ def _caption(metrics: Metrics) -> str:
     return (
         f"One transformer on {metrics['train_images']} training images (mirrored ones counted) at scale "
         f"{metrics['scale']}: {metrics['data']}, one seed, learning rate {run['learning_rate']:g}. Early stopping "
-        f"keeps the weights of the lowest validation NLL, step {run['steps']}; the other run has those of its last "
-        f"step. LPIPS of {metrics['images']} samples of each, and of as many validation images, to the nearest of the "
-        "training images: mean ± standard deviation over images. Samples that copy lie nearer than validation images. "
+        f"keeps the weights of the lowest validation NLL, step {run['steps']}, chosen on the images that it is "
+        "reported on, which flatters it; the other run has those of its last step. Training NLL: mean over the steps "
+        f"since the point before. LPIPS of {metrics['images']} samples of each, and of as many validation images "
+        "through the tokenizer, to the nearest of the training images: mean ± standard deviation over images. "
         f"Paper: {metrics['paper_says']}."
     )
 
@@ -93,7 +94,8 @@ def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job)
             axes.set_title(f"{_spoken(run)},\nand nearest in training", fontsize=5.5)
             axes.set_axis_off()
         figure.suptitle(
-            f"Overfitting at scale {metrics['scale']}, {metrics['data']}: {metrics['train_images']} training images",
+            f"Overfitting at scale {metrics['scale']}, {metrics['data']}: {metrics['train_images']} training images, "
+            "mirrored ones counted",
             fontsize="small",
         )
         save(figure, job.folder, "overfitting", config.png_dpi)

@@ -87,12 +87,14 @@ def _caption(metrics: Metrics) -> str:
     settings = metrics["settings"]
     absent = metrics["inception_score_not_available"]
     score = " Inception Score is not measured: the Inception weights at hand have no classifier." if absent else ""
+    trained = metrics["judge"]["network"] == "small"
+    judge = "a second classifier, of another seed," if trained else "the same classifier, which it flatters,"
     return (
         f"Class-conditional samples at scale {metrics['scale']}: {metrics['data']}, all classes equally often. Of "
         f"each setting {metrics['num_images']} samples, against {metrics['real_images']} real images: so few inflate "
         "FID, for every setting alike. Acceptance: the share of a pool, class by class, that one classifier "
-        "finds the likeliest to show its class. Class accuracy: the share whose class a second classifier, of another "
-        f"seed, recovers; of real validation images it recovers {metrics['judge']['accuracy']:.3f}. Precision and "
+        f"finds the likeliest to show its class. Class accuracy: the share whose class {judge} recovers; of real "
+        f"validation images it recovers {metrics['judge']['accuracy']:.3f}. Precision and "
         f"recall with {settings['precision_neighbours']}, density and coverage with "
         f"{settings['coverage_neighbours']} neighbours.{score} Paper: {metrics['paper_says']}."
     )

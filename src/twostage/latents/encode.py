@@ -15,6 +15,7 @@ from tqdm import tqdm
 from twostage import cli, tokenizers, training
 from twostage.artifacts import new_array, read_array, read_json, sha256_file, write_json
 from twostage.configs import LatentsConfig
+from twostage.data.keypoints import MIRRORED
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import index_file
@@ -132,12 +133,17 @@ def _encode_split(
     ):
         for at, mirror in enumerate(mirrors):
             for start, batch_BHWC in _batches(images_NHWC, config.batch_size):
-                index_Bhw = _encode_batch(tokenizer, batch_BHWC[:, :, ::-1] if mirror else batch_BHWC)
+                index_Bhw = _encode_batch(tokenizer, _mirrored(batch_BHWC, source.map) if mirror else batch_BHWC)
                 first = at * num_images + start
                 index_Nhw[first : first + len(index_Bhw)] = index_Bhw
                 counts_K += np.bincount(index_Bhw.ravel(), minlength=len(counts_K))
                 progress.update(len(index_Bhw))
     return {"num_images": num_images * len(mirrors), **code_statistics(counts_K)}
+
+
+def _mirrored(images_BHWC: np.ndarray, map_name: str) -> np.ndarray:
+    flipped_BHWC = images_BHWC[:, :, ::-1]
+    return MIRRORED[flipped_BHWC] if map_name == "pose" else flipped_BHWC
 
 
 def _batches(images_NHWC: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -92,8 +92,8 @@ def _codes(config: PlainConfig, label_N: np.ndarray, num_codes: int, grid: tuple
     if config.map == "class":
         if label_N.min() < 0 or label_N.max() >= num_codes:
             raise TwostageError(
-                f"a label is {label_N.max()}, the dataset has {num_codes} classes; delete its folder and prepare it "
-                "again"
+                f"labels are {label_N.min()} to {label_N.max()}, the dataset has {num_codes} classes; delete its "
+                "folder and prepare it again"
             )
         return label_N.astype(np.uint16)[:, None, None]
     codes_hw = coordinate_codes(grid, config.factor, num_codes).astype(np.uint16)

@@ -29,6 +29,8 @@ def timed(config: PriorConfig, job: Job) -> None:
     The rate is that of the input `tune`, a sweep, if there is one, else that of the rival.
     Raises TwostageError if the loss becomes NaN, or the rival took no time at all.
     """
+    if config.early_stopping is not None:
+        raise TwostageError("a prior that is matched in time cannot stop early; set priors.early_stopping=null")
     training.seed_everything(config.loop.seed)
     latents = latents_of(job)
     rival = read_json(job.upstream("rival") / "metrics.json")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from twostage.data.keypoints import LIMB, Poses, pose_map, read_keypoints
+from twostage.data.keypoints import LIMB, MIRRORED, Poses, pose_map, read_keypoints
 from twostage.errors import TwostageError
 
 from .conftest import config_of, run
@@ -80,6 +80,7 @@ def test_a_folder_with_keypoints_has_a_map_of_poses(tmp_path):
     [
         (lambda tree: tree.pop("annotations"), "is no keypoint file .*annotations.*expected COCO's"),
         (lambda tree: tree["annotations"][0].update(keypoints=[1, 2, 3]), "3 numbers for a person"),
+        (lambda tree: tree["annotations"][0]["keypoints"].__setitem__(0, float("nan")), "no finite number"),
         (lambda tree: tree["annotations"][0].update(image_id=999), "is no keypoint file .*999"),
         (lambda tree: tree["images"].pop(3), "is no keypoint file|does not list"),
         (lambda tree: tree["images"][3].update(width=99), r"says that 03\.png is 99x20, it is 24x20"),
@@ -100,6 +101,14 @@ def test_a_keypoint_file_that_does_not_fit_is_one_line_and_nothing_is_written(tm
 def test_a_missing_or_foreign_file_says_what_is_expected(tmp_path):
     with pytest.raises(TwostageError, match=r"keypoints\.json is missing; .*expected COCO's"):
         read_keypoints(tmp_path / "keypoints.json")
-    (tmp_path / "keypoints.json").write_text("[[1, 2], [3, 4]]")
-    with pytest.raises(TwostageError, match="is no keypoint file"):
-        read_keypoints(tmp_path / "keypoints.json")
+    for text in ("[[1, 2], [3, 4]]", "{broken"):
+        (tmp_path / "keypoints.json").write_text(text)
+        with pytest.raises(TwostageError, match="is no keypoint file"):
+            read_keypoints(tmp_path / "keypoints.json")
+
+
+def test_in_a_mirror_left_and_right_change_places_and_nothing_else():
+    assert np.array_equal(MIRRORED[MIRRORED], np.arange(19))
+    # Background, nose and limbs stay; COCO's left eye and right ankle are 2 and 17.
+    assert list(MIRRORED[[0, 1, 18]]) == [0, 1, 18]
+    assert (MIRRORED[2], MIRRORED[17]) == (3, 16)

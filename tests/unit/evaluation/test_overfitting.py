@@ -6,6 +6,7 @@ import pytest
 from tests.unit.evaluation.test_neighbours import Tiny
 from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.errors import TwostageError
+from twostage.evaluation import overfitting as module
 from twostage.evaluation.overfitting import OverfittingConfig, overfitting
 from twostage.jobs import FILES, Job
 from twostage.weights.lpips import PerceptualDistance
@@ -19,6 +20,7 @@ INPUTS = ("data", "latents", "vgg16", "early_stopping.prior", "early_stopping.sa
 
 def studied(tmp_path, monkeypatch, **end):
     monkeypatch.setattr(PerceptualDistance, "load", classmethod(lambda cls, path: Tiny()))
+    monkeypatch.setattr(module, "through_tokenizer", lambda job, images: images)
     train = random_images(20, 0)
     write_array(tmp_path / "data/train_image.npy", train)
     write_array(tmp_path / "data/validation_image.npy", random_images(8, 1))

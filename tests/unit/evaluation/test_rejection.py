@@ -41,7 +41,7 @@ def evaluate(folder, inception, monkeypatch):
         write_array(folder / f"{name}/samples.npy", images)
         write_json(folder / f"{name}/metrics.json", {"classes": [], "per_condition": 1})
     for name in ("rejector", "judge"):
-        write_json(folder / f"{name}/metrics.json", {"accuracy": 0.9, "images": 60})
+        write_json(folder / f"{name}/metrics.json", {"accuracy": 0.9, "images": 60, "network": "small"})
 
     def run(accepted=30, settings=None):
         settings = settings or [

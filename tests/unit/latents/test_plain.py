@@ -69,7 +69,7 @@ def test_it_pairs_with_the_latents_of_the_same_images(tmp_path):
     ("data", "changes", "message"),
     [
         ({"classes": []}, {}, "dataset d has no classes; put its pictures into one sub-folder per class"),
-        ({"largest": 3}, {}, "a label is 3, the dataset has 3 classes"),
+        ({"largest": 3}, {}, "labels are .* to 3, the dataset has 3 classes"),
         ({}, {"map": "mood"}, "latents.plain makes class and coordinates, got mood"),
     ],
 )

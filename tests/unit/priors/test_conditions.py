@@ -36,7 +36,7 @@ def test_a_class_can_be_learned_and_only_image_codes_count(architecture, prior_c
     before = task.evaluate()[NLL]
     for step in range(25):
         task.step(step)
-    # Four image tokens in every sixteen: NLL is per image token, with the first one in it.
+    # NLL is per image token, with the first one in it.
     assert before == pytest.approx(np.log(3), abs=0.3)
     assert task.evaluate()[NLL] < 0.2
 
