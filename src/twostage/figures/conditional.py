@@ -120,7 +120,8 @@ def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job)
         parts = figure.add_gridspec(1, 2, width_ratios=[1.25, 1])
         left, right = (figure.add_subfigure(parts[0, column]) for column in range(2))
         _pictures(left.subplots(1, 1), metrics, grid)
-        panels = right.subplots(len(measures), 1, squeeze=False)[:, 0]
+        heights = [len(_barred(metrics, measure)) for measure in measures]
+        panels = right.subplots(len(measures), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
         for axes, measure in zip(panels, measures, strict=True):
             _bars(axes, metrics, measure, config)
         number = metrics["num_conditions"]
@@ -152,8 +153,13 @@ def _padded(image_HW3: np.ndarray) -> np.ndarray:
     return np.pad(image_HW3, ((0, 0), (0, GAP), (0, 0)), constant_values=255)
 
 
+def _barred(metrics: Metrics, measure: str) -> list[str]:
+    """Whose number of a measure says something."""
+    return [name for name in metrics["rows"] if measure in metrics["rows"][name] and (name, measure) not in TRIVIAL]
+
+
 def _bars(axes: Axes, metrics: Metrics, measure: str, config: FiguresConfig) -> None:
-    names = [name for name in metrics["rows"] if measure in metrics["rows"][name] and (name, measure) not in TRIVIAL]
+    names = _barred(metrics, measure)
     for at, name in enumerate(names):
         found = metrics["rows"][name][measure]
         axes.barh(
