@@ -120,7 +120,7 @@ def _distances(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
         axes.step(values, shares, where="post", color=config.palette[COLOURS[images]], lw=1, label=_spoken(images))
     axes.set_xlabel("LPIPS to the nearest training image")
     axes.set_ylabel("share of images")
-    axes.legend(frameon=False, fontsize=5)
+    axes.legend(frameon=False, fontsize=5, loc="lower right")
 
 
 def main() -> None:
