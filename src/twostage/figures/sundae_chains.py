@@ -130,6 +130,9 @@ def _panel(axes: Axes, metrics: Metrics, config: FiguresConfig, key: str, label:
         points = [(row["value"], row[key]) for row in rows if row["held_value"] == held]
         axes.plot(*zip(*points, strict=True), line, color=config.palette["sundae"], ms=3, lw=1, label=f"{held:g}")
     values = sorted({row["value"] for row in rows})
+    if metrics["varies"] == "steps":
+        axes.set_xscale("log")
+        axes.set_xticks([], minor=True)
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.set_xlabel(metrics["varies"])
     axes.set_title(label)
