@@ -30,7 +30,7 @@ def make_job(config, folder, seconds):
 
 def test_it_ends_within_the_rivals_time_and_keeps_the_last_weights(prior_config, latents, tmp_path):
     config = prior_config("gpt")
-    job = make_job(config, tmp_path, seconds=0.5)
+    job = make_job(config, tmp_path, seconds=2.0)
     timed(config, job)
     assert sorted(path.name for path in job.folder.iterdir()) == sorted(job.files)
     assert not job.scratch.exists()
