@@ -37,7 +37,7 @@ def test_it_ends_within_the_rivals_time_and_keeps_the_last_weights(prior_config,
     metrics, rows = read_json(job.folder / "metrics.json"), read_csv(job.folder / "curve.csv")
     assert metrics["steps"] > config.loop.steps
     assert metrics["steps"] % config.loop.evaluate_every == 0
-    assert 0.1 < metrics["train_seconds"] < 0.75
+    assert 0.4 < metrics["train_seconds"] < 3.0
     assert (metrics["learning_rate"], metrics["learning_rate_at_edge"]) == (2e-3, True)
     assert metrics["steps"] == int(rows[-1]["step"])
     model = priors.load(job.folder).model
