@@ -145,7 +145,9 @@ def _evenly(place_A: np.ndarray, label_P: np.ndarray, config: RejectionConfig) -
             f"scale.experiment.rejection.accepted={config.accepted} is no multiple of the {len(labels)} classes; set "
             f"{max(1, each) * len(labels)}"
         )
-    return np.concatenate([random.choice(place_A[label_P[place_A] == label], each, replace=False) for label in labels])
+    chosen = [random.choice(place_A[label_P[place_A] == label], each, replace=False) for label in labels]
+    # Mixed, as the first of them are shown.
+    return random.permutation(np.concatenate(chosen))
 
 
 def accept(probability_P: np.ndarray, label_P: np.ndarray, acceptance: float) -> np.ndarray:

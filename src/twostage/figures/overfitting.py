@@ -44,7 +44,7 @@ def overfitting(config: OverfittingConfig, job: Job) -> None:
 
 
 def _spoken(images: str) -> str:
-    words = {"validation": "validation images, reconstructed"}
+    words = {"validation": "validation, reconstructed"}
     return words.get(images, f"samples, {images.replace('_', ' ')}")
 
 
@@ -120,7 +120,7 @@ def _distances(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
         axes.step(values, shares, where="post", color=config.palette[COLOURS[images]], lw=1, label=_spoken(images))
     axes.set_xlabel("LPIPS to the nearest training image")
     axes.set_ylabel("share of images")
-    axes.legend(frameon=False, fontsize=5, loc="lower right")
+    axes.legend(frameon=False, fontsize=5, loc="upper left")
 
 
 def main() -> None:

@@ -142,11 +142,13 @@ def _trade(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
     rejected = [row for row in metrics["rows"].values() if row["top_k"] == "mixed"]
     axes.plot([row["recall"] for row in rejected], [row["precision"] for row in rejected], "-", lw=0.8,
               color=config.palette["conditional"])  # fmt: skip
-    for name, row in metrics["rows"].items():
+    for at, (name, row) in enumerate(metrics["rows"].items()):
         mixed = row["top_k"] == "mixed"
+        # Neighbours in the list are often neighbours here: above the point and below it in turn.
+        place = (2, 2) if at % 2 else (2, -6)
         marker, colour = ("o", config.palette["conditional"]) if mixed else ("D", "0.4")
         axes.plot(row["recall"], row["precision"], marker, ms=3, mfc=colour if mixed else "none", color=colour)
-        axes.annotate(name, (row["recall"], row["precision"]), xytext=(2, 2), textcoords="offset points", fontsize=4.5)
+        axes.annotate(name, (row["recall"], row["precision"]), xytext=place, textcoords="offset points", fontsize=4.5)
     axes.margins(0.2)
     axes.set_xlabel("recall (diversity)")
     axes.set_ylabel("precision (fidelity)")
