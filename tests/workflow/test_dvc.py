@@ -20,8 +20,12 @@ COLOUR = ("conf/figures/default.yaml", "#0072B2", "#009E73")
 DRAWN_AGAIN = {"all", "reproduce"} | {
     f"{stage}_{figure}"
     for stage in ("figures", "results")
-    for figure in ("table1", "tokenizers", "orderings", "tokenizer_ablation", "pixels_vs_latents", "f_sweep")
-}
+    for figure in (
+        "table1", "tokenizers", "orderings", "tokenizer_ablation", "pixels_vs_latents", "f_sweep", "conditional",
+        "rejection", "overfitting", "sundae", "sundae_vs_autoregressive", "sundae_chains", "hourglass",
+        "sundae_inpainting", "sundae_pixels",
+    )
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -170,7 +174,7 @@ def test_an_experiment_reruns_what_its_parameter_touches_and_shows_both(pulled):
     changed = json.loads(pulled.ask("dvc", "metrics", "diff", "--json"))
     names = changed["results/metrics.json"]
     assert names
-    of_tokenizers = {"tokenizers", "vqgan_vs_vqvae", "codebook_size", "warmup", "f_sweep"}
+    of_tokenizers = {"tokenizers", "vqgan_vs_vqvae", "codebook_size", "warmup", "f_sweep", "f_sweep_conditional"}
     assert {name.split(".")[0] for name in names} <= of_tokenizers
     shown = pulled.ask("dvc", "exp", "show", "--csv", "--only-changed")
     assert len(shown.splitlines()) >= 3
