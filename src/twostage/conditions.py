@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING
 from twostage import configs
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
-from twostage.verbs import (
-    classifier_job,
-    data_job,
-    features_job,
-    prior_job,
-    samples_evaluation_job,
-    sampling_job,
-    weights_job,
-)
+from twostage.verbs import classifier_job, data_job, prior_job, sampling_job, weights_job
 
 if TYPE_CHECKING:
     from twostage.plan import Cell, Plan
@@ -42,7 +34,9 @@ def conditional(plan: Plan) -> None:
             sampling = _sampled(plan, run, prior, latents, completes)
             inputs |= {f"{model}.{seed}.prior": prior, f"{model}.{seed}.sampling": sampling}
             # The first seed's alone: passes through Inception are what a small machine waits for.
-            inputs.setdefault(f"{model}.samples", _distribution(plan, plan._tree_of(cell), sampling))
+            if f"{model}.samples" not in inputs:
+                number = sampling.config["num_images"]
+                inputs[f"{model}.samples"] = plan._measured(plan._tree_of(cell), sampling, number)
     tree = plan._tree_of(cell)
     data = plan._add(data_job(tree))
     inputs |= {"data": data, "tokenizer": plan.jobs[latents.inputs["tokenizer"]]}
@@ -108,17 +102,6 @@ def _sampled(plan: Plan, cell: Cell, prior: Job, latents: Job, completes: bool) 
     label = "completed" if completes else "conditions"
     completed = latents if completes else None
     return plan._add(sampling_job(tree, prior, tokenizer, plan._condition(cell), completed, label))
-
-
-def _distribution(plan: Plan, tree: Tree, sampling: Job) -> Job:
-    """Adds FID and its kin of all samples of a job against the data's real images: Table 2's column."""
-    settings = tree["evaluation"]["samples"]
-    num_images = sampling.config["num_images"]
-    subset = min(num_images // 2, settings["kid_subset_size"])
-    samples = settings | {"images": num_images, "kid_subset_size": subset}
-    asked = tree | {"evaluation": tree["evaluation"] | {"samples": samples}}
-    features = plan._add_with_upstream(features_job(asked, data_job(asked)), weights_job(asked, "inception"))
-    return plan._add(samples_evaluation_job(asked, sampling, features))
 
 
 def _measures(plan: Plan) -> list[str]:

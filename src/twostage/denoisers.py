@@ -18,15 +18,12 @@ from twostage.verbs import (
     classes_job,
     data_job,
     denoising_job,
-    features_job,
     inpainting_job,
     latents_job,
     prior_job,
-    samples_evaluation_job,
     sampling_job,
     timed_prior_job,
     tokenizer_job,
-    weights_job,
 )
 
 if TYPE_CHECKING:
@@ -298,13 +295,7 @@ def _spelled(tree: Tree) -> str:
 
 def _measured(plan: Plan, tree: Tree, encoded: Encoded, prior: Job, sampling: Job) -> dict[str, Job]:
     """FID and its kin of some of a job's samples; the same number for every set of an experiment."""
-    num_images = plan.tree["scale"]["experiment"]["sundae"]["images"]
-    evaluation = tree["evaluation"]
-    subset = min(num_images // 2, evaluation["samples"]["kid_subset_size"])
-    settings = evaluation["samples"] | {"images": num_images, "kid_subset_size": subset}
-    asked = tree | {"evaluation": evaluation | {"samples": settings}}
-    features = plan._add_with_upstream(features_job(asked, data_job(asked)), weights_job(asked, "inception"))
-    samples = plan._add(samples_evaluation_job(asked, sampling, features))
+    samples = plan._measured(tree, sampling, plan.tree["scale"]["experiment"]["sundae"]["images"])
     return {"prior": prior, "latents": encoded.latents, "sampling": sampling, "samples": samples}
 
 

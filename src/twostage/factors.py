@@ -13,12 +13,10 @@ from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
 from twostage.verbs import (
     data_job,
-    features_job,
     latents_job,
     likelihood_job,
     maps_job,
     prior_job,
-    samples_evaluation_job,
     sampling_job,
     timed_prior_job,
     weights_job,
@@ -226,17 +224,9 @@ def _sampled(
 ) -> dict[str, Job]:
     """Samples of a prior, and their FID and kin."""
     images = {"num_images": num_images, "batch_size": min(num_images, tree["sampling"]["batch_size"])}
-    evaluation = tree["evaluation"]
-    # Subsets of all samples would be one subset.
-    subset = min(num_images // 2, evaluation["samples"]["kid_subset_size"])
-    settings = evaluation["samples"] | {"images": num_images, "kid_subset_size": subset}
-    asked = tree | {
-        "sampling": tree["sampling"] | images | {"canvas": canvas},
-        "evaluation": evaluation | {"samples": settings},
-    }
+    asked = tree | {"sampling": tree["sampling"] | images | {"canvas": canvas}}
     sampling = plan._add(sampling_job(asked, prior, tokenizer, condition, label=label))
-    features = plan._add_with_upstream(features_job(asked, data_job(asked)), weights_job(asked, "inception"))
-    return {"sampling": sampling, "samples": plan._add(samples_evaluation_job(asked, sampling, features))}
+    return {"sampling": sampling, "samples": plan._measured(asked, sampling, num_images)}
 
 
 def _drawn(plan: Plan, verb: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:

@@ -27,6 +27,7 @@ from twostage.verbs import (
     prior_job,
     reconstruct_job,
     rfid_job,
+    samples_evaluation_job,
     sampling_job,
     tokenizer_job,
     tune_job,
@@ -258,6 +259,16 @@ class Plan:
             evaluation = reconstruct_job(tree, tokenizer, data_job(tree))
             self._add_with_upstream(evaluation, weights_job(tree, "vgg16"))
         return tokenizer
+
+    def _measured(self, tree: Tree, sampling: Job, num_images: int) -> Job:
+        """Adds FID and its kin of a job's first samples against the data's real images."""
+        settings = tree["evaluation"]["samples"]
+        # Subsets of all samples would be one subset.
+        subset = min(num_images // 2, settings["kid_subset_size"])
+        samples = settings | {"images": num_images, "kid_subset_size": subset}
+        asked = tree | {"evaluation": tree["evaluation"] | {"samples": samples}}
+        features = self._add_with_upstream(features_job(asked, data_job(asked)), weights_job(asked, "inception"))
+        return self._add(samples_evaluation_job(asked, sampling, features))
 
     def _tree_of(
         self,
