@@ -13,4 +13,4 @@ def restore_global_settings():
     torch.manual_seed(0)
     yield
     torch.set_flush_denormal(False)
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")

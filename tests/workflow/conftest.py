@@ -5,12 +5,16 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 TREES = ROOT / "build/trees"
+# Tests of one group run one after the other, in one worker.
+GROUP = pytest.mark.xdist_group("reproduced")
 
 
 class Clone:
@@ -93,9 +97,8 @@ class Clone:
         return self.run("snakemake", "--cores", "2", "--config", f"scale={scale}", "--", *arguments)
 
     def dry_run(self, *arguments, scale="smoke"):
-        """The plan. Coverage, a third of its time, is left out: unit tests measure plans, other runs the rest."""
-        unmeasured = ("env", "-u", "COVERAGE_PROCESS_CONFIG")
-        return self.ask(*unmeasured, "snakemake", "-n", "--config", f"scale={scale}", "--", *arguments)
+        """The plan."""
+        return self.ask("snakemake", "-n", "--config", f"scale={scale}", "--", *arguments)
 
     def plan_after(self, name, old, new, *targets):
         """What a dry run would do after an edit, which is taken back."""
@@ -122,15 +125,30 @@ def variants_of(plan):
 
 
 @pytest.fixture(scope="session")
-def new_clone(tmp_path_factory):
-    return lambda: Clone.of_the_working_tree(tmp_path_factory.mktemp("clone"))
+def neighbours(tmp_path_factory):
+    """The folder that the clones of all workers share, and with them the storage that lies beside a clone."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def reproduced(new_clone):
-    """A clone in which `dvc repro` made everything from nothing; committed, and pushed to the default remote."""
-    clone = new_clone()
-    clone.ask("dvc", "repro")
-    clone.commit("What dvc repro made")
-    clone.ask("dvc", "push")
-    return clone
+def new_clone(neighbours):
+    return lambda: Clone.of_the_working_tree(Path(tempfile.mkdtemp(prefix="clone", dir=neighbours)))
+
+
+@pytest.fixture(scope="session")
+def reproduced(neighbours):
+    """A clone in which `dvc repro` made everything from nothing; committed, and pushed to the default remote.
+
+    The first worker that asks makes it for all. Copies may be made by any worker; who works in it must be in GROUP.
+    """
+    folder = neighbours / "reproduced"
+    with FileLock(f"{folder}.lock"):
+        if folder.exists():
+            return Clone(folder)
+        folder.mkdir()
+        clone = Clone.of_the_working_tree(folder)
+        clone.ask("dvc", "repro")
+        clone.commit("What dvc repro made")
+        clone.ask("dvc", "push")
+        return clone

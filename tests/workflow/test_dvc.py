@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import asyncssh
 import pytest
 
-from .conftest import rules_of, variants_of
+from .conftest import GROUP, rules_of, variants_of
 
 COLOUR = ("conf/figures/default.yaml", "#0072B2", "#009E73")
 DRAWN_AGAIN = {"all", "reproduce"} | {
@@ -29,12 +30,12 @@ DRAWN_AGAIN = {"all", "reproduce"} | {
 
 
 @pytest.fixture
-def temporary_folder(tmp_path_factory):
+def temporary_folder(neighbours):
     """Makes folders that go when the test ends: a clone with all artifacts takes 1.5 GB."""
     made = []
 
     def make():
-        made.append(tmp_path_factory.mktemp("clone"))
+        made.append(Path(tempfile.mkdtemp(prefix="clone", dir=neighbours)))
         return made[-1]
 
     yield make
@@ -70,6 +71,7 @@ def seconds(clone, *command):
 # ---- One clone
 
 
+@GROUP
 def test_a_second_repro_says_up_to_date_within_ten_seconds(reproduced):
     taken, output = seconds(reproduced, "dvc", "repro")
     assert "up to date" in output
@@ -77,6 +79,7 @@ def test_a_second_repro_says_up_to_date_within_ten_seconds(reproduced):
     assert taken - plain < 10
 
 
+@GROUP
 def test_metrics_plots_and_their_differences_are_the_projects_own(reproduced):
     shown = json.loads(reproduced.ask("dvc", "metrics", "show", "--json"))
     table1 = shown[""]["data"]["results/metrics.json"]["data"]["table1_nll"]
@@ -92,6 +95,7 @@ def test_metrics_plots_and_their_differences_are_the_projects_own(reproduced):
     assert json.loads(reproduced.ask("dvc", "metrics", "diff", "--json")) == {}
 
 
+@GROUP
 def test_every_result_has_a_record_of_what_made_it(reproduced):
     commit = reproduced.ask("git", "rev-list", "--max-parents=0", "HEAD").strip()
     for result in ("table1", "tokenizers", "orderings"):
@@ -111,6 +115,7 @@ def test_every_result_has_a_record_of_what_made_it(reproduced):
         assert 100 < total["peak_memory_mb"] < 6000
 
 
+@GROUP
 def test_verify_redraws_what_is_committed_and_names_what_moved(reproduced):
     result = reproduced.run("python", "-m", "twostage.verify")
     assert result.returncode == 0, result.stdout + result.stderr

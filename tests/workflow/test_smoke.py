@@ -4,7 +4,9 @@ import csv
 
 import pytest
 
-from .conftest import rules_of, variants_of
+from .conftest import GROUP, rules_of, variants_of
+
+pytestmark = GROUP
 
 
 @pytest.fixture(scope="module")
