@@ -62,6 +62,14 @@ class Pool:
     label_P: np.ndarray
     probability_P: np.ndarray  # that the sample shows its class
 
+    @classmethod
+    def joined(cls, pools: list["Pool"]) -> "Pool":
+        """All samples of several pools, in their order."""
+        images = [part for pool in pools for part in pool.images]
+        label_P, probability_P = (np.concatenate([getattr(pool, name) for pool in pools])
+                                  for name in ("label_P", "probability_P"))  # fmt: skip
+        return cls(images, label_P, probability_P)
+
     def take(self, place_A: np.ndarray) -> np.ndarray:
         """Images uint8 [A, H, W, 3] at these places of the pool."""
         starts = np.cumsum([0, *(len(images) for images in self.images)])
@@ -75,7 +83,9 @@ def rejection(config: RejectionConfig, job: Job) -> None:
     Raises TwostageError if a pool is too small for what is asked of it.
     """
     rejector, judge = (classifier.load(job.upstream(name)) for name in ("rejector", "judge"))
-    pools = {setting.label: _pool(job, setting.samplers, rejector) for setting in config.settings}
+    samplers = dict.fromkeys(name for setting in config.settings for name in setting.samplers)
+    drawn = {name: _pool(job, name, rejector) for name in samplers}
+    pools = {setting.label: Pool.joined([drawn[name] for name in setting.samplers]) for setting in config.settings}
     chosen = {setting.label: _chosen(config, setting, pools[setting.label]) for setting in config.settings}
     real_ND = torch.from_numpy(np.array(read_array(job.upstream("real") / "features.npy")))
     wanted = replace(config.samples, images=config.accepted)
@@ -113,17 +123,13 @@ def rejection(config: RejectionConfig, job: Job) -> None:
     write_json(job.folder / "metrics.json", metrics)
 
 
-def _pool(job: Job, samplers: list[str], rejector: Classifier) -> Pool:
-    images = [read_array(job.upstream(name) / "samples.npy") for name in samplers]
-    labels = []
-    for name, of_one in zip(samplers, images, strict=True):
-        drawn = metrics_of(job, name)
-        if drawn["classes"] != []:
-            raise TwostageError(f"{job.inputs[name]} was not drawn from all classes in turn; set sampling.classes=[]")
-        labels.append(np.arange(len(of_one)) // drawn["per_condition"] % len(rejector.classes))
-    probability = [rejector.probabilities(of_one)[np.arange(len(of_one)), label_P]
-                   for of_one, label_P in zip(images, labels, strict=True)]  # fmt: skip
-    return Pool(images, np.concatenate(labels), np.concatenate(probability))
+def _pool(job: Job, sampler: str, rejector: Classifier) -> Pool:
+    """The samples of one sampling job. Raises TwostageError if their classes are not all classes in turn."""
+    drawn, images = metrics_of(job, sampler), read_array(job.upstream(sampler) / "samples.npy")
+    if drawn["classes"] != []:
+        raise TwostageError(f"{job.inputs[sampler]} was not drawn from all classes in turn; set sampling.classes=[]")
+    label_P = np.arange(len(images)) // drawn["per_condition"] % len(rejector.classes)
+    return Pool([images], label_P, rejector.probabilities(images)[np.arange(len(images)), label_P])
 
 
 def _chosen(config: RejectionConfig, setting: Setting, pool: Pool) -> np.ndarray:
