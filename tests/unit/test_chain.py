@@ -163,6 +163,12 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
             r"num_images=101 needs 101 validation images, there are (100|\d\d?); lower it",
         ),
         ((*MINE, "sampling.given=0.5", "sampling.num_images=101"), "needs 101 validation images"),
+        ((*MINE, "sampling.classes=[cat]"), "classes names cat; the prior is conditioned by nothing: leave it null"),
+        ((*BY_MAP, "sampling.classes=[]"), "names all classes; the prior is conditioned by segmentation_f4"),
+        (
+            (*MINE, "priors.condition=class", "data.classes=[cat,dog]", "sampling.classes=[cat,3]"),
+            "names cat, 3; the prior is conditioned by the classes cat, dog: choose from these",
+        ),
     ],
 )
 def test_what_no_training_can_mend_is_said_before_it(layout, overrides, named):
@@ -190,6 +196,29 @@ def test_a_small_picture_may_be_enlarged(layout):
     """At factor 4, 96x64 pixels are enough for 384x256."""
     enlarged = (*MINE, "priors.condition=low_resolution_f1", "sampling.canvas_pixels=[256,384]", "LAYOUT")
     from_data.check(given(enlarged, layout))
+
+
+@pytest.mark.parametrize(("asked", "known"), [("[dog,cat]", True), ("[]", True), ("[dog,zebra]", False)])
+def test_classes_are_held_against_the_dataset_as_soon_as_it_is_prepared(tmp_path, monkeypatch, asked, known):
+    made = []
+
+    def prepare(job):
+        made.append(job.verb)
+        if job.verb == "prepare":
+            write_json(job.folder / "metadata.json", {"classes": ["cat", "dog"]})
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(from_data, "run", prepare)
+    by_class = (*MINE, "data.maps=[]", "priors.condition=class", f"sampling.classes={asked}", "sampling.num_images=4")
+    if known:
+        from_data.make(by_class)
+        assert made[-1] == "generate"
+        return
+    with pytest.raises(
+        TwostageError, match="names dog, zebra; the prior is conditioned by the classes cat, dog: choose"
+    ):
+        from_data.make(by_class)
+    assert made == ["prepare"]
 
 
 @pytest.fixture

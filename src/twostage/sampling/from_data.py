@@ -20,7 +20,7 @@ from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
 from twostage.jobs import PROVENANCE, Job, Tree
 from twostage.sampling.canvas import Canvas
-from twostage.sampling.request import canvas_size
+from twostage.sampling.request import canvas_size, check_classes
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ def check(overrides: tuple[str, ...]) -> None:
         raise TwostageError(
             "from_data draws token by token, which priors=sundae cannot; choose priors=gpt or pixelsnail"
         )
+    _check_classes(tree, tree["data"]["classes"])
     _check_condition(tree, overrides, config, (height, width) != grid)
     if tree["priors"]["condition"] == "coordinates" and (height, width) != grid and not config.coordinates:
         raise TwostageError("a larger canvas has coordinates of its own; set sampling.coordinates=true")
@@ -52,6 +53,13 @@ def check(overrides: tuple[str, ...]) -> None:
             f"{config.condition_file} is {found[0]}x{found[1]}, the canvas wants {width * pixels}x{height * pixels}; "
             "conditions are not enlarged: bring a larger one, or set a smaller sampling.canvas_pixels"
         )
+
+
+def _check_classes(tree: Tree, names: list[str]) -> None:
+    """Raises TwostageError if samples of classes are asked for that are not in `names`, as far as these are known."""
+    condition = tree["priors"]["condition"]
+    if names or condition != "class":
+        check_classes(tree["sampling"]["classes"], names, condition)
 
 
 def _check_condition(tree: Tree, overrides: tuple[str, ...], config: SamplingConfig, is_larger: bool) -> None:
@@ -120,6 +128,19 @@ def _touched_since(root: Path, record: Path) -> bool:
     return any(path.stat().st_mtime > record.stat().st_mtime for path in (root, *root.rglob("*")))
 
 
+def make(overrides: tuple[str, ...]) -> None:
+    """Runs all jobs that are not made. Raises TwostageError for what no training can mend, before any of it."""
+    check(overrides)
+    jobs = chain(overrides)
+    for number, job in enumerate(jobs, start=1):
+        made = is_made(job)
+        log.info("[%d/%d] %s%s", number, len(jobs), job.out, ": made already" if made else "")
+        if not made:
+            run(job)
+        if job.verb == "prepare":
+            _check_classes(compose(overrides), read_json(job.folder / "metadata.json")["classes"])
+
+
 def run(job: Job) -> None:
     """Runs a job in a process of its own, as the workflow does. Exits as it does if it fails; it has said why."""
     asked = Path("build/configs") / job.stage / job.variant / f"{job.sha12}.json"
@@ -143,13 +164,7 @@ def main() -> None:
     overrides = tuple(parser.parse_args().overrides)
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     with cli.one_line_errors():
-        check(overrides)
-        jobs = chain(overrides)
-        for number, job in enumerate(jobs, start=1):
-            made = is_made(job)
-            log.info("[%d/%d] %s%s", number, len(jobs), job.out, ": made already" if made else "")
-            if not made:
-                run(job)
+        make(overrides)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,8 @@ def _in_tokens(config: SamplingConfig, factor: int) -> list[int]:
 def _condition(config: SamplingConfig, job: Job, model: Model, size: tuple[int, int], factor: int) -> np.ndarray | None:
     """Condition codes [N, S], or [N, H, W] if every window of a larger canvas sees its own part."""
     wanted = model.tokens.condition
+    if wanted is None or wanted.map != "class":
+        check_classes(config.classes, [], None if wanted is None else wanted.map)
     if wanted is None:
         if config.coordinates or config.condition_file or "condition" in job.inputs:
             raise TwostageError(
@@ -194,17 +196,27 @@ def _conditions(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.
     """Condition codes [N, rows, columns]: of validation images, or of the classes that are named, in turn."""
     if config.classes is None:
         return held_out_tokens(config.num_images, folder, wanted, config.per_condition)
-    names = read_json(folder / "metadata.json").get("classes", [])
-    unknown = [name for name in config.classes if name not in names]
-    if wanted.map != "class" or unknown:
-        raise TwostageError(
-            f"sampling.classes names {', '.join(config.classes) or 'all classes'}; the prior was trained with the "
-            f"{'classes ' + ', '.join(names) if wanted.map == 'class' else 'condition ' + wanted.map}"
-        )
     _require_the_same(open_latents(folder), folder, wanted)
+    names = read_json(folder / "metadata.json")["classes"]
+    check_classes(config.classes, names, wanted.map)
     codes = [names.index(name) for name in config.classes or names]
     turn_N = np.arange(config.num_images) // config.per_condition % len(codes)
     return np.array(codes)[turn_N].reshape(-1, *wanted.grid)
+
+
+def check_classes(asked: list[str] | None, names: list[str], condition: str | None) -> None:
+    """Raises TwostageError if a prior is asked for classes but has another condition, or none of such a name.
+
+    `names`: of its classes. `condition`: what conditions it, such as "class"; None: nothing.
+    """
+    if asked is None or (condition == "class" and set(asked) <= set(names)):
+        return
+    given, mend = condition or "nothing", "leave it null"
+    if condition == "class":
+        given, mend = f"the classes {', '.join(names)}", "choose from these"
+    raise TwostageError(
+        f"sampling.classes names {', '.join(asked) or 'all classes'}; the prior is conditioned by {given}: {mend}"
+    )
 
 
 def held_out_tokens(num_images: int, folder: Path, wanted: TokenSpace, per_condition: int = 1) -> np.ndarray:

@@ -180,7 +180,10 @@ def test_samples_share_the_conditions_and_beginnings_of_validation_images(make_j
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["zebra", "cat"], "names zebra, cat; the prior was trained with the classes cat, dog, frog"),
+        (
+            ["zebra", "cat"],
+            "names zebra, cat; the prior is conditioned by the classes cat, dog, frog: choose from these",
+        ),
         ([], "holds codes of class, the prior was trained with those of edges"),
     ],
 )
@@ -197,7 +200,7 @@ def test_a_class_or_condition_that_the_prior_does_not_know_is_named(make_job, tm
 def test_classes_for_a_prior_of_another_condition_are_refused(make_job):
     job = make_job(prior="conditional", inputs=["condition"], classes=["cat"])
     write_classes(job.upstream("condition"))
-    with pytest.raises(TwostageError, match="names cat; the prior was trained with the condition image"):
+    with pytest.raises(TwostageError, match="names cat; the prior is conditioned by image: leave it null"):
         run(job)
 
 
@@ -215,6 +218,7 @@ def test_classes_for_a_prior_of_another_condition_are_refused(make_job):
         ({"given": 0.5}, "needs real images"),
         ({"coordinates": True}, "takes no condition"),
         ({"inputs": ["condition"]}, "takes no condition"),
+        ({"classes": []}, "names all classes; the prior is conditioned by nothing: leave it null"),
         ({"prior": "conditional"}, "the prior is conditional; give the job an input `condition`"),
         ({"prior": "conditional", "coordinates": True}, r"sampling\.coordinates=true, the prior .* condition image"),
         ({"prior": "conditional", "coordinates": True, "inputs": ["condition"]}, "a prior has one condition"),
