@@ -115,17 +115,19 @@ def is_made(job: Job) -> bool:
     asked = (sha256_json(job.config), sha256_json(fingerprint(f"{job.stage}.{job.verb}")))
     if (record["config_sha256"], record["code_sha256"]) != asked:
         return False
-    if job.config.get("source") == "folder" and _touched_since(Path(job.config["root"]).expanduser(), path):
+    if job.config.get("source") == "folder" and _touched_since(job.config, path):
         return False
     upstream = [read_json(Path(folder) / PROVENANCE) for folder in job.inputs.values()]
     return all(record["rests_on"].get(it["job"], {}).get("files_sha256") == it["files_sha256"] for it in upstream)
 
 
-def _touched_since(root: Path, record: Path) -> bool:
-    """Whether a picture, map or folder is newer than the record, or the folder is gone."""
-    if not root.is_dir():
+def _touched_since(data: Tree, record: Path) -> bool:
+    """Whether a picture, map, folder or index is newer than the record, or the folder or an index is gone."""
+    root = Path(data["root"]).expanduser()
+    indices = [root / Path(name).expanduser() for key in ("index", "validation_index") if (name := data[key])]
+    if not root.is_dir() or not all(index.is_file() for index in indices):
         return True
-    return any(path.stat().st_mtime > record.stat().st_mtime for path in (root, *root.rglob("*")))
+    return any(path.stat().st_mtime > record.stat().st_mtime for path in (root, *root.rglob("*"), *indices))
 
 
 def make(overrides: tuple[str, ...]) -> None:
