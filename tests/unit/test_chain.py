@@ -163,6 +163,12 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
             r"num_images=101 needs 101 validation images, there are (100|\d\d?); lower it",
         ),
         ((*MINE, "sampling.given=0.5", "sampling.num_images=101"), "needs 101 validation images"),
+        ((*MINE, "sampling.classes=[cat]"), "classes names cat; the prior is conditioned by nothing: leave it null"),
+        ((*BY_MAP, "sampling.classes=[]"), "names all classes; the prior is conditioned by segmentation_f4"),
+        (
+            (*MINE, "priors.condition=class", "data.classes=[cat,dog]", "sampling.classes=[cat,3]"),
+            "names cat, 3; the prior is conditioned by the classes cat, dog: choose from these",
+        ),
     ],
 )
 def test_what_no_training_can_mend_is_said_before_it(layout, overrides, named):
@@ -192,12 +198,39 @@ def test_a_small_picture_may_be_enlarged(layout):
     from_data.check(given(enlarged, layout))
 
 
+@pytest.mark.parametrize(("asked", "known"), [("[dog,cat]", True), ("[]", True), ("[dog,zebra]", False)])
+def test_classes_are_held_against_the_dataset_as_soon_as_it_is_prepared(tmp_path, monkeypatch, asked, known):
+    made = []
+
+    def prepare(job):
+        made.append(job.verb)
+        if job.verb == "prepare":
+            write_json(job.folder / "metadata.json", {"classes": ["cat", "dog"]})
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(from_data, "run", prepare)
+    by_class = (*MINE, "data.maps=[]", "priors.condition=class", f"sampling.classes={asked}", "sampling.num_images=4")
+    if known:
+        from_data.make(by_class)
+        assert made[-1] == "generate"
+        return
+    with pytest.raises(
+        TwostageError, match="names dog, zebra; the prior is conditioned by the classes cat, dog: choose"
+    ):
+        from_data.make(by_class)
+    assert made == ["prepare"]
+
+
 @pytest.fixture
 def two_jobs(tmp_path):
-    """A dataset and a job that reads it, both made."""
+    """A dataset of all pictures of a folder but those that an index elsewhere holds out, and a job that reads it, both
+    made.
+    """
     (tmp_path / "pictures").mkdir()
-    data = Job("data", "prepare", "mine", "smoke", {"source": "folder", "root": str(tmp_path / "pictures")}, {},
-               str(tmp_path / "data"), ["metadata.json"])  # fmt: skip
+    (tmp_path / "held_out.txt").touch()
+    config = {"source": "folder", "root": str(tmp_path / "pictures"), "index": None}
+    config["validation_index"] = str(tmp_path / "held_out.txt")
+    data = Job("data", "prepare", "mine", "smoke", config, {}, str(tmp_path / "data"), ["metadata.json"])
     latents = Job("latents", "encode", "mine.t", "smoke", {"map": "image"}, {"data": data.out},
                   str(tmp_path / "latents"), ["metadata.json"])  # fmt: skip
     for job in (data, latents):
@@ -225,12 +258,28 @@ def test_a_change_concerns_what_rests_on_it(two_jobs, tmp_path):
     make(data, {"of": "other pictures"})
     assert from_data.is_made(data)
     assert not from_data.is_made(latents)
-    (tmp_path / "pictures/new.png").touch()
-    # Clocks of file systems tick in milliseconds, which this test takes fewer of.
-    os.utime(tmp_path / "pictures/new.png", (time.time() + 1,) * 2)
+    touch_later(tmp_path / "pictures/new.png")
     assert not from_data.is_made(data)
     (latents.folder / "metadata.json").unlink()
     assert not from_data.is_made(latents)
+
+
+def test_an_index_outside_the_folder_concerns_the_dataset(two_jobs, tmp_path):
+    data, _ = two_jobs
+    touch_later(tmp_path / "held_out.txt")
+    assert not from_data.is_made(data)
+    within = replace(data, config=data.config | {"validation_index": None})
+    make(within, {"of": "mine"})
+    assert from_data.is_made(within)
+    make(data, {"of": "mine"})
+    (tmp_path / "held_out.txt").unlink()
+    assert not from_data.is_made(data)
+
+
+def touch_later(path):
+    """A file that is newer than everything: clocks of file systems tick in milliseconds, a test takes fewer."""
+    path.touch()
+    os.utime(path, (time.time() + 1,) * 2)
 
 
 def test_changed_code_makes_it_again(two_jobs, monkeypatch):

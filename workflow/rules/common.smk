@@ -101,9 +101,10 @@ def pictures(job_config):
     """
     if job_config.get("source") != "folder" or not job_config["root"]:
         return {}
-    files = [path for path in Path(job_config["root"]).rglob("*") if path.is_file()]
+    root = Path(job_config["root"]).expanduser()
+    files = [path for path in root.rglob("*") if path.is_file()]
     for key in ("index", "validation_index"):
-        index = Path(job_config["root"], job_config[key] or "")
+        index = root / Path(job_config[key] or "").expanduser()
         files += [index] if index.is_file() else []
     return {
         "pictures": sha256_json(

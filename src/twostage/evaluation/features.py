@@ -28,7 +28,7 @@ NETWORK = "FID's Inception-v3 (2015-12-05), 2048 features"
 def features(config: FeaturesConfig, job: Job) -> None:
     """Writes features.npy, float32 [N, 2048], and metadata.json with the protocol."""
     extractor = fused_inception.load(job.upstream("inception")).to(training.device())
-    images = real_images(job.upstream("data"), config)
+    images = real_images(job.upstream("data"), config, "evaluation.features.images")
     found = extract(extractor, batches(images, config.batch_size, job.variant))
     data = read_json(job.upstream("data") / "metadata.json")
     protocol = {
@@ -47,14 +47,17 @@ def features(config: FeaturesConfig, job: Job) -> None:
     log.info("%s: features of %d images", job.variant, len(images))
 
 
-def real_images(folder: Path, config: FeaturesConfig) -> np.ndarray:
-    """The first images of a prepared split, uint8 NHWC. Raises TwostageError if there are fewer than asked for."""
+def real_images(folder: Path, config: FeaturesConfig, key: str) -> np.ndarray:
+    """The first images of a prepared split, uint8 NHWC; `key` is what says how many.
+
+    Raises TwostageError if there are fewer than asked for.
+    """
     if config.split not in SPLITS:
         raise TwostageError(f"evaluation.features.split is {config.split!r}; expected one of {', '.join(SPLITS)}")
     images = read_array(folder / f"{config.split}_image.npy")
     if len(images) < (config.images or 2):
         raise TwostageError(
-            f"evaluation.features.images={config.images}, but the {config.split} split has {len(images)} images; "
+            f"{key}={config.images}, but the {config.split} split has {len(images)} images; "
             "lower it, or choose another evaluation.features.split"
         )
     return images[: config.images]

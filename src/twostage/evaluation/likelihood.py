@@ -48,6 +48,7 @@ def likelihood(config: LikelihoodConfig, job: Job) -> None:
         raise TwostageError(f"{job.inputs['prior']} is a SUNDAE prior, which gives images no likelihood; name another")
     if isinstance(model, ReleasedGPT) or model.tokens.num_codes != latents.tokens.num_codes:
         raise TwostageError(f"{job.inputs['prior']} was not trained on codes of {job.inputs['latents']}; name its own")
+    model.tokens.require_meaning(latents.tokens.tokenizer_sha256, job.inputs["latents"])
     _check_condition(model, latents.tokens, job)
     split = latents.split("validation")
     index_NT = split.image_NT
@@ -89,6 +90,7 @@ def _check_condition(model: Model, tokens: TokenSpace, job: Job) -> None:
             f"{job.inputs['prior']} was trained with {wanted.num_codes} codes of {wanted.map}, "
             f"{job.inputs['condition']} has {given.num_codes} of {given.map}; name the codes of its own condition"
         )
+    wanted.require_meaning(given.tokenizer_sha256, job.inputs["condition"])
     if given.grid != tokens.grid:
         raise TwostageError(
             f"{job.inputs['condition']} has {given.grid} tokens, the images {tokens.grid}; windows cut both alike, so "

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 def rfid(config: FeaturesConfig, job: Job) -> None:
     """Writes metrics.json: rFID over the images whose features are stored, and the protocol."""
-    images = real_images(job.upstream("data"), config)
+    images = real_images(job.upstream("data"), config, "evaluation.rfid_images")
     stored_ND = read_array(job.upstream("real") / "features.npy")
     if len(images) > len(stored_ND):
         raise TwostageError(

@@ -4,6 +4,8 @@
 
 import numpy as np
 
+from twostage.artifacts import sha256_json
+
 
 def coordinate_codes(size: tuple[int, int], factor: int, num_codes: int) -> np.ndarray:
     """Codes int64 [H, W] in [0, num_codes) of a canvas of `size` = (H, W) tokens, each of factor x factor pixels.
@@ -18,3 +20,8 @@ def coordinate_codes(size: tuple[int, int], factor: int, num_codes: int) -> np.n
     column_W = np.arange(width) * factor + (factor - 1) / 2
     share_HW = (row_H1 * width * factor + column_W) / (height * width * factor**2)
     return np.rint(share_HW * num_codes).astype(np.int64).clip(max=num_codes - 1)
+
+
+def coordinates_sha256(factor: int, num_codes: int) -> str:
+    """What stands for the checksum of a tokenizer: coordinates have none, their codes mean what the formula says."""
+    return sha256_json({"formula": "coordinate_codes", "factor": factor, "num_codes": num_codes})

@@ -14,12 +14,17 @@ from twostage.errors import TwostageError
 
 @dataclass(frozen=True)
 class TokenSpace:
-    """What a prior must know of its tokens: vocabulary and grid (rows, columns), and the same of a condition."""
+    """What a prior must know of its tokens: vocabulary and grid (rows, columns), and the same of a condition.
+
+    `tokenizer_sha256` says what the codes mean: the checksum of their tokenizer, or of what stands for one. Latents
+    always have it; None is a prior whose tokenizer is not known, as of a released one.
+    """
 
     num_codes: int
     grid: tuple[int, int]
     condition: "TokenSpace | None" = None
     map: str = "image"  # what the codes are of: two maps with equal vocabularies and grids are two conditions
+    tokenizer_sha256: str | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -36,7 +41,17 @@ class TokenSpace:
         condition = values["condition"]
         rows, columns = values["grid"]
         paired = None if condition is None else cls.from_json(condition)
-        return cls(values["num_codes"], (rows, columns), paired, values["map"])
+        return cls(values["num_codes"], (rows, columns), paired, values["map"], values["tokenizer_sha256"])
+
+    def require_meaning(self, sha256: str | None, source: object) -> None:
+        """Raises TwostageError if codes of `source`, as many as these, mean other things by their checksum `sha256`."""
+        if self.tokenizer_sha256 is None or sha256 is None or sha256 == self.tokenizer_sha256:
+            return
+        raise TwostageError(
+            f"{source} has as many codes of {self.map} as the prior was trained with, but they mean other things "
+            f"(sha256 {sha256[:12]}, expected {self.tokenizer_sha256[:12]}); take the prior's own tokenizer or "
+            "classes, or train it again"
+        )
 
 
 @dataclass(frozen=True)
@@ -110,7 +125,7 @@ def _metadata(folder: Path) -> dict[str, Any]:
 
 def _token_space(metadata: dict[str, Any], condition: TokenSpace | None) -> TokenSpace:
     rows, columns = metadata["grid"]
-    return TokenSpace(metadata["num_codes"], (rows, columns), condition, metadata["map"])
+    return TokenSpace(metadata["num_codes"], (rows, columns), condition, metadata["map"], metadata["tokenizer_sha256"])
 
 
 def _check_pair(image: Path, metadata: dict[str, Any], condition: Path, other: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from twostage import cli, tokenizers, training
-from twostage.artifacts import new_array, read_array, read_json, sha256_file, write_json
+from twostage.artifacts import new_array, read_array, read_json, write_json
 from twostage.configs import LatentsConfig
 from twostage.data.keypoints import MIRRORED
 from twostage.errors import TwostageError
@@ -76,7 +76,7 @@ def encode(config: LatentsConfig, job: Job) -> None:
         "num_codes": tokenizer.num_codes,
         "grid": list(grid),
         "map": config.map,
-        "tokenizer_sha256": sha256_file(job.upstream("tokenizer") / "model.safetensors"),
+        "tokenizer_sha256": tokenizers.checksum(job.upstream("tokenizer")),
         "data": data["name"],
         "flips": config.flips,
         "splits": splits,

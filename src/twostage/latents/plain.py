@@ -17,7 +17,7 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json, sha256_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.jobs import SPLITS, Job
-from twostage.latents.coordinates import coordinate_codes
+from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
 from twostage.latents.dataset import index_file
 from twostage.latents.statistics import code_statistics
 
@@ -60,8 +60,6 @@ def plain(config: PlainConfig, job: Job) -> None:
         **vocabulary,
         "grid": list(grid),
         "map": config.map,
-        # What stands for a tokenizer: two vocabularies are one if their codes mean the same.
-        "tokenizer_sha256": sha256_json(vocabulary),
         "data": data["name"],
         "flips": config.flips,
         "splits": splits,
@@ -70,7 +68,10 @@ def plain(config: PlainConfig, job: Job) -> None:
 
 
 def _space(config: PlainConfig, data: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, int]]:
-    """The vocabulary, with the names of its codes where they have any, and the grid."""
+    """The vocabulary, with the names of its codes where they have any, and the grid.
+
+    What stands for a tokenizer is the same of two vocabularies if their codes mean the same.
+    """
     match config.map:
         case "class":
             classes = data["classes"]
@@ -79,10 +80,12 @@ def _space(config: PlainConfig, data: dict[str, Any]) -> tuple[dict[str, Any], t
                     f"priors.condition=class, but dataset {data['name']} has no classes; put its pictures into one "
                     "sub-folder per class, or choose another condition"
                 )
-            return {"num_codes": len(classes), "classes": classes}, (1, 1)
+            vocabulary = {"num_codes": len(classes), "classes": classes}
+            return vocabulary | {"tokenizer_sha256": sha256_json(vocabulary)}, (1, 1)
         case "coordinates":
             side = data["size"] // config.factor
-            return {"num_codes": config.num_codes}, (side, side)
+            meaning = coordinates_sha256(config.factor, config.num_codes)
+            return {"num_codes": config.num_codes, "tokenizer_sha256": meaning}, (side, side)
         case other:
             raise TwostageError(f"latents.plain makes class and coordinates, got {other}; other maps have tokenizers")
 

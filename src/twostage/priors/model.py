@@ -151,11 +151,13 @@ def _from_config(values: dict[str, Any], folder: Path) -> AnyModel | ReleasedGPT
     match values:
         case {"format": "released", "gpt": sizes, "num_codes": num_codes, "num_positions": num_positions}:
             return ReleasedGPT(GPTConfig(**sizes), num_codes, num_positions)
+        # Of an earlier version: nothing tells what its codes mean.
+        case {"format": "twostage", "tokens": tokens} if "tokenizer_sha256" not in tokens:
+            pass
         case {"format": "twostage", "architecture": "gpt", "ordering": name, "gpt": sizes, "tokens": tokens}:
             return GPT(GPTConfig(**sizes), TokenSpace.from_json(tokens), name)
         case {"format": "twostage", "architecture": "pixelsnail", "pixelsnail": sizes, "tokens": tokens}:
             return PixelSNAIL(PixelSNAILConfig(**sizes), TokenSpace.from_json(tokens))
         case {"format": "twostage", "architecture": "sundae", "sundae": sizes, "tokens": tokens}:
             return Sundae(SundaeConfig(**sizes), TokenSpace.from_json(tokens))
-        case _:
-            raise TwostageError(f"{folder}/config.json is not the config of a prior of this version; train it again")
+    raise TwostageError(f"{folder}/config.json is not the config of a prior of this version; train it again")

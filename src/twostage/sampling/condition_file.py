@@ -46,6 +46,8 @@ def condition_codes(config: SamplingConfig, job: Job, wanted: TokenSpace, factor
             f"{job.upstream('condition_tokenizer')} has {tokenizer.num_codes} codes, the prior was trained with "
             f"{wanted.num_codes} of its condition; take the tokenizer of the prior's condition"
         )
+    checksum = tokenizers.checksum(job.upstream("condition_tokenizer"))
+    wanted.require_meaning(checksum, job.upstream("condition_tokenizer"))
     height, width = wanted.grid
     # A map of low resolution has no pixels but those that its own tokens need.
     pixels = tokenizer.factor if wanted.map == "low_resolution" else factor

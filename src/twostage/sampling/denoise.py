@@ -83,7 +83,7 @@ def denoise_images(config: DenoisingConfig, job: Job) -> None:
 
 def open_sundae(job: Job, tokenizer: AnyTokenizer) -> Sundae:
     """The job's prior. Raises TwostageError if it is no SUNDAE, or of another vocabulary than the tokenizer."""
-    model = open_prior(job.upstream("prior"), tokenizer)
+    model = open_prior(job, tokenizer)
     if not isinstance(model, Sundae):
         raise TwostageError(f"{job.inputs['prior']} draws one token after another; use sampling.generate")
     return model

@@ -20,7 +20,7 @@ from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
 from twostage.jobs import PROVENANCE, Job, Tree
 from twostage.sampling.canvas import Canvas
-from twostage.sampling.request import canvas_size
+from twostage.sampling.request import canvas_size, check_classes
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ def check(overrides: tuple[str, ...]) -> None:
         raise TwostageError(
             "from_data draws token by token, which priors=sundae cannot; choose priors=gpt or pixelsnail"
         )
+    _check_classes(tree, tree["data"]["classes"])
     _check_condition(tree, overrides, config, (height, width) != grid)
     if tree["priors"]["condition"] == "coordinates" and (height, width) != grid and not config.coordinates:
         raise TwostageError("a larger canvas has coordinates of its own; set sampling.coordinates=true")
@@ -52,6 +53,13 @@ def check(overrides: tuple[str, ...]) -> None:
             f"{config.condition_file} is {found[0]}x{found[1]}, the canvas wants {width * pixels}x{height * pixels}; "
             "conditions are not enlarged: bring a larger one, or set a smaller sampling.canvas_pixels"
         )
+
+
+def _check_classes(tree: Tree, names: list[str]) -> None:
+    """Raises TwostageError if samples of classes are asked for that are not in `names`, as far as these are known."""
+    condition = tree["priors"]["condition"]
+    if names or condition != "class":
+        check_classes(tree["sampling"]["classes"], names, condition)
 
 
 def _check_condition(tree: Tree, overrides: tuple[str, ...], config: SamplingConfig, is_larger: bool) -> None:
@@ -107,17 +115,32 @@ def is_made(job: Job) -> bool:
     asked = (sha256_json(job.config), sha256_json(fingerprint(f"{job.stage}.{job.verb}")))
     if (record["config_sha256"], record["code_sha256"]) != asked:
         return False
-    if job.config.get("source") == "folder" and _touched_since(Path(job.config["root"]).expanduser(), path):
+    if job.config.get("source") == "folder" and _touched_since(job.config, path):
         return False
     upstream = [read_json(Path(folder) / PROVENANCE) for folder in job.inputs.values()]
     return all(record["rests_on"].get(it["job"], {}).get("files_sha256") == it["files_sha256"] for it in upstream)
 
 
-def _touched_since(root: Path, record: Path) -> bool:
-    """Whether a picture, map or folder is newer than the record, or the folder is gone."""
-    if not root.is_dir():
+def _touched_since(data: Tree, record: Path) -> bool:
+    """Whether a picture, map, folder or index is newer than the record, or the folder or an index is gone."""
+    root = Path(data["root"]).expanduser()
+    indices = [root / Path(name).expanduser() for key in ("index", "validation_index") if (name := data[key])]
+    if not root.is_dir() or not all(index.is_file() for index in indices):
         return True
-    return any(path.stat().st_mtime > record.stat().st_mtime for path in (root, *root.rglob("*")))
+    return any(path.stat().st_mtime > record.stat().st_mtime for path in (root, *root.rglob("*"), *indices))
+
+
+def make(overrides: tuple[str, ...]) -> None:
+    """Runs all jobs that are not made. Raises TwostageError for what no training can mend, before any of it."""
+    check(overrides)
+    jobs = chain(overrides)
+    for number, job in enumerate(jobs, start=1):
+        made = is_made(job)
+        log.info("[%d/%d] %s%s", number, len(jobs), job.out, ": made already" if made else "")
+        if not made:
+            run(job)
+        if job.verb == "prepare":
+            _check_classes(compose(overrides), read_json(job.folder / "metadata.json")["classes"])
 
 
 def run(job: Job) -> None:
@@ -143,13 +166,7 @@ def main() -> None:
     overrides = tuple(parser.parse_args().overrides)
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     with cli.one_line_errors():
-        check(overrides)
-        jobs = chain(overrides)
-        for number, job in enumerate(jobs, start=1):
-            made = is_made(job)
-            log.info("[%d/%d] %s%s", number, len(jobs), job.out, ": made already" if made else "")
-            if not made:
-                run(job)
+        make(overrides)
 
 
 if __name__ == "__main__":

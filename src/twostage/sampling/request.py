@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from twostage import priors, training
+from twostage import priors, tokenizers, training
 from twostage.artifacts import read_json
 from twostage.configs import SamplingConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
-from twostage.latents.coordinates import coordinate_codes
+from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
 from twostage.latents.dataset import Latents, TokenSpace, open_latents
 from twostage.latents.orderings import ordering
 from twostage.priors.gpt import ReleasedGPT
@@ -66,7 +66,7 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> R
         raise TwostageError(
             "sampling.num_images, batch_size, grid_images and per_condition must be 1 or more; set them"
         )
-    model = _autoregressive(job.upstream("prior"), tokenizer)
+    model = _autoregressive(job, tokenizer)
     draw = Draw(config.temperature, config.top_k, config.top_p)
     draw.check(model.tokens.num_codes)
     size = canvas_size(config, model.tokens.grid, tokenizer.factor)
@@ -82,8 +82,11 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> R
     return Request(model, draw, size, uniform_NT, order_T, condition, given_NG, config.cache_megabytes * 10**6)
 
 
-def open_prior(folder: Path, tokenizer: AnyTokenizer) -> AnyModel:
-    """A prior trained here, on the device. Raises TwostageError if it is imported or of another vocabulary."""
+def open_prior(job: Job, tokenizer: AnyTokenizer) -> AnyModel:
+    """The job's prior, on the device. Raises TwostageError if it is an imported transformer, or was trained on codes of
+    another tokenizer than the job's.
+    """
+    folder = job.upstream("prior")
     model = priors.load(folder).model
     if isinstance(model, ReleasedGPT):
         raise TwostageError(f"{folder} is an imported prior, which starts from tokens of its own; train one here")
@@ -92,13 +95,16 @@ def open_prior(folder: Path, tokenizer: AnyTokenizer) -> AnyModel:
             f"{folder} is a checkpoint of another vocabulary: the prior has {model.tokens.num_codes} codes, the "
             f"tokenizer {tokenizer.num_codes}; take the tokenizer whose latents it was trained on"
         )
+    model.tokens.require_meaning(tokenizers.checksum(job.upstream("tokenizer")), job.inputs["tokenizer"])
     return model.to(training.device())
 
 
-def _autoregressive(folder: Path, tokenizer: AnyTokenizer) -> Model:
-    model = open_prior(folder, tokenizer)
+def _autoregressive(job: Job, tokenizer: AnyTokenizer) -> Model:
+    model = open_prior(job, tokenizer)
     if isinstance(model, Sundae):
-        raise TwostageError(f"{folder} is a SUNDAE prior, which draws no token after another; use sampling.denoise")
+        raise TwostageError(
+            f"{job.inputs['prior']} is a SUNDAE prior, which draws no tokens in turn; use sampling.denoise"
+        )
     return model
 
 
@@ -135,6 +141,8 @@ def _in_tokens(config: SamplingConfig, factor: int) -> list[int]:
 def _condition(config: SamplingConfig, job: Job, model: Model, size: tuple[int, int], factor: int) -> np.ndarray | None:
     """Condition codes [N, S], or [N, H, W] if every window of a larger canvas sees its own part."""
     wanted = model.tokens.condition
+    if wanted is None or wanted.map != "class":
+        check_classes(config.classes, [], None if wanted is None else wanted.map)
     if wanted is None:
         if config.coordinates or config.condition_file or "condition" in job.inputs:
             raise TwostageError(
@@ -153,6 +161,7 @@ def _condition(config: SamplingConfig, job: Job, model: Model, size: tuple[int, 
             raise TwostageError(
                 f"sampling.coordinates=true, the prior was trained with the condition {wanted.map}; set it to false"
             )
+        wanted.require_meaning(coordinates_sha256(factor, wanted.num_codes), "sampling.coordinates=true")
         codes_HW = coordinate_codes(grid, factor, wanted.num_codes)
         condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
     elif config.condition_file is not None:
@@ -178,7 +187,7 @@ def _given(
         return None
     if "latents" not in job.inputs:
         raise TwostageError(f"sampling.given={config.given} needs real images; give the job an input `latents`")
-    wanted = TokenSpace(model.tokens.num_codes, size, map=model.tokens.map)
+    wanted = replace(model.tokens, grid=size, condition=None)
     real = held_out_tokens(config.num_images, job.upstream("latents"), wanted, config.per_condition)
     return real.reshape(config.num_images, -1)[:, order_T[: round(config.given * len(order_T))]]
 
@@ -187,17 +196,27 @@ def _conditions(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.
     """Condition codes [N, rows, columns]: of validation images, or of the classes that are named, in turn."""
     if config.classes is None:
         return held_out_tokens(config.num_images, folder, wanted, config.per_condition)
-    names = read_json(folder / "metadata.json").get("classes", [])
-    unknown = [name for name in config.classes if name not in names]
-    if wanted.map != "class" or unknown:
-        raise TwostageError(
-            f"sampling.classes names {', '.join(config.classes) or 'all classes'}; the prior was trained with the "
-            f"{'classes ' + ', '.join(names) if wanted.map == 'class' else 'condition ' + wanted.map}"
-        )
     _require_the_same(open_latents(folder), folder, wanted)
+    names = read_json(folder / "metadata.json")["classes"]
+    check_classes(config.classes, names, wanted.map)
     codes = [names.index(name) for name in config.classes or names]
     turn_N = np.arange(config.num_images) // config.per_condition % len(codes)
     return np.array(codes)[turn_N].reshape(-1, *wanted.grid)
+
+
+def check_classes(asked: list[str] | None, names: list[str], condition: str | None) -> None:
+    """Raises TwostageError if a prior is asked for classes but has another condition, or none of such a name.
+
+    `names`: of its classes. `condition`: what conditions it, such as "class"; None: nothing.
+    """
+    if asked is None or (condition == "class" and set(asked) <= set(names)):
+        return
+    given, mend = condition or "nothing", "leave it null"
+    if condition == "class":
+        given, mend = f"the classes {', '.join(names)}", "choose from these"
+    raise TwostageError(
+        f"sampling.classes names {', '.join(asked) or 'all classes'}; the prior is conditioned by {given}: {mend}"
+    )
 
 
 def held_out_tokens(num_images: int, folder: Path, wanted: TokenSpace, per_condition: int = 1) -> np.ndarray:
@@ -222,8 +241,9 @@ def _require_the_same(latents: Latents, folder: Path, wanted: TokenSpace) -> Non
     found = latents.tokens
     if found.map != wanted.map:
         raise TwostageError(f"{folder} holds codes of {found.map}, the prior was trained with those of {wanted.map}")
-    if found != wanted:
+    if (found.num_codes, found.grid) != (wanted.num_codes, wanted.grid):
         raise TwostageError(
             f"{folder} holds {found.num_codes} codes on grids {found.grid}, expected {wanted.num_codes} on "
             f"{wanted.grid}; take the latents of the prior's own tokenizer and of this size"
         )
+    wanted.require_meaning(found.tokenizer_sha256, folder)

@@ -2,6 +2,6 @@
 
 from twostage.tokenizers.maps import prepare_map
 from twostage.tokenizers.model import Tokenizer
-from twostage.tokenizers.stored import AnyTokenizer, load
+from twostage.tokenizers.stored import AnyTokenizer, checksum, load
 
-__all__ = ["AnyTokenizer", "Tokenizer", "load", "prepare_map"]
+__all__ = ["AnyTokenizer", "Tokenizer", "checksum", "load", "prepare_map"]

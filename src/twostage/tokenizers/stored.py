@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from twostage.artifacts import read_json
+from twostage.artifacts import read_json, sha256_file
 from twostage.errors import TwostageError
 from twostage.tokenizers import model, pixels
 from twostage.tokenizers.model import Tokenizer
@@ -24,3 +24,8 @@ def load(folder: Path) -> AnyTokenizer:
             return pixels.load(Path(folder))
         case other:
             raise TwostageError(f"{folder}/config.json has the format {other}, unknown to this version; make it again")
+
+
+def checksum(folder: Path) -> str:
+    """Hex sha256 of the weights in a tokenizer's folder: what its codes mean."""
+    return sha256_file(Path(folder) / "model.safetensors")

@@ -1,13 +1,14 @@
 """The likelihood of whole images by sliding window: a distribution, and the one that samples come from."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from tests.unit.sampling.conftest import sharp, write_latents, write_prior
+from tests.unit.sampling.conftest import OTHER_CODES, sharp, write_latents, write_prior
 from twostage.artifacts import read_json
 from twostage.configs import GPTConfig, PixelSNAILConfig
 from twostage.errors import TwostageError
@@ -116,6 +117,19 @@ def test_a_condition_that_does_not_fit_is_refused(tmp_path, wanted, given, messa
     job = with_condition(tmp_path, wanted, given)
     with pytest.raises(TwostageError, match=message):
         likelihood(LikelihoodConfig(5, 4), job)
+    assert not job.folder.exists()
+
+
+@pytest.mark.parametrize(("other", "kind"), [("latents", "image"), ("condition", "edges")])
+def test_codes_that_mean_other_things_are_refused(tmp_path, other, kind):
+    edges = (5, (6, 6), "edges")
+    job = with_condition(tmp_path, edges, edges)
+    condition = TokenSpace(5, (4, 4), map="edges", tokenizer_sha256="a")
+    write_prior(tmp_path / "prior", TokenSpace(9, (4, 4), condition, tokenizer_sha256="a"))
+    likelihood(LikelihoodConfig(2, 2), replace(job, out=str(tmp_path / "own")))
+    write_latents(tmp_path / other, 9 if kind == "image" else 5, (6, 6), of=kind, meaning="b")
+    with pytest.raises(TwostageError, match=f"{other} " + OTHER_CODES.format(kind)):
+        likelihood(LikelihoodConfig(2, 2), job)
     assert not job.folder.exists()
 
 

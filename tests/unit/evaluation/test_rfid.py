@@ -70,6 +70,13 @@ def test_more_images_than_have_features_are_refused(evaluate):
         evaluate(256, FeaturesConfig("validation", 50, 16))
 
 
+def test_more_images_than_there_are_name_the_key_that_asks_for_them(evaluate):
+    with pytest.raises(
+        TwostageError, match=r"^evaluation\.rfid_images=61, but the validation split has 60 images; lower"
+    ):
+        evaluate(256, FeaturesConfig("validation", 61, 16))
+
+
 def test_reconstructions_come_as_bytes_in_order(folder):
     images = read_array(folder / "data/validation_image.npy")
     with torch.inference_mode():

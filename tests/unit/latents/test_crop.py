@@ -36,7 +36,7 @@ def test_windows_are_latents_of_a_smaller_grid(tmp_path):
     crop(WindowsConfig(side=2, per_image=3, seed=0), made)
     assert sorted(path.name for path in made.folder.iterdir()) == sorted(made.files)
     latents = open_latents(made.folder)
-    assert latents.tokens == TokenSpace(8, (2, 2))
+    assert latents.tokens == TokenSpace(8, (2, 2), tokenizer_sha256="abc")
     # The training split alone has several of each image.
     assert [len(latents.split(name)) for name in ("train", "tune", "validation")] == [18, 2, 3]
     counts = np.bincount(read_array(made.folder / "train_index.npy").ravel())

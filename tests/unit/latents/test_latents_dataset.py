@@ -29,13 +29,15 @@ def test_tokens_are_in_row_major_order(tmp_path):
     assert split.condition_NS is None
     assert split.image_NT.shape == (3, 8)
     assert (split.image_NT[1] == [grids[1, row, column] for row in range(2) for column in range(4)]).all()
-    assert latents.tokens == TokenSpace(8, (2, 4))
+    assert latents.tokens == TokenSpace(8, (2, 4), tokenizer_sha256="abc")
     assert latents.unigram_entropy_nats["tune"] == 1.5
 
 
 def test_a_pair_has_both_vocabularies(tmp_path):
-    latents = open_latents(write_latents(tmp_path / "a"), write_latents(tmp_path / "b", num_codes=5))
-    assert latents.tokens == TokenSpace(8, (2, 4), TokenSpace(5, (2, 4)))
+    condition = write_latents(tmp_path / "b", num_codes=5, tokenizer_sha256="def")
+    latents = open_latents(write_latents(tmp_path / "a"), condition)
+    of_condition = TokenSpace(5, (2, 4), tokenizer_sha256="def")
+    assert latents.tokens == TokenSpace(8, (2, 4), of_condition, tokenizer_sha256="abc")
     assert TokenSpace.from_json(latents.tokens.as_json()) == latents.tokens
     assert latents.split("train").condition_NS.shape == (6, 8)
 
@@ -52,6 +54,17 @@ def test_a_condition_of_other_images_is_refused(tmp_path, changes, message):
     image, condition = write_latents(tmp_path / "a"), write_latents(tmp_path / "b", **changes)
     with pytest.raises(TwostageError, match=message):
         open_latents(image, condition)
+
+
+def test_as_many_codes_of_another_tokenizer_are_refused_where_it_is_known():
+    tokens = TokenSpace(8, (2, 4), map="edges", tokenizer_sha256="abc")
+    tokens.require_meaning("abc", "theirs")
+    expected = r"^theirs has as many codes of edges .* other things \(sha256 def, expected abc\); take the prior's own"
+    with pytest.raises(TwostageError, match=expected) as caught:
+        tokens.require_meaning("def", "theirs")
+    assert "\n" not in str(caught.value)
+    # Nobody knows what a released prior was trained on.
+    TokenSpace(8, (2, 4), map="edges").require_meaning("def", "theirs")
 
 
 @pytest.mark.parametrize(("key", "value"), [("num_images", 7), ("manifest_sha256", "x")])

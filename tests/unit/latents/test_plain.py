@@ -1,12 +1,14 @@
 """Class labels and coordinates as conditions: they pair with the images' latents like any other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from twostage.artifacts import read_array, read_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job
-from twostage.latents.coordinates import coordinate_codes
+from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
 from twostage.latents.dataset import TokenSpace, open_latents
 from twostage.latents.plain import PlainConfig, plain
 
@@ -32,6 +34,11 @@ def run(tmp_path, **changes):
     return job.folder
 
 
+def known_as(folder):
+    """The tokens of latents but for what they mean."""
+    return replace(open_latents(folder).tokens, tokenizer_sha256=None)
+
+
 def test_a_class_is_one_token_the_same_for_a_mirrored_image(tmp_path):
     write_data(tmp_path / "data")
     folder = run(tmp_path)
@@ -42,7 +49,7 @@ def test_a_class_is_one_token_the_same_for_a_mirrored_image(tmp_path):
     assert np.array_equal(train[:, 0, 0], np.concatenate([label_N, label_N]))
     # Held-out splits are never mirrored.
     assert len(read_array(folder / "validation_index.npy")) == 3
-    assert open_latents(folder).tokens == TokenSpace(3, (1, 1), map="class")
+    assert known_as(folder) == TokenSpace(3, (1, 1), map="class")
     assert read_json(folder / "metadata.json")["classes"] == CLASSES
 
 
@@ -52,7 +59,7 @@ def test_coordinates_are_those_of_the_place_for_every_image(tmp_path):
     codes = read_array(folder / "train_index.npy")
     assert codes.shape == (12, 4, 4)
     assert (codes == coordinate_codes((4, 4), 4, 50)).all()
-    assert open_latents(folder).tokens == TokenSpace(50, (4, 4), map="coordinates")
+    assert known_as(folder) == TokenSpace(50, (4, 4), map="coordinates")
 
 
 def test_it_pairs_with_the_latents_of_the_same_images(tmp_path):
@@ -60,9 +67,32 @@ def test_it_pairs_with_the_latents_of_the_same_images(tmp_path):
     folder = run(tmp_path)
     metadata = read_json(folder / "metadata.json")
     write_json(tmp_path / "image/metadata.json", metadata | {"map": "image", "num_codes": 9, "grid": [4, 4]})
-    assert open_latents(tmp_path / "image", folder).tokens.condition == TokenSpace(3, (1, 1), map="class")
+    assert open_latents(tmp_path / "image", folder).tokens.condition == open_latents(folder).tokens
     with pytest.raises(TwostageError, match="flips"):
         open_latents(tmp_path / "image", run(tmp_path, flips=False))
+
+
+def test_classes_mean_the_same_by_their_names_and_order_alone(tmp_path):
+    def meaning(classes=CLASSES, size=16, **changes):
+        write_data(tmp_path / "data", classes=classes)
+        metadata = read_json(tmp_path / "data/metadata.json")
+        write_json(tmp_path / "data/metadata.json", metadata | {"size": size, "name": "again"})
+        return open_latents(run(tmp_path, **changes)).tokens.tokenizer_sha256
+
+    assert meaning() == meaning(size=32) == meaning(flips=False, train_images=4, validation_images=2)
+    assert len({meaning(), meaning(["cat", "dog", "bird"]), meaning(CLASSES[::-1]), meaning([*CLASSES, "bird"])}) == 4
+
+
+def test_coordinates_mean_the_same_by_their_formula_alone(tmp_path):
+    def meaning(factor, num_codes, size=16):
+        metadata = read_json(tmp_path / "data/metadata.json")
+        write_json(tmp_path / "data/metadata.json", metadata | {"size": size})
+        folder = run(tmp_path, map="coordinates", factor=factor, num_codes=num_codes)
+        return open_latents(folder).tokens.tokenizer_sha256
+
+    write_data(tmp_path / "data")
+    assert meaning(4, 50) == meaning(4, 50, size=32) == coordinates_sha256(4, 50)
+    assert len({meaning(factor, num_codes) for factor in (2, 4) for num_codes in (50, 60)}) == 4
 
 
 @pytest.mark.parametrize(

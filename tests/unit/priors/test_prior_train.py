@@ -19,6 +19,7 @@ from twostage.artifacts import read_csv, read_json, write_json
 from twostage.configs import LoopConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
+from twostage.latents.dataset import open_latents
 from twostage.priors.task import DENOISING, NLL, DenoisingTask, PriorTask
 from twostage.priors.train import train
 from twostage.tensors import read_tensors
@@ -60,6 +61,7 @@ def test_a_run_leaves_its_weights_curve_and_metrics(architecture, prior_config, 
     prior = priors.load(job.folder)
     assert metrics["num_parameters"] == sum(parameter.numel() for parameter in prior.model.parameters())
     assert prior.first_predicted == 0
+    assert prior.model.tokens == open_latents(job.upstream("latents"), condition).tokens
     index = torch.zeros(2, 16, dtype=torch.int64)
     assert prior.logits(index, condition_BS=index).shape == (2, 16, 11)
 

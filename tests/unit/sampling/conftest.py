@@ -16,6 +16,7 @@ from twostage.latents.dataset import TokenSpace
 from twostage.priors.gpt import GPT
 from twostage.priors.model import store, trained_format
 from twostage.priors.pixelsnail import PixelSNAIL
+from twostage.tokenizers import checksum
 from twostage.tokenizers.model import Tokenizer, save
 
 GRID, NUM_CODES, NUM_CONDITION_CODES = (4, 4), 16, 7
@@ -57,20 +58,30 @@ def write_prior(folder, tokens, ordering="row_major"):
     store(folder, trained_format(prior_config("gpt", gpt=model.config, ordering=ordering), tokens), model.state_dict())
 
 
-def write_latents(folder, num_codes, grid, number=10, seed=0, of="image"):
+# What an error says of codes, as many as the prior's, that mean other things.
+OTHER_CODES = r"has as many codes of {} as the prior was trained with, but they mean other things .*; take the prior's"
+
+
+def write_latents(folder, num_codes, grid, number=10, seed=0, of="image", meaning="a"):
     index = np.random.default_rng(seed).integers(0, num_codes, (number, *grid)).astype(np.uint16)
     write_array(folder / "validation_index.npy", index)
     splits = {"validation": {"num_images": number, "unigram_entropy_nats": 1.0}}
-    metadata = {"num_codes": num_codes, "grid": list(grid), "map": of, "tokenizer_sha256": "a", "data": "d"}
+    metadata = {"num_codes": num_codes, "grid": list(grid), "map": of, "tokenizer_sha256": meaning, "data": "d"}
     write_json(folder / "metadata.json", {**metadata, "flips": False, "splits": splits})
     return index
+
+
+def write_tokenizer(folder, seed=0):
+    """A small tokenizer (16 codes, f = 4); returns what its codes mean."""
+    torch.manual_seed(seed)
+    save(Tokenizer(small_config(), "colour", 3), folder)
+    return checksum(folder)
 
 
 @pytest.fixture
 def make_job(tmp_path):
     """A job over a small tokenizer (16 codes, f = 4) and a small prior (4x4 tokens), with changes to its config."""
-    torch.manual_seed(0)
-    save(Tokenizer(small_config(), "colour", 3), tmp_path / "tokenizer")
+    write_tokenizer(tmp_path / "tokenizer")
     write_prior(tmp_path / "prior", TokenSpace(NUM_CODES, GRID))
     write_prior(tmp_path / "conditional", TokenSpace(NUM_CODES, GRID, TokenSpace(NUM_CONDITION_CODES, GRID)))
 

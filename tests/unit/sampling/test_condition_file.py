@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.unit.sampling.conftest import GRID, NUM_CODES, write_prior
+from tests.unit.sampling.conftest import GRID, NUM_CODES, OTHER_CODES, write_prior
 from tests.unit.tokenizers.conftest import small_config
 from twostage import priors, tokenizers
 from twostage.artifacts import read_array, read_json
@@ -26,8 +26,9 @@ def run(job):
     return {name: read_array(job.folder / f"{name}.npy") for name in ("index", "samples")}
 
 
-def write_conditional(folder, condition, num_codes=NUM_CODES):
-    write_prior(folder, TokenSpace(NUM_CODES, GRID, TokenSpace(num_codes, GRID, map=condition)))
+def write_conditional(folder, condition, num_codes=NUM_CODES, meaning=None):
+    tokens = TokenSpace(num_codes, GRID, map=condition, tokenizer_sha256=meaning)
+    write_prior(folder, TokenSpace(NUM_CODES, GRID, tokens))
 
 
 @pytest.fixture
@@ -129,6 +130,17 @@ def test_what_does_not_fit_is_one_line_and_writes_nothing(make_mapped, tmp_path,
     with pytest.raises(TwostageError, match=named) as caught:
         run(job)
     assert "\n" not in str(caught.value)
+    assert not job.folder.exists()
+
+
+def test_a_condition_tokenizer_of_other_codes_is_refused(make_mapped, tmp_path):
+    own = tokenizers.checksum(tmp_path / "condition_tokenizer")
+    write_conditional(tmp_path / "by_map", "segmentation", meaning=own)
+    run(make_mapped("own", canvas_pixels=[32, 48]))
+    write_conditional(tmp_path / "by_map", "segmentation", meaning="another")
+    job = make_mapped("other", canvas_pixels=[32, 48])
+    with pytest.raises(TwostageError, match="condition_tokenizer " + OTHER_CODES.format("segmentation")):
+        run(job)
     assert not job.folder.exists()
 
 

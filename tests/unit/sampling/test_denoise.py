@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from tests.unit.priors.conftest import prior_config
-from tests.unit.sampling.conftest import GRID, NUM_CODES, write_latents
+from tests.unit.sampling.conftest import GRID, NUM_CODES, OTHER_CODES, write_latents, write_tokenizer
 from twostage import priors, tokenizers
 from twostage.artifacts import read_array, read_json
 from twostage.configs import ChainConfig, DenoisingConfig, InpaintingConfig, SundaeConfig, parse
@@ -187,6 +187,36 @@ def test_what_cannot_be_drawn_is_one_line_and_writes_nothing(make, tmp_path, ver
     inputs = ["latents"] if verb == "inpaint" else changes.get("inputs", [])
     job = make(verb, **{**changes, "inputs": inputs})
     with pytest.raises(TwostageError, match=named):
+        run(job)
+    assert not job.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "inputs", "other", "kind"),
+    [
+        ("denoise", ["condition"], "tokenizer", "image"),
+        ("denoise", ["condition"], "condition", "class"),
+        ("inpaint", ["condition", "latents"], "tokenizer", "image"),
+        ("inpaint", ["condition", "latents"], "condition", "class"),
+        ("inpaint", ["condition", "latents"], "latents", "image"),
+    ],
+)
+def test_codes_that_mean_other_things_are_refused(make, tmp_path, verb, inputs, other, kind):
+    of_class = TokenSpace(NUM_CLASSES, (1, 1), map="class", tokenizer_sha256="a")
+    own = write_tokenizer(tmp_path / "tokenizer")
+    write_sundae(tmp_path / "by_class", TokenSpace(NUM_CODES, GRID, of_class, tokenizer_sha256=own))
+    write_latents(tmp_path / "condition", NUM_CLASSES, (1, 1), of="class")
+    write_latents(tmp_path / "latents", NUM_CODES, GRID, meaning=own)
+    run(make(verb, "own", "by_class", inputs))
+    match other:
+        case "tokenizer":
+            write_tokenizer(tmp_path / "tokenizer", seed=1)
+        case "condition":
+            write_latents(tmp_path / "condition", NUM_CLASSES, (1, 1), of="class", meaning="b")
+        case "latents":
+            write_latents(tmp_path / "latents", NUM_CODES, GRID, meaning="b")
+    job = make(verb, "other", "by_class", inputs)
+    with pytest.raises(TwostageError, match=f"{other} " + OTHER_CODES.format(kind)):
         run(job)
     assert not job.folder.exists()
 

@@ -5,12 +5,20 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.unit.sampling.conftest import GRID, NUM_CODES, NUM_CONDITION_CODES, write_latents, write_prior
+from tests.unit.sampling.conftest import (
+    GRID,
+    NUM_CODES,
+    NUM_CONDITION_CODES,
+    OTHER_CODES,
+    write_latents,
+    write_prior,
+    write_tokenizer,
+)
 from twostage import priors, tokenizers
 from twostage.artifacts import read_array, read_json, write_json
 from twostage.configs import SamplingConfig, parse
 from twostage.errors import TwostageError
-from twostage.latents.coordinates import coordinate_codes
+from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
 from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import ordering
 from twostage.sampling import Draw, sample, slide, uniform_table
@@ -135,8 +143,8 @@ def test_a_class_is_the_same_for_every_window(make_job, tmp_path):
     assert np.array_equal(out["index"], slide(model, table(5, 30), (5, 6), Draw(), class_BS))
 
 
-def write_classes(folder, names=("cat", "dog", "frog")):
-    write_latents(folder, len(names), (1, 1), of="class")
+def write_classes(folder, names=("cat", "dog", "frog"), meaning="a"):
+    write_latents(folder, len(names), (1, 1), of="class", meaning=meaning)
     write_json(folder / "metadata.json", read_json(folder / "metadata.json") | {"classes": list(names)})
 
 
@@ -172,7 +180,10 @@ def test_samples_share_the_conditions_and_beginnings_of_validation_images(make_j
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["zebra", "cat"], "names zebra, cat; the prior was trained with the classes cat, dog, frog"),
+        (
+            ["zebra", "cat"],
+            "names zebra, cat; the prior is conditioned by the classes cat, dog, frog: choose from these",
+        ),
         ([], "holds codes of class, the prior was trained with those of edges"),
     ],
 )
@@ -189,7 +200,7 @@ def test_a_class_or_condition_that_the_prior_does_not_know_is_named(make_job, tm
 def test_classes_for_a_prior_of_another_condition_are_refused(make_job):
     job = make_job(prior="conditional", inputs=["condition"], classes=["cat"])
     write_classes(job.upstream("condition"))
-    with pytest.raises(TwostageError, match="names cat; the prior was trained with the condition image"):
+    with pytest.raises(TwostageError, match="names cat; the prior is conditioned by image: leave it null"):
         run(job)
 
 
@@ -207,6 +218,7 @@ def test_classes_for_a_prior_of_another_condition_are_refused(make_job):
         ({"given": 0.5}, "needs real images"),
         ({"coordinates": True}, "takes no condition"),
         ({"inputs": ["condition"]}, "takes no condition"),
+        ({"classes": []}, "names all classes; the prior is conditioned by nothing: leave it null"),
         ({"prior": "conditional"}, "the prior is conditional; give the job an input `condition`"),
         ({"prior": "conditional", "coordinates": True}, r"sampling\.coordinates=true, the prior .* condition image"),
         ({"prior": "conditional", "coordinates": True, "inputs": ["condition"]}, "a prior has one condition"),
@@ -223,6 +235,70 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(make_job, tmp_path):
     write_prior(tmp_path / "prior", TokenSpace(15, GRID))
     with pytest.raises(TwostageError, match=r"another vocabulary: the prior has 15 codes, the tokenizer 16; take"):
         run(make_job())
+
+
+def test_a_tokenizer_of_other_codes_is_refused(make_job, tmp_path):
+    meaning = write_tokenizer(tmp_path / "tokenizer")
+    write_prior(tmp_path / "prior", TokenSpace(NUM_CODES, GRID, tokenizer_sha256=meaning))
+    run(make_job("own"))
+    write_tokenizer(tmp_path / "tokenizer", seed=1)
+    job = make_job("other")
+    with pytest.raises(TwostageError, match="tokenizer " + OTHER_CODES.format("image")):
+        run(job)
+    assert not job.folder.exists()
+
+
+def refused_unless_own(make_job, write, changes, kind):
+    """The job draws from inputs that `write` made of codes of their own meaning, and refuses those of another."""
+    write("a")
+    run(make_job("own", **changes))
+    write("b")
+    job = make_job("other", **changes)
+    with pytest.raises(TwostageError, match=OTHER_CODES.format(kind)) as caught:
+        run(job)
+    assert "\n" not in str(caught.value)
+    assert not job.folder.exists()
+
+
+def test_conditions_of_other_codes_are_refused(make_job, tmp_path):
+    edges = TokenSpace(NUM_CONDITION_CODES, GRID, map="edges", tokenizer_sha256="a")
+    write_prior(tmp_path / "by_edges", TokenSpace(NUM_CODES, GRID, edges))
+
+    def write(meaning):
+        write_latents(tmp_path / "condition", NUM_CONDITION_CODES, GRID, of="edges", meaning=meaning)
+
+    refused_unless_own(make_job, write, {"prior": "by_edges", "inputs": ["condition"]}, "edges")
+
+
+@pytest.mark.parametrize("classes", [None, [], ["cat"]])
+def test_classes_of_another_dataset_are_refused(make_job, tmp_path, classes):
+    """Also where they have the names that are asked for: what stands behind them need not be the same number."""
+    by_class = TokenSpace(3, (1, 1), map="class", tokenizer_sha256="a")
+    write_prior(tmp_path / "by_class", TokenSpace(NUM_CODES, GRID, by_class))
+
+    def write(meaning):
+        write_classes(tmp_path / "condition", meaning=meaning)
+
+    refused_unless_own(make_job, write, {"prior": "by_class", "inputs": ["condition"], "classes": classes}, "class")
+
+
+def test_beginnings_of_other_codes_are_refused(make_job, tmp_path):
+    meaning = write_tokenizer(tmp_path / "tokenizer")
+    write_prior(tmp_path / "prior", TokenSpace(NUM_CODES, GRID, tokenizer_sha256=meaning))
+
+    def write(which):
+        write_latents(tmp_path / "latents", NUM_CODES, GRID, meaning=meaning if which == "a" else which)
+
+    refused_unless_own(make_job, write, {"inputs": ["latents"], "given": 0.5}, "image")
+
+
+def test_coordinates_of_another_factor_are_refused(make_job, tmp_path):
+    def write(meaning):
+        sha256 = coordinates_sha256({"a": 4, "b": 8}[meaning], NUM_CONDITION_CODES)
+        by_place = TokenSpace(NUM_CONDITION_CODES, GRID, map="coordinates", tokenizer_sha256=sha256)
+        write_prior(tmp_path / "by_place", TokenSpace(NUM_CODES, GRID, by_place))
+
+    refused_unless_own(make_job, write, {"prior": "by_place", "coordinates": True}, "coordinates")
 
 
 def test_too_few_condition_images_are_counted(make_job):
@@ -266,4 +342,12 @@ def test_a_missing_prior_is_named(make_job, tmp_path):
         run(make_job())
     write_json(tmp_path / "prior/config.json", {"format": "older"})
     with pytest.raises(TwostageError, match="train it again"):
+        run(make_job())
+
+
+def test_a_prior_that_does_not_say_what_its_codes_mean_is_of_an_earlier_version(make_job, tmp_path):
+    stored = read_json(tmp_path / "prior/config.json")
+    del stored["tokens"]["tokenizer_sha256"]
+    write_json(tmp_path / "prior/config.json", stored)
+    with pytest.raises(TwostageError, match=r"prior/config\.json is not the config .* this version; train it again"):
         run(make_job())
