@@ -14,7 +14,8 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -36,10 +37,8 @@ def overfitting(config: OverfittingConfig, job: Job) -> None:
     metrics = read_json(job.upstream("summary") / "metrics.json")
     grid = read_array(job.upstream("summary") / "grid.npy")
     numbers = pd.DataFrame([_numbers(metrics, images) for images in metrics["nearest_lpips"]])
-    write_text(job.folder / "overfitting.csv", numbers.to_csv(index=False, float_format="%.5g"))
-    printed = pd.DataFrame([_printed(metrics, images) for images in metrics["nearest_lpips"]])
-    table = printed.to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / "overfitting.md", f"{table}\n\n{_caption(metrics)}\n")
+    printed = [_printed(metrics, images) for images in metrics["nearest_lpips"]]
+    write_tables(job, numbers, (printed, _caption(metrics)))
     _figure(metrics, grid, config.figures, job)
 
 

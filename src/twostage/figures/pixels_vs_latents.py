@@ -13,7 +13,8 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -40,10 +41,8 @@ def pixels_vs_latents(config: PixelsVsLatentsConfig, job: Job) -> None:
     metrics = read_json(job.upstream("pixels_vs_latents") / "metrics.json")
     grid = read_array(job.upstream("pixels_vs_latents") / "grid.npy")
     numbers = pd.DataFrame([_numbers(metrics, kind) for kind in metrics["rows"]])
-    write_text(job.folder / "pixels_vs_latents.csv", numbers.to_csv(index=False, float_format="%.5g"))
-    printed = pd.DataFrame([_printed(kind, row) for kind, row in metrics["rows"].items()])
-    table = printed.to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / "pixels_vs_latents.md", f"{table}\n\n{_comparison(metrics)}\n\n{_caption(metrics)}\n")
+    printed = [_printed(kind, row) for kind, row in metrics["rows"].items()]
+    write_tables(job, numbers, (printed, f"{_comparison(metrics)}\n\n{_caption(metrics)}"))
     _figure(metrics, grid, config.figures, job.folder)
 
 

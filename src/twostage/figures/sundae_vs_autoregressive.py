@@ -15,7 +15,8 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -55,12 +56,7 @@ def sundae_vs_autoregressive(config: SundaeVsAutoregressiveConfig, job: Job) -> 
     rows = {label: read_json(job.upstream(label) / "metrics.json") for label in job.inputs}
     grids = {label: read_array(job.upstream(label) / "grid.npy") for label in job.inputs}
     numbers = pd.DataFrame([line for metrics in rows.values() for line in numbers_of(metrics)])
-    write_text(job.folder / f"{job.variant}.csv", numbers.convert_dtypes().to_csv(index=False, float_format="%.5g"))
-    parts = []
-    for metrics in rows.values():
-        table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
-        parts.append(f"{table}\n\n{_caption(metrics)}\n")
-    write_text(job.folder / f"{job.variant}.md", "\n".join(parts))
+    write_tables(job, numbers.convert_dtypes(), *((_printed(metrics), _caption(metrics)) for metrics in rows.values()))
     _draw(rows, grids, config.figures, job)
 
 
