@@ -20,7 +20,7 @@ from twostage.priors.sundae import Sundae
 from twostage.sampling.denoise import denoise_images
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.inpaint import inpaint
-from twostage.sampling.pictures import as_bytes
+from twostage.tokenizers import as_bytes
 
 CHAIN = ChainConfig(6, 2, 1.0, 0.5, 0.5, 0.8)
 NUM_CLASSES = 3
