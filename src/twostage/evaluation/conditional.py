@@ -15,11 +15,12 @@ from twostage.artifacts import read_array, read_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation import classifier
 from twostage.evaluation.agreement import Given, Judges, agreement, diversity, likeness
-from twostage.evaluation.compare import NLL, Summary
+from twostage.evaluation.compare import Summary
 from twostage.evaluation.conditions import shown_map
 from twostage.evaluation.reconstruct import reconstructed
 from twostage.evaluation.sampled import Metrics, metrics_of, require_alike
 from twostage.jobs import Job
+from twostage.scores import NLL
 from twostage.weights.lpips import PerceptualDistance
 
 MODELS = ("conditional", "unconditional")

@@ -14,8 +14,8 @@ from twostage import cli
 from twostage.artifacts import read_csv, read_json, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import Summary
-from twostage.evaluation.sample_sets import DENOISING
 from twostage.jobs import Job
+from twostage.scores import DENOISING
 
 # What a controlled setting holds fixed, and the metrics of a run say.
 FIXED = ("steps", "num_parameters", "learning_rate", "architecture", "clock")

@@ -14,14 +14,13 @@ import numpy as np
 from twostage import cli, training
 from twostage.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import NLL
 from twostage.evaluation.neighbours import nearest
 from twostage.evaluation.reconstruct import reconstructed
 from twostage.evaluation.sampled import Metrics, metrics_of
 from twostage.jobs import Job
+from twostage.scores import NLL, on
 from twostage.weights.lpips import PerceptualDistance
 
-TRAIN_NLL = "train_nll_nats_per_token"
 RUNS = ("early_stopping", "to_the_end")
 BATCH = 100
 
@@ -119,11 +118,11 @@ def _run(job: Job, run: str) -> Metrics:
 
 def _curve(job: Job, run: str) -> dict[str, list[Any]]:
     """NLLs over training; that of training is the mean over the steps since the point before, so none at the first."""
-    rows = read_csv(job.upstream(f"{run}.prior") / "curve.csv")
+    rows, train = read_csv(job.upstream(f"{run}.prior") / "curve.csv"), on("train", NLL)
     return {
         "step": [float(row["step"]) for row in rows],
         "validation": [float(row[NLL]) for row in rows],
-        "train": [float(row[TRAIN_NLL]) if row[TRAIN_NLL] else None for row in rows],
+        "train": [float(row[train]) if row[train] else None for row in rows],
     }
 
 

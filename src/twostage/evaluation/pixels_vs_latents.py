@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from twostage import cli
 from twostage.artifacts import read_csv, write_array, write_json
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import NLL
 from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, shown
 from twostage.jobs import Job
+from twostage.scores import NLL
 
 KINDS = ("pixels", "latents")
 # The last stretch of a matched run may take longer than those before it; on a busy machine, and of few steps, a lot.

@@ -8,8 +8,8 @@ import numpy as np
 
 from twostage.artifacts import read_array, read_json
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import NLL
 from twostage.jobs import Job
+from twostage.scores import NLL
 
 Metrics = dict[str, Any]
 
@@ -38,7 +38,7 @@ def facts(job: Job, prefix: str) -> Metrics:
         "num_codes": latents["num_codes"],
         "grid": latents["grid"],
         "real_images": samples["protocol"]["real"]["images"],
-        "validation_nll_nats_per_token": prior.get(NLL),
+        NLL: prior.get(NLL),
         "unigram_entropy_nats": prior["unigram_entropy_nats"],
         "sampling_seconds_per_image": sampling["seconds_per_image"],
     }

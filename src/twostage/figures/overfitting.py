@@ -17,12 +17,12 @@ from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
 from twostage.jobs import Job
+from twostage.scores import NLL
 
 Metrics = dict[str, Any]
 
 COLOURS = {"early_stopping": "conditional", "to_the_end": "pixelsnail", "validation": "real"}
-OF_RUN = ("steps", "last_step", "num_parameters", "learning_rate", "temperature", "top_k",
-          "validation_nll_nats_per_token")  # fmt: skip
+OF_RUN = ("steps", "last_step", "num_parameters", "learning_rate", "temperature", "top_k", NLL)
 
 
 @dataclass
@@ -59,7 +59,7 @@ def _printed(metrics: Metrics, images: str) -> dict[str, str]:
     return {
         "": _spoken(images),
         "steps": f"{run['steps']}" if run else "",
-        "validation NLL [nats per token]": f"{run['validation_nll_nats_per_token']:.3f}" if run else "",
+        "validation NLL [nats per token]": f"{run[NLL]:.3f}" if run else "",
         "LPIPS to the nearest training image": f"{found['mean']:.3f} ± {found['std']:.3f}",
         "5 % quantile": f"{found['quantiles']['q05']:.3f}",
     }

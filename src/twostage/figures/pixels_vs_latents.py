@@ -16,12 +16,13 @@ from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
 from twostage.jobs import Job
+from twostage.scores import NLL
 
 Metrics = dict[str, Any]
 
 COLUMNS = (
     "tokenizer", "grid", "num_codes", "num_parameters", "steps", "train_seconds", "seconds_per_step", "learning_rate",
-    "learning_rate_at_edge", "tokenizer_train_seconds", "validation_nll_nats_per_token", "unigram_entropy_nats",
+    "learning_rate_at_edge", "tokenizer_train_seconds", NLL, "unigram_entropy_nats",
     "num_images", "real_images", "fid", "fid_infinity", "fid_infinity_standard_error", "kid_mean",
     "kid_std_over_subsets", "precision", "recall", "density", "coverage", "sampling_seconds_per_image",
     "tokens_per_image", "batch_size", "temperature", "top_k",
@@ -64,7 +65,7 @@ def _printed(kind: str, row: Metrics) -> dict[str, str]:
         "grid": "x".join(map(str, row["grid"])),
         "steps": f"{row['steps']}",
         "training [s]": f"{row['train_seconds']:.3g}",
-        "NLL [nats per token]": f"{row['validation_nll_nats_per_token']:.3f}",
+        "NLL [nats per token]": f"{row[NLL]:.3f}",
         "FID": f"{row['fid']:.1f}",
         "FID∞": f"{row['fid_infinity']:.1f} ± {row['fid_infinity_standard_error']:.1f}",
         "KID": f"{row['kid_mean']:.3f} ± {row['kid_std_over_subsets']:.3f}",

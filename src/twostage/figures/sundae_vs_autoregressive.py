@@ -18,12 +18,13 @@ from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
 from twostage.jobs import Job
+from twostage.scores import NLL
 
 Metrics = dict[str, Any]
 
 COLUMNS = (
     "architecture", "num_parameters", "steps", "train_seconds", "learning_rate", "learning_rate_at_edge",
-    "validation_nll_nats_per_token", "denoising_nats_per_token", "unigram_entropy_nats", "chain_steps", "proportion",
+    NLL, "denoising_nats_per_token", "unigram_entropy_nats", "chain_steps", "proportion",
     "temperature", "top_k", "tokens_per_image", "network_evaluations", "sampling_seconds_per_image", "batch_size",
     "clock", "evaluated_images", "real_images", "fid", "fid_infinity", "fid_infinity_standard_error", "kid_mean",
     "kid_std_over_subsets", "precision", "recall", "density", "coverage",
@@ -112,7 +113,7 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
 
 
 def _score(row: Metrics) -> str:
-    nll = row["validation_nll_nats_per_token"]
+    nll = row[NLL]
     return f"NLL {nll:.3f}" if nll is not None else f"denoising {row['denoising_nats_per_token']:.3f}"
 
 

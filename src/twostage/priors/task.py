@@ -17,11 +17,8 @@ from twostage.latents.dataset import Split
 from twostage.latents.orderings import ordering
 from twostage.priors.model import AnyModel
 from twostage.priors.sundae import EVALUATION, TRAINING, Noise, Sundae, noise_of, unrolled
+from twostage.scores import DENOISING, NLL
 from twostage.training import autocast, warmed_up
-
-# Names of the evaluation in curves and metrics, for either held-out split.
-NLL = "validation_nll_nats_per_token"
-DENOISING = "validation_denoising_nats_per_token"
 
 
 class PriorTask:

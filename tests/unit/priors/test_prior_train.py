@@ -19,8 +19,9 @@ from twostage.artifacts import read_csv, read_json, write_json
 from twostage.configs import LoopConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
-from twostage.priors.task import DENOISING, NLL, DenoisingTask, PriorTask
+from twostage.priors.task import DenoisingTask, PriorTask
 from twostage.priors.train import train
+from twostage.scores import DENOISING, NLL
 from twostage.tensors import read_tensors
 from twostage.training import Loop
 
