@@ -2,6 +2,7 @@
 
 # F sets of samples, M images of each, H height, W width, C channels
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ OF_PRIOR = ("num_parameters", "steps", "train_seconds", "seconds_per_step", "lea
 OF_SAMPLING = ("tokens_per_image", "num_images", "batch_size", "temperature", "top_k", "window", "clock")
 OF_SAMPLES = ("fid", "fid_infinity", "fid_infinity_standard_error", "kid_mean", "kid_std_over_subsets", "precision",
               "recall", "density", "coverage")  # fmt: skip
+# What sets of samples must share for their FID and seconds to be compared.
+DRAWN_ALIKE = ("num_images", "batch_size", "temperature", "top_k", "top_p", "threads", "clock")
 
 
 def metrics_of(job: Job, name: str) -> Metrics:
@@ -54,6 +57,11 @@ def require_alike(rows: dict[str, Metrics], keys: tuple[str, ...]) -> None:
                     f"{name} has {key} {row[key]}, {first} has {expected[key]}; they cannot be compared, delete the "
                     "folder of one and run again"
                 )
+
+
+def require_drawn_alike(job: Job, prefixes: Iterable[str]) -> None:
+    """Raises TwostageError if the samples of some lines were drawn or timed in unlike ways."""
+    require_alike({prefix: metrics_of(job, f"{prefix}.sampling") for prefix in prefixes}, DRAWN_ALIKE)
 
 
 def shown(job: Job, prefixes: list[str], num_images: int) -> np.ndarray:
