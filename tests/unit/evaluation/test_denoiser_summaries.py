@@ -126,7 +126,7 @@ def test_one_seed_has_no_spread(tmp_path):
 
 
 def test_runs_that_differ_in_more_are_refused(tmp_path):
-    with pytest.raises(TwostageError, match="sequence has steps 20, patches has 10"):
+    with pytest.raises(TwostageError, match="sequence, seed 0 has steps 20, patches, seed 0 has 10"):
         resampled(tmp_path, steps=20)
 
 
