@@ -18,7 +18,6 @@ from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
 from twostage.jobs import Job
-from twostage.scores import NLL
 
 Metrics = dict[str, Any]
 
@@ -70,7 +69,7 @@ def _numbers(metrics: Metrics, name: str) -> dict[str, Any]:
         found = metrics["rows"][name].get(measure, {})
         line |= {f"{measure}_{part}".removesuffix("_mean"): found.get(part) for part in PARTS}
     nll = metrics["nll_nats_per_token"].get(name, {})
-    line |= {f"{NLL}{suffix}": nll.get(part) for part, suffix in
+    line |= {f"validation_nll_nats_per_token{suffix}": nll.get(part) for part, suffix in
              {"mean": "", "std": "_std"}.items()}  # fmt: skip
     drawn = metrics.get(name, {})
     return line | {key: drawn.get(key) for key in ("steps", "num_parameters", "learning_rate", "temperature", "top_k")}
