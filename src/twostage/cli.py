@@ -37,6 +37,20 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
         provenance.write_record(job, origin)
 
 
+def run_import(name: str, about: str | None, work: Callable[[Path, Path, Path], None]) -> None:
+    """Runs the converter `name` ("priors.import_released"): reads which released files it shall convert into which
+    folder, logs, and calls `work(config, checkpoint, out)`. Errors as in `run`.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m twostage.{name}", description=about)
+    parser.add_argument("--config", type=Path, required=True, help="the released .yaml or .json")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the released .ckpt or .pt")
+    parser.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and config.json")
+    arguments = parser.parse_args()
+    with one_line_errors():
+        _start_log(None)
+        work(arguments.config, arguments.checkpoint, arguments.out)
+
+
 class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
     """Context manager: an error that is meant for the user is logged as one line, and the process exits with 1."""
 

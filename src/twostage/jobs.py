@@ -1,5 +1,6 @@
 """A job is one run of one verb: what it is called, what it is asked, what it reads and what it must write."""
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -39,12 +40,12 @@ class Job:
         """Twelve hex digits that change with anything the job was asked to do."""
         return sha256_json(asdict(self))[:12]
 
-    @property
+    @functools.cached_property
     def scratch(self) -> Path:
         """Undeclared folder for checkpoints: Snakemake deletes a failed job's outputs, but not this.
 
         Keyed by what was asked, by the code that answers and by the content of what it reads, so that no checkpoint
-        of another model is taken up.
+        of another model is taken up. Hashed once: a job's inputs do not change while it runs.
         """
         code = fingerprint(f"{self.stage}.{self.verb}")
         read = {

@@ -55,6 +55,17 @@ def device() -> torch.device:
     return torch.device(os.environ.get("TWOSTAGE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
+def autocast(precision: str) -> torch.autocast:
+    """The autocast of a `LoopConfig.precision` on this process's device. Raises TwostageError for an unknown one."""
+    match precision:
+        case "float32":
+            return torch.autocast(device().type, enabled=False)
+        case "bfloat16":
+            return torch.autocast(device().type, dtype=torch.bfloat16)
+        case other:
+            raise TwostageError(f"loop.precision={other} is unknown; choose float32 or bfloat16")
+
+
 def seed_everything(seed: int) -> None:
     """Seeds Python, NumPy and torch; denormal numbers are flushed, as they slow convolutions on CPUs several times."""
     random.seed(seed)

@@ -1,11 +1,12 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
+from tests.unit.conftest import SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job, files_read
-from twostage.plan import Plan, job_at_prompt
+from twostage.plan import EXPERIMENTS, ON_REQUEST, Plan, job_at_prompt
 from twostage.verbs import (
     data_job,
     features_job,
@@ -17,9 +18,6 @@ from twostage.verbs import (
     weights_job,
 )
 
-SCALES = ["smoke", "laptop", "workstation", "paper"]
-
-
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
 
@@ -28,21 +26,17 @@ def plan(request):
     return Plan("table1", request.param)
 
 
-def stage(plan, name):
-    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
-
-
-def test_every_input_is_the_output_of_an_earlier_job(plan):
-    made = set()
-    for folder, job in plan.jobs.items():
-        assert set(job.inputs.values()) <= made, f"{folder} comes before its inputs"
-        made.add(folder)
-
-
-def test_every_job_writes_below_its_stage_and_scale(plan):
-    for job in plan.jobs.values():
-        assert job.out == f"artifacts/{plan.scale}/{job.stage}/{job.variant}"
-        assert job.files == FILES[f"{job.stage}.{job.verb}"]
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("experiment", [*EXPERIMENTS, *ON_REQUEST])
+def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
+    made = {}
+    for folder, job in Plan(experiment, scale).jobs.items():
+        assert set(job.inputs.values()) <= set(made), f"{folder} comes before its inputs"
+        assert job.out == folder == f"artifacts/{scale}/{job.stage}/{job.variant}"
+        assert job.files == [name.format(variant=job.variant) for name in FILES[f"{job.stage}.{job.verb}"]]
+        for upstream in job.inputs.values():
+            assert set(files_read(job, made[upstream])) <= set(made[upstream].files)
+        made[folder] = job
 
 
 def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
@@ -133,9 +127,9 @@ def test_a_checkpoint_of_other_inputs_is_not_taken_up(tmp_path, monkeypatch):
     latents.mkdir(parents=True)
     (latents / "metadata.json").write_text('{"tokenizer_sha256": "a"}')
     before = job.scratch
-    assert before == job.scratch
+    assert before == replace(job).scratch
     (latents / "metadata.json").write_text('{"tokenizer_sha256": "b"}')
-    assert job.scratch != before
+    assert replace(job).scratch != before
 
 
 def with_row(**changes):

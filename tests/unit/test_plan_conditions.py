@@ -2,31 +2,12 @@
 
 import pytest
 
+from tests.unit.conftest import stage
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.jobs import FILES, files_read
-from twostage.plan import ON_REQUEST, TASKS, Plan, job_at_prompt
-
-SCALES = ["smoke", "laptop", "workstation", "paper"]
-STUDIES = ("rejection", "overfitting")
+from twostage.plan import ON_REQUEST, Plan, job_at_prompt
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
-
-
-def stage(plan, name):
-    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
-
-
-@pytest.mark.parametrize("scale", ["smoke", "paper"])
-@pytest.mark.parametrize("experiment", [*TASKS, *STUDIES])
-def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
-    made = {}
-    for folder, job in Plan(experiment, scale).jobs.items():
-        assert set(job.inputs.values()) <= set(made), f"{folder} comes before its inputs"
-        assert job.files == [name.format(variant=job.variant) for name in FILES[f"{job.stage}.{job.verb}"]]
-        for upstream in job.inputs.values():
-            assert set(files_read(job, made[upstream])) <= set(made[upstream].files)
-        made[folder] = job
 
 
 @pytest.mark.parametrize("experiment", ["class_conditional", "edges", "super_resolution", "layouts"])

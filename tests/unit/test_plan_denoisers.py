@@ -4,33 +4,15 @@ import re
 
 import pytest
 
+from tests.unit.conftest import SCALES, stage
 from twostage import configs
 from twostage.configs import PriorConfig, parse
-from twostage.denoisers import EXPERIMENTS
 from twostage.errors import TwostageError
-from twostage.jobs import FILES, files_read
 from twostage.plan import Plan, job_at_prompt, whole_plan
 from twostage.sampling.denoising import Schedule
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
-SCALES = ["smoke", "laptop", "workstation", "paper"]
 CHAINS = ["sundae_steps", "sundae_proportion", "sundae_temperature"]
-
-
-def stage(plan, name):
-    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
-
-
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
-    made = {}
-    for folder, job in Plan(experiment, scale).jobs.items():
-        assert set(job.inputs.values()) <= set(made), f"{folder} comes before its inputs"
-        assert job.files == [name.format(variant=job.variant) for name in FILES[f"{job.stage}.{job.verb}"]]
-        for upstream in job.inputs.values():
-            assert set(files_read(job, made[upstream])) <= set(made[upstream].files)
-        made[folder] = job
 
 
 @pytest.mark.parametrize("experiment", CHAINS)

@@ -1,37 +1,13 @@
 """The plans of the experiments over the factor f."""
 
-from pathlib import Path
-
 import pytest
 
+from tests.unit.conftest import SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.jobs import FILES, files_read
 from twostage.plan import ON_REQUEST, Plan, drawn, job_at_prompt, whole_plan
 
-ROOT = Path(__file__).parents[2]
-SCALES = ["smoke", "laptop", "workstation", "paper"]
-
-
-@pytest.fixture(autouse=True)
-def conf(monkeypatch):
-    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
-
-
-def stage(plan, name):
-    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
-
-
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("experiment", ["pixels_vs_latents", "f_sweep", "f_sweep_conditional"])
-def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
-    made = {}
-    for folder, job in Plan(experiment, scale).jobs.items():
-        assert set(job.inputs.values()) <= set(made), f"{folder} comes before its inputs"
-        assert job.files == [name.format(variant=job.variant) for name in FILES[f"{job.stage}.{job.verb}"]]
-        for upstream in job.inputs.values():
-            assert set(files_read(job, made[upstream])) <= set(made[upstream].files)
-        made[folder] = job
+pytestmark = pytest.mark.usefixtures("repository_conf")
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -2,12 +2,10 @@
 
 import pytest
 
+from tests.unit.conftest import SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
 from twostage.plan import EXPERIMENTS, ON_REQUEST, Plan, job_at_prompt, whole_plan
-
-SCALES = ["smoke", "laptop", "workstation", "paper"]
-
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
@@ -17,12 +15,8 @@ def plan(request):
     return Plan("orderings", request.param)
 
 
-def runs_of(plan):
-    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == "priors.train"}
-
-
 def test_one_run_per_ordering_and_seed_and_nothing_else_differs(plan):
-    runs = runs_of(plan)
+    runs = stage(plan, "priors.train")
     assert len(runs) == 6 * len(plan.experiment["seeds"])
     for name, run in runs.items():
         ordering, seed = name.split(".")[-2:]
@@ -38,7 +32,7 @@ def test_one_run_per_ordering_and_seed_and_nothing_else_differs(plan):
 
 
 def test_the_learning_rate_is_that_of_the_row_major_sweep(plan):
-    (tune,) = [job for job in plan.jobs.values() if job.verb == "tune"]
+    (tune,) = stage(plan, "priors.tune").values()
     assert tune.config["ordering"] == "row_major"
     assert tune.variant.endswith(".gpt.tune")
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.unit.conftest import SCALES
 from twostage import configs
 from twostage.configs import DenoisingConfig, InpaintingConfig, PriorConfig, SamplingConfig, parse
 from twostage.errors import TwostageError
@@ -25,7 +26,6 @@ from twostage.verbs import (
 )
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
-SCALES = ["smoke", "laptop", "workstation", "paper"]
 
 
 def upstream(*overrides):

@@ -1,25 +1,14 @@
 """The plans of the ablations that compare image tokenizers: Fig. 9, Table 5 and the warm-up of Sec. A."""
 
-from pathlib import Path
-
 import pytest
 
+from tests.unit.conftest import SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
 from twostage.plan import Plan
 
-ROOT = Path(__file__).parents[2]
-SCALES = ["smoke", "laptop", "workstation", "paper"]
+pytestmark = pytest.mark.usefixtures("repository_conf")
 ABLATIONS = ["vqgan_vs_vqvae", "codebook_size", "warmup"]
-
-
-@pytest.fixture(autouse=True)
-def conf(monkeypatch):
-    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
-
-
-def stage(plan, name):
-    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
 
 
 def trained(plan):
@@ -41,10 +30,6 @@ def changed(**changes):
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_every_row_is_trained_reconstructed_and_given_an_rfid(name, scale):
     plan = Plan(name, scale)
-    made = set()
-    for job in plan.jobs.values():
-        assert set(job.inputs.values()) <= made
-        made.add(job.out)
     tokenizers = set(trained(plan))
     assert set(stage(plan, "evaluation.reconstruct")) == tokenizers
     assert set(stage(plan, "evaluation.rfid")) == {f"rfid.{variant}" for variant in tokenizers}

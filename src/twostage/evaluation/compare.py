@@ -16,8 +16,7 @@ from twostage import cli
 from twostage.artifacts import read_csv, read_json, write_json
 from twostage.errors import TwostageError
 from twostage.jobs import Job
-
-NLL = "validation_nll_nats_per_token"
+from twostage.scores import NLL
 
 
 @dataclass

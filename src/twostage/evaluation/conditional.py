@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from twostage import cli, tokenizers, training
+from twostage import cli, training
 from twostage.artifacts import read_array, read_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation import classifier
 from twostage.evaluation.agreement import Given, Judges, agreement, diversity, likeness
-from twostage.evaluation.compare import NLL, Summary
+from twostage.evaluation.compare import Summary
 from twostage.evaluation.conditions import shown_map
-from twostage.evaluation.rfid import reconstructions
+from twostage.evaluation.reconstruct import reconstructed
 from twostage.evaluation.sampled import Metrics, metrics_of, require_alike
 from twostage.jobs import Job
+from twostage.scores import NLL
 from twostage.weights.lpips import PerceptualDistance
 
 MODELS = ("conditional", "unconditional")
@@ -64,7 +65,8 @@ def conditional(config: ConditionalConfig, job: Job) -> None:
     }
     once = _given(config, job, num_samples // per_condition, 1)
     rows: dict[str, Any] = {model: _over_seeds(found) | _distribution(job, model) for model, found in measured.items()}
-    rows["reconstruction"] = _means(_measured(config, _reconstructed(config, job, once), once, judges, 1))
+    through_codes = reconstructed(job.upstream("tokenizer"), once.image_NHWC, config.batch_size)
+    rows["reconstruction"] = _means(_measured(config, through_codes, once, judges, 1))
     rows["real"] = _means(_agreements(config, once.image_NHWC, once, judges))
     metrics = {
         "conditional_task": config.name,
@@ -120,14 +122,6 @@ def _measured(
 ) -> dict[str, np.ndarray]:
     found = _agreements(config, images, given, judges) | likeness(images, given, judges)
     return found | diversity(images, per_condition, judges)
-
-
-def _reconstructed(config: ConditionalConfig, job: Job, given: Given) -> np.ndarray:
-    """The real images through the tokenizer."""
-    tokenizer = tokenizers.load(job.upstream("tokenizer"))
-    starts = range(0, len(given.image_NHWC), config.batch_size)
-    batches = (given.image_NHWC[start : start + config.batch_size] for start in starts)
-    return np.concatenate(list(reconstructions(tokenizer, batches)))
 
 
 def _means(found: dict[str, np.ndarray]) -> Metrics:

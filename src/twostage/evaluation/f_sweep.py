@@ -14,11 +14,11 @@ from twostage import cli, training
 from twostage.artifacts import read_array, write_array, write_json
 from twostage.evaluation.agreement import Given, Judges, agreement, likeness
 from twostage.evaluation.conditions import shown_map
-from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, shown
+from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, require_drawn_alike, shown
 from twostage.jobs import Job
 from twostage.weights.lpips import PerceptualDistance
 
-SHARED = ("num_images", "real_images", "steps", "learning_rate", "temperature", "top_k", "likelihood_images", "clock")
+SHARED = ("real_images", "steps", "learning_rate", "likelihood_images")
 # Of reconstructions and of likelihoods, under the names of the summary.
 OF_RECONSTRUCTIONS = {
     "lpips": "lpips_vgg",
@@ -60,6 +60,7 @@ def f_sweep(config: FSweepConfig, job: Job) -> None:
     """
     rows = {factor: _row(config, job, factor) for factor in config.tokenizers}
     require_alike(rows, SHARED)
+    require_drawn_alike(job, rows)
     slowest = next(iter(rows.values()))["sampling_seconds_per_image"]
     for factor, row in rows.items():
         row["sampling_speedup"] = slowest / row["sampling_seconds_per_image"]

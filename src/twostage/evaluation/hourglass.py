@@ -12,10 +12,10 @@ import numpy as np
 
 from twostage import cli
 from twostage.artifacts import read_csv, read_json, write_json
-from twostage.errors import TwostageError
 from twostage.evaluation.compare import Summary
-from twostage.evaluation.sample_sets import DENOISING
+from twostage.evaluation.sampled import require_alike
 from twostage.jobs import Job
+from twostage.scores import DENOISING
 
 # What a controlled setting holds fixed, and the metrics of a run say.
 FIXED = ("steps", "num_parameters", "learning_rate", "architecture", "clock")
@@ -41,7 +41,7 @@ def hourglass(config: HourglassConfig, job: Job) -> None:
     Raises TwostageError if the runs differ in more than the value and the seed.
     """
     runs = {value: [_metrics(job, value, seed) for seed in config.seeds] for value in config.values}
-    fixed = _fixed(runs)
+    fixed = _fixed(runs, config.seeds)
     latents = read_json(job.upstream("latents") / "metadata.json")
     reference = _scores(runs[config.values[0]])
     metrics = {
@@ -83,17 +83,14 @@ def _scores(runs: list[dict[str, Any]]) -> np.ndarray:
     return np.array([run[DENOISING] for run in runs])
 
 
-def _fixed(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def _fixed(runs: dict[str, list[dict[str, Any]]], seeds: list[int]) -> dict[str, Any]:
     """What all runs share. Raises TwostageError, naming the first difference, if they do not."""
-    (first, expected), *others = [(value, run) for value, found in runs.items() for run in found]
-    for value, run in others:
-        for key in FIXED:
-            if run[key] != expected[key]:
-                raise TwostageError(
-                    f"{value} has {key} {run[key]}, {first} has {expected[key]}; they cannot be compared, delete the "
-                    "folder of one and run again"
-                )
-    return {key: expected[key] for key in FIXED} | {"learning_rate_at_edge": expected["learning_rate_at_edge"]}
+    named = {
+        f"{value}, seed {seed}": run for value, found in runs.items() for seed, run in zip(seeds, found, strict=True)
+    }
+    require_alike(named, FIXED)
+    expected = next(iter(named.values()))
+    return {key: expected[key] for key in (*FIXED, "learning_rate_at_edge")}
 
 
 def _curve(job: Job, value: str, seeds: list[int]) -> dict[str, list[float]]:

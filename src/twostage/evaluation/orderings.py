@@ -10,11 +10,11 @@ import numpy as np
 from twostage import cli
 from twostage.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import NLL, Summary
+from twostage.evaluation.compare import Summary
 from twostage.jobs import Job
 from twostage.latents.orderings import ordering
+from twostage.scores import NLL, on
 
-TRAIN_NLL = "train_nll_nats_per_token"
 # What a controlled setting holds fixed, and the metrics of a run say.
 FIXED = ("steps", "num_parameters", "learning_rate", "architecture")
 NUM_SHOWN = 12  # samples of each ordering that the figure shows
@@ -49,7 +49,7 @@ class Runs:
         if len(steps) > 1:
             raise TwostageError(f"the seeds of {name} were evaluated at different steps; set loop.evaluate_every alike")
         validation_SP = np.array([[float(row[NLL]) for row in curve] for curve in curves])
-        train_SP = np.array([[float(row[TRAIN_NLL] or "nan") for row in curve] for curve in curves])
+        train_SP = np.array([[float(row[on("train", NLL)] or "nan") for row in curve] for curve in curves])
         return cls(np.array(steps.pop()), validation_SP, train_SP)
 
 

@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from twostage import cli, tokenizers, training
+from twostage import cli, training
 from twostage.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import NLL
 from twostage.evaluation.neighbours import nearest
-from twostage.evaluation.rfid import reconstructions
+from twostage.evaluation.reconstruct import reconstructed
 from twostage.evaluation.sampled import Metrics, metrics_of
 from twostage.jobs import Job
+from twostage.scores import NLL, on
 from twostage.weights.lpips import PerceptualDistance
 
-TRAIN_NLL = "train_nll_nats_per_token"
 RUNS = ("early_stopping", "to_the_end")
 BATCH = 100
 
@@ -49,7 +48,8 @@ def overfitting(config: OverfittingConfig, job: Job) -> None:
     if runs["early_stopping"]["learning_rate"] != runs["to_the_end"]["learning_rate"]:
         raise TwostageError("the two runs have unlike learning rates; delete the folder of one and run again")
     parts = _training_images(config, job)
-    validation = through_tokenizer(job, read_array(job.upstream("data") / "validation_image.npy")[: config.images])
+    unseen = read_array(job.upstream("data") / "validation_image.npy")[: config.images]
+    validation = reconstructed(job.upstream("tokenizer"), unseen, BATCH)
     lpips = PerceptualDistance.load(job.upstream("vgg16")).to(training.device())
     found, grids = {}, []
     for run in RUNS:
@@ -70,13 +70,6 @@ def overfitting(config: OverfittingConfig, job: Job) -> None:
     }
     write_array(job.folder / "grid.npy", np.stack(grids))
     write_json(job.folder / "metrics.json", metrics)
-
-
-def through_tokenizer(job: Job, image_MHWC: np.ndarray) -> np.ndarray:
-    """Reconstructions uint8 [M, H, W, 3]: how near to an image its codes can come at all."""
-    tokenizer = tokenizers.load(job.upstream("tokenizer"))
-    starts = range(0, len(image_MHWC), BATCH)
-    return np.concatenate(list(reconstructions(tokenizer, (image_MHWC[at : at + BATCH] for at in starts))))
 
 
 def nearest_of(
@@ -125,11 +118,11 @@ def _run(job: Job, run: str) -> Metrics:
 
 def _curve(job: Job, run: str) -> dict[str, list[Any]]:
     """NLLs over training; that of training is the mean over the steps since the point before, so none at the first."""
-    rows = read_csv(job.upstream(f"{run}.prior") / "curve.csv")
+    rows, train = read_csv(job.upstream(f"{run}.prior") / "curve.csv"), on("train", NLL)
     return {
         "step": [float(row["step"]) for row in rows],
         "validation": [float(row[NLL]) for row in rows],
-        "train": [float(row[TRAIN_NLL]) if row[TRAIN_NLL] else None for row in rows],
+        "train": [float(row[train]) if row[train] else None for row in rows],
     }
 
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from twostage import cli
 from twostage.artifacts import read_csv, write_array, write_json
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import NLL
-from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, shown
+from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, require_drawn_alike, shown
 from twostage.jobs import Job
+from twostage.scores import NLL
 
 KINDS = ("pixels", "latents")
 # The last stretch of a matched run may take longer than those before it; on a busy machine, and of few steps, a lot.
 OVERRUN = 1.5
-# What both must share for FID and seconds to be compared.
-SHARED = ("num_images", "real_images", "learning_rate", "temperature", "top_k", "clock")
 
 
 @dataclass
@@ -36,7 +34,9 @@ def pixels_vs_latents(config: PixelsVsLatentsConfig, job: Job) -> None:
     Raises TwostageError if the two differ in what must be equal, or the latents' prior trained for longer.
     """
     rows = {kind: _row(config, job, kind) for kind in KINDS}
-    require_alike(rows, SHARED)
+    require_alike(rows, ("real_images", "learning_rate"))
+    require_alike({kind: metrics_of(job, f"{kind}.prior") for kind in KINDS}, ("threads",))
+    require_drawn_alike(job, KINDS)
     pixels, latents = rows["pixels"], rows["latents"]
     if latents["train_seconds"] > OVERRUN * pixels["train_seconds"]:
         raise TwostageError(

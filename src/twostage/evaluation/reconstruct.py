@@ -1,9 +1,10 @@
 """How well a tokenizer reconstructs: LPIPS, PSNR, codebook usage and perplexity on the validation split."""
 
-# B batch, C channels, H height, W width, K codes
+# N images, B batch, C channels, H height, W width, K codes
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from twostage.configs import EvaluationConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.statistics import code_statistics
+from twostage.tokenizers import AnyTokenizer, as_bytes
 from twostage.weights.lpips import PerceptualDistance
 
 log = logging.getLogger(__name__)
@@ -74,9 +76,15 @@ def _batches(images: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
         yield tokenizers.prepare_map(batch, "colour").to(training.device())
 
 
-def as_bytes(image_BCHW: torch.Tensor) -> np.ndarray:
-    """float images in [-1, 1], BCHW -> uint8 BHWC."""
-    return ((image_BCHW + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+def reconstructed(folder: Path, image_NHWC: np.ndarray, batch_size: int) -> np.ndarray:
+    """Images through the tokenizer in `folder`, uint8 as they came: how near to them their codes can come at all."""
+    return np.concatenate(list(reconstructions(tokenizers.load(folder), image_NHWC, batch_size)))
+
+
+def reconstructions(tokenizer: AnyTokenizer, image_NHWC: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """The images after encoding and decoding, batch by batch, uint8 BHWC as they came."""
+    for image_BCHW in _batches(image_NHWC, batch_size):
+        yield as_bytes(tokenizer.decode(tokenizer.encode(image_BCHW)))
 
 
 def main() -> None:

@@ -1,9 +1,8 @@
 """Verb `evaluation.rfid`: FID between images and their reconstructions, apart from the cheaper LPIPS and PSNR."""
 
-# B batch, N images, H height, W width, C channels, D features
+# N images, D features
 
 import logging
-from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -13,10 +12,9 @@ from twostage.artifacts import read_array, read_json, write_json
 from twostage.configs import FeaturesConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.distribution import frechet_distance
-from twostage.evaluation.features import batches, extract, image_sizes, real_images
-from twostage.evaluation.reconstruct import as_bytes
+from twostage.evaluation.features import extract, image_sizes, real_images
+from twostage.evaluation.reconstruct import reconstructions
 from twostage.jobs import Job
-from twostage.tokenizers import AnyTokenizer
 from twostage.weights import fused_inception
 
 log = logging.getLogger(__name__)
@@ -35,7 +33,7 @@ def rfid(config: FeaturesConfig, job: Job) -> None:
     real_ND = torch.from_numpy(np.array(stored_ND[: len(images)]))
     tokenizer = tokenizers.load(job.upstream("tokenizer"))
     extractor = fused_inception.load(job.upstream("inception")).to(training.device())
-    outputs = reconstructions(tokenizer, batches(images, config.batch_size, job.variant))
+    outputs = reconstructions(tokenizer, images, config.batch_size)
     output_ND = torch.from_numpy(extract(extractor, outputs)["2048"])
     protocol = read_json(job.upstream("real") / "metadata.json")
     metrics = {
@@ -50,13 +48,6 @@ def rfid(config: FeaturesConfig, job: Job) -> None:
     }
     write_json(job.folder / "metrics.json", metrics)
     log.info("%s: rFID %.2f over %d images", job.variant, metrics["rfid"], len(images))
-
-
-def reconstructions(tokenizer: AnyTokenizer, batches_BHWC: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The images after encoding and decoding, batch by batch, uint8 BHWC as they came."""
-    for batch_BHWC in batches_BHWC:
-        image_BCHW = tokenizers.prepare_map(batch_BHWC, "colour").to(training.device())
-        yield as_bytes(tokenizer.decode(tokenizer.encode(image_BCHW)).clamp(-1, 1))
 
 
 def main() -> None:

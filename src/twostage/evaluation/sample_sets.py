@@ -10,12 +10,11 @@ from twostage import cli
 from twostage.artifacts import write_array, write_json
 from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, shown
 from twostage.jobs import Job
+from twostage.scores import DENOISING
 
 # What all sets must share for FID and seconds to be compared; if one prior is drawn from, its training too.
 SHARED = ("evaluated_images", "real_images", "tokens_per_image", "num_codes", "batch_size", "clock")
 OF_ONE_PRIOR = ("architecture", "steps", "train_seconds", "learning_rate")
-# The clean codes' cross-entropy along SUNDAE's chain: no likelihood, and not to be held against one.
-DENOISING = "validation_denoising_nats_per_token"
 
 
 @dataclass

@@ -2,14 +2,15 @@
 
 # F sets of samples, M images of each, H height, W width, C channels
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from twostage.artifacts import read_array, read_json
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import NLL
 from twostage.jobs import Job
+from twostage.scores import NLL
 
 Metrics = dict[str, Any]
 
@@ -17,6 +18,8 @@ OF_PRIOR = ("num_parameters", "steps", "train_seconds", "seconds_per_step", "lea
 OF_SAMPLING = ("tokens_per_image", "num_images", "batch_size", "temperature", "top_k", "window", "clock")
 OF_SAMPLES = ("fid", "fid_infinity", "fid_infinity_standard_error", "kid_mean", "kid_std_over_subsets", "precision",
               "recall", "density", "coverage")  # fmt: skip
+# What sets of samples must share for their FID and seconds to be compared.
+DRAWN_ALIKE = ("num_images", "batch_size", "temperature", "top_k", "top_p", "threads", "clock")
 
 
 def metrics_of(job: Job, name: str) -> Metrics:
@@ -38,7 +41,7 @@ def facts(job: Job, prefix: str) -> Metrics:
         "num_codes": latents["num_codes"],
         "grid": latents["grid"],
         "real_images": samples["protocol"]["real"]["images"],
-        "validation_nll_nats_per_token": prior.get(NLL),
+        NLL: prior.get(NLL),
         "unigram_entropy_nats": prior["unigram_entropy_nats"],
         "sampling_seconds_per_image": sampling["seconds_per_image"],
     }
@@ -54,6 +57,11 @@ def require_alike(rows: dict[str, Metrics], keys: tuple[str, ...]) -> None:
                     f"{name} has {key} {row[key]}, {first} has {expected[key]}; they cannot be compared, delete the "
                     "folder of one and run again"
                 )
+
+
+def require_drawn_alike(job: Job, prefixes: Iterable[str]) -> None:
+    """Raises TwostageError if the samples of some lines were drawn or timed in unlike ways."""
+    require_alike({prefix: metrics_of(job, f"{prefix}.sampling") for prefix in prefixes}, DRAWN_ALIKE)
 
 
 def shown(job: Job, prefixes: list[str], num_images: int) -> np.ndarray:

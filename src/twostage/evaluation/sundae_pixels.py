@@ -12,9 +12,9 @@ import numpy as np
 from twostage import cli
 from twostage.artifacts import read_array, read_json, write_array, write_json
 from twostage.errors import TwostageError
-from twostage.evaluation.sample_sets import DENOISING
 from twostage.evaluation.sampled import metrics_of
 from twostage.jobs import Job
+from twostage.scores import DENOISING
 
 OF_SAMPLING = ("tokens_per_image", "num_codes", "steps", "temperature", "proportion", "seconds_per_image", "clock")
 OF_PRIOR = ("num_parameters", "train_seconds", "learning_rate", "learning_rate_at_edge", "unigram_entropy_nats")

@@ -15,7 +15,8 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -50,10 +51,8 @@ def conditional(config: ConditionalConfig, job: Job) -> None:
     metrics = read_json(job.upstream("summary") / "metrics.json")
     grid = read_array(job.upstream("summary") / "grid.npy")
     numbers = pd.DataFrame([_numbers(metrics, name) for name in metrics["rows"]])
-    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
-    printed = pd.DataFrame([_printed(metrics, name) for name in metrics["rows"]])
-    table = printed.to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / f"{job.variant}.md", f"{table}\n\n{_caption(metrics)}\n")
+    printed = [_printed(metrics, name) for name in metrics["rows"]]
+    write_tables(job, numbers, (printed, _caption(metrics)))
     _figure(metrics, grid, config.figures, job)
 
 

@@ -13,7 +13,8 @@ from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.conditional import LABELS
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -49,9 +50,7 @@ def f_sweep(config: FSweepConfig, job: Job) -> None:
     grid = read_array(job.upstream(job.variant) / "grid.npy")
     rows = list(metrics["factors"].values())
     numbers = pd.DataFrame([_numbers(metrics, row) for row in rows])
-    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
-    table = pd.DataFrame([_printed(row) for row in rows]).to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / f"{job.variant}.md", f"{table}\n\n{_caption(metrics)}\n")
+    write_tables(job, numbers, ([_printed(row) for row in rows], _caption(metrics)))
     _curves(metrics, config.figures, job)
     _samples(metrics, grid, config.figures, job)
 

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from twostage import cli
 from twostage.artifacts import read_json
 from twostage.configs import FiguresConfig
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -31,12 +32,7 @@ def hourglass(config: HourglassConfig, job: Job) -> None:
     """Writes NAME.{csv,md,pdf,png}, NAME the job's variant."""
     rows = {label: read_json(job.upstream(label) / "metrics.json") for label in job.inputs}
     numbers = pd.DataFrame([line for metrics in rows.values() for line in _numbers(metrics)])
-    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
-    parts = []
-    for metrics in rows.values():
-        table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
-        parts.append(f"{table}\n\n{_caption(metrics)}\n")
-    write_text(job.folder / f"{job.variant}.md", "\n".join(parts))
+    write_tables(job, numbers, *((_printed(metrics), _caption(metrics)) for metrics in rows.values()))
     with style(config.figures, rows=len(rows), columns=2, panel_ratio=0.7):
         figure, axes = plt.subplots(len(rows), 2, squeeze=False)
         for (curves, ends), metrics in zip(axes, rows.values(), strict=True):

@@ -15,7 +15,8 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.errors import TwostageError
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -45,11 +46,8 @@ def orderings(config: OrderingsConfig, job: Job) -> None:
         raise TwostageError(f"figures.palette has no colour for {', '.join(colourless)}; add one")
     rows = metrics["orderings"].items()
     numbers = pd.DataFrame([_numbers(metrics, name, row) for name, row in rows])
-    write_text(job.folder / "orderings.csv", numbers.to_csv(index=False, float_format="%.5g"))
-    printed = pd.DataFrame([_printed(name, row) for name, row in rows])
-    # Numbers stay as they were written: a sign says in which direction a difference goes.
-    table = printed.to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / "orderings.md", f"{table}\n\n{_caption(metrics)}\n")
+    printed = [_printed(name, row) for name, row in rows]
+    write_tables(job, numbers, (printed, _caption(metrics)))
     _curves(metrics, config.figures, job.folder)
     _pictures(metrics, config.figures, job.folder)
     _samples(metrics, read_array(job.upstream("orderings") / "samples.npy"), config.figures, job.folder)

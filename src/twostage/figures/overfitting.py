@@ -14,14 +14,15 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
+from twostage.scores import NLL
 
 Metrics = dict[str, Any]
 
 COLOURS = {"early_stopping": "conditional", "to_the_end": "pixelsnail", "validation": "real"}
-OF_RUN = ("steps", "last_step", "num_parameters", "learning_rate", "temperature", "top_k",
-          "validation_nll_nats_per_token")  # fmt: skip
+OF_RUN = ("steps", "last_step", "num_parameters", "learning_rate", "temperature", "top_k", NLL)
 
 
 @dataclass
@@ -36,10 +37,8 @@ def overfitting(config: OverfittingConfig, job: Job) -> None:
     metrics = read_json(job.upstream("summary") / "metrics.json")
     grid = read_array(job.upstream("summary") / "grid.npy")
     numbers = pd.DataFrame([_numbers(metrics, images) for images in metrics["nearest_lpips"]])
-    write_text(job.folder / "overfitting.csv", numbers.to_csv(index=False, float_format="%.5g"))
-    printed = pd.DataFrame([_printed(metrics, images) for images in metrics["nearest_lpips"]])
-    table = printed.to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / "overfitting.md", f"{table}\n\n{_caption(metrics)}\n")
+    printed = [_printed(metrics, images) for images in metrics["nearest_lpips"]]
+    write_tables(job, numbers, (printed, _caption(metrics)))
     _figure(metrics, grid, config.figures, job)
 
 
@@ -60,7 +59,7 @@ def _printed(metrics: Metrics, images: str) -> dict[str, str]:
     return {
         "": _spoken(images),
         "steps": f"{run['steps']}" if run else "",
-        "validation NLL [nats per token]": f"{run['validation_nll_nats_per_token']:.3f}" if run else "",
+        "validation NLL [nats per token]": f"{run[NLL]:.3f}" if run else "",
         "LPIPS to the nearest training image": f"{found['mean']:.3f} ± {found['std']:.3f}",
         "5 % quantile": f"{found['quantiles']['q05']:.3f}",
     }

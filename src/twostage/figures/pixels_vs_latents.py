@@ -13,14 +13,16 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
+from twostage.scores import NLL
 
 Metrics = dict[str, Any]
 
 COLUMNS = (
     "tokenizer", "grid", "num_codes", "num_parameters", "steps", "train_seconds", "seconds_per_step", "learning_rate",
-    "learning_rate_at_edge", "tokenizer_train_seconds", "validation_nll_nats_per_token", "unigram_entropy_nats",
+    "learning_rate_at_edge", "tokenizer_train_seconds", NLL, "unigram_entropy_nats",
     "num_images", "real_images", "fid", "fid_infinity", "fid_infinity_standard_error", "kid_mean",
     "kid_std_over_subsets", "precision", "recall", "density", "coverage", "sampling_seconds_per_image",
     "tokens_per_image", "batch_size", "temperature", "top_k",
@@ -40,10 +42,8 @@ def pixels_vs_latents(config: PixelsVsLatentsConfig, job: Job) -> None:
     metrics = read_json(job.upstream("pixels_vs_latents") / "metrics.json")
     grid = read_array(job.upstream("pixels_vs_latents") / "grid.npy")
     numbers = pd.DataFrame([_numbers(metrics, kind) for kind in metrics["rows"]])
-    write_text(job.folder / "pixels_vs_latents.csv", numbers.to_csv(index=False, float_format="%.5g"))
-    printed = pd.DataFrame([_printed(kind, row) for kind, row in metrics["rows"].items()])
-    table = printed.to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / "pixels_vs_latents.md", f"{table}\n\n{_comparison(metrics)}\n\n{_caption(metrics)}\n")
+    printed = [_printed(kind, row) for kind, row in metrics["rows"].items()]
+    write_tables(job, numbers, (printed, f"{_comparison(metrics)}\n\n{_caption(metrics)}"))
     _figure(metrics, grid, config.figures, job.folder)
 
 
@@ -65,7 +65,7 @@ def _printed(kind: str, row: Metrics) -> dict[str, str]:
         "grid": "x".join(map(str, row["grid"])),
         "steps": f"{row['steps']}",
         "training [s]": f"{row['train_seconds']:.3g}",
-        "NLL [nats per token]": f"{row['validation_nll_nats_per_token']:.3f}",
+        "NLL [nats per token]": f"{row[NLL]:.3f}",
         "FID": f"{row['fid']:.1f}",
         "FID∞": f"{row['fid_infinity']:.1f} ± {row['fid_infinity_standard_error']:.1f}",
         "KID": f"{row['kid_mean']:.3f} ± {row['kid_std_over_subsets']:.3f}",

@@ -14,7 +14,8 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -39,11 +40,9 @@ def rejection(config: RejectionConfig, job: Job) -> None:
     grid = read_array(job.upstream("summary") / "grid.npy")
     ours = [_numbers(metrics, label, row) for label, row in metrics["rows"].items()]
     numbers = pd.DataFrame(ours + [_paper(row) for row in metrics["paper_rows"]])
-    write_text(job.folder / "rejection.csv", numbers.to_csv(index=False, float_format="%.5g"))
     printed = [_printed(label, row) for label, row in metrics["rows"].items()]
     printed += [_printed_paper(row) for row in metrics["paper_rows"]]
-    table = pd.DataFrame(printed).fillna("").to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / "rejection.md", f"{table}\n\n{_caption(metrics)}\n")
+    write_tables(job, numbers, (printed, _caption(metrics)))
     _figure(metrics, grid, config.figures, job)
 
 

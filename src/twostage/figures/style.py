@@ -44,12 +44,6 @@ def style(config: FiguresConfig, rows: int, columns: int, panel_ratio: float) ->
         yield
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a rendered table."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
-
-
 def save(figure: Figure, folder: Path, name: str, png_dpi: int) -> None:
     """Writes NAME.pdf and NAME.png and closes the figure."""
     for extension in ("pdf", "png"):

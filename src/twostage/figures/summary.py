@@ -11,8 +11,8 @@ from typing import Any
 from twostage import cli
 from twostage.artifacts import read_json, write_csv, write_json
 from twostage.jobs import Job
+from twostage.scores import NLL
 
-NLL = "validation_nll_nats_per_token"
 TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 ABLATION_METRICS = ("rfid", "lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 PIXELS_METRICS = ("fid_improvement_percent", "kid_improvement_percent", "sampling_speedup")

@@ -13,7 +13,8 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -36,10 +37,7 @@ def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
     """Writes NAME.{csv,md,pdf,png}, NAME the job's variant. Raises ValueError if there is more than one row."""
     (label,) = job.inputs
     metrics = read_json(job.upstream(label) / "metrics.json")
-    numbers = pd.DataFrame(_numbers(metrics))
-    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
-    table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / f"{job.variant}.md", f"{table}\n\n{_caption(metrics)}\n")
+    write_tables(job, pd.DataFrame(_numbers(metrics)), (_printed(metrics), _caption(metrics)))
     _sheet(metrics, read_array(job.upstream(label) / "grid.npy"), config.figures, job)
 
 

@@ -15,14 +15,16 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.jobs import Job
+from twostage.scores import NLL
 
 Metrics = dict[str, Any]
 
 COLUMNS = (
     "architecture", "num_parameters", "steps", "train_seconds", "learning_rate", "learning_rate_at_edge",
-    "validation_nll_nats_per_token", "denoising_nats_per_token", "unigram_entropy_nats", "chain_steps", "proportion",
+    NLL, "denoising_nats_per_token", "unigram_entropy_nats", "chain_steps", "proportion",
     "temperature", "top_k", "tokens_per_image", "network_evaluations", "sampling_seconds_per_image", "batch_size",
     "clock", "evaluated_images", "real_images", "fid", "fid_infinity", "fid_infinity_standard_error", "kid_mean",
     "kid_std_over_subsets", "precision", "recall", "density", "coverage",
@@ -55,12 +57,7 @@ def sundae_vs_autoregressive(config: SundaeVsAutoregressiveConfig, job: Job) -> 
     rows = {label: read_json(job.upstream(label) / "metrics.json") for label in job.inputs}
     grids = {label: read_array(job.upstream(label) / "grid.npy") for label in job.inputs}
     numbers = pd.DataFrame([line for metrics in rows.values() for line in numbers_of(metrics)])
-    write_text(job.folder / f"{job.variant}.csv", numbers.convert_dtypes().to_csv(index=False, float_format="%.5g"))
-    parts = []
-    for metrics in rows.values():
-        table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
-        parts.append(f"{table}\n\n{_caption(metrics)}\n")
-    write_text(job.folder / f"{job.variant}.md", "\n".join(parts))
+    write_tables(job, numbers.convert_dtypes(), *((_printed(metrics), _caption(metrics)) for metrics in rows.values()))
     _draw(rows, grids, config.figures, job)
 
 
@@ -116,7 +113,7 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
 
 
 def _score(row: Metrics) -> str:
-    nll = row["validation_nll_nats_per_token"]
+    nll = row[NLL]
     return f"NLL {nll:.3f}" if nll is not None else f"denoising {row['denoising_nats_per_token']:.3f}"
 
 

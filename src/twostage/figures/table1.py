@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from twostage import cli
 from twostage.artifacts import read_json
 from twostage.configs import FiguresConfig
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_text
 from twostage.jobs import Job
 
 NAMES = {"gpt": "transformer", "pixelsnail": "PixelSNAIL"}

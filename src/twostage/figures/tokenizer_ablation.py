@@ -15,7 +15,8 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.errors import TwostageError
-from twostage.figures.style import save, style, write_text
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables
 from twostage.figures.tokenizers import tiled
 from twostage.jobs import Job
 
@@ -42,11 +43,7 @@ def tokenizer_ablation(config: TokenizerAblationConfig, job: Job) -> None:
         raise TwostageError(f"figures.palette has no colour for {COLOUR}; add one")
     metrics = read_json(job.upstream("summary") / "metrics.json")
     grid_RNHWC = _pictures(job, list(metrics["compared"]))
-    numbers = pd.DataFrame(_numbers(metrics))
-    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
-    # Numbers stay as they were written.
-    table = pd.DataFrame(_printed(metrics)).to_markdown(index=False, disable_numparse=True)
-    write_text(job.folder / f"{job.variant}.md", f"{table}\n\n{_caption(metrics)}\n")
+    write_tables(job, pd.DataFrame(_numbers(metrics)), (_printed(metrics), _caption(metrics)))
     _draw(metrics, grid_RNHWC, config.figures, job)
 
 

@@ -4,7 +4,6 @@ hourglass transformer (McKinney & Willcocks 2022), as the config says.
 python -m twostage.priors.import_released --config C.yaml --checkpoint C.ckpt --out DIR
 """
 
-import argparse
 import logging
 import re
 from pathlib import Path
@@ -115,15 +114,8 @@ def _joined_projections(tensors: dict[str, torch.Tensor], source: Path) -> dict[
 
 
 def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m twostage.priors.import_released", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="the released .yaml or .json")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="the released .ckpt or .pt")
-    parser.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and config.json")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with cli.one_line_errors():
-        import_released(arguments.config, arguments.checkpoint, arguments.out)
+    """Entry point of `python -m twostage.priors.import_released`."""
+    cli.run_import("priors.import_released", __doc__, import_released)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,8 @@ from twostage.latents.dataset import Split
 from twostage.latents.orderings import ordering
 from twostage.priors.model import AnyModel
 from twostage.priors.sundae import EVALUATION, TRAINING, Noise, Sundae, noise_of, unrolled
-from twostage.training import warmed_up
-
-# Names of the evaluation in curves and metrics, for either held-out split.
-NLL = "validation_nll_nats_per_token"
-DENOISING = "validation_denoising_nats_per_token"
+from twostage.scores import DENOISING, NLL
+from twostage.training import autocast, warmed_up
 
 
 class PriorTask:
@@ -80,7 +77,7 @@ class PriorTask:
         """NLL [B T] of every image token in the model's order, nats."""
         image_BT = self._gather(split.image_NT, positions_B)[:, self.order_T]
         condition_BS = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)
-        with autocast(self.device, self.config.loop.precision):
+        with autocast(self.config.loop.precision):
             logits_BTV = self.model(image_BT, condition_BS)
         return functional.cross_entropy(logits_BTV.flatten(0, 1).float(), image_BT.flatten(), reduction="none")
 
@@ -146,7 +143,7 @@ class DenoisingTask(PriorTask):
             yield functional.cross_entropy(logits_BTV.flatten(0, 1).float(), image_BT.flatten(), reduction="none")
 
     def _logits(self, index_BT: torch.Tensor, class_B: torch.Tensor | None) -> torch.Tensor:
-        with autocast(self.device, self.config.loop.precision):
+        with autocast(self.config.loop.precision):
             logits_BTV: torch.Tensor = self.sundae(index_BT, class_B)
         return logits_BTV
 
@@ -168,14 +165,3 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         {"params": [p for p in parameters if id(p) in decayed], "weight_decay": weight_decay},
         {"params": [p for p in parameters if id(p) not in decayed], "weight_decay": 0.0},
     ]
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The autocast of a precision. Raises TwostageError for an unknown one."""
-    match precision:
-        case "float32":
-            return torch.autocast(device.type, enabled=False)
-        case "bfloat16":
-            return torch.autocast(device.type, dtype=torch.bfloat16)
-        case other:
-            raise TwostageError(f"loop.precision={other} is unknown; choose float32 or bfloat16")

@@ -12,7 +12,8 @@ from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import Latents, open_latents
 from twostage.priors.model import build, num_parameters, store, trained_format
-from twostage.priors.task import NLL, PriorTask, new_task
+from twostage.priors.task import PriorTask, new_task
+from twostage.scores import NLL, on
 from twostage.tensors import read_tensors, write_tensors
 from twostage.training import Loop
 
@@ -115,7 +116,7 @@ def _keep_weights(loop: Loop, task: PriorTask) -> None:
 
 def named(row: dict[str, float], score: str) -> dict[str, float]:
     """A row of the loop's curve whose loss has the name of the held-out score, as measured in training."""
-    names = {"loss": score.replace("validation", "train")}
+    names = {"loss": on("train", score)}
     return {names.get(name, name): value for name, value in row.items()}
 
 

@@ -13,12 +13,11 @@ from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import Latents
 from twostage.priors.model import build
-from twostage.priors.task import new_task
+from twostage.priors.task import PriorTask, new_task
 from twostage.priors.train import latents_of
+from twostage.scores import on
 
 log = logging.getLogger(__name__)
-
-TUNE_NLL = "tune_nll_nats_per_token"
 
 
 def tune(config: PriorConfig, job: Job) -> None:
@@ -29,8 +28,11 @@ def tune(config: PriorConfig, job: Job) -> None:
     if config.sweep is None or not config.sweep.learning_rates:
         raise TwostageError("priors.tune needs learning rates to try; set priors.sweep.learning_rates")
     latents, sweep = latents_of(job), config.sweep
-    rows = [_run(config, job, latents, rate, sweep.steps) for rate in sweep.learning_rates]
-    metrics = choose(rows, next(name for name in rows[0] if name.startswith("tune_")))
+    rows = []
+    for rate in sweep.learning_rates:
+        task = _task(config, latents, rate, sweep.steps)
+        rows.append(_run(task, job))
+    metrics = choose(rows, on("tune", task.score))
     if metrics["at_edge"]:
         log.warning(
             "the best learning rate %g is at the edge of the sweep %s; widen priors.sweep.learning_rates",
@@ -42,25 +44,28 @@ def tune(config: PriorConfig, job: Job) -> None:
     shutil.rmtree(job.scratch)
 
 
-def _run(config: PriorConfig, job: Job, latents: Latents, learning_rate: float, steps: int) -> dict[str, Any]:
-    """One row of the sweep; its score is empty if the run diverged."""
+def _task(config: PriorConfig, latents: Latents, learning_rate: float, steps: int) -> PriorTask:
+    """A freshly initialised prior that trains for `steps` and is held against the tune split at their end."""
     budget = dataclasses.replace(config.loop, steps=steps, evaluate_every=steps)
     trial = dataclasses.replace(config, loop=budget)
     training.seed_everything(config.loop.seed)
-    task = new_task(build(config, latents.tokens), trial, learning_rate, latents.split("train"), latents.split("tune"))
-    label = f"{job.variant} learning rate {learning_rate:g}"
-    score = task.score.replace("validation", "tune")
-    row: dict[str, Any] = {"learning_rate": learning_rate, "steps": steps, score: None}
+    return new_task(build(config, latents.tokens), trial, learning_rate, latents.split("train"), latents.split("tune"))
+
+
+def _run(task: PriorTask, job: Job) -> dict[str, Any]:
+    """One row of the sweep; its score is empty if the run diverged."""
+    rate, budget, score = task.learning_rate, task.config.loop, on("tune", task.score)
+    row: dict[str, Any] = {"learning_rate": rate, "steps": budget.steps, score: None}
     try:
-        loop = training.Loop(task, budget, job.scratch / f"{learning_rate:g}", label)
-        loop.run(lambda loop: loop.step >= steps)
+        loop = training.Loop(task, budget, job.scratch / f"{rate:g}", f"{job.variant} learning rate {rate:g}")
+        loop.run(lambda loop: loop.step >= budget.steps)
     except training.Diverged as error:
         log.warning("%s", error)
         return row
     return {**row, score: loop.curve[-1][task.score]}
 
 
-def choose(rows: list[dict[str, Any]], score: str = TUNE_NLL) -> dict[str, Any]:
+def choose(rows: list[dict[str, Any]], score: str) -> dict[str, Any]:
     """The learning rate of the lowest score, and whether it is the smallest or largest that was tried.
 
     Raises TwostageError if there is no run that stayed finite.

@@ -1,21 +1,14 @@
-"""From decoded images to bytes, and many of them as one picture."""
+"""Many images as one picture."""
 
-# N images, B batch, H height, W width, C channels
+# N images, H height, W width, C channels
 
 import math
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from twostage.artifacts import atomic_path
-
-
-def as_bytes(image_BCHW: torch.Tensor) -> np.ndarray:
-    """float [-1, 1], clamped, as uint8 [B, H, W, C]."""
-    byte_BCHW = ((image_BCHW.clamp(-1, 1) + 1) * 127.5).round().byte()
-    return byte_BCHW.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def tiled(image_NHWC: np.ndarray, gap: int = 2) -> np.ndarray:

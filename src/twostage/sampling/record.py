@@ -15,8 +15,7 @@ from twostage import tokenizers, training
 from twostage.artifacts import new_array
 from twostage.errors import TwostageError
 from twostage.jobs import Job
-from twostage.sampling.pictures import as_bytes
-from twostage.tokenizers import AnyTokenizer, tiles
+from twostage.tokenizers import AnyTokenizer, as_bytes, tiles
 from twostage.tokenizers.model import Tokenizer
 
 

@@ -1,7 +1,7 @@
 """Stage 1: tokenizers, which turn maps into grids of codes and back."""
 
-from twostage.tokenizers.maps import prepare_map
+from twostage.tokenizers.maps import as_bytes, prepare_map
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.stored import AnyTokenizer, checksum, load
 
-__all__ = ["AnyTokenizer", "Tokenizer", "checksum", "load", "prepare_map"]
+__all__ = ["AnyTokenizer", "Tokenizer", "as_bytes", "checksum", "load", "prepare_map"]

@@ -3,7 +3,6 @@
 python -m twostage.tokenizers.import_released --config C.yaml --checkpoint C.ckpt --out DIR
 """
 
-import argparse
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,15 +57,8 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], checkpoint: Path) ->
 
 
 def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m twostage.tokenizers.import_released", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="the released YAML")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="the released .ckpt")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the converted tokenizer")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with cli.one_line_errors():
-        convert(arguments.config, arguments.checkpoint, arguments.out)
+    """Entry point of `python -m twostage.tokenizers.import_released`."""
+    cli.run_import("tokenizers.import_released", __doc__, convert)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From stored maps to what a tokenizer takes: colours, edges, depth and labels as float tensors."""
+"""From stored maps to what a tokenizer takes, colours, edges, depth and labels as float tensors, and back to bytes."""
 
 # B batch, H height, W width, C channels
 
@@ -24,6 +24,12 @@ def prepare_map(map_BHWC: np.ndarray, kind: str, num_channels: int | None = None
             return _one_hot(map_BHWC[..., 0], num_channels)
         case other:
             raise TwostageError(f"map kind {other} is unknown; expected colour, grey, binary or labels")
+
+
+def as_bytes(image_BCHW: torch.Tensor) -> np.ndarray:
+    """float [-1, 1], clamped, as uint8 [B, H, W, C]."""
+    byte_BCHW = ((image_BCHW.clamp(-1, 1) + 1) * 127.5).round().byte()
+    return byte_BCHW.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _one_hot(label_BHW: np.ndarray, num_labels: int | None) -> torch.Tensor:

@@ -137,7 +137,7 @@ class TokenizerTask:
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = learning_rate(self.config, step)
             optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with training.autocast(self.config.loop.precision):
             scalars, quantized = accumulate_gradients(models, self.config.loss, image_BCHW, adversarial)
         # Reported so that an update that spoils the weights stops the run before it is saved.
         gradients = [p.grad for p in models.tokenizer.parameters() if p.grad is not None]
@@ -157,16 +157,6 @@ class TokenizerTask:
         flipped_B = np.random.default_rng(_stream(loop.seed, step, "flips")).random(len(position_B)) < 0.5
         map_BHWC = np.where(flipped_B[:, None, None, None], map_BHWC[:, :, ::-1], map_BHWC)
         return self.models.tokenizer.prepare(map_BHWC).contiguous(memory_format=torch.channels_last)
-
-    def _autocast(self) -> torch.autocast:
-        match self.config.loop.precision:
-            case "float32":
-                enabled = False
-            case "bfloat16":
-                enabled = True
-            case other:
-                raise TwostageError(f"loop.precision {other} is unknown; expected float32 or bfloat16")
-        return torch.autocast(training.device().type, dtype=torch.bfloat16, enabled=enabled)
 
     @torch.no_grad()
     def _start_codebook(self, image_BCHW: Tensor, generator: torch.Generator) -> None:

@@ -26,14 +26,14 @@ DRAWN = {"temperature": 1.0, "top_k": 16, "top_p": None, "per_condition": PER_CO
 def evaluated(tmp_path, monkeypatch, odd_prior=None, **changes):
     """A conditional model that copies the real image and its mirror, and one that knows of no condition."""
     monkeypatch.setattr(PerceptualDistance, "load", classmethod(lambda cls, path: Levels()))
-    monkeypatch.setattr(module, "_reconstructed", lambda config, job, given: given.image_NHWC)
+    monkeypatch.setattr(module, "reconstructed", lambda folder, images, batch_size: images)
     real = random_images(8, 0)
     write_array(tmp_path / "data/validation_image.npy", real)
     write_array(tmp_path / "data/validation_label.npy", np.arange(8) % 2)
     write_json(tmp_path / "data/metadata.json", {"classes": ["cat", "dog"]})
     write_array(tmp_path / "maps/validation_edges.npy", canny_edges(real, 1.0)[..., None])
     copies = np.stack([real[:CONDITIONS], real[:CONDITIONS, :, ::-1]], axis=1).reshape(-1, 16, 16, 3)
-    inputs = {name: str(tmp_path / name) for name in ("data", "maps", "vgg16")}
+    inputs = {name: str(tmp_path / name) for name in ("data", "maps", "vgg16", "tokenizer")}
     for seed in (0, 1):
         for model, images in (("conditional", copies), ("unconditional", random_images(12, 5 + seed))):
             name, odd = f"{model}.seed{seed}", odd_prior if (model, seed) == ("unconditional", 1) else None

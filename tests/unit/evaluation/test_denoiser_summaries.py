@@ -7,10 +7,11 @@ from tests.unit.evaluation.test_factor_summaries import NLL, write_line
 from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.hourglass import HourglassConfig, hourglass
-from twostage.evaluation.sample_sets import DENOISING, SampleSetsConfig, sample_sets
+from twostage.evaluation.sample_sets import SampleSetsConfig, sample_sets
 from twostage.evaluation.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
 from twostage.evaluation.sundae_pixels import SundaePixelsConfig, class_means, classified, sundae_pixels
 from twostage.jobs import FILES, Job
+from twostage.scores import DENOISING
 
 CHAIN = {"steps": 10, "min_steps": 10, "temperature": [1.0, 0.5], "proportion": [0.5, 0.5], "mean_steps_per_image": 9.5,
          "top_k": None}  # fmt: skip
@@ -125,7 +126,7 @@ def test_one_seed_has_no_spread(tmp_path):
 
 
 def test_runs_that_differ_in_more_are_refused(tmp_path):
-    with pytest.raises(TwostageError, match="sequence has steps 20, patches has 10"):
+    with pytest.raises(TwostageError, match="sequence, seed 0 has steps 20, patches, seed 0 has 10"):
         resampled(tmp_path, steps=20)
 
 

@@ -18,11 +18,11 @@ PAPER = {"fid_improvement_percent": 18.63, "sampling_speedup": 14.08}
 DISTANCES = ("fid_infinity", "fid_infinity_standard_error", "precision", "recall", "density", "coverage")
 PRIOR = {
     NLL: 3.0, "unigram_entropy_nats": 6.0, "num_parameters": 1000, "steps": 10, "train_seconds": 20.0,
-    "seconds_per_step": 2.0, "learning_rate": 0.002, "learning_rate_at_edge": False,
+    "seconds_per_step": 2.0, "learning_rate": 0.002, "learning_rate_at_edge": False, "threads": 1,
 }  # fmt: skip
 SAMPLING = {
     "seconds_per_image": 0.4, "tokens_per_image": 1024, "num_images": 50, "batch_size": 50, "temperature": 1.0,
-    "top_k": 100, "window": [8, 8], "clock": "process CPU time",
+    "top_k": 100, "top_p": None, "window": [8, 8], "threads": 1, "clock": "process CPU time",
 }  # fmt: skip
 
 
@@ -81,7 +81,10 @@ def test_a_lower_fid_is_an_improvement_and_fewer_seconds_a_speedup(tmp_path):
     [
         ({"prior": {"train_seconds": 31.0}}, "budgets must be equal"),
         ({"prior": {"learning_rate": 0.004}}, r"latents has learning_rate 0\.004, pixels has 0\.002"),
+        ({"prior": {"threads": 2}}, "latents has threads 2, pixels has 1"),
         ({"sampling": {"num_images": 40}}, "latents has num_images 40, pixels has 50"),
+        ({"sampling": {"batch_size": 25}}, "latents has batch_size 25, pixels has 50"),
+        ({"sampling": {"top_p": 0.9}}, r"latents has top_p 0\.9, pixels has None"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, changes, message):
@@ -113,10 +116,13 @@ def test_every_factor_has_its_line_and_speed_is_that_over_the_first(tmp_path):
     assert read_array(made.folder / "grid.npy").shape == (2, 3, 4, 4, 3)
 
 
-@pytest.mark.parametrize(("key", "value"), [("steps", 20), ("learning_rate", 0.004)])
-def test_factors_of_unlike_budgets_are_refused(tmp_path, key, value):
+@pytest.mark.parametrize(
+    ("job", "key", "value"),
+    [("prior", "steps", 20), ("prior", "learning_rate", 0.004), ("sampling", "threads", 2), ("sampling", "top_k", 7)],
+)
+def test_factors_of_unlike_budgets_or_samples_are_refused(tmp_path, job, key, value):
     with pytest.raises(TwostageError, match=f"f4 has {key} {value}"):
-        swept(tmp_path, prior={key: value})
+        swept(tmp_path, **{job: {key: value}})
 
 
 def swept_with_maps(tmp_path, monkeypatch):

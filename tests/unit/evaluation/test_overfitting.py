@@ -14,13 +14,13 @@ from twostage.weights.lpips import PerceptualDistance
 from .conftest import random_images
 
 NLL = "validation_nll_nats_per_token"
-INPUTS = ("data", "latents", "vgg16", "early_stopping.prior", "early_stopping.sampling", "to_the_end.prior",
-          "to_the_end.sampling")  # fmt: skip
+INPUTS = ("data", "latents", "vgg16", "tokenizer", "early_stopping.prior", "early_stopping.sampling",
+          "to_the_end.prior", "to_the_end.sampling")  # fmt: skip
 
 
 def studied(tmp_path, monkeypatch, **end):
     monkeypatch.setattr(PerceptualDistance, "load", classmethod(lambda cls, path: Tiny()))
-    monkeypatch.setattr(module, "through_tokenizer", lambda job, images: images)
+    monkeypatch.setattr(module, "reconstructed", lambda folder, images, batch_size: images)
     train = random_images(20, 0)
     write_array(tmp_path / "data/train_image.npy", train)
     write_array(tmp_path / "data/validation_image.npy", random_images(8, 1))

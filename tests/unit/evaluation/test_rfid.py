@@ -10,7 +10,8 @@ from twostage.artifacts import read_array, read_json
 from twostage.configs import FeaturesConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.features import features
-from twostage.evaluation.rfid import reconstructions, rfid
+from twostage.evaluation.reconstruct import reconstructions
+from twostage.evaluation.rfid import rfid
 
 CONFIG = FeaturesConfig("validation", 40, 16)
 
@@ -80,5 +81,5 @@ def test_more_images_than_there_are_name_the_key_that_asks_for_them(evaluate):
 def test_reconstructions_come_as_bytes_in_order(folder):
     images = read_array(folder / "data/validation_image.npy")
     with torch.inference_mode():
-        found = list(reconstructions(RoundingTokenizer(256), (images[:16], images[16:20])))
+        found = list(reconstructions(RoundingTokenizer(256), images[:20], 16))
     np.testing.assert_array_equal(np.concatenate(found), images[:20])

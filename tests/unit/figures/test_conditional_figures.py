@@ -1,14 +1,13 @@
 """Tables and figures of conditional synthesis: every promised file, what was measured in it, same input same bytes."""
 
-import csv
-
 import pytest
 
 from tests.unit.evaluation.conftest import folder, inception  # noqa: F401
 from tests.unit.evaluation.test_conditional import evaluated
 from tests.unit.evaluation.test_overfitting import studied
 from tests.unit.evaluation.test_rejection import evaluate  # noqa: F401
-from twostage.artifacts import read_json, write_json
+from tests.unit.figures.conftest import assert_same_files_twice
+from twostage.artifacts import read_csv, read_json, write_json
 from twostage.configs import FiguresConfig
 from twostage.figures.conditional import ConditionalConfig, conditional
 from twostage.figures.overfitting import OverfittingConfig, overfitting
@@ -24,20 +23,6 @@ def job(tmp_path, verb, variant, summary):
     return Job("figures", verb, variant, "smoke", {}, {"summary": str(summary)}, str(tmp_path / "figure"), files)
 
 
-def rows_of(path):
-    with open(path) as file:
-        return list(csv.DictReader(file))
-
-
-def twice(draw, config, made):
-    contents = []
-    for _ in range(2):
-        draw(config, made)
-        contents.append({name: (made.folder / name).read_bytes() for name in made.files})
-    assert sorted(path.name for path in made.folder.iterdir()) == sorted(made.files)
-    assert contents[0] == contents[1]
-
-
 @pytest.mark.parametrize("condition", ["edges", "class"])
 def test_a_task_tells_both_models_with_their_spread(tmp_path, monkeypatch, condition):
     summary = evaluated(tmp_path, monkeypatch)
@@ -45,8 +30,8 @@ def test_a_task_tells_both_models_with_their_spread(tmp_path, monkeypatch, condi
     classifier = {"accuracy": 0.75, "images": 10} if condition == "class" else None
     write_json(summary.folder / "metrics.json", metrics | {"condition": condition, "classifier": classifier})
     made = job(tmp_path, "conditional", "edges", summary.folder)
-    twice(conditional, ConditionalConfig(LOOK), made)
-    rows = {row["model"]: row for row in rows_of(made.folder / "edges.csv")}
+    assert_same_files_twice(conditional, ConditionalConfig(LOOK), made)
+    rows = {row["model"]: row for row in read_csv(made.folder / "edges.csv")}
     assert list(rows) == ["conditional", "unconditional", "reconstruction", "real"]
     assert float(rows["unconditional"]["edges_f1_std"]) > 0
     assert rows["real"]["lpips_to_truth"] == ""
@@ -61,8 +46,8 @@ def test_rejection_tells_every_setting_and_the_papers(tmp_path, evaluate, folder
     paper = [{"k": "mixed", "p": 1.0, "acceptance_rate": 0.05, "fid": 5.88, "is": 304.8, "is_std": 3.6}]
     write_json(folder / "out/metrics.json", metrics | {"paper_rows": paper})
     made = job(tmp_path, "rejection", "rejection", folder / "out")
-    twice(rejection, RejectionConfig(LOOK), made)
-    rows = {row["setting"]: row for row in rows_of(made.folder / "rejection.csv")}
+    assert_same_files_twice(rejection, RejectionConfig(LOOK), made)
+    rows = {row["setting"]: row for row in read_csv(made.folder / "rejection.csv")}
     assert list(rows) == ["k 5", "all", "best", "paper, k mixed"]
     assert rows["best"]["acceptance"] == "0.25"
     assert float(rows["best"]["class_accuracy"]) == 1
@@ -75,8 +60,8 @@ def test_rejection_tells_every_setting_and_the_papers(tmp_path, evaluate, folder
 
 def test_overfitting_tells_both_runs_and_what_was_never_seen(tmp_path, monkeypatch):
     made = job(tmp_path, "overfitting", "overfitting", studied(tmp_path, monkeypatch).folder)
-    twice(overfitting, OverfittingConfig(LOOK), made)
-    rows = {row["images"]: row for row in rows_of(made.folder / "overfitting.csv")}
+    assert_same_files_twice(overfitting, OverfittingConfig(LOOK), made)
+    rows = {row["images"]: row for row in read_csv(made.folder / "overfitting.csv")}
     assert list(rows) == ["early_stopping", "to_the_end", "validation"]
     assert (rows["early_stopping"]["steps"], rows["to_the_end"]["steps"], rows["validation"]["steps"]) == (
         "20", "60", "",

@@ -1,12 +1,12 @@
 """Tables and figures over the factor f: every promised file, the paper's numbers beside ours, same input same bytes."""
 
-import csv
 from dataclasses import replace
 
 import numpy as np
 
 from tests.unit.evaluation.test_factor_summaries import compared, swept, swept_with_maps
-from twostage.artifacts import read_json, write_json
+from tests.unit.figures.conftest import assert_same_files_twice
+from twostage.artifacts import read_csv, read_json, write_json
 from twostage.configs import FiguresConfig
 from twostage.figures.f_sweep import FSweepConfig, f_sweep
 from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
@@ -22,24 +22,10 @@ def job(tmp_path, verb, summary):
     return Job("figures", verb, verb, "smoke", {}, inputs, out, files)
 
 
-def rows_of(path):
-    with open(path) as file:
-        return list(csv.DictReader(file))
-
-
-def twice(draw, config, made):
-    contents = []
-    for _ in range(2):
-        draw(config, made)
-        contents.append({name: (made.folder / name).read_bytes() for name in made.files})
-    assert sorted(path.name for path in made.folder.iterdir()) == sorted(made.files)
-    assert contents[0] == contents[1]
-
-
 def test_pixels_vs_latents_tells_both_and_the_paper(tmp_path):
     made = job(tmp_path, "pixels_vs_latents", compared(tmp_path))
-    twice(pixels_vs_latents, PixelsVsLatentsConfig(LOOK), made)
-    pixels, latents = rows_of(made.folder / "pixels_vs_latents.csv")
+    assert_same_files_twice(pixels_vs_latents, PixelsVsLatentsConfig(LOOK), made)
+    pixels, latents = read_csv(made.folder / "pixels_vs_latents.csv")
     assert (pixels["tokens"], pixels["fid"], pixels["fid_improvement_percent"]) == ("pixels", "200", "")
     assert float(latents["fid_improvement_percent"]) == 25
     assert float(latents["paper_fid_improvement_percent"]) == 18.63
@@ -53,8 +39,8 @@ def test_pixels_vs_latents_tells_both_and_the_paper(tmp_path):
 
 def test_f_sweep_tells_every_factor_and_the_paper(tmp_path):
     made = job(tmp_path, "f_sweep", swept(tmp_path))
-    twice(f_sweep, FSweepConfig(LOOK), made)
-    one, four = rows_of(made.folder / "f_sweep.csv")
+    assert_same_files_twice(f_sweep, FSweepConfig(LOOK), made)
+    one, four = read_csv(made.folder / "f_sweep.csv")
     assert (one["factor"], four["factor"]) == ("1", "4")
     assert (one["paper_lpips"], four["paper_lpips"]) == ("", "0.2")
     assert float(four["sampling_speedup"]) == 40
@@ -68,8 +54,8 @@ def test_a_sweep_with_maps_tells_how_samples_agree_with_them(tmp_path, monkeypat
     files = [name.format(variant="f_sweep_conditional") for name in FILES["figures.f_sweep"]]
     inputs = {"f_sweep_conditional": made.inputs["f_sweep"]}
     made = replace(made, variant="f_sweep_conditional", inputs=inputs, files=files)
-    twice(f_sweep, FSweepConfig(LOOK), made)
-    two, four = rows_of(made.folder / "f_sweep_conditional.csv")
+    assert_same_files_twice(f_sweep, FSweepConfig(LOOK), made)
+    two, four = read_csv(made.folder / "f_sweep_conditional.csv")
     assert (two["condition"], two["silhouette_iou"], two["silhouette_iou_by_chance"]) == ("segmentation", "1", "0")
     assert (four["silhouette_iou"], four["silhouette_iou_by_chance"]) == ("0", "1")
     text = (made.folder / "f_sweep_conditional.md").read_text()

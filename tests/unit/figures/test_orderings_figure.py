@@ -1,10 +1,10 @@
-import csv
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from twostage.artifacts import write_array, write_json
+from tests.unit.figures.conftest import assert_same_files_twice
+from twostage.artifacts import read_csv, write_array, write_json
 from twostage.configs import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import Summary
@@ -52,8 +52,7 @@ def job(tmp_path):
 def test_writes_every_promised_file_with_the_papers_numbers_beside_ours(job):
     orderings(OrderingsConfig(LOOK), job)
     assert sorted(path.name for path in job.folder.iterdir()) == sorted(job.files)
-    with open(job.folder / "orderings.csv") as file:
-        rows = {row["ordering"]: row for row in csv.DictReader(file)}
+    rows = {row["ordering"]: row for row in read_csv(job.folder / "orderings.csv")}
     assert list(rows) == NAMES
     spiral = rows["spiral_out"]
     assert float(spiral["validation_nll"]) == pytest.approx(5.51)
@@ -72,11 +71,7 @@ def test_writes_every_promised_file_with_the_papers_numbers_beside_ours(job):
 
 
 def test_same_input_same_bytes(job):
-    contents = []
-    for _ in range(2):
-        orderings(OrderingsConfig(LOOK), job)
-        contents.append({name: (job.folder / name).read_bytes() for name in job.files})
-    assert contents[0] == contents[1]
+    assert_same_files_twice(orderings, OrderingsConfig(LOOK), job)
 
 
 def test_an_order_without_a_colour_is_named(job):

@@ -1,6 +1,4 @@
-import csv
-
-from twostage.artifacts import read_json, write_json
+from twostage.artifacts import read_csv, read_json, write_json
 from twostage.figures.summary import SummaryConfig, summary
 from twostage.jobs import FILES, Job
 
@@ -97,21 +95,16 @@ def test_sets_of_samples_and_choices_of_the_hourglass_have_their_numbers(tmp_pat
     assert found["hourglass_rotary_FFHQ256"] == {"patches": 3.0}
 
 
-def lines(path):
-    with open(path) as file:
-        return list(csv.DictReader(file))
-
-
 def test_curves_are_one_line_per_evaluation_point(tmp_path):
     summary(SummaryConfig(), job(tmp_path))
-    table1 = lines(tmp_path / "out/table1_curves.csv")
+    table1 = read_csv(tmp_path / "out/table1_curves.csv")
     assert [(line["panel"], line["curve"], line["seed"], line["step"]) for line in table1] == [
         ("IN", "gpt", "1", "0"),
         ("IN", "gpt", "1", "10"),
     ]
     assert float(table1[1]["train_seconds"]) == 1.5
     assert float(table1[1]["validation_nll_nats_per_token"]) == 4.0
-    orderings = lines(tmp_path / "out/orderings_curves.csv")
+    orderings = read_csv(tmp_path / "out/orderings_curves.csv")
     assert [(line["curve"], line["step"], line["validation_nll_nats_per_token"]) for line in orderings] == [
         ("row_major", "0", "5.0"),
         ("row_major", "10", "4.5"),

@@ -1,9 +1,9 @@
-import csv
 from dataclasses import asdict
 
 import pytest
 
-from twostage.artifacts import write_json
+from tests.unit.figures.conftest import assert_same_files_twice
+from twostage.artifacts import read_csv, write_json
 from twostage.configs import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import Summary
@@ -51,8 +51,7 @@ def job(tmp_path):
 def test_writes_every_promised_file_with_the_papers_numbers_beside_ours(job):
     table1(Table1Config(["RIN", "D-RIN"], LOOK), job)
     assert sorted(path.name for path in job.folder.iterdir()) == sorted(job.files)
-    with open(job.folder / "table1.csv") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(job.folder / "table1.csv")
     assert [line["row"] for line in rows] == ["RIN", "D-RIN"]
     assert float(rows[0]["transformer_steps"]) == pytest.approx(5.05)
     assert float(rows[0]["difference_time"]) == pytest.approx(-0.15)
@@ -68,11 +67,7 @@ def test_writes_every_promised_file_with_the_papers_numbers_beside_ours(job):
 
 
 def test_same_input_same_bytes(job):
-    contents = []
-    for _ in range(2):
-        table1(Table1Config(["RIN", "D-RIN"], LOOK), job)
-        contents.append({name: (job.folder / name).read_bytes() for name in job.files})
-    assert contents[0] == contents[1]
+    assert_same_files_twice(table1, Table1Config(["RIN", "D-RIN"], LOOK), job)
 
 
 def test_an_unknown_style_is_named(job):

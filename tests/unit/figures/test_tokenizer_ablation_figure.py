@@ -1,9 +1,8 @@
-import csv
-
 import numpy as np
 import pytest
 
-from twostage.artifacts import write_array, write_json
+from tests.unit.figures.conftest import assert_same_files_twice
+from twostage.artifacts import read_csv, write_array, write_json
 from twostage.configs import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.figures.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
@@ -49,8 +48,7 @@ def job(tmp_path):
 def test_writes_every_promised_file_with_the_papers_numbers_beside_ours(job):
     tokenizer_ablation(CONFIG, job)
     assert sorted(path.name for path in job.folder.iterdir()) == sorted(job.files)
-    with open(job.folder / "codebook_size.csv") as file:
-        lines = list(csv.DictReader(file))
+    lines = read_csv(job.folder / "codebook_size.csv")
     assert [(line["source"], line["row"]) for line in lines] == [("ours", "32"), ("ours", "64"), ("paper", "1024")]
     assert float(lines[1]["rfid"]) == pytest.approx(93.6)
     assert (lines[1]["num_rfid_images"], lines[1]["steps"], lines[1]["scale"]) == ("100", "20", "smoke")
@@ -69,11 +67,7 @@ def test_rows_without_printed_numbers_are_drawn_too(tmp_path):
 
 
 def test_same_input_same_bytes(job):
-    contents = []
-    for _ in range(2):
-        tokenizer_ablation(CONFIG, job)
-        contents.append({name: (job.folder / name).read_bytes() for name in job.files})
-    assert contents[0] == contents[1]
+    assert_same_files_twice(tokenizer_ablation, CONFIG, job)
 
 
 def test_reconstructions_of_other_images_are_refused(job):

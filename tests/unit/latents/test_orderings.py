@@ -23,13 +23,13 @@ def test_on_a_4x4_grid_it_is_that_of_the_paper(name):
     assert ordering(name, 4, 4).tolist() == REFERENCE[name]
 
 
-def test_every_name_of_the_configs_is_an_order():
+def test_every_name_of_the_configs_assert_an_order():
     assert {*REFERENCE, "random"} == set(ORDERINGS)
     for name in ORDERINGS:
         assert ordering(name, 8, 8).dtype == np.int64
 
 
-def is_an_order(name, height, width):
+def assert_an_order(name, height, width):
     order = ordering(name, height, width)
     tokens = np.random.default_rng(0).integers(0, 99, (2, height * width))
     assert sorted(order) == list(range(height * width))
@@ -40,12 +40,12 @@ def is_an_order(name, height, width):
 
 @given(st.sampled_from(EVERY_GRID), SIDE, SIDE)
 def test_every_token_comes_once_and_finds_its_way_back(name, height, width):
-    is_an_order(name, height, width)
+    assert_an_order(name, height, width)
 
 
 @given(POWER, POWER)
 def test_the_z_curve_fills_blocks_one_after_the_other(height, width):
-    is_an_order("z_curve", height, width)
+    assert_an_order("z_curve", height, width)
     if min(height, width) >= 2:
         row, column = np.divmod(ordering("z_curve", height, width).reshape(-1, 4), width)
         assert (np.ptp(row, axis=1) == 1).all()

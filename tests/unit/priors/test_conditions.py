@@ -10,7 +10,8 @@ from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import Split, TokenSpace
 from twostage.priors.gpt import GPT
 from twostage.priors.model import build
-from twostage.priors.task import NLL, PriorTask
+from twostage.priors.task import PriorTask
+from twostage.scores import NLL
 
 IMAGE, CLASS = (2, 2), TokenSpace(3, (1, 1), map="class")
 

@@ -16,9 +16,10 @@ from twostage.jobs import Job
 from twostage.latents.dataset import TokenSpace, open_latents
 from twostage.latents.orderings import ordering
 from twostage.priors.model import Prior, build
-from twostage.priors.task import NLL, PriorTask
+from twostage.priors.task import PriorTask
 from twostage.priors.train import train
 from twostage.sampling import sample, uniform_table
+from twostage.scores import NLL
 
 
 def make_task(config, latents, condition=None):

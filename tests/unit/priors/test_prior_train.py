@@ -20,8 +20,9 @@ from twostage.configs import LoopConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import open_latents
-from twostage.priors.task import DENOISING, NLL, DenoisingTask, PriorTask
+from twostage.priors.task import DenoisingTask, PriorTask
 from twostage.priors.train import train
+from twostage.scores import DENOISING, NLL
 from twostage.tensors import read_tensors
 from twostage.training import Loop
 

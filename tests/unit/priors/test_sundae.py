@@ -12,7 +12,8 @@ from twostage.errors import TwostageError
 from twostage.latents.dataset import Split, TokenSpace, open_latents
 from twostage.priors.model import build, store, trained_format
 from twostage.priors.sundae import Noise, Sundae, codes_at, unrolled
-from twostage.priors.task import DENOISING, DenoisingTask, new_task
+from twostage.priors.task import DenoisingTask, new_task
+from twostage.scores import DENOISING
 
 CLASSES = TokenSpace(NUM_CODES, (4, 4), TokenSpace(3, (1, 1), map="class"))
 PLAIN = TokenSpace(NUM_CODES, (4, 4))

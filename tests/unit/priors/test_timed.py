@@ -12,8 +12,9 @@ from twostage.artifacts import read_csv, read_json, write_json
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job
 from twostage.latents.dataset import open_latents
-from twostage.priors.task import NLL, PriorTask
+from twostage.priors.task import PriorTask
 from twostage.priors.timed import timed, within
+from twostage.scores import NLL
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,9 @@ from twostage.artifacts import read_array, read_csv, read_json, write_array
 from twostage.configs import SweepConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
-from twostage.priors.tune import TUNE_NLL, choose, tune
+from twostage.priors.tune import choose, tune
+
+TUNE_NLL = "tune_nll_nats_per_token"
 
 
 @pytest.fixture(autouse=True)
@@ -22,13 +24,9 @@ def make_job(config, folder, variant="t"):
     return Job("priors", "tune", variant, "smoke", dataclasses.asdict(config), inputs, str(folder / variant), [])
 
 
-def rows(**nll):
-    return [{"learning_rate": float(rate), TUNE_NLL: value} for rate, value in nll.items()]
-
-
 def test_the_lowest_nll_wins_and_an_edge_is_flagged():
     def chosen(*nll):
-        metrics = choose([{"learning_rate": 10.0**i, TUNE_NLL: value} for i, value in enumerate(nll)])
+        metrics = choose([{"learning_rate": 10.0**i, TUNE_NLL: value} for i, value in enumerate(nll)], TUNE_NLL)
         return metrics["learning_rate"], metrics["at_edge"]
 
     assert chosen(3.0, 2.0, 2.5) == (10.0, False)

@@ -155,8 +155,18 @@ def test_a_condition_of_another_factor_is_refused(make_mapped, tmp_path):
 @pytest.mark.parametrize(("name", "kind"), [("depth", "grey"), ("edges", "binary"), ("image", "colour")])
 def test_other_kinds_of_pictures_condition_too(make_mapped, tmp_path, name, kind):
     write_conditional(tmp_path / "by_map", name)
-    save(Tokenizer(small_config(map=name), kind, 3 if kind == "colour" else 1), tmp_path / "condition_tokenizer")
-    assert run(make_mapped(canvas_pixels=[32, 48]))["index"].shape == (5, 8, 12)
+    tokenizer = Tokenizer(small_config(map=name), kind, 3 if kind == "colour" else 1)
+    save(tokenizer, tmp_path / "condition_tokenizer")
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48, 3)).astype(np.uint8))
+    picture.save(tmp_path / "picture.png")
+    grey_HW1 = np.asarray(picture.convert("L"))[..., None]
+    map_HWC = {"grey": grey_HW1, "binary": np.uint8(255) * (grey_HW1 > 127), "colour": np.asarray(picture)}[kind]
+    with torch.inference_mode():
+        codes_BHW = tokenizer.eval().encode(tokenizer.prepare(map_HWC[None])).expand(5, -1, -1)
+    assert len(codes_BHW.unique()) > 1
+    model, table = priors.load(tmp_path / "by_map").model, uniform_table(5, 96, torch.Generator().manual_seed(0))
+    out = run(make_mapped(canvas_pixels=[32, 48], condition_file=str(tmp_path / "picture.png")))
+    assert np.array_equal(out["index"], slide(model, table, (8, 12), Draw(), codes_BHW))
 
 
 def test_a_small_picture_is_enlarged_by_a_prior_of_low_resolution(make_mapped, tmp_path):

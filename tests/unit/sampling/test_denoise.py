@@ -20,7 +20,8 @@ from twostage.priors.sundae import Sundae
 from twostage.sampling.denoise import denoise_images
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.inpaint import inpaint
-from twostage.sampling.pictures import as_bytes
+from twostage.sampling.masks import generated_mask
+from twostage.tokenizers import as_bytes
 
 CHAIN = ChainConfig(6, 2, 1.0, 0.5, 0.5, 0.8)
 NUM_CLASSES = 3
@@ -156,10 +157,15 @@ def test_the_rule_decides_which_codes_a_mask_means(make, tmp_path):
 
 
 @pytest.mark.parametrize("mask", ["random", "half", "outpainting"])
-def test_every_generated_mask_can_be_filled(make, mask):
+def test_every_generated_mask_is_filled_and_the_rest_kept(make, mask):
     job = make("inpaint", inputs=["latents"], mask=mask, rule="any_pixel")
-    write_latents(job.upstream("latents"), NUM_CODES, GRID)
-    assert run(job)["index.npy"].shape == (12, *GRID)
+    real = write_latents(job.upstream("latents"), NUM_CODES, GRID)[:3]
+    out = run(job)
+    mask_HW = generated_mask(mask, (16, 16), 0.5, np.random.default_rng(0))
+    assert np.array_equal(out["mask.npy"], mask_HW)
+    changed_hw = (out["index.npy"].reshape(3, 4, *GRID) != real[:, None]).any((0, 1))
+    assert np.array_equal(changed_hw, out["code_mask.npy"])
+    assert np.array_equal(changed_hw, mask_HW.reshape(4, 4, 4, 4).any((1, 3)))
 
 
 @pytest.mark.parametrize(

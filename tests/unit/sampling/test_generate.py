@@ -23,7 +23,7 @@ from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import ordering
 from twostage.sampling import Draw, sample, slide, uniform_table
 from twostage.sampling.generate import generate
-from twostage.sampling.pictures import as_bytes
+from twostage.tokenizers import as_bytes
 from twostage.tokenizers.model import Tokenizer, save
 
 

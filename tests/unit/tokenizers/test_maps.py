@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from twostage.errors import TwostageError
-from twostage.tokenizers import prepare_map
+from twostage.tokenizers import as_bytes, prepare_map
 
 
 @pytest.mark.parametrize("kind", ["colour", "grey", "binary"])
@@ -17,6 +17,16 @@ def test_pixels_keep_their_place():
     image_BCHW = prepare_map(byte_BHWC[:, :, ::-1], "colour")
     assert image_BCHW.shape == (2, 3, 4, 6)
     assert image_BCHW[1, 2, 3, 0].item() == pytest.approx(byte_BHWC[1, 3, 5, 2] / 127.5 - 1, abs=1e-6)
+
+
+def test_images_become_bytes_channels_last():
+    image_BCHW = torch.tensor([-3.0, -1.0, 0.0, 1.0, 2.0, 0.5]).view(1, 3, 1, 2)
+    assert as_bytes(image_BCHW).tolist() == [[[[0, 128, 255], [0, 255, 191]]]]
+
+
+def test_bytes_come_back_as_they_were():
+    byte_BHWC = np.arange(256, dtype=np.uint8).reshape(1, 8, 32, 1)
+    assert np.array_equal(as_bytes(prepare_map(byte_BHWC, "grey")), byte_BHWC)
 
 
 def test_labels_become_one_hot():

@@ -132,7 +132,7 @@ def test_bfloat16_trains_in_float32_weights(data_folder):
     assert all(value.isfinite() for value in scalars.values())
     torch.testing.assert_close(scalars["loss"].float(), exact["loss"], rtol=0.05, atol=0.02)
     assert {parameter.dtype for parameter in made.models.tokenizer.parameters()} == {torch.float32}
-    with pytest.raises(TwostageError, match="precision float8"):
+    with pytest.raises(TwostageError, match=r"loop\.precision=float8 is unknown; choose float32 or bfloat16"):
         task(data_folder, loop__precision="float8").step(0)
 
 

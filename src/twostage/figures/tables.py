@@ -1,0 +1,28 @@
+"""How every table is written: all numbers as CSV, the rendered ones as Markdown."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from twostage.artifacts import atomic_path
+from twostage.jobs import Job
+
+
+def write_tables(job: Job, numbers: pd.DataFrame, *printed: tuple[list[dict[str, str]], str]) -> None:
+    """Writes NAME.csv, the numbers, and NAME.md, the lines of each rendered table above its caption.
+
+    NAME is the job's variant. Cells stay as they are written (a sign says in which direction a difference goes); one
+    that a line lacks is empty.
+    """
+    write_text(job.folder / f"{job.variant}.csv", numbers.to_csv(index=False, float_format="%.5g"))
+    parts = []
+    for lines, caption in printed:
+        table = pd.DataFrame(lines).fillna("").to_markdown(index=False, disable_numparse=True)
+        parts.append(f"{table}\n\n{caption}\n")
+    write_text(job.folder / f"{job.variant}.md", "\n".join(parts))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a rendered table."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
