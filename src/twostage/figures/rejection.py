@@ -40,6 +40,8 @@ def rejection(config: RejectionConfig, job: Job) -> None:
     grid = read_array(job.upstream("summary") / "grid.npy")
     ours = [_numbers(metrics, label, row) for label, row in metrics["rows"].items()]
     numbers = pd.DataFrame(ours + [_paper(row) for row in metrics["paper_rows"]])
+    # The paper's rows have none: as fractions, a pool would be written as 1e+05.
+    numbers = numbers.astype(dict.fromkeys(("num_images", "pool", "classes"), "Int64"))
     printed = [_printed(label, row) for label, row in metrics["rows"].items()]
     printed += [_printed_paper(row) for row in metrics["paper_rows"]]
     write_tables(job, numbers, (printed, _caption(metrics)))
@@ -142,16 +144,19 @@ def _trade(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
     axes.plot([row["recall"] for row in rejected], [row["precision"] for row in rejected], "-", lw=0.8,
               color=config.palette["conditional"])  # fmt: skip
     for at, (name, row) in enumerate(metrics["rows"].items()):
-        mixed = row["top_k"] == "mixed"
+        label, marker, colour, face = name, "D", "0.4", "none"
+        if row["top_k"] == "mixed":
+            colour = face = config.palette["conditional"]
+            label, marker = f"{row['acceptance']:g}", "o"
         # Neighbours in the list are often neighbours here: above the point and below it in turn.
         place = (2, 2) if at % 2 else (2, -6)
-        marker, colour = ("o", config.palette["conditional"]) if mixed else ("D", "0.4")
-        axes.plot(row["recall"], row["precision"], marker, ms=3, mfc=colour if mixed else "none", color=colour)
-        axes.annotate(name, (row["recall"], row["precision"]), xytext=place, textcoords="offset points", fontsize=4.5)
+        at_point = (row["recall"], row["precision"])
+        axes.plot(*at_point, marker, ms=3, mfc=face, color=colour)
+        axes.annotate(label, at_point, xytext=place, textcoords="offset points", fontsize=4.5, color=colour)
     axes.margins(0.2)
     axes.set_xlabel("recall (diversity)")
     axes.set_ylabel("precision (fidelity)")
-    axes.set_title("the trade")
+    axes.set_title("mixed k, by share accepted")
 
 
 def main() -> None:
