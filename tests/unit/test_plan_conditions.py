@@ -137,23 +137,46 @@ def test_overfitting_compares_early_stopping_with_the_end_on_the_same_few_images
     assert plan.jobs[stopped.inputs["latents"]].config["train_images"] == 500
 
 
+@pytest.mark.parametrize("prior", ["gpt", "pixelsnail", "sundae"])
 @pytest.mark.parametrize(
     ("condition", "folder"),
     [("class", "latents/cifar10.class"), ("coordinates", "latents/cifar10.coordinates_f4"),
      ("edges_f4", "latents/cifar10.edges_f4")],
 )  # fmt: skip
-def test_a_prior_at_the_prompt_takes_any_condition_and_so_does_its_sampling(condition, folder):
-    tree = configs.compose(("scale=smoke", f"priors.condition={condition}"))
-    prior = job_at_prompt("priors.train", tree)
-    assert prior.inputs["condition"] == f"artifacts/smoke/{folder}"
-    assert job_at_prompt("sampling.generate", tree).inputs["condition"] == prior.inputs["condition"]
+def test_a_prior_at_the_prompt_takes_any_condition_and_so_does_its_sampling(condition, folder, prior):
+    tree = configs.compose(("scale=smoke", f"priors={prior}", f"priors.condition={condition}"))
+    job = job_at_prompt("priors.train", tree)
+    assert job.inputs["condition"] == job_at_prompt("priors.tune", tree).inputs["condition"]
+    assert job.inputs["condition"] == f"artifacts/smoke/{folder}"
+    for verb in ("denoise", "inpaint") if prior == "sundae" else ("generate",):
+        assert job_at_prompt(f"sampling.{verb}", tree).inputs["condition"] == job.inputs["condition"]
 
 
-def test_a_picture_takes_the_place_of_held_out_conditions_at_the_prompt():
-    asked = ("scale=smoke", "priors.condition=edges_f4", "sampling.condition_file=edges.png")
-    inputs = job_at_prompt("sampling.generate", configs.compose(asked)).inputs
-    assert inputs["condition_tokenizer"] == "artifacts/smoke/tokenizers/cifar10.edges_f4"
-    assert "condition" not in inputs
+SAMPLINGS = [("gpt", "generate"), ("sundae", "denoise")]
+
+
+@pytest.mark.parametrize(("prior", "verb"), SAMPLINGS)
+def test_a_picture_takes_the_place_of_held_out_conditions_at_the_prompt(prior, verb):
+    asked = ("scale=smoke", f"priors={prior}", "priors.condition=edges_f4", "sampling.condition_file=edges.png")
+    job = job_at_prompt(f"sampling.{verb}", configs.compose(asked))
+    assert job.inputs["condition_tokenizer"] == "artifacts/smoke/tokenizers/cifar10.edges_f4"
+    assert job.config["condition_file"] == "edges.png"
+    assert "condition" not in job.inputs
+
+
+@pytest.mark.parametrize(("prior", "verb"), SAMPLINGS)
+def test_a_picture_without_a_map_as_the_priors_condition_is_one_line(prior, verb):
+    for condition in ("null", "class"):
+        asked = ("scale=smoke", f"priors={prior}", f"priors.condition={condition}", "sampling.condition_file=edges.png")
+        with pytest.raises(TwostageError, match=r"sampling\.condition_file needs a prior with a map as its condition"):
+            job_at_prompt(f"sampling.{verb}", configs.compose(asked))
+
+
+@pytest.mark.parametrize("asked", ["condition_file=edges.png", "coordinates=true", "classes=[cat]"])
+def test_conditions_of_other_images_are_refused_where_images_are_filled(asked):
+    tree = configs.compose(("scale=smoke", "priors=sundae", "priors.condition=edges_f4", f"sampling.{asked}"))
+    with pytest.raises(TwostageError, match=rf"of their own; drop sampling\.{asked.split('=')[0]}, or .* by sampling"):
+        job_at_prompt("sampling.inpaint", tree)
 
 
 def test_a_condition_that_nobody_can_make_is_one_line():
