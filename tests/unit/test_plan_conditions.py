@@ -47,6 +47,56 @@ def test_both_models_differ_in_their_condition_alone(experiment):
     assert {(job.config["num_images"], job.config["per_condition"]) for job in drawn} == {(1000, 4)}
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_edges_by_sundae_are_the_task_of_edges_with_another_prior(scale):
+    ours, other = Plan("edges_sundae", scale), Plan("edges", scale)
+    runs = stage(ours, "priors.train").values()
+    assert {run.config["architecture"] for run in runs} == {"sundae"}
+    latents = [{(run.inputs["latents"], run.inputs.get("condition")) for run in stage(plan, "priors.train").values()}
+               for plan in (ours, other)]  # fmt: skip
+    assert latents[0] == latents[1]
+    given = [run for run in runs if "condition" in run.inputs]
+    free = {run.config["loop"]["seed"]: run for run in runs if "condition" not in run.inputs}
+    assert len(given) == len(free) == len(ours.tree["scale"]["experiment"]["seeds"])
+    for run in given:
+        assert run.config | {"condition": None} == free[run.config["loop"]["seed"]].config
+        assert run.config["loop"]["steps"] == ours.tree["scale"]["experiment"]["sundae"]["conditional"]["steps"]
+    budget = ours.tree["scale"]["experiment"]["conditional"]
+    drawn = stage(ours, "sampling.denoise").values()
+    assert len(drawn) == len(runs)
+    assert {(job.config["num_images"], job.config["per_condition"]) for job in drawn} == {
+        (budget["conditions"] * budget["per_condition"], budget["per_condition"])
+    }
+    assert not stage(ours, "sampling.generate")
+    summaries = [plan.jobs[f"artifacts/{scale}/evaluation/{name}"] for name, plan in
+                 (("edges_sundae", ours), ("edges", other))]  # fmt: skip
+    own = ("name", "task", "paper_says")
+    told = [{key: value for key, value in job.config.items() if key not in own} for job in summaries]
+    assert told[0] == told[1]
+    assert set(summaries[0].inputs) == set(summaries[1].inputs)
+
+
+def test_edges_by_sundae_have_the_sweep_of_the_second_papers_experiments():
+    name = "artifacts/laptop/priors/cifar10.vqgan_f4.sundae.tune"
+    assert Plan("edges_sundae", "laptop").jobs[name] == Plan("sundae_steps", "laptop").jobs[name]
+
+
+def test_a_task_takes_any_prior_by_its_experiment_alone():
+    def compose(overrides):
+        tree = configs.compose(overrides)
+        for row in (tree["experiment"] or {}).get("rows", {}).values():
+            row["stand_in"]["prior"] = prior
+        return tree
+
+    prior = "pixelsnail"
+    plan = Plan("super_resolution", "smoke", compose)
+    assert {run.config["architecture"] for run in stage(plan, "priors.train").values()} == {"pixelsnail"}
+    assert len(stage(plan, "sampling.generate")) == 4
+    prior = "sundae"
+    with pytest.raises(TwostageError, match="completes images token by token, which prior=sundae does not"):
+        Plan("completion", "smoke", compose)
+
+
 def test_tasks_share_tokenizers_sweeps_and_unconditional_runs():
     plans = {name: Plan(name, "laptop") for name in ("class_conditional", "super_resolution", "completion", "table1")}
     unconditional = "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.row_major.steps900.seed0"
