@@ -68,9 +68,10 @@ def priors(plan: Plan, cell: Cell, latents: Job, tune: Job) -> dict[str, Job]:
         tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "evaluate_every")}
         # Of the usual budget it is the row-major run of the orderings, where they are run on the same latents.
         label = "" if budget["steps"] == usual else f"steps{budget['steps']}"
-        ordered = cell.prior == "gpt"
+        # Of a transformer alone the order is a choice.
+        spelled = cell.prior == "gpt"
         found[f"seed{seed}"] = plan._add(
-            prior_job(tree, latents, condition, {"tune": tune}, spell_row_major=ordered, label=label)
+            prior_job(tree, latents, condition, {"tune": tune}, spell_row_major=spelled, label=label)
         )
     return found
 

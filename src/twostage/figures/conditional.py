@@ -106,6 +106,11 @@ def _drawn_by(chosen: Metrics) -> str:
     )
 
 
+def _heading(metrics: Metrics) -> str:
+    # Not capitalize(), which makes small letters of all others: the task may name its prior.
+    return f"{metrics['task'][0].upper()}{metrics['task'][1:]} at scale {metrics['scale']}"
+
+
 def _interval(found: Metrics | None) -> str:
     if found is None:
         return ""
@@ -125,7 +130,7 @@ def _caption(metrics: Metrics) -> str:
         no_likelihood = " Denoising score: cross-entropy of clean codes along the chain, no likelihood."
     edge = " (at the edge of its sweep)" if conditional["learning_rate_at_edge"] else ""
     return (
-        f"{metrics['task'].capitalize()} at scale {metrics['scale']}: {metrics['data']}, {size}x{size} pixels, "
+        f"{_heading(metrics)}: {metrics['data']}, {size}x{size} pixels, "
         f"{metrics['num_conditions']} validation images, {conditional['per_condition']} samples of each under {by}. "
         f"Both models: {conditional['steps']} steps, learning rate {conditional['learning_rate']:g}{edge}, "
         f"{_drawn_by(conditional)}, {len(metrics['seeds'])} seeds; mean ± standard "
@@ -150,8 +155,7 @@ def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job)
             _bars(axes, metrics, measure, config)
         number = metrics["num_conditions"]
         figure.suptitle(
-            f"{metrics['task'].capitalize()} at scale {metrics['scale']}, {metrics['data']}: {number} conditions, "
-            f"{len(metrics['seeds'])} seeds",
+            f"{_heading(metrics)}, {metrics['data']}: {number} conditions, {len(metrics['seeds'])} seeds",
             fontsize="small",
         )
         save(figure, Path(job.folder), job.variant, config.png_dpi)

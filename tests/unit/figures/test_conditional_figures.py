@@ -57,7 +57,7 @@ def test_a_task_tells_both_models_with_their_spread(tmp_path, monkeypatch, condi
 
 
 def test_a_task_by_sundae_tells_its_chain_and_no_likelihood(tmp_path, monkeypatch):
-    summary = evaluated(tmp_path, monkeypatch, prior=SUNDAE, drawn=CHAINS)
+    summary = evaluated(tmp_path, monkeypatch, prior=SUNDAE, drawn=CHAINS, task="edges to image, by SUNDAE")
     made = job(tmp_path, "conditional", "edges_sundae", summary.folder)
     conditional(ConditionalConfig(LOOK), made)
     rows = {row["model"]: row for row in rows_of(made.folder / "edges_sundae.csv")}
@@ -72,6 +72,7 @@ def test_a_task_by_sundae_tells_its_chain_and_no_likelihood(tmp_path, monkeypatc
     assert "NLL" not in text
     assert "chains of 30 steps at temperature 1.0 to 0.5 and proportion 0.5, 2 seeds" in text
     assert "no likelihood" in text
+    assert "Edges to image, by SUNDAE at scale smoke: toy" in text
 
 
 def test_rejection_tells_every_setting_and_the_papers(tmp_path, evaluate, folder):  # noqa: F811
