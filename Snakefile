@@ -5,6 +5,7 @@
 #   snakemake --cores all results/pixels_vs_latents.csv             pixels against latents
 #   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f; f_sweep_conditional
 #   snakemake --cores all results/class_conditional.csv             or edges, super_resolution, layouts, completion
+#   snakemake --cores all results/edges_sundae.csv                  edges by SUNDAE
 #   snakemake --cores all results/depth.csv                         or pose, layouts_ade20k, layouts_coco_stuff, on your data
 #   snakemake --cores all results/rejection.csv                     class-conditional samples under rejection
 #   snakemake --cores all results/overfitting.csv                   a prior on few images, and its neighbours
@@ -61,6 +62,7 @@ RESULTS = [
     "results/f_sweep_conditional.csv",
     "results/class_conditional.csv",
     "results/edges.csv",
+    "results/edges_sundae.csv",
     "results/super_resolution.csv",
     "results/layouts.csv",
     "results/completion.csv",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twostage import configs
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
-from twostage.verbs import classifier_job, data_job, prior_job, sampling_job, weights_job
+from twostage.verbs import classifier_job, data_job, denoising_job, prior_job, sampling_job, weights_job
 
 if TYPE_CHECKING:
     from twostage.plan import Cell, Plan
@@ -59,46 +59,57 @@ def the_cell(plan: Plan) -> Cell:
 
 
 def priors(plan: Plan, cell: Cell, latents: Job, tune: Job) -> dict[str, Job]:
-    """Adds the transformers of a cell, one a seed ("seed0"): of the budget that all tasks share, at a sweep's rate."""
+    """Adds the priors of a cell, one a seed ("seed0"): of the budget that all tasks share, at a sweep's rate."""
     condition = plan._condition(cell)
-    budget = plan.tree["scale"]["experiment"]["conditional"]
     found: dict[str, Job] = {}
     for seed in plan.tree["scale"]["experiment"]["seeds"]:
-        tree = plan._tree_of(cell, priors="gpt", seed=seed)
-        usual = tree["priors"]["loop"]["steps"]
+        tree = plan._tree_of(cell, priors=cell.prior, seed=seed)
+        budget, usual = _budget(plan, tree["priors"]["architecture"]), tree["priors"]["loop"]["steps"]
         tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "evaluate_every")}
         # Of the usual budget it is the row-major run of the orderings, where they are run on the same latents.
         label = "" if budget["steps"] == usual else f"steps{budget['steps']}"
+        # Of a transformer alone the order is a choice.
+        spelled = cell.prior == "gpt"
         found[f"seed{seed}"] = plan._add(
-            prior_job(tree, latents, condition, {"tune": tune}, spell_row_major=True, label=label)
+            prior_job(tree, latents, condition, {"tune": tune}, spell_row_major=spelled, label=label)
         )
     return found
 
 
+def _budget(plan: Plan, architecture: str) -> Tree:
+    """Steps of a task's priors, and how many conditions have how many samples; SUNDAE has steps of its own."""
+    experiment: Tree = plan.tree["scale"]["experiment"]
+    own: Tree = experiment["sundae"]["conditional"] if architecture == "sundae" else {}
+    return experiment["conditional"] | own
+
+
 def tuned(plan: Plan, cell: Cell, latents: Job) -> Job:
-    """Adds the sweep whose learning rate all of a task's transformers use: that of the conditional one, or, with
-    `tune_on`, of the unconditional one on another dataset.
+    """Adds the sweep whose learning rate all of a task's priors use: that of the conditional one, or, with `tune_on`,
+    of the unconditional one on another dataset.
     """
     own = replace(cell, tune_on=None)
     if cell.tune_on is None:
-        return plan._tune(cell.data, own, "gpt", latents, plan._condition(cell))
+        return plan._tune(cell.data, own, cell.prior, latents, plan._condition(cell))
     other = replace(own, data=cell.tune_on, condition=None)
-    return plan._tune(cell.tune_on, other, "gpt", plan._encoded(other, cell.tokenizer, cell.tune_on), None)
+    return plan._tune(cell.tune_on, other, cell.prior, plan._encoded(other, cell.tokenizer, cell.tune_on), None)
 
 
 def _sampled(plan: Plan, cell: Cell, prior: Job, latents: Job, completes: bool) -> Job:
     """Several samples of each of the first validation images' conditions."""
-    tree = plan._tree_of(cell)
-    budget = plan.tree["scale"]["experiment"]["conditional"]
+    architecture, tokenizer = prior.config["architecture"], plan.jobs[latents.inputs["tokenizer"]]
+    sampling, budget = plan._tree_of(cell)["sampling"], _budget(plan, architecture)
     num_images = budget["conditions"] * budget["per_condition"]
-    asked: Tree = {
-        "num_images": num_images,
-        "per_condition": budget["per_condition"],
-        "batch_size": min(num_images, tree["sampling"]["batch_size"]),
-        "given": COMPLETED if completes else 0.0,
-    }
-    tree = tree | {"sampling": tree["sampling"] | asked}
-    tokenizer = plan.jobs[latents.inputs["tokenizer"]]
+    asked: Tree = {"num_images": num_images, "per_condition": budget["per_condition"]}
+    asked["batch_size"] = min(num_images, sampling["batch_size"])
+    if architecture == "sundae":
+        if completes:
+            raise TwostageError(
+                f"experiment {plan.experiment['name']} completes images token by token, which prior={cell.prior} does "
+                "not; name a condition, or choose prior: gpt"
+            )
+        tree = plan._tree_of(cell) | {"sampling": sampling | {"denoising": sampling["denoising"] | asked}}
+        return plan._add(denoising_job(tree, prior, tokenizer, plan._condition(cell), "conditions"))
+    tree = plan._tree_of(cell) | {"sampling": sampling | asked | {"given": COMPLETED if completes else 0.0}}
     label = "completed" if completes else "conditions"
     completed = latents if completes else None
     return plan._add(sampling_job(tree, prior, tokenizer, plan._condition(cell), completed, label))

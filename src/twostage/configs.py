@@ -28,8 +28,7 @@ CONF = Path("conf")
 # Orders of image tokens, in the order of Esser et al. 2021, Sec. D; the control is ours.
 ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in", "random")
 
-# Label ids of maps whose labels do not depend on the dataset: torchvision's DeepLab v3, and a COCO pose (background,
-# seventeen keypoints, limbs).
+# Label ids of maps that no dataset brings: torchvision's DeepLab v3; a COCO pose (background, 17 keypoints, limbs).
 VOC_LABELS, POSE_LABELS = 21, 19
 
 
@@ -120,8 +119,7 @@ class KMeansConfig:
 class TokenizerConfig:
     """A stage-1 model: f = 2^m, m the number of down- and upsampling steps.
 
-    With `kmeans` or `greys`, a palette instead: of the other keys only name, map and num_downsamplings (0) are then
-    read.
+    With `kmeans` or `greys`, a palette: of the other keys it reads name, map and num_downsamplings (0) alone.
     """
 
     name: str = MISSING
@@ -272,17 +270,28 @@ class ChainConfig:
     proportion_end: float = MISSING
 
 
-@dataclass
-class DenoisingConfig:
-    """Images out of a SUNDAE prior and a tokenizer."""
+@dataclass(kw_only=True)
+class DrawingConfig:
+    """How many images are drawn, and under which conditions: the same for every kind of prior."""
 
     num_images: int = MISSING
     batch_size: int = MISSING
+    grid_images: int = MISSING  # shown in grid.png
+    seed: int = MISSING
+    coordinates: bool = False  # the prior's condition is where a token lies on the canvas
+    condition_file: str | None = None  # a picture of the user's that conditions all canvases, such as a label map
+    condition_label_offset: int = 0  # added to the ids of a label map, as data.label_offset was in training
+    per_condition: int = 1  # samples in a row that share their condition, or the beginning that they complete
+    classes: list[str] | None = None  # class names, taken in turn; []: all; null: those of the validation images
+
+
+@dataclass(kw_only=True)
+class DenoisingConfig(DrawingConfig):
+    """Images out of a SUNDAE prior and a tokenizer."""
+
     chain: ChainConfig = field(default_factory=ChainConfig)
     film_images: int = MISSING  # the first so many, whose chains are shown
     film_frames: int = MISSING  # states of a chain that are shown, the first and the last among them
-    grid_images: int = MISSING  # shown in grid.png
-    seed: int = MISSING
 
 
 @dataclass
@@ -300,26 +309,17 @@ class InpaintingConfig:
     seed: int = MISSING
 
 
-@dataclass
-class SamplingConfig:
+@dataclass(kw_only=True)
+class SamplingConfig(DrawingConfig):
     """Images out of a prior and a tokenizer: autoregressive priors, and the two ways of SUNDAE priors."""
 
-    num_images: int = MISSING
-    batch_size: int = MISSING
     temperature: float = MISSING
     top_k: int | None = MISSING  # draw from the k likeliest codes; null: from all
     top_p: float | None = MISSING  # draw from the likeliest codes that make up p; null: from all
     given: float = MISSING  # share of every image's tokens, the first ones, that is taken from a real image
     canvas: list[int] | None = MISSING  # rows and columns, tokens; null: the prior's own grid
-    coordinates: bool = MISSING  # the prior's condition is where a token lies on the canvas
-    grid_images: int = MISSING  # shown in grid.png
-    seed: int = MISSING
     canvas_pixels: list[int] | None = None  # canvas as height and width in pixels, of which f divides both
-    condition_file: str | None = None  # a picture of the user's that conditions all canvases, such as a label map
-    condition_label_offset: int = 0  # added to the ids of a label map, as data.label_offset was in training
     cache_megabytes: int = 2000  # of keys and values that windows keep; what does not fit is computed again
-    per_condition: int = 1  # samples in a row that share their condition, or the beginning that they complete
-    classes: list[str] | None = None  # class names, taken in turn; []: all; null: those of the validation images
     denoising: DenoisingConfig | None = None
     inpainting: InpaintingConfig | None = None
 

@@ -45,6 +45,7 @@ class Cell:
     condition: str | None = None  # of the prior: class | coordinates | the tokenizer of a map; null: none
     tune_on: str | None = None  # the row whose learning rates are used; null: a sweep of its own
     prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # architecture -> sizes unlike the scale's
+    prior: str = "gpt"  # of a task of conditional synthesis: its file of conf/priors/
 
 
 # Files of conf/experiment/ that the workflow plans, together.
@@ -59,6 +60,7 @@ EXPERIMENTS = (
     "f_sweep_conditional",
     "class_conditional",
     "edges",
+    "edges_sundae",
     "super_resolution",
     "layouts",
     "completion",
@@ -69,7 +71,7 @@ EXPERIMENTS = (
 # Planned too, but only on request, as the user brings their data at every scale.
 ON_REQUEST = ("depth", "pose", "layouts_ade20k", "layouts_coco_stuff")
 # Conditional synthesis, one experiment a task.
-TASKS = ("class_conditional", "edges", "super_resolution", "layouts", "completion", *ON_REQUEST)
+TASKS = ("class_conditional", "edges", "edges_sundae", "super_resolution", "layouts", "completion", *ON_REQUEST)
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
 ARCHITECTURES = ("pixelsnail", "gpt")
 

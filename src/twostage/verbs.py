@@ -161,14 +161,25 @@ def sampling_job(
     """
     # Its own slice: how SUNDAE priors are sampled does not concern it.
     config = {key: value for key, value in tree["sampling"].items() if key not in ("denoising", "inpainting")}
-    inputs = {"prior": prior, "tokenizer": tokenizer}
-    inputs |= {"latents": latents} if latents else {}
-    if condition and not config["coordinates"] and config["condition_file"] is None:
-        inputs["condition"] = condition
+    inputs = {"prior": prior, "tokenizer": tokenizer} | ({"latents": latents} if latents else {})
     variant = f"{prior.variant}.{label}" if label else prior.variant
-    job = new_job("sampling.generate", variant, tree, config, inputs)
-    if config["condition_file"] is None:
-        return job
+    return _conditioned(new_job("sampling.generate", variant, tree, config, inputs), condition)
+
+
+def denoising_job(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, label: str = "") -> Job:
+    """Images drawn from a SUNDAE prior, whose variant it shares; `label` and `condition` as of `sampling_job`."""
+    variant = f"{prior.variant}.{label}" if label else prior.variant
+    inputs = {"prior": prior, "tokenizer": tokenizer}
+    job = new_job("sampling.denoise", variant, tree, tree["sampling"]["denoising"], inputs)
+    return _conditioned(job, condition)
+
+
+def _conditioned(job: Job, condition: Job | None) -> Job:
+    """The sampling job with what its conditions are read from: their latents, or the tokenizer of a picture's."""
+    if job.config["condition_file"] is None:
+        if condition is None or job.config["coordinates"]:
+            return job
+        return replace(job, inputs=job.inputs | {"condition": condition.out})
     if condition is None or "tokenizer" not in condition.inputs:
         raise TwostageError(
             "sampling.condition_file needs a prior with a map as its condition; set priors.condition to the tokenizer "
@@ -177,20 +188,19 @@ def sampling_job(
     return replace(job, inputs=job.inputs | {"condition_tokenizer": condition.inputs["tokenizer"]})
 
 
-def denoising_job(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, label: str = "") -> Job:
-    """Images drawn from a SUNDAE prior, whose variant it shares; `label` tells several sets of one prior apart.
-
-    `condition`: classes, for a conditional prior.
-    """
-    inputs = {"prior": prior, "tokenizer": tokenizer} | ({"condition": condition} if condition else {})
-    variant = f"{prior.variant}.{label}" if label else prior.variant
-    return new_job("sampling.denoise", variant, tree, tree["sampling"]["denoising"], inputs)
-
-
 def inpainting_job(
     tree: Tree, prior: Job, tokenizer: Job, latents: Job, condition: Job | None = None, label: str = ""
 ) -> Job:
-    """Parts of the held-out images of `latents`, drawn anew by a SUNDAE prior; else as `denoising_job`."""
+    """Parts of the held-out images of `latents`, drawn anew by a SUNDAE prior; else as `denoising_job`.
+
+    `condition`: the codes of the same images. Raises TwostageError if other conditions are asked for.
+    """
+    named = [key for key in ("condition_file", "coordinates", "classes") if tree["sampling"][key] not in (None, False)]
+    if named:
+        raise TwostageError(
+            f"sampling.inpaint fills held-out images under conditions of their own; drop sampling.{named[0]}, or draw "
+            "whole images by sampling.denoise"
+        )
     inputs = {"prior": prior, "tokenizer": tokenizer, "latents": latents}
     inputs |= {"condition": condition} if condition else {}
     variant = f"{prior.variant}.{label or 'inpainted'}"

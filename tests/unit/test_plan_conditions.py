@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.conftest import stage
+from tests.unit.conftest import SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
 from twostage.plan import ON_REQUEST, Plan, job_at_prompt
@@ -26,6 +26,56 @@ def test_both_models_differ_in_their_condition_alone(experiment):
         assert ".steps900." in run.variant
     drawn = stage(plan, "sampling.generate").values()
     assert {(job.config["num_images"], job.config["per_condition"]) for job in drawn} == {(1000, 4)}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_edges_by_sundae_are_the_task_of_edges_with_another_prior(scale):
+    ours, other = Plan("edges_sundae", scale), Plan("edges", scale)
+    runs = stage(ours, "priors.train").values()
+    assert {run.config["architecture"] for run in runs} == {"sundae"}
+    latents = [{(run.inputs["latents"], run.inputs.get("condition")) for run in stage(plan, "priors.train").values()}
+               for plan in (ours, other)]  # fmt: skip
+    assert latents[0] == latents[1]
+    given = [run for run in runs if "condition" in run.inputs]
+    free = {run.config["loop"]["seed"]: run for run in runs if "condition" not in run.inputs}
+    assert len(given) == len(free) == len(ours.tree["scale"]["experiment"]["seeds"])
+    for run in given:
+        assert run.config | {"condition": None} == free[run.config["loop"]["seed"]].config
+        assert run.config["loop"]["steps"] == ours.tree["scale"]["experiment"]["sundae"]["conditional"]["steps"]
+    budget = ours.tree["scale"]["experiment"]["conditional"]
+    drawn = stage(ours, "sampling.denoise").values()
+    assert len(drawn) == len(runs)
+    assert {(job.config["num_images"], job.config["per_condition"]) for job in drawn} == {
+        (budget["conditions"] * budget["per_condition"], budget["per_condition"])
+    }
+    assert not stage(ours, "sampling.generate")
+    summaries = [plan.jobs[f"artifacts/{scale}/evaluation/{name}"] for name, plan in
+                 (("edges_sundae", ours), ("edges", other))]  # fmt: skip
+    own = ("name", "task", "paper_says")
+    told = [{key: value for key, value in job.config.items() if key not in own} for job in summaries]
+    assert told[0] == told[1]
+    assert set(summaries[0].inputs) == set(summaries[1].inputs)
+
+
+def test_edges_by_sundae_have_the_sweep_of_the_second_papers_experiments():
+    name = "artifacts/laptop/priors/cifar10.vqgan_f4.sundae.tune"
+    assert Plan("edges_sundae", "laptop").jobs[name] == Plan("sundae_steps", "laptop").jobs[name]
+
+
+def test_a_task_takes_any_prior_by_its_experiment_alone():
+    def compose(overrides):
+        tree = configs.compose(overrides)
+        for row in (tree["experiment"] or {}).get("rows", {}).values():
+            row["stand_in"]["prior"] = prior
+        return tree
+
+    prior = "pixelsnail"
+    plan = Plan("super_resolution", "smoke", compose)
+    assert {run.config["architecture"] for run in stage(plan, "priors.train").values()} == {"pixelsnail"}
+    assert len(stage(plan, "sampling.generate")) == 4
+    prior = "sundae"
+    with pytest.raises(TwostageError, match="completes images token by token, which prior=sundae does not"):
+        Plan("completion", "smoke", compose)
 
 
 def test_tasks_share_tokenizers_sweeps_and_unconditional_runs():
@@ -118,23 +168,46 @@ def test_overfitting_compares_early_stopping_with_the_end_on_the_same_few_images
     assert plan.jobs[stopped.inputs["latents"]].config["train_images"] == 500
 
 
+@pytest.mark.parametrize("prior", ["gpt", "pixelsnail", "sundae"])
 @pytest.mark.parametrize(
     ("condition", "folder"),
     [("class", "latents/cifar10.class"), ("coordinates", "latents/cifar10.coordinates_f4"),
      ("edges_f4", "latents/cifar10.edges_f4")],
 )  # fmt: skip
-def test_a_prior_at_the_prompt_takes_any_condition_and_so_does_its_sampling(condition, folder):
-    tree = configs.compose(("scale=smoke", f"priors.condition={condition}"))
-    prior = job_at_prompt("priors.train", tree)
-    assert prior.inputs["condition"] == f"artifacts/smoke/{folder}"
-    assert job_at_prompt("sampling.generate", tree).inputs["condition"] == prior.inputs["condition"]
+def test_a_prior_at_the_prompt_takes_any_condition_and_so_does_its_sampling(condition, folder, prior):
+    tree = configs.compose(("scale=smoke", f"priors={prior}", f"priors.condition={condition}"))
+    job = job_at_prompt("priors.train", tree)
+    assert job.inputs["condition"] == job_at_prompt("priors.tune", tree).inputs["condition"]
+    assert job.inputs["condition"] == f"artifacts/smoke/{folder}"
+    for verb in ("denoise", "inpaint") if prior == "sundae" else ("generate",):
+        assert job_at_prompt(f"sampling.{verb}", tree).inputs["condition"] == job.inputs["condition"]
 
 
-def test_a_picture_takes_the_place_of_held_out_conditions_at_the_prompt():
-    asked = ("scale=smoke", "priors.condition=edges_f4", "sampling.condition_file=edges.png")
-    inputs = job_at_prompt("sampling.generate", configs.compose(asked)).inputs
-    assert inputs["condition_tokenizer"] == "artifacts/smoke/tokenizers/cifar10.edges_f4"
-    assert "condition" not in inputs
+SAMPLINGS = [("gpt", "generate"), ("sundae", "denoise")]
+
+
+@pytest.mark.parametrize(("prior", "verb"), SAMPLINGS)
+def test_a_picture_takes_the_place_of_held_out_conditions_at_the_prompt(prior, verb):
+    asked = ("scale=smoke", f"priors={prior}", "priors.condition=edges_f4", "sampling.condition_file=edges.png")
+    job = job_at_prompt(f"sampling.{verb}", configs.compose(asked))
+    assert job.inputs["condition_tokenizer"] == "artifacts/smoke/tokenizers/cifar10.edges_f4"
+    assert job.config["condition_file"] == "edges.png"
+    assert "condition" not in job.inputs
+
+
+@pytest.mark.parametrize(("prior", "verb"), SAMPLINGS)
+def test_a_picture_without_a_map_as_the_priors_condition_is_one_line(prior, verb):
+    for condition in ("null", "class"):
+        asked = ("scale=smoke", f"priors={prior}", f"priors.condition={condition}", "sampling.condition_file=edges.png")
+        with pytest.raises(TwostageError, match=r"sampling\.condition_file needs a prior with a map as its condition"):
+            job_at_prompt(f"sampling.{verb}", configs.compose(asked))
+
+
+@pytest.mark.parametrize("asked", ["condition_file=edges.png", "coordinates=true", "classes=[cat]"])
+def test_conditions_of_other_images_are_refused_where_images_are_filled(asked):
+    tree = configs.compose(("scale=smoke", "priors=sundae", "priors.condition=edges_f4", f"sampling.{asked}"))
+    with pytest.raises(TwostageError, match=rf"of their own; drop sampling\.{asked.split('=')[0]}, or .* by sampling"):
+        job_at_prompt("sampling.inpaint", tree)
 
 
 def test_a_condition_that_nobody_can_make_is_one_line():

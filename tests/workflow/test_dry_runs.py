@@ -86,9 +86,12 @@ def test_f_sweep_has_a_complete_plan_at_every_scale(clone, scale):
 
 @pytest.mark.parametrize("scale", ["smoke", "paper"])
 def test_tasks_of_conditional_synthesis_have_a_complete_plan(clone, scale):
-    names = ["class_conditional", "edges", "super_resolution", "layouts", "completion", "rejection", "overfitting"]
+    names = ["class_conditional", "edges", "edges_sundae", "super_resolution", "layouts", "completion", "rejection"]
+    names += ["overfitting"]
     plan = clone.dry_run(*(f"results/{name}.csv" for name in names), scale=scale)
-    assert plan.count("rule evaluation_conditional:") == 5
+    assert plan.count("rule evaluation_conditional:") == 6
+    # Two seeds of SUNDAE with its condition and without it.
+    assert plan.count("rule sampling_denoise:") == 4
     for rule in ("evaluation_rejection", "figures_overfitting", "latents_plain"):
         assert plan.count(f"rule {rule}:") == 1, rule
     # Two seeds of class, edges, low resolution and layouts; unconditional ones are shared where data are.

@@ -242,7 +242,9 @@ def test_one_factor_less_runs_no_model(clone):
     assert rules_of(plan) == {"evaluation_f_sweep", "figures_f_sweep", "results_evaluation", "results_f_sweep"}
 
 
-@pytest.mark.parametrize("task", ["class_conditional", "edges", "super_resolution", "layouts", "completion"])
+@pytest.mark.parametrize(
+    "task", ["class_conditional", "edges", "edges_sundae", "super_resolution", "layouts", "completion"]
+)
 def test_every_task_has_both_models_with_their_spread_and_its_figure(clone, task):
     rows = rows_of(clone, f"{task}.csv", "model")
     assert list(rows) == ["conditional", "unconditional", "reconstruction", "real"]

@@ -20,14 +20,16 @@ from twostage.evaluation.conditions import shown_map
 from twostage.evaluation.reconstruct import reconstructed
 from twostage.evaluation.sampled import Metrics, metrics_of, require_alike
 from twostage.jobs import Job
-from twostage.scores import NLL
+from twostage.scores import DENOISING, NLL
 from twostage.weights.lpips import PerceptualDistance
 
 MODELS = ("conditional", "unconditional")
 OF_PRIOR = ("steps", "num_parameters", "learning_rate", "learning_rate_at_edge", "architecture")
 OF_SAMPLING = ("temperature", "top_k", "top_p", "per_condition", "num_images", "given_tokens_per_image")
-# What the models must have in common; a condition may cost parameters, and a completion is given tokens.
-SHARED = (*(key for key in OF_PRIOR if key != "num_parameters"), *(key for key in OF_SAMPLING if "given" not in key))
+# A condition may cost parameters, and a completion is given tokens: all else the models must have in common.
+OWN = ("num_parameters", "given_tokens_per_image")
+# What a prior is scored by, and its name here.
+SCORES = {NLL: "nll_nats_per_token", DENOISING: "denoising_nats_per_token"}
 OF_SAMPLES = ("fid", "kid_mean")
 
 
@@ -145,27 +147,33 @@ def _distribution(job: Job, model: str) -> Metrics:
 
 
 def _common(job: Job, config: ConditionalConfig) -> Metrics:
-    """Budget, sampling and NLL of both models. Raises TwostageError if seeds of one model had unlike ones."""
-    found: Metrics = {"nll_nats_per_token": {}}
+    """Budget, sampling and scores of both models. Raises TwostageError if seeds of one model had unlike ones."""
+    runs = {model: [metrics_of(job, f"{model}.seed{seed}.prior") for seed in config.seeds] for model in MODELS}
+    found: Metrics = {}
     for model in MODELS:
-        runs = [metrics_of(job, f"{model}.seed{seed}.prior") for seed in config.seeds]
         drawn = [metrics_of(job, f"{model}.seed{seed}.sampling") for seed in config.seeds]
-        for run, draw in zip(runs, drawn, strict=True):
-            for key, expected, value in (*_pairs(OF_PRIOR, runs[0], run), *_pairs(OF_SAMPLING, drawn[0], draw)):
-                if value != expected:
+        expected, *others = (_choices(run, draw) for run, draw in zip(runs[model], drawn, strict=True))
+        for other in others:
+            for key, value in other.items():
+                if value != expected[key]:
                     raise TwostageError(
-                        f"{config.name}: of the {model} runs one has {key} {value}, another {expected}; delete its "
-                        "folder and run again"
+                        f"{config.name}: of the {model} runs one has {key} {value}, another {expected[key]}; delete "
+                        "its folder and run again"
                     )
-        found[model] = {key: runs[0][key] for key in OF_PRIOR} | {key: drawn[0][key] for key in OF_SAMPLING}
-        nll = [run[NLL] for run in runs]
-        found["nll_nats_per_token"][model] = asdict(Summary.of(nll)) | {"per_seed": nll}
-    require_alike({model: found[model] for model in MODELS}, SHARED)
-    return found
+        found[model] = expected
+    require_alike(found, tuple(key for key in found["conditional"] if key not in OWN))
+    score = next(name for name in SCORES if name in runs["conditional"][0])
+    scored = {model: [run[score] for run in runs[model]] for model in MODELS}
+    per_model = {model: asdict(Summary.of(values)) | {"per_seed": values} for model, values in scored.items()}
+    return {SCORES[score]: per_model} | found
 
 
-def _pairs(keys: tuple[str, ...], expected: Metrics, value: Metrics) -> list[tuple[str, Any, Any]]:
-    return [(key, expected[key], value[key]) for key in keys]
+def _choices(prior: Metrics, drawn: Metrics) -> Metrics:
+    """How one run was trained and drawn from; of SUNDAE, by which chain."""
+    found = {key: prior[key] for key in OF_PRIOR} | {key: drawn[key] for key in OF_SAMPLING}
+    if prior["architecture"] != "sundae":
+        return found
+    return found | {"chain_steps": drawn["steps"], "proportion": drawn["proportion"]}
 
 
 def _names(config: ConditionalConfig, job: Job, once: Given) -> list[str]:

@@ -16,6 +16,7 @@ from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
+from twostage.figures.sundae_vs_autoregressive import words
 from twostage.figures.tables import write_tables
 from twostage.jobs import Job
 
@@ -34,6 +35,8 @@ LABELS = {
     "kid_mean": "KID ↓",
 }
 PARTS = ("mean", "std", "ci95_low", "ci95_high", "std_over_images")
+# What a prior is scored by: SUNDAE has no likelihood.
+SCORES = {"nll_nats_per_token": "NLL", "denoising_nats_per_token": "denoising score"}
 # A real image agrees with the map that was made of it.
 TRIVIAL = (("real", "edges_f1"), ("real", "consistency_psnr_decibels"))
 GAP = 3  # white columns between condition, real image and samples
@@ -68,11 +71,15 @@ def _numbers(metrics: Metrics, name: str) -> dict[str, Any]:
     for measure in _measures(metrics):
         found = metrics["rows"][name].get(measure, {})
         line |= {f"{measure}_{part}".removesuffix("_mean"): found.get(part) for part in PARTS}
-    nll = metrics["nll_nats_per_token"].get(name, {})
-    line |= {f"validation_nll_nats_per_token{suffix}": nll.get(part) for part, suffix in
-             {"mean": "", "std": "_std"}.items()}  # fmt: skip
-    drawn = metrics.get(name, {})
-    return line | {key: drawn.get(key) for key in ("steps", "num_parameters", "learning_rate", "temperature", "top_k")}
+    score = _score(metrics)
+    found = metrics[score].get(name, {})
+    line |= {f"validation_{score}": found.get("mean"), f"validation_{score}_std": found.get("std")}
+    chosen = metrics.get(name, {})
+    line |= {key: chosen.get(key) for key in ("steps", "num_parameters", "learning_rate")}
+    if "chain_steps" not in metrics["conditional"]:
+        return line | {key: chosen.get(key) for key in ("temperature", "top_k")}
+    ends = {key: words(chosen[key]) if chosen else None for key in ("temperature", "proportion")}
+    return line | {"chain_steps": chosen.get("chain_steps")} | ends
 
 
 def _printed(metrics: Metrics, name: str) -> dict[str, str]:
@@ -80,8 +87,27 @@ def _printed(metrics: Metrics, name: str) -> dict[str, str]:
     line = {"": name}
     for measure in _measures(metrics):
         line[LABELS[measure].replace("\n", " ")] = _interval(metrics["rows"][name].get(measure))
-    nll = metrics["nll_nats_per_token"].get(name)
-    return line | {"NLL [nats per token]": _interval(nll)}
+    score = _score(metrics)
+    return line | {f"{SCORES[score]} [nats per token]": _interval(metrics[score].get(name))}
+
+
+def _score(metrics: Metrics) -> str:
+    return next(score for score in SCORES if score in metrics)
+
+
+def _drawn_by(chosen: Metrics) -> str:
+    """How samples were drawn, in the caption."""
+    if "chain_steps" not in chosen:
+        return f"temperature {chosen['temperature']:g}, top-k {chosen['top_k']}"
+    return (
+        f"chains of {chosen['chain_steps']} steps at temperature {words(chosen['temperature'])} and proportion "
+        f"{words(chosen['proportion'])}"
+    )
+
+
+def _heading(metrics: Metrics) -> str:
+    # Not capitalize(), which makes small letters of all others: the task may name its prior.
+    return f"{metrics['task'][0].upper()}{metrics['task'][1:]} at scale {metrics['scale']}"
 
 
 def _interval(found: Metrics | None) -> str:
@@ -98,16 +124,19 @@ def _caption(metrics: Metrics) -> str:
     if metrics["classifier"]:
         accuracy, number = metrics["classifier"]["accuracy"], metrics["classifier"]["images"]
         judge = f" The classifier is right of {accuracy:.3f} of the {number} real validation images."
+    no_likelihood = ""
+    if _score(metrics) == "denoising_nats_per_token":
+        no_likelihood = " Denoising score: cross-entropy of clean codes along the chain, no likelihood."
     edge = " (at the edge of its sweep)" if conditional["learning_rate_at_edge"] else ""
     return (
-        f"{metrics['task'].capitalize()} at scale {metrics['scale']}: {metrics['data']}, {size}x{size} pixels, "
+        f"{_heading(metrics)}: {metrics['data']}, {size}x{size} pixels, "
         f"{metrics['num_conditions']} validation images, {conditional['per_condition']} samples of each under {by}. "
-        f"Both models: {conditional['steps']} steps, learning rate {conditional['learning_rate']:g}{edge}, temperature "
-        f"{conditional['temperature']:g}, top-k {conditional['top_k']}, {len(metrics['seeds'])} seeds; mean ± standard "
+        f"Both models: {conditional['steps']} steps, learning rate {conditional['learning_rate']:g}{edge}, "
+        f"{_drawn_by(conditional)}, {len(metrics['seeds'])} seeds; mean ± standard "
         "deviation over seeds of the mean over images. The unconditional model's samples are held against the same "
         f"conditions. FID and KID: all samples of the first seed against {metrics['real_images']} real validation "
-        f"images. Reconstruction: the real images through the tokenizer.{judge} Paper (Esser et al. 2021): "
-        f"{metrics['paper_says']}."
+        f"images. Reconstruction: the real images through the tokenizer.{judge}{no_likelihood} Paper (Esser et al. "
+        f"2021): {metrics['paper_says']}."
     )
 
 
@@ -125,8 +154,7 @@ def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job)
             _bars(axes, metrics, measure, config)
         number = metrics["num_conditions"]
         figure.suptitle(
-            f"{metrics['task'].capitalize()} at scale {metrics['scale']}, {metrics['data']}: {number} conditions, "
-            f"{len(metrics['seeds'])} seeds",
+            f"{_heading(metrics)}, {metrics['data']}: {number} conditions, {len(metrics['seeds'])} seeds",
             fontsize="small",
         )
         save(figure, Path(job.folder), job.variant, config.png_dpi)

@@ -29,7 +29,7 @@ _BLOCK = rf"transformer\.({'|'.join(BLOCKS)})\.layers\.(\d+)\."
 _DOWN, _UP = (rf"transformer\.attn_resampling_{side}_valley\.layers\.0\." for side in ("pre", "post"))
 RENAMED = [
     (r"token_emb\.weight", "codes.weight"),
-    (r"class_emb\.weight", "classes.weight"),
+    (r"class_emb\.weight", "condition_codes.weight"),
     (r"to_logits\.(weight|bias)", r"head.\1"),
     (r"transformer\.norm_out\.(weight|bias)", r"hourglass.norm.\1"),
     (r"transformer\.downsample\.proj\.(weight|bias)", r"hourglass.shorten.project.\1"),

@@ -3,7 +3,8 @@
 Source: McKinney & Willcocks 2022, Sec. 3.3 and 4.2.
 """
 
-# B batch, T image tokens, D width, V vocabulary, U unrolls, K any number of tokens
+# B batch, T image tokens, S condition tokens (T of a map, 1 of a class), D width, V vocabulary, U unrolls
+# K any number of tokens
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,10 @@ from twostage.priors.transformer import initialise
 
 
 class Sundae(nn.Module):
-    """f(clean codes | noisy codes) or f(clean codes | noisy codes, class): every token sees all of them."""
+    """f(clean codes | noisy codes) or f(clean codes | noisy codes, condition codes): every token sees all of them.
+
+    A class is added to every token (Sec. 4.2), the codes of a map or of coordinates to the tokens at their places.
+    """
 
     ordering = "row_major"
     order_T: torch.Tensor
@@ -30,43 +34,61 @@ class Sundae(nn.Module):
     def __init__(self, config: SundaeConfig, tokens: TokenSpace) -> None:
         super().__init__()
         condition = tokens.condition
-        if condition is not None and (condition.map, condition.grid) != ("class", (1, 1)):
+        if condition is not None and condition.grid not in (tokens.grid, (1, 1)):
             raise TwostageError(
-                f"priors=sundae takes a class as its condition, got {condition.map} on a grid of {condition.grid}; set "
-                "priors.condition=class, or choose priors=gpt"
+                f"priors=sundae takes a class or a condition on the grid of the image {tokens.grid}, got "
+                f"{condition.grid}; use tokenizers of one factor, or priors=gpt"
             )
         self.config, self.tokens = config, tokens
         grouping = Grouping.of(config.resampling, tokens.grid, config.shorten_factor)
         self.codes = nn.Embedding(tokens.num_codes, config.width)
-        self.classes = None if tokens.condition is None else nn.Embedding(tokens.condition.num_codes, config.width)
+        self.condition_codes = None if condition is None else nn.Embedding(condition.num_codes, config.width)
         self.hourglass = Hourglass(config, tokens.grid, grouping)
         self.head = Linear(config.width, tokens.num_codes)
         self.register_buffer("order_T", grouping.order_T, persistent=False)
         self.register_buffer("place_T", grouping.order_T.argsort(), persistent=False)
         initialise(self)
 
-    def forward(self, index_BT: torch.Tensor, class_B: torch.Tensor | None = None) -> torch.Tensor:
-        """Logits [B, T, V] of the clean codes, given noisy row-major ones, int64, and classes [B] or [B, 1]."""
-        return self.head(self.features(index_BT, class_B))
+    def forward(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits [B, T, V] of the clean codes, given noisy ones and condition codes, both int64 and row-major.
 
-    def features(self, index_BT: torch.Tensor, class_B: torch.Tensor | None = None) -> torch.Tensor:
+        Raises TwostageError if condition codes are missing, not wanted, or not as many as the model takes.
+        """
+        return self.head(self.features(index_BT, condition_BS))
+
+    def features(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
         """What the head reads, [B, T, D]: where few tokens are asked for, the head can run on these alone."""
-        if (self.classes is None) != (class_B is None):
-            raise TwostageError("a conditional prior needs a class for every image, an unconditional one takes none")
         x_BTD = self.codes(index_BT[:, self.order_T])
-        if self.classes is not None and class_B is not None:
-            x_BTD = x_BTD + self.classes(class_B.flatten())[:, None]
+        condition_BSD = self._condition(condition_BS)
+        if condition_BSD is not None:
+            x_BTD = x_BTD + condition_BSD
         return self.hourglass(x_BTD)[:, self.place_T]
 
-    def check_classes(self, class_B: torch.Tensor | None) -> None:
-        """Raises TwostageError for a class that the model does not have."""
-        if self.classes is None or class_B is None or class_B.numel() == 0:
-            return
-        least, most = int(class_B.min()), int(class_B.max())
-        if least < 0 or most >= self.classes.num_embeddings:
+    def _condition(self, condition_BS: torch.Tensor | None) -> torch.Tensor | None:
+        """What is added to the tokens in the order of the hourglass: [B, T, D], or [B, 1, D] to all of them."""
+        if self.condition_codes is None or condition_BS is None or self.tokens.condition is None:
+            if (self.condition_codes is None) != (condition_BS is None):
+                raise TwostageError("a conditional prior needs condition codes, an unconditional one takes none")
+            return None
+        num_tokens = self.tokens.condition.num_tokens
+        if condition_BS.dim() != 2 or condition_BS.shape[1] != num_tokens:
             raise TwostageError(
-                f"class {least if least < 0 else most} is outside the prior's range from 0 to "
-                f"{self.classes.num_embeddings - 1}; choose one of these"
+                f"condition codes of shape {tuple(condition_BS.shape)}, expected one row of {num_tokens} for every "
+                f"image; give the prior its codes of {self.tokens.condition.map}"
+            )
+        return self.condition_codes(condition_BS if num_tokens == 1 else condition_BS[:, self.order_T])
+
+    def check_condition(self, condition_BS: torch.Tensor | None) -> None:
+        """Raises TwostageError for condition codes that are outside of the condition's vocabulary."""
+        wanted = self.tokens.condition
+        if wanted is None or condition_BS is None or condition_BS.numel() == 0:
+            return
+        least, most = int(condition_BS.min()), int(condition_BS.max())
+        if least < 0 or most >= wanted.num_codes:
+            name = "class" if wanted.map == "class" else f"{wanted.map} code"
+            raise TwostageError(
+                f"{name} {least if least < 0 else most} is outside the prior's range from 0 to "
+                f"{wanted.num_codes - 1}; choose one of these"
             )
 
 
@@ -77,13 +99,24 @@ class DenoisingPrior:
     model: Sundae
 
     @torch.inference_mode()
-    def logits(self, index_BT: torch.Tensor, class_B: torch.Tensor | None = None) -> torch.Tensor:
-        """Raw outputs float32 [B, T, V] of noisy tokens int64 [B, T] in row-major order, under classes int64 [B].
+    def logits(
+        self,
+        index_BT: torch.Tensor,
+        condition_BS: torch.Tensor | None = None,
+        class_B: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Raw outputs float32 [B, T, V] of noisy tokens int64 [B, T] in row-major order, under condition codes int64.
 
-        Raises TwostageError if a class is missing, not wanted or out of range.
+        Classes may come as [B], by position or as `class_B`. Raises TwostageError if a condition is missing, not
+        wanted, given twice, or not of the model's shape and range.
         """
-        self.model.check_classes(class_B)
-        return self.model(index_BT, class_B)
+        if class_B is not None and condition_BS is not None:
+            raise TwostageError("a prior has one condition; give condition_BS or class_B")
+        given = class_B if condition_BS is None else condition_BS
+        if given is not None and given.dim() == 1:
+            given = given[:, None]
+        self.model.check_condition(given)
+        return self.model(index_BT, given)
 
 
 # What random numbers are for: each has streams of its own.
@@ -125,7 +158,7 @@ class Noise:
 def unrolled(
     model: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor],
     index_BT: torch.Tensor,
-    class_B: torch.Tensor | None,
+    condition_BS: torch.Tensor | None,
     noise: Noise,
 ) -> Iterator[torch.Tensor]:
     """Logits [B, T, V] of each of U steps from the corrupted tokens on, each step on what the step before it drew.
@@ -134,10 +167,10 @@ def unrolled(
     """
     noisy_BT = noise.corrupt(index_BT)
     for uniform_BT in noise.uniform_UBT:
-        logits_BTV = model(noisy_BT, class_B)
+        logits_BTV = model(noisy_BT, condition_BS)
         noisy_BT = codes_at(logits_BTV.detach().flatten(0, 1), uniform_BT.flatten()).view_as(noisy_BT)
         yield logits_BTV
-    yield model(noisy_BT, class_B)
+    yield model(noisy_BT, condition_BS)
 
 
 def codes_at(logits_KV: torch.Tensor, uniform_K: torch.Tensor) -> torch.Tensor:

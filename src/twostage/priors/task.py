@@ -137,14 +137,14 @@ class DenoisingTask(PriorTask):
     def _chain(self, split: Split, positions_B: np.ndarray, rng: np.random.Generator) -> Iterator[torch.Tensor]:
         """Cross-entropy [B T] of the clean codes at each of U steps."""
         image_BT = self._gather(split.image_NT, positions_B)
-        class_B = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)[:, 0]
+        condition_BS = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)
         noise = Noise.draw(rng, image_BT, self.sundae.tokens.num_codes, self.unrolls)
-        for logits_BTV in unrolled(self._logits, image_BT, class_B, noise):
+        for logits_BTV in unrolled(self._logits, image_BT, condition_BS, noise):
             yield functional.cross_entropy(logits_BTV.flatten(0, 1).float(), image_BT.flatten(), reduction="none")
 
-    def _logits(self, index_BT: torch.Tensor, class_B: torch.Tensor | None) -> torch.Tensor:
+    def _logits(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None) -> torch.Tensor:
         with autocast(self.config.loop.precision):
-            logits_BTV: torch.Tensor = self.sundae(index_BT, class_B)
+            logits_BTV: torch.Tensor = self.sundae(index_BT, condition_BS)
         return logits_BTV
 
 

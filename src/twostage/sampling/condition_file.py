@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from twostage import tokenizers
-from twostage.configs import SamplingConfig
+from twostage.configs import DrawingConfig
 from twostage.data.pictures import (
     TooSmallError,
     UndecodableError,
@@ -25,7 +25,7 @@ from twostage.tokenizers import AnyTokenizer, tiles
 from twostage.tokenizers.model import Tokenizer
 
 
-def condition_codes(config: SamplingConfig, job: Job, wanted: TokenSpace, factor: int) -> np.ndarray:
+def condition_codes(config: DrawingConfig, job: Job, wanted: TokenSpace, factor: int) -> np.ndarray:
     """Codes int64 [H, W] of `sampling.condition_file` under the job's input `condition_tokenizer`.
 
     The picture is brought to the pixels of the canvas, which are `factor` a token, or, if it is the low resolution of
@@ -74,7 +74,7 @@ def _encode(tokenizer: AnyTokenizer, map_BHWC: np.ndarray) -> torch.Tensor:
     return tokenizer.encode(tokenizer.prepare(map_BHWC))
 
 
-def _map(config: SamplingConfig, tokenizer: AnyTokenizer, size: tuple[int, int]) -> np.ndarray:
+def _map(config: DrawingConfig, tokenizer: AnyTokenizer, size: tuple[int, int]) -> np.ndarray:
     """The file as the data stage stores maps of this kind: uint8 [height, width, channels]."""
     path = Path(config.condition_file or "").expanduser()
     try:

@@ -1,6 +1,7 @@
 """Verb `sampling.denoise`: images out of a SUNDAE prior and a tokenizer, with the time that they took."""
 
-# N images, M of them on film, B batch, T tokens, H W rows and columns in tokens, F frames, C channels
+# N images, M of them on film, B batch, T tokens, S condition tokens, H W rows and columns in tokens, F frames
+# C channels
 
 import logging
 from typing import Any
@@ -17,7 +18,7 @@ from twostage.priors.sundae import Sundae
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.pictures import tiled, write_png
 from twostage.sampling.record import Seconds, decoded, open_image_tokenizer, record
-from twostage.sampling.request import held_out_tokens, open_prior
+from twostage.sampling.request import as_tensor, conditions, open_prior
 from twostage.tokenizers import AnyTokenizer
 
 log = logging.getLogger(__name__)
@@ -47,13 +48,13 @@ def denoise_images(config: DenoisingConfig, job: Job) -> None:
     """Writes samples.npy (uint8 NHWC), index.npy (uint16 [N, H, W]), grid.png, film.npy (uint8 [F, M, ...]: decoded
     states of the first chains) and metrics.json.
 
-    Raises TwostageError if prior, tokenizer, classes and what is asked for do not fit together.
+    Raises TwostageError if prior, tokenizer, conditions and what is asked for do not fit together.
     """
     training.seed_everything(config.seed)
     _check(config)
     tokenizer, schedule = open_image_tokenizer(job), Schedule.of(config.chain)
     model = open_sundae(job, tokenizer)
-    class_N = classes_of(job, model, config.num_images)
+    condition_NS = conditions(config, job, model, model.tokens.grid, tokenizer.factor)
     film = Film(min(config.film_images, config.num_images), config.film_frames, schedule.steps, model.tokens.num_tokens)
     num_steps = 0
 
@@ -63,7 +64,7 @@ def denoise_images(config: DenoisingConfig, job: Job) -> None:
             model,
             schedule,
             Streams(config.seed, range(images.start, images.stop)),
-            None if class_N is None else class_N[images],
+            as_tensor(condition_NS, images),
             watch=lambda step, index_BT: film.shoot(images.start, step, index_BT),
         )
         num_steps += int(chains.steps_B.sum())
@@ -89,21 +90,6 @@ def open_sundae(job: Job, tokenizer: AnyTokenizer) -> Sundae:
     return model
 
 
-def classes_of(job: Job, model: Sundae, num_images: int) -> torch.Tensor | None:
-    """Classes int64 [N] of the held-out images that the job's input `condition` holds, if the prior wants any."""
-    wanted = model.tokens.condition
-    if (wanted is None) != ("condition" not in job.inputs):
-        raise TwostageError(
-            "the prior takes no condition; drop the input `condition`"
-            if wanted is None
-            else "the prior is conditional; give the job an input `condition` of classes"
-        )
-    if wanted is None:
-        return None
-    class_N11 = held_out_tokens(num_images, job.upstream("condition"), wanted)
-    return torch.from_numpy(class_N11.reshape(num_images).astype(np.int64))
-
-
 def chain_metrics(config: ChainConfig) -> dict[str, Any]:
     """What a chain was asked for, as metrics."""
     return {
@@ -120,10 +106,11 @@ def speeds(metrics: dict[str, Any]) -> tuple[float, float]:
 
 
 def _check(config: DenoisingConfig) -> None:
-    if min(config.num_images, config.batch_size, config.grid_images, config.film_images) < 1 or config.film_frames < 2:
+    amounts = (config.num_images, config.batch_size, config.grid_images, config.film_images, config.per_condition)
+    if min(amounts) < 1 or config.film_frames < 2:
         raise TwostageError(
-            "sampling.denoising: num_images, batch_size, grid_images and film_images must be 1 or more, film_frames 2 "
-            "or more; set them"
+            "sampling.denoising: num_images, batch_size, grid_images, film_images and per_condition must be 1 or more, "
+            "film_frames 2 or more; set them"
         )
 
 
@@ -148,7 +135,10 @@ def _metrics(config: DenoisingConfig, job: Job, model: Sundae, seconds: Seconds)
         "seed": config.seed,
         "canvas": list(model.tokens.grid),
         "window": list(model.tokens.grid),
+        "coordinates": config.coordinates,
         "conditional": model.tokens.condition is not None,
+        "per_condition": config.per_condition,
+        "classes": config.classes,
         "num_codes": model.tokens.num_codes,
     }
 

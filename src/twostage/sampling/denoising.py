@@ -3,7 +3,7 @@
 Source: McKinney & Willcocks 2022, Sec. 3.4 and 3.6, after Savinov et al. 2022.
 """
 
-# B samples, A of them not frozen, T image tokens, D width, K tokens drawn in a step
+# B samples, A of them not frozen, T image tokens, S condition tokens, D width, K tokens drawn in a step
 
 import math
 from collections.abc import Callable
@@ -100,20 +100,20 @@ def denoise(
     model: Sundae,
     schedule: Schedule,
     streams: Streams,
-    class_B: torch.Tensor | None = None,
+    condition_BS: torch.Tensor | None = None,
     given_BT: torch.Tensor | None = None,
     redrawn_BT: np.ndarray | None = None,
     watch: Callable[[int, torch.Tensor], None] | None = None,
 ) -> Chains:
     """Runs a chain for every stream, from uniform codes on; row-major.
 
-    `class_B`: int64, for conditional priors. To inpaint: `given_BT`, int64, are kept where `redrawn_BT`, bool, is
+    `condition_BS`: int64, for conditional priors. To inpaint: `given_BT`, int64, are kept where `redrawn_BT`, bool, is
     false. `watch` is called with the number of steps done and all states, int64 [B, T], before the first step and after
     each.
-    Raises TwostageError if classes do not fit the model.
+    Raises TwostageError if condition codes do not fit the model.
     """
-    _check_classes(model, class_B, len(streams))
-    states = States(model, streams, class_B, given_BT, redrawn_BT)
+    _check_condition(model, condition_BS, len(streams))
+    states = States(model, streams, condition_BS, given_BT, redrawn_BT)
     active_A = np.flatnonzero(states.redrawn_BT.any(1))
     steps_B = np.zeros(len(streams), np.int64)
     if watch:
@@ -138,12 +138,12 @@ class States:
         self,
         model: Sundae,
         streams: Streams,
-        class_B: torch.Tensor | None,
+        condition_BS: torch.Tensor | None,
         given_BT: torch.Tensor | None,
         redrawn_BT: np.ndarray | None,
     ) -> None:
         self.model, self.streams, self.device = model, streams, next(model.parameters()).device
-        self.class_B = None if class_B is None else class_B.to(self.device)
+        self.condition_BS = None if condition_BS is None else condition_BS.to(self.device)
         shape = (len(streams), model.tokens.num_tokens)
         self.redrawn_BT = np.ones(shape, bool) if redrawn_BT is None else redrawn_BT
         self.index_BT = streams.codes(model.tokens.num_codes, model.tokens.num_tokens).to(self.device)
@@ -157,7 +157,9 @@ class States:
         chosen_AT = (choose_AT < proportion) & self.redrawn_BT[active_A]
         row_A = self._to_device(active_A)
         before_AT = self.index_BT[row_A]
-        feature_AD = self.model.features(before_AT, None if self.class_B is None else self.class_B[row_A]).flatten(0, 1)
+        # What is left of the samples takes its own conditions along.
+        condition_AS = None if self.condition_BS is None else self.condition_BS[row_A]
+        feature_AD = self.model.features(before_AT, condition_AS).flatten(0, 1)
         # The head is needed for the tokens that are drawn, and for no other.
         place_K = self._to_device(np.flatnonzero(chosen_AT))
         logits_KV = self.model.head(feature_AD[place_K]) / temperature
@@ -170,7 +172,9 @@ class States:
         return torch.from_numpy(array).to(self.device)
 
 
-def _check_classes(model: Sundae, class_B: torch.Tensor | None, num_samples: int) -> None:
-    if class_B is not None and len(class_B) != num_samples:
-        raise TwostageError(f"{len(class_B)} classes for {num_samples} samples; give one class for every sample")
-    model.check_classes(class_B)
+def _check_condition(model: Sundae, condition_BS: torch.Tensor | None, num_samples: int) -> None:
+    if condition_BS is not None and len(condition_BS) != num_samples:
+        raise TwostageError(
+            f"{len(condition_BS)} conditions for {num_samples} samples; give one condition for every sample"
+        )
+    model.check_condition(condition_BS)

@@ -3,7 +3,8 @@
 Source: McKinney & Willcocks 2022, Sec. 3.6 and 4.3.
 """
 
-# N images, R results of each, B batch of results, H W height and width, h w rows and columns of codes, C channels
+# N images, R results of each, B batch of results, S condition tokens, H W height and width, h w rows and columns of
+# codes, C channels
 
 import logging
 from dataclasses import replace
@@ -18,7 +19,8 @@ from twostage.artifacts import read_array, write_array, write_json
 from twostage.configs import InpaintingConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
-from twostage.sampling.denoise import chain_metrics, classes_of, open_sundae
+from twostage.priors.sundae import Sundae
+from twostage.sampling.denoise import chain_metrics, open_sundae
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.masks import code_mask, generated_mask, read_mask
 from twostage.sampling.pictures import write_png
@@ -42,7 +44,7 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
     model = open_sundae(job, tokenizer)
     grid, factor = model.tokens.grid, tokenizer.factor
     real_Nhw = held_out_tokens(config.num_images, job.upstream("latents"), replace(model.tokens, condition=None))
-    class_N = classes_of(job, model, config.num_images)
+    condition_NS = _conditions(job, model, config.num_images)
     mask_HW = pixel_mask(config, (grid[0] * factor, grid[1] * factor))
     code_hw = code_mask(mask_HW, factor, config.rule)
     real_NT = torch.from_numpy(real_Nhw.astype(np.int64)).flatten(1)
@@ -53,7 +55,7 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
             model,
             schedule,
             Streams(config.seed, range(results.start, results.stop)),
-            None if class_N is None else class_N[image_B],
+            None if condition_NS is None else condition_NS[image_B],
             real_NT[image_B],
             np.tile(code_hw.ravel(), (len(image_B), 1)),
         )
@@ -69,6 +71,21 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
     metrics = _metrics(config, job, seconds, mask_HW, code_hw) | {"num_codes": model.tokens.num_codes}
     write_json(job.folder / "metrics.json", metrics)
     log.info("%s: %d of %d codes drawn anew", job.variant, code_hw.sum(), code_hw.size)
+
+
+def _conditions(job: Job, model: Sundae, num_images: int) -> torch.Tensor | None:
+    """Condition codes int64 [N, S] of the very images, if the prior wants any: the job's input `condition`."""
+    wanted = model.tokens.condition
+    if (wanted is None) != ("condition" not in job.inputs):
+        raise TwostageError(
+            "the prior takes no condition; drop the input `condition`"
+            if wanted is None
+            else f"the prior is conditional; give the job an input `condition` of the images' codes of {wanted.map}"
+        )
+    if wanted is None:
+        return None
+    index_Nhw = held_out_tokens(num_images, job.upstream("condition"), wanted)
+    return torch.from_numpy(index_Nhw.astype(np.int64)).flatten(1)
 
 
 def pixel_mask(config: InpaintingConfig, size: tuple[int, int]) -> np.ndarray:

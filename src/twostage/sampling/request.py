@@ -11,7 +11,7 @@ import torch
 
 from twostage import priors, tokenizers, training
 from twostage.artifacts import read_json
-from twostage.configs import SamplingConfig
+from twostage.configs import DrawingConfig, SamplingConfig
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
@@ -45,7 +45,7 @@ class Request:
     def draw_batch(self, images: slice) -> torch.Tensor:
         """Index grids int64 [B, H, W] of some of the images."""
         uniform_BT = self.uniform_NT[images]
-        condition, given_BG = _as_tensor(self.condition, images), _as_tensor(self.given_NG, images)
+        condition, given_BG = as_tensor(self.condition, images), as_tensor(self.given_NG, images)
         if self.size == self.model.tokens.grid:
             return sample(self.model, uniform_BT, self.draw, condition, given_BG, self.order_T)
         return slide(self.model, uniform_BT, self.size, self.draw, condition, given_BG, self.cache_bytes)
@@ -56,7 +56,8 @@ class Request:
         return 0 if self.given_NG is None else self.given_NG.shape[1]
 
 
-def _as_tensor(index: np.ndarray | None, images: slice) -> torch.Tensor | None:
+def as_tensor(index: np.ndarray | None, images: slice) -> torch.Tensor | None:
+    """The codes of some of the images, int64, if there are any."""
     return None if index is None else torch.from_numpy(index[images].astype(np.int64))
 
 
@@ -77,7 +78,7 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> R
     order_T = ordering(model.ordering, *size) if size == model.tokens.grid else np.arange(num_tokens)
     # The generator is one of the CPU on every device, so that a seed means the same numbers.
     uniform_NT = uniform_table(config.num_images, num_tokens, torch.Generator().manual_seed(config.seed))
-    condition = _condition(config, job, model, size, tokenizer.factor)
+    condition = conditions(config, job, model, size, tokenizer.factor)
     given_NG = _given(config, job, model, size, order_T)
     return Request(model, draw, size, uniform_NT, order_T, condition, given_NG, config.cache_megabytes * 10**6)
 
@@ -138,8 +139,14 @@ def _in_tokens(config: SamplingConfig, factor: int) -> list[int]:
     return [side // factor for side in pixels]
 
 
-def _condition(config: SamplingConfig, job: Job, model: Model, size: tuple[int, int], factor: int) -> np.ndarray | None:
-    """Condition codes [N, S], or [N, H, W] if every window of a larger canvas sees its own part."""
+def conditions(
+    config: DrawingConfig, job: Job, model: AnyModel, size: tuple[int, int], factor: int
+) -> np.ndarray | None:
+    """Condition codes [N, S], or [N, H, W] if every window of a larger canvas sees its own part; None if the prior
+    takes none. `size`: rows and columns of the canvas in tokens, which are `factor` pixels wide.
+
+    Raises TwostageError for a condition that is missing, not wanted, given twice or not the prior's.
+    """
     wanted = model.tokens.condition
     if wanted is None or wanted.map != "class":
         check_classes(config.classes, [], None if wanted is None else wanted.map)
@@ -168,7 +175,7 @@ def _condition(config: SamplingConfig, job: Job, model: Model, size: tuple[int, 
         codes_HW = condition_codes(config, job, replace(wanted, grid=grid), factor)
         condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
     elif "condition" in job.inputs:
-        condition = _conditions(config, job.upstream("condition"), replace(wanted, grid=grid))
+        condition = _codes_of(config, job.upstream("condition"), replace(wanted, grid=grid))
     else:
         raise TwostageError(
             "the prior is conditional; give the job an input `condition`, or set sampling.coordinates=true or "
@@ -192,7 +199,7 @@ def _given(
     return real.reshape(config.num_images, -1)[:, order_T[: round(config.given * len(order_T))]]
 
 
-def _conditions(config: SamplingConfig, folder: Path, wanted: TokenSpace) -> np.ndarray:
+def _codes_of(config: DrawingConfig, folder: Path, wanted: TokenSpace) -> np.ndarray:
     """Condition codes [N, rows, columns]: of validation images, or of the classes that are named, in turn."""
     if config.classes is None:
         return held_out_tokens(config.num_images, folder, wanted, config.per_condition)

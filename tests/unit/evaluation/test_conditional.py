@@ -15,15 +15,17 @@ from twostage.weights.lpips import PerceptualDistance
 
 from .conftest import random_images
 
-NLL = "validation_nll_nats_per_token"
+NLL, DENOISING = "validation_nll_nats_per_token", "validation_denoising_nats_per_token"
 CONDITIONS, PER_CONDITION = 6, 2
 PRIOR = {"steps": 10, "num_parameters": 99, "learning_rate": 0.01, "learning_rate_at_edge": False,
          "architecture": "gpt", NLL: 3.0}  # fmt: skip
 DRAWN = {"temperature": 1.0, "top_k": 16, "top_p": None, "per_condition": PER_CONDITION,
          "num_images": CONDITIONS * PER_CONDITION, "given_tokens_per_image": 0}  # fmt: skip
+SUNDAE = {key: value for key, value in PRIOR.items() if key != NLL} | {"architecture": "sundae", DENOISING: 2.5}
+CHAINS = DRAWN | {"top_k": None, "steps": 30, "min_steps": 10, "temperature": [1.0, 0.5], "proportion": [0.5, 0.5]}
 
 
-def evaluated(tmp_path, monkeypatch, odd_prior=None, **changes):
+def evaluated(tmp_path, monkeypatch, odd_prior=None, odd_drawn=None, prior=PRIOR, drawn=DRAWN, **changes):
     """A conditional model that copies the real image and its mirror, and one that knows of no condition."""
     monkeypatch.setattr(PerceptualDistance, "load", classmethod(lambda cls, path: Levels()))
     monkeypatch.setattr(module, "reconstructed", lambda folder, images, batch_size: images)
@@ -36,10 +38,10 @@ def evaluated(tmp_path, monkeypatch, odd_prior=None, **changes):
     inputs = {name: str(tmp_path / name) for name in ("data", "maps", "vgg16", "tokenizer")}
     for seed in (0, 1):
         for model, images in (("conditional", copies), ("unconditional", random_images(12, 5 + seed))):
-            name, odd = f"{model}.seed{seed}", odd_prior if (model, seed) == ("unconditional", 1) else None
+            name, odd = f"{model}.seed{seed}", (model, seed) == ("unconditional", 1)
             write_array(tmp_path / f"{name}.sampling/samples.npy", images)
-            write_json(tmp_path / f"{name}.sampling/metrics.json", DRAWN)
-            write_json(tmp_path / f"{name}.prior/metrics.json", PRIOR | (odd or {}))
+            write_json(tmp_path / f"{name}.sampling/metrics.json", drawn | ((odd and odd_drawn) or {}))
+            write_json(tmp_path / f"{name}.prior/metrics.json", prior | ((odd and odd_prior) or {}))
             inputs |= {f"{name}.{part}": str(tmp_path / f"{name}.{part}") for part in ("sampling", "prior")}
     for model, fid in (("conditional", 40.0), ("unconditional", 60.0)):
         found = {"fid": fid, "kid_mean": fid / 1000, "protocol": {"real": {"images": 8}}}
@@ -84,6 +86,21 @@ def test_the_grid_shows_condition_truth_and_samples(tmp_path, monkeypatch):
 def test_runs_of_unlike_budgets_are_refused(tmp_path, monkeypatch):
     with pytest.raises(TwostageError, match="of the unconditional runs one has steps 20, another 10"):
         evaluated(tmp_path, monkeypatch, odd_prior={"steps": 20})
+
+
+def test_sundae_has_a_score_and_a_chain_but_no_likelihood(tmp_path, monkeypatch):
+    metrics = read_json(evaluated(tmp_path, monkeypatch, prior=SUNDAE, drawn=CHAINS).folder / "metrics.json")
+    assert "nll_nats_per_token" not in metrics
+    assert metrics["denoising_nats_per_token"]["unconditional"]["mean"] == 2.5
+    assert (metrics["conditional"]["steps"], metrics["conditional"]["chain_steps"]) == (10, 30)
+    assert metrics["conditional"]["temperature"] == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("odd", [{"steps": 20}, {"proportion": [0.5, 0.9]}, {"temperature": [1.0, 1.0]}])
+def test_runs_of_unlike_chains_are_refused(tmp_path, monkeypatch, odd):
+    (key,) = odd
+    with pytest.raises(TwostageError, match=f"of the unconditional runs one has {key.replace('steps', 'chain_steps')}"):
+        evaluated(tmp_path, monkeypatch, prior=SUNDAE, drawn=CHAINS, odd_drawn=odd)
 
 
 def test_one_seed_has_no_spread(tmp_path, monkeypatch):

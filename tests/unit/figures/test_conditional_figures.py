@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.evaluation.conftest import folder, inception  # noqa: F401
-from tests.unit.evaluation.test_conditional import evaluated
+from tests.unit.evaluation.test_conditional import CHAINS, SUNDAE, evaluated
 from tests.unit.evaluation.test_overfitting import studied
 from tests.unit.evaluation.test_rejection import evaluate  # noqa: F401
 from tests.unit.figures.conftest import assert_same_files_twice
@@ -39,6 +39,25 @@ def test_a_task_tells_both_models_with_their_spread(tmp_path, monkeypatch, condi
     assert "edges agree (F1) ↑" in text
     assert "6 validation images, 2 samples of each under the condition" in text
     assert ("right of 0.750 of the 10 real" in text) == (condition == "class")
+
+
+def test_a_task_by_sundae_tells_its_chain_and_no_likelihood(tmp_path, monkeypatch):
+    summary = evaluated(tmp_path, monkeypatch, prior=SUNDAE, drawn=CHAINS, task="edges to image, by SUNDAE")
+    made = job(tmp_path, "conditional", "edges_sundae", summary.folder)
+    conditional(ConditionalConfig(LOOK), made)
+    rows = {row["model"]: row for row in read_csv(made.folder / "edges_sundae.csv")}
+    for model in ("conditional", "unconditional"):
+        chosen = [rows[model][key] for key in ("steps", "chain_steps", "temperature", "proportion")]
+        assert chosen == ["10", "30", "1.0 to 0.5", "0.5"]
+        assert float(rows[model]["validation_denoising_nats_per_token"]) == 2.5
+    assert rows["real"]["chain_steps"] == rows["real"]["temperature"] == ""
+    assert not [name for name in rows["real"] if "nll" in name or name == "top_k"]
+    text = (made.folder / "edges_sundae.md").read_text()
+    assert "denoising score [nats per token]" in text
+    assert "NLL" not in text
+    assert "chains of 30 steps at temperature 1.0 to 0.5 and proportion 0.5, 2 seeds" in text
+    assert "no likelihood" in text
+    assert "Edges to image, by SUNDAE at scale smoke: toy" in text
 
 
 def test_rejection_tells_every_setting_and_the_papers(tmp_path, evaluate, folder):  # noqa: F811

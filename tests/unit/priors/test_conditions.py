@@ -10,13 +10,13 @@ from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import Split, TokenSpace
 from twostage.priors.gpt import GPT
 from twostage.priors.model import build
-from twostage.priors.task import PriorTask
-from twostage.scores import NLL
+from twostage.priors.task import new_task
 
+ARCHITECTURES = ("gpt", "pixelsnail", "sundae")
 IMAGE, CLASS = (2, 2), TokenSpace(3, (1, 1), map="class")
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_class_changes_every_logit(architecture, prior_config):
     torch.manual_seed(0)
     model = build(prior_config(architecture), TokenSpace(5, (4, 4), CLASS)).eval()
@@ -26,34 +26,53 @@ def test_a_class_changes_every_logit(architecture, prior_config):
         assert ((logits_BTV[0] - logits_BTV[other]).abs().amax(-1) > 0).all()
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_class_can_be_learned_and_only_image_codes_count(architecture, prior_config):
     # The class is the image: code c everywhere. Without it, 1.1 nats a token are the least.
     label_N = np.arange(30) % 3
     split = Split(np.repeat(label_N[:, None], 16, 1).astype(np.uint16), label_N[:, None].astype(np.uint16))
     config = prior_config(architecture, loop=LoopConfig(40, 10, 40, 40, 0, "float32"), learning_rate=3e-2)
     torch.manual_seed(0)
-    task = PriorTask(build(config, TokenSpace(3, (4, 4), CLASS)), config, 3e-2, split, split)
-    before = task.evaluate()[NLL]
+    task = new_task(build(config, TokenSpace(3, (4, 4), CLASS)), config, 3e-2, split, split)
+    before = task.evaluate()[task.score]
     for step in range(25):
         task.step(step)
-    # NLL is per image token, with the first one in it.
+    # Per image token, with the first one in it.
     assert before == pytest.approx(np.log(3), abs=0.3)
-    assert task.evaluate()[NLL] < 0.2
+    assert task.evaluate()[task.score] < 0.2
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+@pytest.mark.parametrize(
+    "condition", [CLASS, TokenSpace(7, (4, 4), map="edges"), TokenSpace(16, (4, 4), map="coordinates")]
+)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_condition_codes_are_one_row_an_image_and_neither_missing_nor_too_many(architecture, condition, prior_config):
+    index_BT = torch.randint(5, (2, 16))
+    condition_BS = torch.randint(condition.num_codes, (2, condition.num_tokens))
+    model = build(prior_config(architecture), TokenSpace(5, (4, 4), condition)).eval()
+    logits_BTV = model(index_BT, condition_BS)
+    assert logits_BTV.shape == (2, 16, 5)
+    # Each image has its own.
+    torch.testing.assert_close(model(index_BT[1:], condition_BS[1:]), logits_BTV[1:])
+    with pytest.raises(TwostageError, match="a conditional prior needs condition codes"):
+        model(index_BT)
+    plain = build(prior_config(architecture), TokenSpace(5, (4, 4))).eval()
+    with pytest.raises(TwostageError, match="an unconditional one takes none"):
+        plain(index_BT, condition_BS)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_prior_trains_with_coordinates(architecture, prior_config):
     place_NS = np.repeat(coordinate_codes((4, 4), 4, 16).astype(np.uint16).reshape(1, -1), 12, axis=0)
     split = Split((place_NS // 4).astype(np.uint16), place_NS)
     config = prior_config(architecture, loop=LoopConfig(10, 6, 10, 10, 0, "float32"), learning_rate=3e-2)
     torch.manual_seed(0)
-    task = PriorTask(build(config, TokenSpace(4, (4, 4), TokenSpace(16, (4, 4), map="coordinates"))), config, 3e-2,
+    task = new_task(build(config, TokenSpace(4, (4, 4), TokenSpace(16, (4, 4), map="coordinates"))), config, 3e-2,
                      split, split)  # fmt: skip
-    before = task.evaluate()[NLL]
+    before = task.evaluate()[task.score]
     for step in range(8):
         task.step(step)
-    assert task.evaluate()[NLL] < before
+    assert task.evaluate()[task.score] < before
 
 
 def test_equal_codes_of_image_and_condition_have_tables_of_their_own():
@@ -81,6 +100,7 @@ def test_they_share_one_table_when_asked_as_released_weights_do():
         model(index_BT)
 
 
-def test_pixelsnail_refuses_a_condition_that_lies_on_another_grid(prior_config):
+@pytest.mark.parametrize("architecture", ["pixelsnail", "sundae"])
+def test_a_condition_that_lies_on_another_grid_is_refused(architecture, prior_config):
     with pytest.raises(TwostageError, match=r"a class or a condition on the grid of the image \(4, 4\), got \(2, 2\)"):
-        build(prior_config("pixelsnail"), TokenSpace(5, (4, 4), TokenSpace(7, (2, 2))))
+        build(prior_config(architecture), TokenSpace(5, (4, 4), TokenSpace(7, (2, 2))))

@@ -1,4 +1,4 @@
-"""SUNDAE: corruption, unrolling, classes, and what one training step and its evaluation are."""
+"""SUNDAE: corruption, unrolling, conditions, and what one training step and its evaluation are."""
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from twostage.scores import DENOISING
 
 CLASSES = TokenSpace(NUM_CODES, (4, 4), TokenSpace(3, (1, 1), map="class"))
 PLAIN = TokenSpace(NUM_CODES, (4, 4))
+EDGES = TokenSpace(NUM_CODES, (4, 4), TokenSpace(NUM_CODES, (4, 4), map="edges"))
 
 
 def small(tokens=PLAIN, **changes):
@@ -158,17 +159,43 @@ def test_no_unroll_is_refused(latents):
         make_task(latents, sundae=SundaeConfig(16, 2, 8, [1, 1, 1], 4, "patches", "axial", 0.0, 0))
 
 
-# ---- classes
+# ---- conditions
 
 
 def test_a_class_is_added_to_every_input():
     model = small(CLASSES)
     index_BT = torch.randint(NUM_CODES, (2, 16))
-    logits_BTV = model(index_BT, torch.tensor([2, 0]))
-    table = model.classes.weight.data.clone()
-    model.classes.weight.data.zero_()
+    logits_BTV = model(index_BT, torch.tensor([[2], [0]]))
+    table = model.condition_codes.weight.data.clone()
+    model.condition_codes.weight.data.zero_()
     model.codes.weight.data += table[2]
-    torch.testing.assert_close(model(index_BT[:1], torch.tensor([1])), logits_BTV[:1])
+    torch.testing.assert_close(model(index_BT[:1], torch.tensor([[1]])), logits_BTV[:1])
+
+
+@pytest.mark.parametrize("resampling", ["patches", "sequence", "released"])
+def test_the_code_of_a_map_is_added_at_its_own_place(resampling):
+    """A model whose map's code turns code 0 into another one is, given zeros, the plain model of the map's codes."""
+    model, plain = small(EDGES, resampling=resampling), small(resampling=resampling)
+    shared = {name: tensor for name, tensor in model.state_dict().items() if name != "condition_codes.weight"}
+    plain.load_state_dict(shared)
+    model.condition_codes.weight.data = model.codes.weight.data - model.codes.weight.data[0]
+    map_BT = torch.randint(NUM_CODES, (3, 16))
+    torch.testing.assert_close(model(torch.zeros_like(map_BT), map_BT), plain(map_BT))
+
+
+@pytest.mark.parametrize("resampling", ["patches", "sequence", "released"])
+def test_without_mixing_a_code_of_a_map_moves_the_logits_of_its_place_alone(resampling):
+    model = small(EDGES, resampling=resampling)
+    for name, parameter in model.named_parameters():
+        if "attention.out" in name or "shorten" in name or "lengthen.project" in name or "lengthen.out" in name:
+            parameter.data.zero_()
+    index_BT, map_BT = torch.randint(NUM_CODES, (2, 1, 16)).unbind()
+    before_TV = model(index_BT, map_BT)[0]
+    for place in range(16):
+        other_BT = map_BT.clone()
+        other_BT[0, place] = (map_BT[0, place] + 1) % NUM_CODES
+        moved_T = ((model(index_BT, other_BT)[0] - before_TV).abs().amax(-1) > 1e-4).nonzero().flatten()
+        assert moved_T.tolist() == [place]
 
 
 def test_training_sees_the_class_of_each_image(tmp_path):
@@ -182,25 +209,66 @@ def test_training_sees_the_class_of_each_image(tmp_path):
     for step in range(25):
         task.step(step)
     noise_BT = torch.randint(3, (3, 16))
-    assert torch.equal(task.model.eval()(noise_BT, torch.arange(3)).argmax(-1), torch.arange(3)[:, None].expand(3, 16))
+    class_B1 = torch.arange(3)[:, None]
+    assert torch.equal(task.model.eval()(noise_BT, class_B1).argmax(-1), class_B1.expand(3, 16))
 
 
-def test_classes_must_be_given_where_they_are_wanted_and_only_there(tmp_path):
+def test_training_sees_the_map_of_each_image_place_by_place():
+    """Images that are their maps, of independent codes: nothing but the map at the very place tells a code."""
+    map_NT = np.random.default_rng(0).integers(0, NUM_CODES, (96, 16)).astype(np.uint16)
+    split = Split(map_NT, map_NT)
+    config = prior_config("sundae")
+    training.seed_everything(0)
+    task = new_task(build(config, EDGES), config, 3e-2, split, Split(map_NT[:16], map_NT[:16]))
+    before = task.evaluate()[DENOISING]
+    for step in range(40):
+        task.step(step)
+    assert task.evaluate()[DENOISING] < 0.3 < before - 1
+    unseen_BT = torch.randint(NUM_CODES, (5, 16))
+    found_BT = task.model.eval()(torch.randint(NUM_CODES, (5, 16)), unseen_BT).argmax(-1)
+    assert (found_BT == unseen_BT).double().mean() > 0.9
+
+
+def test_conditions_must_be_given_where_they_are_wanted_and_only_there(tmp_path):
     index_BT = torch.zeros(1, 16, dtype=torch.int64)
-    with pytest.raises(TwostageError, match="needs a class for every image"):
-        small(CLASSES)(index_BT)
+    for model in (small(CLASSES), small(EDGES)):
+        with pytest.raises(TwostageError, match="needs condition codes"):
+            model(index_BT)
     with pytest.raises(TwostageError, match="an unconditional one takes none"):
-        small()(index_BT, torch.zeros(1, dtype=torch.int64))
-    for other in (TokenSpace(3, (4, 4), map="edges"), TokenSpace(3, (1, 1), map="edges")):
-        with pytest.raises(TwostageError, match="takes a class as its condition, got edges on a grid of"):
-            small(TokenSpace(NUM_CODES, (4, 4), other))
-    model = small(CLASSES)
-    store(tmp_path, trained_format(prior_config("sundae", sundae=model.config), CLASSES), model.state_dict())
-    prior = priors.load(tmp_path)
-    torch.testing.assert_close(prior.logits(index_BT, class_B=torch.tensor([2])), model(index_BT, torch.tensor([2])))
+        small()(index_BT, torch.zeros(1, 1, dtype=torch.int64))
+    for tokens, shape in ((EDGES, (1, 1)), (EDGES, (1, 8)), (CLASSES, (1, 16)), (CLASSES, (1,))):
+        with pytest.raises(
+            TwostageError, match=r"expected one row of (16|1) for every image; .* codes of (edges|class)"
+        ):
+            small(tokens)(index_BT, torch.zeros(shape, dtype=torch.int64))
+    with pytest.raises(TwostageError, match=r"a condition on the grid of the image \(4, 4\), got \(2, 2\)"):
+        small(TokenSpace(NUM_CODES, (4, 4), TokenSpace(3, (2, 2), map="edges")))
+
+
+def stored(folder, tokens):
+    model = small(tokens)
+    store(folder, trained_format(prior_config("sundae", sundae=model.config), tokens), model.state_dict())
+    return priors.load(folder), model
+
+
+def test_a_finished_prior_takes_a_class_by_either_name_and_refuses_what_it_does_not_know(tmp_path):
+    index_BT = torch.zeros(1, 16, dtype=torch.int64)
+    prior, model = stored(tmp_path / "classes", CLASSES)
+    expected = model(index_BT, torch.tensor([[2]]))
+    for given in ({"class_B": torch.tensor([2])}, {"condition_BS": torch.tensor([[2]])}):
+        torch.testing.assert_close(prior.logits(index_BT, **given), expected)
+    torch.testing.assert_close(prior.logits(index_BT, torch.tensor([2])), expected)
+    with pytest.raises(TwostageError, match="a prior has one condition"):
+        prior.logits(index_BT, torch.tensor([[2]]), class_B=torch.tensor([2]))
     for wrong in (3, -1):
         with pytest.raises(TwostageError, match=rf"class {wrong} is outside the prior's range from 0 to 2"):
             prior.logits(index_BT, torch.tensor([wrong]))
+    prior, model = stored(tmp_path / "edges", EDGES)
+    map_BT = torch.randint(NUM_CODES, (1, 16))
+    torch.testing.assert_close(prior.logits(index_BT, map_BT), model(index_BT, map_BT))
+    map_BT[0, 5] = NUM_CODES
+    with pytest.raises(TwostageError, match=r"edges code 11 is outside the prior's range from 0 to 10"):
+        prior.logits(index_BT, map_BT)
 
 
 def test_an_ordering_is_refused(prior_config):

@@ -46,8 +46,8 @@ def test_every_row_of_table_3_is_a_model(row):
     with torch.device("meta"):
         model = build(config, tokens)
         index_BT = torch.empty(2, tokens.num_tokens, dtype=torch.int64)
-        class_B = None if classes is None else torch.empty(2, dtype=torch.int64)
-        assert model(index_BT, class_B).shape == (2, tokens.num_tokens, num_codes)
+        class_B1 = None if classes is None else torch.empty(2, 1, dtype=torch.int64)
+        assert model(index_BT, class_B1).shape == (2, tokens.num_tokens, num_codes)
     assert isinstance(model, Sundae)
     number = num_parameters(model)
     print(f"{row}: {number / 1e6:.1f} M parameters")

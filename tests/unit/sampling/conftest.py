@@ -86,8 +86,9 @@ def make_job(tmp_path):
     write_prior(tmp_path / "conditional", TokenSpace(NUM_CODES, GRID, TokenSpace(NUM_CONDITION_CODES, GRID)))
 
     def make(variant="v", prior="prior", inputs=(), **changes):
-        config = SamplingConfig(5, 2, 1.0, None, None, 0.0, None, False, 4, 0)
-        config = SamplingConfig(**{**asdict(config), **changes})
+        values = {"num_images": 5, "batch_size": 2, "grid_images": 4, "seed": 0}
+        values |= {"temperature": 1.0, "top_k": None, "top_p": None, "given": 0.0, "canvas": None}
+        config = SamplingConfig(**values | changes)
         names = {"prior": prior, "tokenizer": "tokenizer", **{name: name for name in inputs}}
         folders = {name: str(tmp_path / folder) for name, folder in names.items()}
         files = FILES["sampling.generate"]

@@ -9,11 +9,13 @@ from PIL import Image
 
 from tests.unit.priors.conftest import prior_config
 from tests.unit.sampling.conftest import GRID, NUM_CODES, OTHER_CODES, write_latents, write_tokenizer
+from tests.unit.tokenizers.conftest import small_config
 from twostage import priors, tokenizers
-from twostage.artifacts import read_array, read_json
+from twostage.artifacts import read_array, read_json, write_json
 from twostage.configs import ChainConfig, DenoisingConfig, InpaintingConfig, SundaeConfig, parse
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job
+from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.model import store, trained_format
 from twostage.priors.sundae import Sundae
@@ -22,9 +24,10 @@ from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.inpaint import inpaint
 from twostage.sampling.masks import generated_mask
 from twostage.tokenizers import as_bytes
+from twostage.tokenizers.model import save
 
 CHAIN = ChainConfig(6, 2, 1.0, 0.5, 0.5, 0.8)
-NUM_CLASSES = 3
+NUM_CLASSES, NUM_EDGES = 3, 7
 
 
 def write_sundae(folder, tokens):
@@ -41,12 +44,14 @@ def make(make_job, tmp_path):
     """A job over the small tokenizer (16 codes, f = 4) and a small SUNDAE (4x4 tokens), with changes to its config."""
     make_job()
     write_sundae(tmp_path / "sundae", TokenSpace(NUM_CODES, GRID))
+    write_sundae(tmp_path / "by_map", TokenSpace(NUM_CODES, GRID, TokenSpace(NUM_EDGES, GRID, map="edges")))
     write_sundae(tmp_path / "by_class", TokenSpace(NUM_CODES, GRID, TokenSpace(NUM_CLASSES, (1, 1), map="class")))
 
     def new(verb, variant="v", prior="sundae", inputs=(), chain=(), **changes):
         match verb:
             case "denoise":
-                config = asdict(DenoisingConfig(5, 2, CHAIN, 3, 4, 4, 0))
+                amount = {"num_images": 5, "batch_size": 2, "grid_images": 4, "seed": 0}
+                config = asdict(DenoisingConfig(**amount, chain=CHAIN, film_images=3, film_frames=4))
             case "inpaint":
                 config = asdict(InpaintingConfig(3, 4, 5, CHAIN, "block", 0.5, None, "all_pixels", 0))
         config |= changes | {"chain": config["chain"] | dict(chain)}
@@ -119,8 +124,67 @@ def test_every_image_has_the_class_of_a_held_out_one(make):
     job = make("denoise", prior="by_class", inputs=["condition"])
     class_N = write_latents(job.upstream("condition"), NUM_CLASSES, (1, 1), of="class")[:5].reshape(5)
     model = priors.load(job.upstream("prior")).model
-    expected = denoise(model, Schedule.of(CHAIN), Streams(0, range(5)), torch.from_numpy(class_N.astype(np.int64)))
+    class_N1 = torch.from_numpy(class_N.astype(np.int64))[:, None]
+    expected = denoise(model, Schedule.of(CHAIN), Streams(0, range(5)), class_N1)
     assert np.array_equal(run(job)["index.npy"].reshape(5, 16), expected.index_BT)
+
+
+def test_samples_share_the_maps_of_held_out_images(make):
+    job = make("denoise", prior="by_map", inputs=["condition"], per_condition=2)
+    map_Nhw = write_latents(job.upstream("condition"), NUM_EDGES, GRID, of="edges")
+    map_NS = torch.from_numpy(map_Nhw.astype(np.int64)).flatten(1)[[0, 0, 1, 1, 2]]
+    model = priors.load(job.upstream("prior")).model
+    expected = denoise(model, Schedule.of(CHAIN), Streams(0, range(5)), map_NS)
+    assert np.array_equal(run(job)["index.npy"].reshape(5, 16), expected.index_BT)
+    metrics = read_json(job.folder / "metrics.json")
+    assert (metrics["conditional"], metrics["per_condition"], metrics["given_tokens_per_image"]) == (True, 2, 0)
+
+
+def test_named_classes_come_in_turn(make):
+    job = make("denoise", prior="by_class", inputs=["condition"], classes=["cat", "ant"])
+    write_latents(job.upstream("condition"), NUM_CLASSES, (1, 1), of="class")
+    metadata = read_json(job.upstream("condition") / "metadata.json")
+    write_json(job.upstream("condition") / "metadata.json", metadata | {"classes": ["ant", "bee", "cat"]})
+    model = priors.load(job.upstream("prior")).model
+    expected = denoise(model, Schedule.of(CHAIN), Streams(0, range(5)), torch.tensor([[2], [0], [2], [0], [2]]))
+    assert np.array_equal(run(job)["index.npy"].reshape(5, 16), expected.index_BT)
+
+
+def test_a_picture_conditions_every_sample(make, tmp_path):
+    torch.manual_seed(1)
+    config = small_config(map="segmentation", loss__reconstruction="cross_entropy")
+    save(tokenizers.Tokenizer(config, "labels", 5), tmp_path / "condition_tokenizer")
+    write_sundae(tmp_path / "by_layout", TokenSpace(NUM_CODES, GRID, TokenSpace(NUM_CODES, GRID, map="segmentation")))
+    label_HW = np.random.default_rng(0).integers(0, 5, (16, 16)).astype(np.uint8)
+    Image.fromarray(label_HW).save(tmp_path / "map.png")
+    file = str(tmp_path / "map.png")
+    job = make("denoise", prior="by_layout", inputs=["condition_tokenizer"], condition_file=file)
+    of_map = tokenizers.load(tmp_path / "condition_tokenizer")
+    map_NS = of_map.encode(of_map.prepare(label_HW[None, ..., None])).flatten(1).expand(5, -1)
+    model = priors.load(job.upstream("prior")).model
+    expected = denoise(model, Schedule.of(CHAIN), Streams(0, range(5)), map_NS)
+    assert np.array_equal(run(job)["index.npy"].reshape(5, 16), expected.index_BT)
+
+
+def test_places_condition_every_sample_alike(make, tmp_path):
+    write_sundae(tmp_path / "by_place", TokenSpace(NUM_CODES, GRID, TokenSpace(9, GRID, map="coordinates")))
+    place_NS = torch.from_numpy(coordinate_codes(GRID, 4, 9)).reshape(1, 16).expand(5, -1)
+    model = priors.load(tmp_path / "by_place").model
+    expected = denoise(model, Schedule.of(CHAIN), Streams(0, range(5)), place_NS)
+    job = make("denoise", prior="by_place", coordinates=True)
+    assert np.array_equal(run(job)["index.npy"].reshape(5, 16), expected.index_BT)
+
+
+def test_what_is_filled_has_the_map_of_its_image(make):
+    job = make("inpaint", prior="by_map", inputs=["latents", "condition"])
+    real = write_latents(job.upstream("latents"), NUM_CODES, GRID)
+    map_Nhw = write_latents(job.upstream("condition"), NUM_EDGES, GRID, seed=1, of="edges")
+    redrawn_BT = np.tile(run(job)["code_mask.npy"].ravel(), (12, 1))
+    real_BT, map_BS = (torch.from_numpy(codes[:3].astype(np.int64)).flatten(1).repeat_interleave(4, 0)
+                       for codes in (real, map_Nhw))  # fmt: skip
+    model = priors.load(job.upstream("prior")).model
+    expected = denoise(model, Schedule.of(CHAIN), Streams(0, range(12)), map_BS, real_BT, redrawn_BT)
+    assert np.array_equal(read_array(job.folder / "index.npy").reshape(12, 16), expected.index_BT)
 
 
 def test_inpainting_keeps_all_codes_but_the_masked_ones_and_gives_several_results(make):
@@ -178,7 +242,11 @@ def test_every_generated_mask_is_filled_and_the_rest_kept(make, mask):
         ("denoise", {"chain": {"proportion_start": 1.5}}, r"is no share in \(0, 1\]"),
         ("denoise", {"prior": "prior"}, "draws one token after another; use sampling.generate"),
         ("denoise", {"inputs": ["condition"]}, "takes no condition"),
-        ("denoise", {"prior": "by_class"}, "give the job an input `condition` of classes"),
+        ("denoise", {"per_condition": 0}, "per_condition must be 1 or more"),
+        ("denoise", {"prior": "by_class"}, "the prior is conditional; give the job an input `condition`"),
+        ("denoise", {"prior": "by_map", "inputs": ["condition"]}, "holds 3 codes on grids .* expected 7 on"),
+        ("denoise", {"prior": "by_map", "coordinates": True}, "was trained with the condition edges"),
+        ("inpaint", {"prior": "by_map"}, "an input `condition` of the images' codes of edges"),
         ("denoise", {"prior": "by_class", "inputs": ["condition"]}, "holds codes of edges, the prior .* class"),
         ("inpaint", {"results": 0}, "must be 1 or more"),
         ("inpaint", {"mask": "ring"}, "mask=ring is unknown"),

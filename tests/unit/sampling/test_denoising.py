@@ -13,6 +13,7 @@ from twostage.sampling.denoising import Schedule, Streams, denoise
 NUM_CODES, T = 7, 16
 PLAIN = TokenSpace(NUM_CODES, (4, 4))
 CLASSES = TokenSpace(NUM_CODES, (4, 4), TokenSpace(3, (1, 1), map="class"))
+EDGES = TokenSpace(NUM_CODES, (4, 4), TokenSpace(5, (4, 4), map="edges"))
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def run(model, number=6, seed=0, chain=None, **more):
     return chains, torch.stack(states)
 
 
-def plain_chain(model, chain, seed, number, class_B=None):
+def plain_chain(model, chain, seed, number, condition_BS=None):
     """One sample after another, every step through the whole model, all tokens drawn and the rest thrown away."""
     finals, steps = [], []
     for sample in range(number):
@@ -58,7 +59,7 @@ def plain_chain(model, chain, seed, number, class_B=None):
             proportion = chain.proportion[0] * (1 - share) + chain.proportion[1] * share
             choose_T, uniform_T = torch.from_numpy(stream.random((2, T), np.float32))
             with torch.no_grad():
-                logits_TV = model(state_T[None], None if class_B is None else class_B[sample : sample + 1])[0]
+                logits_TV = model(state_T[None], None if condition_BS is None else condition_BS[sample : sample + 1])[0]
             new_T = torch.where(choose_T < proportion, codes_at(logits_TV / temperature, uniform_T), state_T)
             frozen = step >= chain.min_steps and torch.equal(new_T, state_T)
             state_T, done = new_T, done + 1
@@ -145,12 +146,17 @@ def test_no_chain_depends_on_its_batch_and_seeds_decide(model):
     assert not torch.equal(together.index_BT, run(model, seed=1)[0].index_BT)
 
 
-def test_every_sample_has_the_class_of_its_own():
-    model, class_B = build(CLASSES), torch.tensor([0, 1, 2, 2, 1, 0])
+@pytest.mark.parametrize("tokens", [CLASSES, EDGES])
+def test_every_sample_keeps_the_condition_of_its_own_while_others_freeze(tokens):
+    model = build(tokens)
+    model.head.bias.data[2] += 2  # a code to come to rest at
+    condition_BS = torch.randint(tokens.condition.num_codes, (6, tokens.condition.num_tokens))
     chain = schedule(steps=20, temperature=(0.05, 0.05), proportion=(0.7, 0.7))
-    found = denoise(model, chain, Streams(0, range(6)), class_B)
+    found = denoise(model, chain, Streams(0, range(6)), condition_BS)
     assert len(set(found.steps_B)) > 1, "some froze before others"
-    assert torch.equal(found.index_BT, plain_chain(model, chain, 0, 6, class_B)[0])
+    assert torch.equal(found.index_BT, plain_chain(model, chain, 0, 6, condition_BS)[0])
+    exchanged = denoise(model, chain, Streams(0, range(6)), condition_BS.roll(1, 0))
+    assert not torch.equal(found.index_BT, exchanged.index_BT), "the conditions decide"
 
 
 # ---- inpainting
@@ -215,10 +221,13 @@ def test_impossible_chains_are_refused(changes, named):
         schedule(**changes)
 
 
-def test_classes_that_do_not_fit_are_refused(model):
-    with pytest.raises(TwostageError, match="2 classes for 6 samples"):
-        run(build(CLASSES), class_B=torch.tensor([0, 1]))
+def test_conditions_that_do_not_fit_are_refused(model):
+    with pytest.raises(TwostageError, match="2 conditions for 6 samples"):
+        run(build(CLASSES), condition_BS=torch.tensor([[0], [1]]))
     with pytest.raises(TwostageError, match=r"class 5 is outside the prior's range from 0 to 2"):
-        run(build(CLASSES), class_B=torch.tensor([0, 1, 2, 0, 1, 5]))
-    with pytest.raises(TwostageError, match="needs a class for every image"):
-        run(build(CLASSES))
+        run(build(CLASSES), condition_BS=torch.tensor([[0], [1], [2], [0], [1], [5]]))
+    with pytest.raises(TwostageError, match=r"edges code 5 is outside the prior's range from 0 to 4"):
+        run(build(EDGES), condition_BS=torch.full((6, 16), 5))
+    for tokens in (CLASSES, EDGES):
+        with pytest.raises(TwostageError, match="needs condition codes"):
+            run(build(tokens))
