@@ -13,7 +13,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 TREES = ROOT / "build/trees"
-# Tests of one group run one after the other, in one worker.
+# Tests of one group run one after the other, in one worker, by `pytest --dist loadgroup`.
 GROUP = pytest.mark.xdist_group("reproduced")
 
 
@@ -137,18 +137,26 @@ def new_clone(neighbours):
 
 
 @pytest.fixture(scope="session")
-def reproduced(neighbours):
+def made(neighbours):
     """A clone in which `dvc repro` made everything from nothing; committed, and pushed to the default remote.
 
-    The first worker that asks makes it for all. Copies may be made by any worker; who works in it must be in GROUP.
+    The first worker that asks makes it for all, who may copy it.
     """
-    folder = neighbours / "reproduced"
+    folder, finished = neighbours / "made", neighbours / "made.finished"
     with FileLock(f"{folder}.lock"):
-        if folder.exists():
-            return Clone(folder)
-        folder.mkdir()
-        clone = Clone.of_the_working_tree(folder)
-        clone.ask("dvc", "repro")
-        clone.commit("What dvc repro made")
-        clone.ask("dvc", "push")
-        return clone
+        if not folder.exists():
+            folder.mkdir()
+            clone = Clone.of_the_working_tree(folder)
+            clone.ask("dvc", "repro")
+            clone.commit("What dvc repro made")
+            clone.ask("dvc", "push")
+            finished.touch()
+    assert finished.exists(), "what `dvc repro` makes is not there: it failed in the other worker, which says why"
+    return Clone(folder)
+
+
+@pytest.fixture
+def reproduced(made):
+    """That clone to work in: one test at a time, whoever runs it. With GROUP, no worker waits for another."""
+    with FileLock(f"{made.folder}.busy"):
+        yield made

@@ -44,9 +44,9 @@ def temporary_folder(neighbours):
 
 
 @pytest.fixture
-def empty_clone(reproduced, temporary_folder):
+def empty_clone(made, temporary_folder):
     """`git clone` of what was reproduced: results and dvc.lock, no artifacts."""
-    return reproduced.clone(temporary_folder())
+    return made.clone(temporary_folder())
 
 
 @pytest.fixture
@@ -62,10 +62,12 @@ def redrawable(empty_clone):
     return empty_clone
 
 
-def seconds(clone, *command):
-    start = time.perf_counter()
+def cpu_seconds(clone, *command):
+    """CPU time, which other workers do not move."""
+    start = os.times()
     output = clone.ask(*command)
-    return time.perf_counter() - start, output
+    end = os.times()
+    return end.children_user + end.children_system - start.children_user - start.children_system, output
 
 
 # ---- One clone
@@ -73,9 +75,9 @@ def seconds(clone, *command):
 
 @GROUP
 def test_a_second_repro_says_up_to_date_within_ten_seconds(reproduced):
-    taken, output = seconds(reproduced, "dvc", "repro")
+    taken, output = cpu_seconds(reproduced, "dvc", "repro")
     assert "up to date" in output
-    plain, _ = seconds(reproduced, "snakemake", "-n")
+    plain, _ = cpu_seconds(reproduced, "snakemake", "-n")
     assert taken - plain < 10
 
 

@@ -9,7 +9,7 @@ from .conftest import GROUP, rules_of, variants_of
 pytestmark = GROUP
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def clone(reproduced):
     return reproduced
 
