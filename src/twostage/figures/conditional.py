@@ -16,8 +16,7 @@ from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
-from twostage.figures.sundae_vs_autoregressive import words
-from twostage.figures.tables import write_tables
+from twostage.figures.tables import words, write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]

@@ -40,8 +40,6 @@ def rejection(config: RejectionConfig, job: Job) -> None:
     grid = read_array(job.upstream("summary") / "grid.npy")
     ours = [_numbers(metrics, label, row) for label, row in metrics["rows"].items()]
     numbers = pd.DataFrame(ours + [_paper(row) for row in metrics["paper_rows"]])
-    # The paper's rows have none: as fractions, a pool would be written as 1e+05.
-    numbers = numbers.astype(dict.fromkeys(("num_images", "pool", "classes"), "Int64"))
     printed = [_printed(label, row) for label, row in metrics["rows"].items()]
     printed += [_printed_paper(row) for row in metrics["paper_rows"]]
     write_tables(job, numbers, (printed, _caption(metrics)))

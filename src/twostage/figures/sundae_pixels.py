@@ -36,7 +36,7 @@ def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
     """Writes NAME.{csv,md,pdf,png}, NAME the job's variant. Raises ValueError if there is more than one row."""
     (label,) = job.inputs
     metrics = read_json(job.upstream(label) / "metrics.json")
-    write_tables(job, pd.DataFrame(_numbers(metrics)).convert_dtypes(), (_printed(metrics), _caption(metrics)))
+    write_tables(job, pd.DataFrame(_numbers(metrics)), (_printed(metrics), _caption(metrics)))
     _sheet(metrics, read_array(job.upstream(label) / "grid.npy"), config.figures, job)
 
 
