@@ -75,6 +75,7 @@ def test_rejection_tells_every_setting_and_the_papers(tmp_path, evaluate, folder
     assert "304.8 ± 3.6" in text
     assert "of each setting 30 samples" in text.lower()
     assert "Inception Score is not measured" in text
+    assert "mixed k has 120 samples; a row k ... is drawn from its part of them, 60." in text
 
 
 def test_overfitting_tells_both_runs_and_what_was_never_seen(tmp_path, monkeypatch):
