@@ -107,7 +107,7 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
 
 def _score(row: Metrics) -> str:
     nll = row[NLL]
-    return f"NLL {nll:.3f}" if nll is not None else f"denoising {row['denoising_nats_per_token']:.3f}"
+    return f"NLL {nll:.3f}" if nll is not None else f"denoising loss {row['denoising_nats_per_token']:.3f}"
 
 
 def few(row: Metrics) -> str:
