@@ -7,7 +7,6 @@ Per seed, with S the step and T the training seconds at which PixelSNAIL ends: t
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -15,8 +14,11 @@ from scipy import stats
 from twostage import cli
 from twostage.artifacts import read_csv, read_json, write_json
 from twostage.errors import TwostageError
+from twostage.evaluation.sampled import Metrics, metrics_of, require_alike
 from twostage.jobs import Job
 from twostage.scores import NLL
+
+KINDS = ("gpt", "pixelsnail")
 
 
 @dataclass
@@ -95,8 +97,13 @@ def compare_seed(gpt: Curve, pixelsnail: Curve) -> dict[str, float]:
 
 
 def compare(config: CompareConfig, job: Job) -> None:
-    """Writes metrics.json: the row's summaries, both architectures' cost, and the curves that the figure draws."""
+    """Writes metrics.json: the row's summaries, both architectures' cost, and the curves that the figure draws.
+
+    Raises TwostageError if training seconds were measured in unlike ways: no time would be equal.
+    """
     curves = {name: Curve.read(job.upstream(name)) for name in job.inputs if ".seed" in name}
+    runs = {name: metrics_of(job, name) for name in curves}
+    require_alike(runs, ("threads", "clock"))
     per_seed = [compare_seed(curves[f"gpt.seed{seed}"], curves[f"pixelsnail.seed{seed}"]) for seed in config.seeds]
     summaries = {name: asdict(Summary.of([seed[name] for seed in per_seed])) for name in per_seed[0]}
     latents = read_json(job.upstream("latents") / "metadata.json")
@@ -109,14 +116,13 @@ def compare(config: CompareConfig, job: Job) -> None:
             "nll_nats_per_token": summaries,
             "per_seed": per_seed,
             "unigram_entropy_nats": latents["splits"]["validation"]["unigram_entropy_nats"],
-            "cost": {name: _cost(job, name, config.seeds) for name in ("gpt", "pixelsnail")},
+            "cost": {kind: _cost([runs[f"{kind}.seed{seed}"] for seed in config.seeds]) for kind in KINDS},
             "curves": {name: {key: value.tolist() for key, value in asdict(c).items()} for name, c in curves.items()},
         },
     )
 
 
-def _cost(job: Job, architecture: str, seeds: Sequence[int]) -> dict[str, Any]:
-    runs = [read_json(job.upstream(f"{architecture}.seed{seed}") / "metrics.json") for seed in seeds]
+def _cost(runs: list[Metrics]) -> Metrics:
     return {
         "num_parameters": runs[0]["num_parameters"],
         "learning_rate": runs[0]["learning_rate"],

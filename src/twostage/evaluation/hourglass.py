@@ -88,7 +88,7 @@ def _fixed(runs: dict[str, list[dict[str, Any]]], seeds: list[int]) -> dict[str,
     named = {
         f"{value}, seed {seed}": run for value, found in runs.items() for seed, run in zip(seeds, found, strict=True)
     }
-    require_alike(named, FIXED)
+    require_alike(named, (*FIXED, "threads"))
     expected = next(iter(named.values()))
     return {key: expected[key] for key in (*FIXED, "learning_rate_at_edge")}
 

@@ -37,11 +37,14 @@ class SampleSetsConfig:
 def sample_sets(config: SampleSetsConfig, job: Job) -> None:
     """Writes metrics.json, and grid.npy: the first samples of every set, uint8 [sets, grid_images, H, W, 3].
 
-    Raises TwostageError if the sets differ in more than they are to.
+    Raises TwostageError if the sets differ in more than they are to, or seconds were measured in unlike ways.
     """
     prefixes = [f"set{at}" for at in range(len(config.sets))]
     sets = {label: _set(config, job, prefix) for label, prefix in zip(config.sets, prefixes, strict=True)}
     require_alike(sets, SHARED if config.varies is None else SHARED + OF_ONE_PRIOR)
+    for timed in ("prior", "sampling"):
+        records = [metrics_of(job, f"{prefix}.{timed}") for prefix in prefixes]
+        require_alike(dict(zip(config.sets, records, strict=True)), ("threads",))
     metrics = {
         "experiment": config.experiment,
         "label": config.label,

@@ -16,8 +16,7 @@ from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
-from twostage.figures.sundae_vs_autoregressive import words
-from twostage.figures.tables import write_tables
+from twostage.figures.tables import words, write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -36,7 +35,7 @@ LABELS = {
 }
 PARTS = ("mean", "std", "ci95_low", "ci95_high", "std_over_images")
 # What a prior is scored by: SUNDAE has no likelihood.
-SCORES = {"nll_nats_per_token": "NLL", "denoising_nats_per_token": "denoising score"}
+SCORES = {"nll_nats_per_token": "NLL", "denoising_nats_per_token": "unrolled denoising cross-entropy"}
 # A real image agrees with the map that was made of it.
 TRIVIAL = (("real", "edges_f1"), ("real", "consistency_psnr_decibels"))
 GAP = 3  # white columns between condition, real image and samples
@@ -124,9 +123,10 @@ def _caption(metrics: Metrics) -> str:
     if metrics["classifier"]:
         accuracy, number = metrics["classifier"]["accuracy"], metrics["classifier"]["images"]
         judge = f" The classifier is right of {accuracy:.3f} of the {number} real validation images."
-    no_likelihood = ""
+    no_likelihood, source = "", "Esser et al. 2021"
     if _score(metrics) == "denoising_nats_per_token":
-        no_likelihood = " Denoising score: cross-entropy of clean codes along the chain, no likelihood."
+        no_likelihood = " Unrolled denoising cross-entropy: that of clean codes along the chain, no likelihood."
+        source += "; the prior: McKinney & Willcocks 2022"
     edge = " (at the edge of its sweep)" if conditional["learning_rate_at_edge"] else ""
     return (
         f"{_heading(metrics)}: {metrics['data']}, {size}x{size} pixels, "
@@ -135,8 +135,8 @@ def _caption(metrics: Metrics) -> str:
         f"{_drawn_by(conditional)}, {len(metrics['seeds'])} seeds; mean ± standard "
         "deviation over seeds of the mean over images. The unconditional model's samples are held against the same "
         f"conditions. FID and KID: all samples of the first seed against {metrics['real_images']} real validation "
-        f"images. Reconstruction: the real images through the tokenizer.{judge}{no_likelihood} Paper (Esser et al. "
-        f"2021): {metrics['paper_says']}."
+        f"images. Reconstruction: the real images through the tokenizer.{judge}{no_likelihood} Paper ({source}): "
+        f"{metrics['paper_says']}."
     )
 
 

@@ -64,7 +64,7 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
     return [
         {
             metrics["key"]: value,
-            "denoising score [nats per token]": _spread(found["denoising_nats_per_token"], ".3f"),
+            "unrolled denoising cross-entropy [nats per token]": _spread(found["denoising_nats_per_token"], ".3f"),
             f"Δ to {first}": _spread(found["difference_to_first"], "+.3f"),
             "seconds per step": _spread(found["seconds_per_step"], ".4f"),
         }
@@ -89,7 +89,7 @@ def _caption(metrics: Metrics) -> str:
         f"At scale {metrics['scale']}: {metrics['data']}, {'x'.join(map(str, metrics['grid']))} tokens, "
         f"{metrics['steps']} steps, {metrics['num_parameters'] / 1e6:.2f} M parameters, learning rate "
         f"{metrics['learning_rate']:g} of one sweep for all{edge}, {seeds} seed{'s' if seeds > 1 else ''}{spread}. "
-        "Score: mean cross-entropy of the clean codes along the chain on held-out images, equal corruption for all: "
+        "Cross-entropy: of the clean codes along the chain, mean over held-out images, equal corruption for all: "
         f"lower is better, and it is no likelihood. Positive Δ: the first is better. Seconds: {metrics['clock']}. "
         f"Paper: {metrics['paper_says']}; McKinney & Willcocks 2022."
     )
@@ -100,7 +100,7 @@ def _curves(axes: Axes, metrics: Metrics) -> None:
         curve = found["curve"]
         axes.plot(curve["step"], curve["mean"], line, color=colour, label=value)
     axes.set_xlabel("step")
-    axes.set_ylabel("denoising score\n[nats per token]")
+    axes.set_ylabel("unrolled denoising\ncross-entropy [nats per token]")
     num_seeds = len(metrics["seeds"])
     over = f"mean of {num_seeds} seeds" if num_seeds > 1 else "one seed"
     axes.set_title(f"{metrics['key']} at scale {metrics['scale']}\n{metrics['data']}, {over}")
@@ -119,7 +119,7 @@ def _ends(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
         axes.annotate(f"{mean:.3f}", (at, mean), (8, 0), textcoords="offset points", va="center", fontsize="x-small")
     axes.margins(0.35)
     axes.ticklabel_format(axis="y", useOffset=False)
-    axes.set_ylabel("denoising score\n[nats per token]")
+    axes.set_ylabel("unrolled denoising\ncross-entropy [nats per token]")
     axes.set_title(f"after {metrics['steps']} steps (low: good)\na line a seed, dashes: means")
 
 

@@ -40,8 +40,6 @@ def rejection(config: RejectionConfig, job: Job) -> None:
     grid = read_array(job.upstream("summary") / "grid.npy")
     ours = [_numbers(metrics, label, row) for label, row in metrics["rows"].items()]
     numbers = pd.DataFrame(ours + [_paper(row) for row in metrics["paper_rows"]])
-    # The paper's rows have none: as fractions, a pool would be written as 1e+05.
-    numbers = numbers.astype(dict.fromkeys(("num_images", "pool", "classes"), "Int64"))
     printed = [_printed(label, row) for label, row in metrics["rows"].items()]
     printed += [_printed_paper(row) for row in metrics["paper_rows"]]
     write_tables(job, numbers, (printed, _caption(metrics)))
@@ -94,11 +92,24 @@ def _caption(metrics: Metrics) -> str:
         f"Class-conditional samples at scale {metrics['scale']}: {metrics['data']}, all classes equally often. Of "
         f"each setting {metrics['num_images']} samples, against {metrics['real_images']} real images: so few inflate "
         "FID, for every setting alike. Acceptance: the share of a pool, class by class, that one classifier "
-        f"finds the likeliest to show its class. Class accuracy: the share whose class {judge} recovers; of real "
-        f"validation images it recovers {metrics['judge']['accuracy']:.3f}. Precision and "
-        f"recall with {settings['precision_neighbours']}, density and coverage with "
-        f"{settings['coverage_neighbours']} neighbours.{score} Paper: {metrics['paper_says']}."
+        "finds the likeliest to show its class; in the figure, numbers at filled points are shares accepted. "
+        f"{_pools(metrics)} Class accuracy: the share whose class {judge} recovers; of real validation images it "
+        f"recovers {metrics['judge']['accuracy']:.3f}. Precision and recall with {settings['precision_neighbours']}, "
+        f"density and coverage with {settings['coverage_neighbours']} neighbours.{score} Paper: "
+        f"{metrics['paper_says']}."
     )
+
+
+def _pools(metrics: Metrics) -> str:
+    """How many samples each kind of setting is chosen from, in the caption."""
+    settings = {"mixed": "mixed", "all": "p"}
+    size = {settings.get(row["top_k"], "k"): row["pool"] for row in metrics["rows"].values()}
+    said = f"Pools: mixed k has {size['mixed']} samples"
+    if "k" in size:
+        said += f"; a row k ... is drawn from its part of them, {size['k']}"
+    if "p" in size:
+        said += f"; a row p ... from {size['p']}, as many as are compared"
+    return f"{said}."
 
 
 def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job) -> None:
@@ -156,7 +167,7 @@ def _trade(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
     axes.margins(0.2)
     axes.set_xlabel("recall (diversity)")
     axes.set_ylabel("precision (fidelity)")
-    axes.set_title("mixed k, by share accepted")
+    axes.set_title("precision and recall")
 
 
 def main() -> None:

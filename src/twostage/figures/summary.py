@@ -81,7 +81,7 @@ def _sets(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _scores(metrics: dict[str, Any]) -> dict[str, float]:
-    """The denoising score of each value of what a hourglass is compared in, mean over seeds."""
+    """The unrolled denoising cross-entropy of each value of what a hourglass is compared in, mean over seeds."""
     return {value: found["denoising_nats_per_token"]["mean"] for value, found in metrics["values"].items()}
 
 

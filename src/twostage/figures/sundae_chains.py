@@ -14,8 +14,8 @@ from twostage import cli
 from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.style import save, style
-from twostage.figures.sundae_vs_autoregressive import ANNEALED, draw_strips, few, numbers_of, words
-from twostage.figures.tables import write_tables
+from twostage.figures.sundae_vs_autoregressive import ANNEALED, draw_strips, few, numbers_of
+from twostage.figures.tables import words, write_tables
 from twostage.jobs import Job
 
 Metrics = dict[str, Any]
@@ -43,7 +43,7 @@ def sundae_chains(config: SundaeChainsConfig, job: Job) -> None:
     rows = {label: read_json(job.upstream(label) / "metrics.json") for label in job.inputs}
     grids = {label: read_array(job.upstream(label) / "grid.npy") for label in job.inputs}
     numbers = pd.DataFrame([line for metrics in rows.values() for line in numbers_of(metrics)])
-    write_tables(job, numbers.convert_dtypes(), *((_printed(metrics), _caption(metrics)) for metrics in rows.values()))
+    write_tables(job, numbers, *((_printed(metrics), _caption(metrics)) for metrics in rows.values()))
     heights = [PANELS_HEIGHT + STRIP_HEIGHT * len(metrics["sets"]) for metrics in rows.values()]
     with style(config.figures, rows=1, columns=1, panel_ratio=sum(heights)):
         figure = plt.figure()

@@ -36,7 +36,7 @@ def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
     """Writes NAME.{csv,md,pdf,png}, NAME the job's variant. Raises ValueError if there is more than one row."""
     (label,) = job.inputs
     metrics = read_json(job.upstream(label) / "metrics.json")
-    write_tables(job, pd.DataFrame(_numbers(metrics)).convert_dtypes(), (_printed(metrics), _caption(metrics)))
+    write_tables(job, pd.DataFrame(_numbers(metrics)), (_printed(metrics), _caption(metrics)))
     _sheet(metrics, read_array(job.upstream(label) / "grid.npy"), config.figures, job)
 
 
@@ -71,10 +71,10 @@ def _caption(metrics: Metrics) -> str:
     return (
         f"At scale {metrics['scale']}: {metrics['data']} through {metrics['tokenizer']}, {metrics['tokens_per_image']} "
         f"pixels of {metrics['num_codes']} grey levels, one prior of {metrics['prior_steps']} steps "
-        f"({metrics['train_seconds']:.0f} s), denoising score {metrics['denoising_nats_per_token']:.3f} nats per "
-        f"pixel; at most {metrics['steps']} steps at temperature {start:g} to {end:g}, "
-        f"{metrics['seconds_per_image']:.3g} s an image ({metrics['clock']}). Classified: by the nearest class mean "
-        f"of the training images, beside {metrics['num_real_images']} held-out images; one tenth is "
+        f"({metrics['train_seconds']:.0f} s), unrolled denoising cross-entropy "
+        f"{metrics['denoising_nats_per_token']:.3f} nats per pixel; at most {metrics['steps']} steps at temperature "
+        f"{start:g} to {end:g}, {metrics['seconds_per_image']:.3g} s an image ({metrics['clock']}). Classified: by the "
+        f"nearest class mean of the training images, beside {metrics['num_real_images']} held-out images; one tenth is "
         f"chance. Paper: {metrics['paper_says']}; McKinney & Willcocks 2022, Fig. 10."
     )
 

@@ -16,7 +16,7 @@ from twostage.artifacts import read_array, read_json
 from twostage.configs import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
-from twostage.figures.tables import write_tables
+from twostage.figures.tables import plain, words, write_tables
 from twostage.jobs import Job
 from twostage.scores import NLL
 
@@ -57,7 +57,7 @@ def sundae_vs_autoregressive(config: SundaeVsAutoregressiveConfig, job: Job) -> 
     rows = {label: read_json(job.upstream(label) / "metrics.json") for label in job.inputs}
     grids = {label: read_array(job.upstream(label) / "grid.npy") for label in job.inputs}
     numbers = pd.DataFrame([line for metrics in rows.values() for line in numbers_of(metrics)])
-    write_tables(job, numbers.convert_dtypes(), *((_printed(metrics), _caption(metrics)) for metrics in rows.values()))
+    write_tables(job, numbers, *((_printed(metrics), _caption(metrics)) for metrics in rows.values()))
     _draw(rows, grids, config.figures, job)
 
 
@@ -66,7 +66,7 @@ def numbers_of(metrics: Metrics) -> list[dict[str, Any]]:
     place = {"row": metrics["label"]}
     about = {key: metrics[key] for key in ("scale", "data", "tokenizer", "size")}
     ours = [
-        {"source": "ours"} | place | {"set": label} | about | {key: _plain(found[key]) for key in COLUMNS}
+        {"source": "ours"} | place | {"set": label} | about | {key: plain(found[key]) for key in COLUMNS}
         for label, found in metrics["sets"].items()
     ]
     paper = [
@@ -74,13 +74,6 @@ def numbers_of(metrics: Metrics) -> list[dict[str, Any]]:
         for row in metrics["paper_rows"]
     ]
     return ours + paper
-
-
-def _plain(value: Any) -> Any:
-    """A number that stays, or one that changes linearly from the first step to the last."""
-    if not isinstance(value, list):
-        return value
-    return value[0] if value[0] == value[1] else f"{value[0]} to {value[1]}"
 
 
 def _printed(metrics: Metrics) -> list[dict[str, str]]:
@@ -114,13 +107,7 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
 
 def _score(row: Metrics) -> str:
     nll = row[NLL]
-    return f"NLL {nll:.3f}" if nll is not None else f"denoising {row['denoising_nats_per_token']:.3f}"
-
-
-def words(value: Any) -> str:
-    """What `numbers_of` says of a number of the chain, in a sentence."""
-    found = _plain(value)
-    return found if isinstance(found, str) else f"{found:g}"
+    return f"NLL {nll:.3f}" if nll is not None else f"denoising loss {row['denoising_nats_per_token']:.3f}"
 
 
 def few(row: Metrics) -> str:

@@ -63,6 +63,8 @@ def test_every_value_of_a_chain_has_its_numbers(tmp_path):
     [
         ({"evaluated": 40}, "has evaluated_images 40, proportion 0.5, steps 10 has 50"),
         ({"prior": {"train_seconds": 31.0}}, "has train_seconds 31.0"),
+        ({"threads": 2}, "proportion 0.5, steps 20 has threads 2, proportion 0.5, steps 10 has 1"),
+        ({"clock": "wall time"}, "has clock wall time"),
     ],
 )
 def test_sets_that_differ_in_more_are_refused(tmp_path, change, message):
@@ -70,10 +72,10 @@ def test_sets_that_differ_in_more_are_refused(tmp_path, change, message):
         swept(tmp_path, **change)
 
 
-def compared(tmp_path):
+def compared(tmp_path, **sundae):
     """A transformer beside SUNDAE."""
     inputs = write_set(tmp_path, "set0", 90.0, prior={"architecture": "gpt", "train_seconds": 5.0})
-    inputs |= write_set(tmp_path, "set1", 110.0)
+    inputs |= write_set(tmp_path, "set1", 110.0, **sundae)
     config = SampleSetsConfig("sundae_vs_autoregressive", "FFHQ256", "cifar10", "vqgan_f4", 4,
                               ["transformer", "SUNDAE, 10 steps"], None, None, 3, "it comes close",
                               PAPER_ROWS)  # fmt: skip
@@ -88,9 +90,16 @@ def test_priors_of_unlike_training_are_compared_and_a_transformer_has_no_chain(t
     assert (sundae["chain_steps"], "value" in sundae) == (10, False)
 
 
+@pytest.mark.parametrize("sundae", [{"prior": {"threads": 2}}, {"threads": 2}])
+def test_seconds_of_unlike_numbers_of_threads_are_refused(tmp_path, sundae):
+    with pytest.raises(TwostageError, match="SUNDAE, 10 steps has threads 2, transformer has 1"):
+        compared(tmp_path, **sundae)
+
+
 def write_run(folder, score, seconds=0.2, **changes):
     metrics = {DENOISING: score, "steps": 10, "num_parameters": 1000, "learning_rate": 0.002, "architecture": "sundae",
-               "learning_rate_at_edge": False, "clock": "process CPU time", "seconds_per_step": seconds}  # fmt: skip
+               "learning_rate_at_edge": False, "threads": 1, "clock": "process CPU time",
+               "seconds_per_step": seconds}  # fmt: skip
     write_json(folder / "metrics.json", metrics | changes)
     write_csv(folder / "curve.csv", [{"step": step, DENOISING: score + 1 - step / 10} for step in (0, 10)])
     return str(folder)
@@ -125,9 +134,10 @@ def test_one_seed_has_no_spread(tmp_path):
     }  # fmt: skip
 
 
-def test_runs_that_differ_in_more_are_refused(tmp_path):
-    with pytest.raises(TwostageError, match="sequence, seed 0 has steps 20, patches, seed 0 has 10"):
-        resampled(tmp_path, steps=20)
+@pytest.mark.parametrize(("key", "value", "other"), [("steps", 20, 10), ("threads", 2, 1)])
+def test_runs_that_differ_in_more_are_refused(tmp_path, key, value, other):
+    with pytest.raises(TwostageError, match=f"sequence, seed 0 has {key} {value}, patches, seed 0 has {other}"):
+        resampled(tmp_path, **{key: value})
 
 
 def inpainted(tmp_path, num_results=2):

@@ -53,10 +53,11 @@ def test_a_task_by_sundae_tells_its_chain_and_no_likelihood(tmp_path, monkeypatc
     assert rows["real"]["chain_steps"] == rows["real"]["temperature"] == ""
     assert not [name for name in rows["real"] if "nll" in name or name == "top_k"]
     text = (made.folder / "edges_sundae.md").read_text()
-    assert "denoising score [nats per token]" in text
+    assert "unrolled denoising cross-entropy [nats per token]" in text
     assert "NLL" not in text
     assert "chains of 30 steps at temperature 1.0 to 0.5 and proportion 0.5, 2 seeds" in text
     assert "no likelihood" in text
+    assert "Paper (Esser et al. 2021; the prior: McKinney & Willcocks 2022)" in text
     assert "Edges to image, by SUNDAE at scale smoke: toy" in text
 
 
@@ -75,6 +76,7 @@ def test_rejection_tells_every_setting_and_the_papers(tmp_path, evaluate, folder
     assert "304.8 ± 3.6" in text
     assert "of each setting 30 samples" in text.lower()
     assert "Inception Score is not measured" in text
+    assert "mixed k has 120 samples; a row k ... is drawn from its part of them, 60." in text
 
 
 def test_overfitting_tells_both_runs_and_what_was_never_seen(tmp_path, monkeypatch):

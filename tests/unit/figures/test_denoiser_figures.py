@@ -56,7 +56,7 @@ def test_the_table_has_both_priors_and_the_papers_rows(tmp_path):
     for part in (
         "paper: VQGAN + SUNDAE",
         "10.56",
-        "denoising 2.500",
+        "denoising loss 2.500",
         "no likelihood",
         "first 50 samples",
         "100 real",
