@@ -379,5 +379,7 @@ def test_a_prior_that_does_not_say_what_its_codes_mean_is_of_an_earlier_version(
     stored = read_json(tmp_path / "prior/config.json")
     del stored["tokens"]["tokenizer_sha256"]
     write_json(tmp_path / "prior/config.json", stored)
-    with pytest.raises(TwostageError, match=r"prior/config\.json is not the config .* this version; train it again"):
+    with pytest.raises(
+        TwostageError, match=r"prior/config\.json is not the config .* this version; train it again, or import it"
+    ):
         run(make_job())
