@@ -231,6 +231,14 @@ def _codes_of(config: DrawingConfig, folder: Path, wanted: TokenSpace) -> np.nda
     return np.array(codes)[turn_N].reshape(-1, *wanted.grid)
 
 
+def class_names(job: Job) -> list[str] | None:
+    """Names of the classes that condition the job's samples, in the order of their codes; None if no classes do."""
+    if "condition" not in job.inputs:
+        return None
+    names: list[str] | None = read_json(job.upstream("condition") / "metadata.json").get("classes")
+    return names
+
+
 def check_classes(asked: list[str] | None, names: list[str]) -> None:
     """Raises TwostageError if a class is asked for that is not in `names`, those of the prior's classes."""
     unknown = [name for name in dict.fromkeys(asked or []) if name not in names]

@@ -72,6 +72,7 @@ def test_time_and_choices_are_recorded(make_job):
     assert metrics["tokens_per_second"] == pytest.approx(8 / metrics["drawing_seconds_per_image"])
     chosen = ("num_images", "batch_size", "temperature", "top_k", "top_p", "seed", "threads")
     assert [metrics[name] for name in chosen] == [5, 2, 1.0, None, 0.9, 3, torch.get_num_threads()]
+    assert metrics["class_names"] is None
     assert metrics["clock"] == "process CPU time"
 
 
@@ -160,7 +161,8 @@ def test_named_classes_come_in_turn_and_several_samples_share_one(make_job, tmp_
     every = make_job("every", prior="by_class", inputs=["condition"], classes=[])
     expected = sample(model, table(5, 16), Draw(), torch.tensor([[0], [1], [2], [0], [1]]))
     assert np.array_equal(run(every)["index"], expected)
-    assert read_json(every.folder / "metrics.json")["classes"] == []
+    metrics = read_json(every.folder / "metrics.json")
+    assert (metrics["classes"], metrics["class_names"]) == ([], ["cat", "dog", "frog"])
 
 
 def test_samples_share_the_conditions_and_beginnings_of_validation_images(make_job):
