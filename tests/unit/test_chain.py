@@ -167,7 +167,28 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
         ((*BY_MAP, "sampling.classes=[]"), "names all classes; the prior is conditioned by segmentation_f4"),
         (
             (*MINE, "priors.condition=class", "data.classes=[cat,dog]", "sampling.classes=[cat,3]"),
-            "names cat, 3; the prior is conditioned by the classes cat, dog: choose from these",
+            "names 3, none of the prior's 2 classes; they are cat, dog: choose from its classes",
+        ),
+        ((*MINE, "sampling.coordinates=true"), "the prior takes no condition; drop sampling.coordinates"),
+        (
+            (*MINE, "priors.condition=class", "sampling.coordinates=true"),
+            r"coordinates=true, the prior was trained with the condition class; set it to false",
+        ),
+        ((*MINE, "priors.condition=edges_f4", "sampling.coordinates=true"), "trained with the condition edges_f4; set"),
+        ((*BY_MAP, "LAYOUT", "sampling.coordinates=true"), "a prior has one condition; choose"),
+        ((*MINE, "sampling.num_images=0"), "per_condition must be 1 or more"),
+        ((*MINE, "sampling.per_condition=0"), "per_condition must be 1 or more"),
+        ((*BY_MAP, "sampling.per_condition=-3"), "per_condition must be 1 or more"),
+        ((*MINE, "sampling.given=1.5"), r"given=1\.5 is no share in \[0, 1\)"),
+        ((*MINE, "sampling.temperature=-1"), r"temperature=-1\.0 is not positive"),
+        ((*MINE, "sampling.top_k=0"), "top_k=0 leaves no code"),
+        ((*MINE, "sampling.top_k=65"), "top_k=65 is larger than the vocabulary of 64 codes"),
+        ((*MINE, "tokenizers=greys_f1", "sampling.top_k=257"), "larger than the vocabulary of 256 codes"),
+        ((*MINE, "tokenizers=kmeans_f1", "sampling.top_k=513"), "larger than the vocabulary of 512 codes"),
+        ((*MINE, "sampling.top_p=0"), r"top_p=0\.0 is no share"),
+        (
+            (*MINE, "priors.ordering=spiral_in", "sampling.canvas_pixels=[64,96]"),
+            "sliding windows go in row-major order, the prior's is spiral_in",
         ),
     ],
 )
@@ -185,7 +206,10 @@ def test_what_no_training_can_mend_is_said_before_it(layout, overrides, named):
         (*MINE, "sampling.num_images=101"),  # without a condition nothing is read of them
         (*MINE, "priors.condition=class", "sampling.classes=[]", "sampling.num_images=101"),
         (*MINE, "priors.condition=low_resolution_f1"),
+        (*MINE, "priors.condition=coordinates"),
+        (*MINE, "priors.condition=coordinates", "sampling.coordinates=true"),
         (*MINE, "priors.condition=coordinates", "sampling.coordinates=true", "sampling.canvas_pixels=[64,96]"),
+        (*MINE, "priors.ordering=spiral_in"),
     ],
 )
 def test_what_can_be_drawn_is_let_through(overrides):
@@ -214,9 +238,7 @@ def test_classes_are_held_against_the_dataset_as_soon_as_it_is_prepared(tmp_path
         from_data.make(by_class)
         assert made[-1] == "generate"
         return
-    with pytest.raises(
-        TwostageError, match="names dog, zebra; the prior is conditioned by the classes cat, dog: choose"
-    ):
+    with pytest.raises(TwostageError, match="names zebra, none of the prior's 2 classes; they are cat, dog: choose"):
         from_data.make(by_class)
     assert made == ["prepare"]
 

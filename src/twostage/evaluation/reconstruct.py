@@ -41,7 +41,7 @@ def reconstruct(config: EvaluationConfig, job: Job) -> None:
     lpips_B, psnr_B = [], []
     count_K = np.zeros(tokenizer.num_codes, dtype=np.int64)
     shown: list[np.ndarray] = []
-    for image_BCHW in _batches(images[: config.reconstruction_images], config.batch_size):
+    for image_BCHW in _batches(images[: config.reconstruction_images], config.batch_size, "reconstruct"):
         index_BHW = tokenizer.encode(image_BCHW)
         output_BCHW = tokenizer.decode(index_BHW).clamp(-1, 1)
         with torch.inference_mode():
@@ -70,20 +70,22 @@ def _mean(values: list[torch.Tensor]) -> float:
     return float(torch.cat(values).mean())
 
 
-def _batches(images: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
-    for start in tqdm(range(0, len(images), batch_size), desc="reconstruct", unit="batch", disable=None):
+def _batches(images: np.ndarray, batch_size: int, label: str) -> Iterator[torch.Tensor]:
+    for start in tqdm(range(0, len(images), batch_size), desc=label, unit="batch", disable=None):
         batch = images[start : start + batch_size]
         yield tokenizers.prepare_map(batch, "colour").to(training.device())
 
 
 def reconstructed(folder: Path, image_NHWC: np.ndarray, batch_size: int) -> np.ndarray:
     """Images through the tokenizer in `folder`, uint8 as they came: how near to them their codes can come at all."""
-    return np.concatenate(list(reconstructions(tokenizers.load(folder), image_NHWC, batch_size)))
+    return np.concatenate(list(reconstructions(tokenizers.load(folder), image_NHWC, batch_size, "reconstruct")))
 
 
-def reconstructions(tokenizer: AnyTokenizer, image_NHWC: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """The images after encoding and decoding, batch by batch, uint8 BHWC as they came."""
-    for image_BCHW in _batches(image_NHWC, batch_size):
+def reconstructions(
+    tokenizer: AnyTokenizer, image_NHWC: np.ndarray, batch_size: int, label: str
+) -> Iterator[np.ndarray]:
+    """The images after encoding and decoding, batch by batch, uint8 BHWC as they came, with a progress bar."""
+    for image_BCHW in _batches(image_NHWC, batch_size, label):
         yield as_bytes(tokenizer.decode(tokenizer.encode(image_BCHW)))
 
 

@@ -80,11 +80,11 @@ class Pool:
 def rejection(config: RejectionConfig, job: Job) -> None:
     """Writes metrics.json, and grid.npy: accepted samples of every setting, uint8 [settings, grid_images, H, W, 3].
 
-    Raises TwostageError if a pool is too small for what is asked of it.
+    Raises TwostageError if a pool is too small for what is asked of it, or of other classes than the classifiers'.
     """
     rejector, judge = (classifier.load(job.upstream(name)) for name in ("rejector", "judge"))
     samplers = dict.fromkeys(name for setting in config.settings for name in setting.samplers)
-    drawn = {name: _pool(job, name, rejector) for name in samplers}
+    drawn = {name: _pool(job, name, rejector, judge) for name in samplers}
     pools = {setting.label: Pool.joined([drawn[name] for name in setting.samplers]) for setting in config.settings}
     chosen = {setting.label: _chosen(config, setting, pools[setting.label]) for setting in config.settings}
     real_ND = torch.from_numpy(np.array(read_array(job.upstream("real") / "features.npy")))
@@ -123,11 +123,19 @@ def rejection(config: RejectionConfig, job: Job) -> None:
     write_json(job.folder / "metrics.json", metrics)
 
 
-def _pool(job: Job, sampler: str, rejector: Classifier) -> Pool:
-    """The samples of one sampling job. Raises TwostageError if their classes are not all classes in turn."""
+def _pool(job: Job, sampler: str, rejector: Classifier, judge: Classifier) -> Pool:
+    """The samples of one sampling job. Raises TwostageError if their classes are not those of both classifiers, all in
+    turn.
+    """
     drawn, images = metrics_of(job, sampler), read_array(job.upstream(sampler) / "samples.npy")
     if drawn["classes"] != []:
         raise TwostageError(f"{job.inputs[sampler]} was not drawn from all classes in turn; set sampling.classes=[]")
+    for name, known in (("rejector", rejector), ("judge", judge)):
+        if drawn["class_names"] != known.classes:
+            raise TwostageError(
+                f"{job.inputs[sampler]} was drawn from other classes than {job.inputs[name]} knows, or in another "
+                "order; take a classifier of the prior's dataset"
+            )
     label_P = np.arange(len(images)) // drawn["per_condition"] % len(rejector.classes)
     return Pool([images], label_P, rejector.probabilities(images)[np.arange(len(images)), label_P])
 

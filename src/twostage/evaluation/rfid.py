@@ -33,7 +33,7 @@ def rfid(config: FeaturesConfig, job: Job) -> None:
     real_ND = torch.from_numpy(np.array(stored_ND[: len(images)]))
     tokenizer = tokenizers.load(job.upstream("tokenizer"))
     extractor = fused_inception.load(job.upstream("inception")).to(training.device())
-    outputs = reconstructions(tokenizer, images, config.batch_size)
+    outputs = reconstructions(tokenizer, images, config.batch_size, job.variant)
     output_ND = torch.from_numpy(extract(extractor, outputs)["2048"])
     protocol = read_json(job.upstream("real") / "metadata.json")
     metrics = {

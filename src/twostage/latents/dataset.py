@@ -44,12 +44,15 @@ class TokenSpace:
         return cls(values["num_codes"], (rows, columns), paired, values["map"], values["tokenizer_sha256"])
 
     def require_meaning(self, sha256: str | None, source: object) -> None:
-        """Raises TwostageError if codes of `source`, as many as these, mean other things by their checksum `sha256`."""
-        if self.tokenizer_sha256 is None or sha256 is None or sha256 == self.tokenizer_sha256:
+        """Raises TwostageError if codes of `source`, as many as these, mean other things by their checksum `sha256`.
+
+        Codes without a checksum are refused where these have one.
+        """
+        if self.tokenizer_sha256 is None or sha256 == self.tokenizer_sha256:
             return
         raise TwostageError(
             f"{source} has as many codes of {self.map} as the prior was trained with, but they mean other things "
-            f"(sha256 {sha256[:12]}, expected {self.tokenizer_sha256[:12]}); take the prior's own tokenizer or "
+            f"(sha256 {str(sha256)[:12]}, expected {self.tokenizer_sha256[:12]}); take the prior's own tokenizer or "
             "classes, or train it again"
         )
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from twostage.configs import GPTConfig
-from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
+from twostage.priors.condition import require_rows
 from twostage.priors.linear import Linear
 from twostage.priors.transformer import INIT_STD, Cache, Span, Transformer, initialise
 
@@ -41,7 +41,7 @@ class GPT(nn.Module):
         """Logits [B, T, V]; those at t are of token t given the tokens before t and the condition.
 
         `index_BT`: int64 in the model's order, T at most the tokens of an image (the last one is never seen by any
-        logit).
+        logit). Raises TwostageError if condition codes are missing, not wanted, or not one row for every image.
         """
         prefix_BSD = self._prefix(len(index_BT), condition_BS)
         embedding_BTD = torch.cat([prefix_BSD, self.codes(index_BT[:, :-1])], dim=1)
@@ -51,8 +51,7 @@ class GPT(nn.Module):
 
     def _prefix(self, batch_size: int, condition_BS: torch.Tensor | None) -> torch.Tensor:
         start_B1D = self.start.expand(batch_size, 1, -1)
-        if (self.tokens.condition is None) != (condition_BS is None):
-            raise TwostageError("a conditional prior needs condition codes, an unconditional one takes none")
+        require_rows(self.tokens, condition_BS, batch_size)
         if condition_BS is None:
             return start_B1D
         table = self.codes if self.condition_codes is None else self.condition_codes

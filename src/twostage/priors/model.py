@@ -160,4 +160,6 @@ def _from_config(values: dict[str, Any], folder: Path) -> AnyModel | ReleasedGPT
             return PixelSNAIL(PixelSNAILConfig(**sizes), TokenSpace.from_json(tokens))
         case {"format": "twostage", "architecture": "sundae", "sundae": sizes, "tokens": tokens}:
             return Sundae(SundaeConfig(**sizes), TokenSpace.from_json(tokens))
-    raise TwostageError(f"{folder}/config.json is not the config of a prior of this version; train it again")
+    raise TwostageError(
+        f"{folder}/config.json is not the config of a prior of this version; train it again, or import it again"
+    )

@@ -12,6 +12,7 @@ from torch.nn import functional
 from twostage.configs import PixelSNAILConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
+from twostage.priors.condition import require_rows
 from twostage.priors.linear import Linear
 
 # Unit variance drowns the coordinates and what the layers compute; with it and a small rate the model loses 0.35 nats.
@@ -204,10 +205,12 @@ class PixelSNAIL(nn.Module):
     def forward(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
         """Logits [B, T, V]; those at t are of token t given the tokens before t and the condition.
 
-        `index_BT`: int64, all tokens of an image (the last one is never seen by any logit).
+        `index_BT`: int64, all tokens of an image (the last one is never seen by any logit). Raises TwostageError if
+        condition codes are missing, not wanted, or not one row for every image.
         """
         codes_BRWC = self.codes(index_BT.unflatten(1, self.tokens.grid))
         planes_BRWP = _planes(codes_BRWC)
+        require_rows(self.tokens, condition_BS, len(index_BT))
         condition_BRWN = self._condition(condition_BS)
         seen = torch.cat([codes_BRWC, planes_BRWP], dim=-1)
         x_BRWC = _shift_down(self.above(seen)) + _shift_right(self.left(seen))
@@ -217,8 +220,6 @@ class PixelSNAIL(nn.Module):
 
     def _condition(self, condition_BS: torch.Tensor | None) -> torch.Tensor | None:
         if self.condition is None or condition_BS is None or self.tokens.condition is None:
-            if (self.condition is None) != (condition_BS is None):
-                raise TwostageError("a conditional prior needs condition codes, an unconditional one takes none")
             return None
         index_BRW = condition_BS.unflatten(1, self.tokens.condition.grid)
         # A class is the same everywhere.

@@ -16,6 +16,7 @@ from torch import nn
 from twostage.configs import SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
+from twostage.priors.condition import require_rows
 from twostage.priors.hourglass import Grouping, Hourglass
 from twostage.priors.linear import Linear
 from twostage.priors.transformer import initialise
@@ -52,13 +53,14 @@ class Sundae(nn.Module):
     def forward(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
         """Logits [B, T, V] of the clean codes, given noisy ones and condition codes, both int64 and row-major.
 
-        Raises TwostageError if condition codes are missing, not wanted, or not as many as the model takes.
+        Raises TwostageError if condition codes are missing, not wanted, or not one row for every image.
         """
         return self.head(self.features(index_BT, condition_BS))
 
     def features(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
         """What the head reads, [B, T, D]: where few tokens are asked for, the head can run on these alone."""
         x_BTD = self.codes(index_BT[:, self.order_T])
+        require_rows(self.tokens, condition_BS, len(index_BT))
         condition_BSD = self._condition(condition_BS)
         if condition_BSD is not None:
             x_BTD = x_BTD + condition_BSD
@@ -66,17 +68,9 @@ class Sundae(nn.Module):
 
     def _condition(self, condition_BS: torch.Tensor | None) -> torch.Tensor | None:
         """What is added to the tokens in the order of the hourglass: [B, T, D], or [B, 1, D] to all of them."""
-        if self.condition_codes is None or condition_BS is None or self.tokens.condition is None:
-            if (self.condition_codes is None) != (condition_BS is None):
-                raise TwostageError("a conditional prior needs condition codes, an unconditional one takes none")
+        if self.condition_codes is None or condition_BS is None:
             return None
-        num_tokens = self.tokens.condition.num_tokens
-        if condition_BS.dim() != 2 or condition_BS.shape[1] != num_tokens:
-            raise TwostageError(
-                f"condition codes of shape {tuple(condition_BS.shape)}, expected one row of {num_tokens} for every "
-                f"image; give the prior its codes of {self.tokens.condition.map}"
-            )
-        return self.condition_codes(condition_BS if num_tokens == 1 else condition_BS[:, self.order_T])
+        return self.condition_codes(condition_BS if condition_BS.shape[1] == 1 else condition_BS[:, self.order_T])
 
     def check_condition(self, condition_BS: torch.Tensor | None) -> None:
         """Raises TwostageError for condition codes that are outside of the condition's vocabulary."""
@@ -107,8 +101,9 @@ class DenoisingPrior:
     ) -> torch.Tensor:
         """Raw outputs float32 [B, T, V] of noisy tokens int64 [B, T] in row-major order, under condition codes int64.
 
-        Classes may come as [B], by position or as `class_B`. Raises TwostageError if a condition is missing, not
-        wanted, given twice, or not of the model's shape and range.
+        Classes may come as [B], by position or as `class_B`: imported priors are documented as called by
+        `logits(index_BT, class_B=None)`. Raises TwostageError if a condition is missing, not wanted, given twice, or
+        not of the model's shape and range.
         """
         if class_B is not None and condition_BS is not None:
             raise TwostageError("a prior has one condition; give condition_BS or class_B")

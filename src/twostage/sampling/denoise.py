@@ -18,7 +18,7 @@ from twostage.priors.sundae import Sundae
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.pictures import tiled, write_png
 from twostage.sampling.record import Seconds, decoded, open_image_tokenizer, record
-from twostage.sampling.request import as_tensor, conditions, open_prior
+from twostage.sampling.request import as_tensor, class_names, conditions, open_prior
 from twostage.tokenizers import AnyTokenizer
 
 log = logging.getLogger(__name__)
@@ -139,6 +139,7 @@ def _metrics(config: DenoisingConfig, job: Job, model: Sundae, seconds: Seconds)
         "conditional": model.tokens.condition is not None,
         "per_condition": config.per_condition,
         "classes": config.classes,
+        "class_names": class_names(job),
         "num_codes": model.tokens.num_codes,
     }
 

@@ -19,8 +19,9 @@ from twostage.data.pictures import DECODE_ERRORS, upright_size
 from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
 from twostage.jobs import PROVENANCE, Job, Tree
-from twostage.sampling.canvas import Canvas
-from twostage.sampling.request import canvas_size, check_classes
+from twostage.sampling.request import canvas_size, check_classes, check_condition, checked_draw
+from twostage.sampling.sliding import windowed
+from twostage.tokenizers.greys import NUM_GREYS
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,12 @@ def check(overrides: tuple[str, ...]) -> None:
     """What would be noticed only after the training. Raises TwostageError."""
     tree = compose(overrides)
     config = parse(SamplingConfig, tree["sampling"])
+    checked_draw(config, _num_codes(tree))
     factor = 2 ** tree["tokenizers"]["num_downsamplings"]
     grid = (tree["data"]["size"] // factor,) * 2
     height, width = canvas_size(config, grid, factor)
-    Canvas(height, width, grid)
+    if (height, width) != grid:
+        windowed((height, width), grid, tree["priors"]["ordering"])
     if tree["priors"]["architecture"] == "sundae":
         raise TwostageError(
             "from_data draws token by token, which priors=sundae cannot; choose priors=gpt or pixelsnail"
@@ -55,16 +58,25 @@ def check(overrides: tuple[str, ...]) -> None:
         )
 
 
+def _num_codes(tree: Tree) -> int:
+    """Size of the image's codebook."""
+    tokenizer = tree["tokenizers"]
+    return NUM_GREYS if tokenizer["greys"] else int((tokenizer["kmeans"] or tokenizer["quantizer"])["num_codes"])
+
+
 def _check_classes(tree: Tree, names: list[str]) -> None:
     """Raises TwostageError if samples of classes are asked for that are not in `names`, as far as these are known."""
-    condition = tree["priors"]["condition"]
-    if names or condition != "class":
-        check_classes(tree["sampling"]["classes"], names, condition)
+    if names and tree["priors"]["condition"] == "class":
+        check_classes(tree["sampling"]["classes"], names)
 
 
 def _check_condition(tree: Tree, overrides: tuple[str, ...], config: SamplingConfig, is_larger: bool) -> None:
-    """Raises TwostageError if the condition's codes cannot lie on the canvas, or there are too few held-out images."""
+    """Raises TwostageError if the condition is none of the prior's, its codes cannot lie on the canvas, or there are
+    too few held-out images.
+    """
     name = tree["priors"]["condition"]
+    has_codes = name is not None and not config.coordinates and config.condition_file is None
+    check_condition(config, name, has_codes)
     if name not in (None, "class", "coordinates"):
         side, wanted = _condition_grid(tree, overrides), _grid_side(tree)
         if side != wanted and (is_larger or config.condition_file or tree["priors"]["architecture"] == "pixelsnail"):
@@ -76,9 +88,7 @@ def _check_condition(tree: Tree, overrides: tuple[str, ...], config: SamplingCon
             raise TwostageError(
                 "a larger canvas needs a condition as large; set sampling.condition_file to a picture of it"
             )
-    read = config.given > 0 or (
-        name is not None and not config.coordinates and config.condition_file is None and config.classes is None
-    )
+    read = config.given > 0 or (has_codes and config.classes is None)
     limits = (tree["latents"]["validation_images"], tree["data"]["validation_images"])
     held_out = min((limit for limit in limits if limit is not None), default=None)
     needed = -(-config.num_images // config.per_condition)

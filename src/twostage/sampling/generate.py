@@ -11,7 +11,7 @@ from twostage.configs import SamplingConfig
 from twostage.jobs import Job
 from twostage.sampling.pictures import tiled, write_png
 from twostage.sampling.record import Seconds, open_image_tokenizer, record
-from twostage.sampling.request import Request, open_request
+from twostage.sampling.request import Request, class_names, open_request
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ def _metrics(config: SamplingConfig, job: Job, request: Request, seconds: Second
         "conditional": request.condition is not None,
         "per_condition": config.per_condition,
         "classes": config.classes,
+        "class_names": class_names(job),
         "num_codes": request.model.tokens.num_codes,
     }
 

@@ -4,6 +4,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from twostage.sampling.sliding import CACHE_BYTES, check_window, slide
 from twostage.tokenizers import AnyTokenizer
 
 SPLIT = "validation"  # whose conditions and beginnings are used: the prior has not seen them
+SHOWN = 5  # names of classes in an error: ImageNet has a thousand
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,8 @@ def as_tensor(index: np.ndarray | None, images: slice) -> torch.Tensor | None:
 
 def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> Request:
     """The job's prior, conditions and beginnings. Raises TwostageError for whatever does not fit together."""
-    if min(config.num_images, config.batch_size, config.grid_images, config.per_condition) < 1:
-        raise TwostageError(
-            "sampling.num_images, batch_size, grid_images and per_condition must be 1 or more; set them"
-        )
+    draw = checked_draw(config, tokenizer.num_codes)
     model = _autoregressive(job, tokenizer)
-    draw = Draw(config.temperature, config.top_k, config.top_p)
-    draw.check(model.tokens.num_codes)
     size = canvas_size(config, model.tokens.grid, tokenizer.factor)
     if size != model.tokens.grid:
         check_window(model, size)
@@ -81,6 +78,19 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> R
     condition = conditions(config, job, model, size, tokenizer.factor)
     given_NG = _given(config, job, model, size, order_T)
     return Request(model, draw, size, uniform_NT, order_T, condition, given_NG, config.cache_megabytes * 10**6)
+
+
+def checked_draw(config: SamplingConfig, num_codes: int) -> Draw:
+    """How codes are drawn. Raises TwostageError for an amount, a share or a cut of the vocabulary that is none."""
+    if min(config.num_images, config.batch_size, config.grid_images, config.per_condition) < 1:
+        raise TwostageError(
+            "sampling.num_images, batch_size, grid_images and per_condition must be 1 or more; set them"
+        )
+    if not 0 <= config.given < 1:
+        raise TwostageError(f"sampling.given={config.given} is no share in [0, 1); 0.5 completes halves of real images")
+    draw = Draw(config.temperature, config.top_k, config.top_p)
+    draw.check(num_codes)
+    return draw
 
 
 def open_prior(job: Job, tokenizer: AnyTokenizer) -> AnyModel:
@@ -148,48 +158,58 @@ def conditions(
     Raises TwostageError for a condition that is missing, not wanted, given twice or not the prior's.
     """
     wanted = model.tokens.condition
-    if wanted is None or wanted.map != "class":
-        check_classes(config.classes, [], None if wanted is None else wanted.map)
+    check_condition(config, None if wanted is None else wanted.map, "condition" in job.inputs)
     if wanted is None:
-        if config.coordinates or config.condition_file or "condition" in job.inputs:
-            raise TwostageError(
-                "the prior takes no condition; drop sampling.coordinates, sampling.condition_file and the input "
-                "`condition`"
-            )
         return None
-    if config.coordinates + (config.condition_file is not None) + ("condition" in job.inputs) > 1:
-        raise TwostageError(
-            "a prior has one condition; choose sampling.coordinates, sampling.condition_file or the input `condition`"
-        )
     # A class is one for the whole canvas, everything else is cut into windows as the canvas is.
     grid = wanted.grid if wanted.num_tokens == 1 or size == model.tokens.grid else size
     if config.coordinates:
-        if wanted.map != "coordinates":
-            raise TwostageError(
-                f"sampling.coordinates=true, the prior was trained with the condition {wanted.map}; set it to false"
-            )
         wanted.require_meaning(coordinates_sha256(factor, wanted.num_codes), "sampling.coordinates=true")
         codes_HW = coordinate_codes(grid, factor, wanted.num_codes)
         condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
     elif config.condition_file is not None:
         codes_HW = condition_codes(config, job, replace(wanted, grid=grid), factor)
         condition = np.broadcast_to(codes_HW, (config.num_images, *grid))
-    elif "condition" in job.inputs:
-        condition = _codes_of(config, job.upstream("condition"), replace(wanted, grid=grid))
     else:
+        condition = _codes_of(config, job.upstream("condition"), replace(wanted, grid=grid))
+    return condition if grid == size != model.tokens.grid else condition.reshape(config.num_images, -1)
+
+
+def check_condition(config: DrawingConfig, condition: str | None, has_codes: bool) -> None:
+    """Raises TwostageError if what is asked for does not go with a prior that `condition` conditions, such as "class".
+
+    `condition` is None: nothing does. `has_codes`: codes of conditions are given, those of held-out images.
+    """
+    if condition != "class" and config.classes is not None:
+        raise TwostageError(
+            f"sampling.classes names {_some(config.classes) or 'all classes'}; the prior is conditioned by "
+            f"{condition or 'nothing'}: leave it null"
+        )
+    num_given = config.coordinates + (config.condition_file is not None) + has_codes
+    if condition is None and num_given:
+        raise TwostageError(
+            "the prior takes no condition; drop sampling.coordinates, sampling.condition_file and the input "
+            "`condition`, or train one with priors.condition"
+        )
+    if num_given > 1:
+        raise TwostageError(
+            "a prior has one condition; choose sampling.coordinates, sampling.condition_file or the input `condition`"
+        )
+    if config.coordinates and condition != "coordinates":
+        raise TwostageError(
+            f"sampling.coordinates=true, the prior was trained with the condition {condition}; set it to false"
+        )
+    if condition is not None and not num_given:
         raise TwostageError(
             "the prior is conditional; give the job an input `condition`, or set sampling.coordinates=true or "
             "sampling.condition_file"
         )
-    return condition if grid == size != model.tokens.grid else condition.reshape(config.num_images, -1)
 
 
 def _given(
     config: SamplingConfig, job: Job, model: Model, size: tuple[int, int], order_T: np.ndarray
 ) -> np.ndarray | None:
     """The first tokens [N, G] of real images, in the order of the prior's sequence."""
-    if not 0 <= config.given < 1:
-        raise TwostageError(f"sampling.given={config.given} is no share in [0, 1); 0.5 completes halves of real images")
     if config.given == 0:
         return None
     if "latents" not in job.inputs:
@@ -205,25 +225,36 @@ def _codes_of(config: DrawingConfig, folder: Path, wanted: TokenSpace) -> np.nda
         return held_out_tokens(config.num_images, folder, wanted, config.per_condition)
     _require_the_same(open_latents(folder), folder, wanted)
     names = read_json(folder / "metadata.json")["classes"]
-    check_classes(config.classes, names, wanted.map)
+    check_classes(config.classes, names)
     codes = [names.index(name) for name in config.classes or names]
     turn_N = np.arange(config.num_images) // config.per_condition % len(codes)
     return np.array(codes)[turn_N].reshape(-1, *wanted.grid)
 
 
-def check_classes(asked: list[str] | None, names: list[str], condition: str | None) -> None:
-    """Raises TwostageError if a prior is asked for classes but has another condition, or none of such a name.
+def class_names(job: Job) -> list[str] | None:
+    """Names of the classes that condition the job's samples, in the order of their codes; None if no classes do."""
+    if "condition" not in job.inputs:
+        return None
+    names: list[str] | None = read_json(job.upstream("condition") / "metadata.json").get("classes")
+    return names
 
-    `names`: of its classes. `condition`: what conditions it, such as "class"; None: nothing.
-    """
-    if asked is None or (condition == "class" and set(asked) <= set(names)):
+
+def check_classes(asked: list[str] | None, names: list[str]) -> None:
+    """Raises TwostageError if a class is asked for that is not in `names`, those of the prior's classes."""
+    unknown = [name for name in dict.fromkeys(asked or []) if name not in names]
+    if not unknown:
         return
-    given, mend = condition or "nothing", "leave it null"
-    if condition == "class":
-        given, mend = f"the classes {', '.join(names)}", "choose from these"
+    near = dict.fromkeys(match for name in unknown[:SHOWN] for match in get_close_matches(name, names))
+    known = f"near are {_some(list(near))}" if near else f"they are {_some(names)}"
     raise TwostageError(
-        f"sampling.classes names {', '.join(asked) or 'all classes'}; the prior is conditioned by {given}: {mend}"
+        f"sampling.classes names {_some(unknown)}, none of the prior's {len(names)} classes; {known}: choose from its "
+        "classes"
     )
+
+
+def _some(names: list[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def held_out_tokens(num_images: int, folder: Path, wanted: TokenSpace, per_condition: int = 1) -> np.ndarray:
@@ -248,6 +279,12 @@ def _require_the_same(latents: Latents, folder: Path, wanted: TokenSpace) -> Non
     found = latents.tokens
     if found.map != wanted.map:
         raise TwostageError(f"{folder} holds codes of {found.map}, the prior was trained with those of {wanted.map}")
+    if wanted.map == "class" and found.num_codes != wanted.num_codes:
+        dataset = read_json(folder / "metadata.json")["data"]
+        raise TwostageError(
+            f"{folder} holds the {found.num_codes} classes of dataset {dataset}, the prior was trained with "
+            f"{wanted.num_codes}; take the classes of the dataset that it was trained on"
+        )
     if (found.num_codes, found.grid) != (wanted.num_codes, wanted.grid):
         raise TwostageError(
             f"{folder} holds {found.num_codes} codes on grids {found.grid}, expected {wanted.num_codes} on "

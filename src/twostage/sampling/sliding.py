@@ -205,16 +205,21 @@ def slide_token_by_token(
 
 
 def check_window(model: Model, size: tuple[int, int]) -> Canvas:
-    """The canvas of `size` = (H, W) tokens under the model's windows.
+    """The canvas of `size` = (H, W) tokens under the model's windows. Raises TwostageError as `windowed` does."""
+    return windowed(size, model.tokens.grid, model.ordering)
 
-    Raises TwostageError if the window is larger than the canvas, or the model's order is not row-major.
+
+def windowed(size: tuple[int, int], grid: tuple[int, int], ordering: str) -> Canvas:
+    """The canvas of `size` = (H, W) tokens under the windows of a prior of this grid and order.
+
+    Raises TwostageError if the window is larger than the canvas, or the order is not row-major.
     """
-    if model.ordering != "row_major":
+    if ordering != "row_major":
         raise TwostageError(
-            f"sliding windows go in row-major order, the prior's is {model.ordering}; set sampling.canvas=null or "
+            f"sliding windows go in row-major order, the prior's is {ordering}; set sampling.canvas=null or "
             "take a prior of priors.ordering=row_major"
         )
-    return Canvas(*size, model.tokens.grid)
+    return Canvas(*size, grid)
 
 
 def _prepare(

@@ -14,6 +14,8 @@ from twostage.evaluation.rejection import RejectionConfig, Setting, accept, reje
 from .conftest import job, random_images
 from .test_agreement import ByRed
 
+CLASSES = ["grey", "red"]
+ALL_IN_TURN = {"classes": [], "class_names": CLASSES, "per_condition": 1}
 SAMPLES = SamplesConfig(images=99, batch_size=16, kid_subsets=5, kid_subset_size=30, precision_neighbours=3,
                         coverage_neighbours=5, inception_score_splits=5, infinity_parts=2, seed=0)  # fmt: skip
 
@@ -33,13 +35,13 @@ def test_the_likeliest_share_of_each_class_is_accepted():
 @pytest.fixture
 def evaluate(folder, inception, monkeypatch):
     """Two samplers of 60 images in two classes; odd ones are drawn for red, and shades of red differ."""
-    monkeypatch.setattr(classifier, "load", lambda folder: Classifier(ByRed(), "small", ["grey", "red"]))
+    monkeypatch.setattr(classifier, "load", lambda folder: Classifier(ByRed(), "small", CLASSES))
     features(FeaturesConfig("validation", 60, 16), job(folder, "features", "real", data="data", inception="inception"))
     for seed, name in enumerate(("k5", "k9")):
         images = random_images(60, seed)
         images[..., 0] = np.random.default_rng(seed).integers(0, 256, 60)[:, None, None]
         write_array(folder / f"{name}/samples.npy", images)
-        write_json(folder / f"{name}/metrics.json", {"classes": [], "per_condition": 1})
+        write_json(folder / f"{name}/metrics.json", ALL_IN_TURN)
     for name in ("rejector", "judge"):
         write_json(folder / f"{name}/metrics.json", {"accuracy": 0.9, "images": 60, "network": "small"})
 
@@ -85,6 +87,20 @@ def test_too_small_a_pool_is_named(evaluate):
 
 
 def test_samples_of_other_classes_are_refused(evaluate, folder):
-    write_json(folder / "k9/metrics.json", {"classes": ["red"], "per_condition": 1})
+    write_json(folder / "k9/metrics.json", ALL_IN_TURN | {"classes": ["red"]})
     with pytest.raises(TwostageError, match="was not drawn from all classes in turn"):
+        evaluate()
+
+
+@pytest.mark.parametrize("names", [CLASSES[::-1], ["cat", "dog"], None])
+def test_as_many_classes_of_other_names_are_refused(evaluate, folder, names):
+    write_json(folder / "k9/metrics.json", ALL_IN_TURN | {"class_names": names})
+    with pytest.raises(TwostageError, match=r"k9 was drawn from other classes than \S*rejector knows, or in another"):
+        evaluate()
+
+
+def test_a_judge_of_other_classes_is_refused(evaluate, monkeypatch):
+    names = {"rejector": CLASSES, "judge": CLASSES[::-1]}
+    monkeypatch.setattr(classifier, "load", lambda folder: Classifier(ByRed(), "small", names[folder.name]))
+    with pytest.raises(TwostageError, match=r"k5 was drawn from other classes than \S*judge knows"):
         evaluate()

@@ -81,5 +81,5 @@ def test_more_images_than_there_are_name_the_key_that_asks_for_them(evaluate):
 def test_reconstructions_come_as_bytes_in_order(folder):
     images = read_array(folder / "data/validation_image.npy")
     with torch.inference_mode():
-        found = list(reconstructions(RoundingTokenizer(256), images[:20], 16))
+        found = list(reconstructions(RoundingTokenizer(256), images[:20], 16, "toy"))
     np.testing.assert_array_equal(np.concatenate(found), images[:20])

@@ -63,6 +63,8 @@ def test_as_many_codes_of_another_tokenizer_are_refused_where_it_is_known():
     with pytest.raises(TwostageError, match=expected) as caught:
         tokens.require_meaning("def", "theirs")
     assert "\n" not in str(caught.value)
+    with pytest.raises(TwostageError, match=r"sha256 None, expected abc"):
+        tokens.require_meaning(None, "theirs")
     # Nobody knows what a released prior was trained on.
     TokenSpace(8, (2, 4), map="edges").require_meaning("def", "theirs")
 

@@ -23,7 +23,7 @@ def test_on_a_4x4_grid_it_is_that_of_the_paper(name):
     assert ordering(name, 4, 4).tolist() == REFERENCE[name]
 
 
-def test_every_name_of_the_configs_assert_an_order():
+def test_every_name_of_the_configs_is_an_order():
     assert {*REFERENCE, "random"} == set(ORDERINGS)
     for name in ORDERINGS:
         assert ordering(name, 8, 8).dtype == np.int64

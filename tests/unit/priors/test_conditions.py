@@ -54,6 +54,13 @@ def test_condition_codes_are_one_row_an_image_and_neither_missing_nor_too_many(a
     assert logits_BTV.shape == (2, 16, 5)
     # Each image has its own.
     torch.testing.assert_close(model(index_BT[1:], condition_BS[1:]), logits_BTV[1:])
+    # Neither is a row of one image stretched over all, nor are there too few or too long ones.
+    index_BT = torch.randint(5, (4, 16))
+    for shape in ((1, condition.num_tokens), (3, condition.num_tokens), (4, condition.num_tokens + 1), (4,)):
+        wrong = torch.zeros(shape, dtype=torch.int64)
+        expected = rf"of {condition.num_tokens} for every image, of which there are 4; give .* of {condition.map}"
+        with pytest.raises(TwostageError, match=expected):
+            model(index_BT, wrong)
     with pytest.raises(TwostageError, match="a conditional prior needs condition codes"):
         model(index_BT)
     plain = build(prior_config(architecture), TokenSpace(5, (4, 4))).eval()

@@ -88,6 +88,15 @@ def test_a_class_conditional_checkpoint_takes_classes(tmp_path):
         prior.logits(index, torch.tensor([0, 3]))
 
 
+def test_one_that_was_imported_by_an_earlier_version_is_to_be_imported_again(tmp_path):
+    convert(tmp_path, released_tensors())
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    del config["tokens"]["tokenizer_sha256"]
+    (tmp_path / "out/config.json").write_text(json.dumps(config))
+    with pytest.raises(TwostageError, match=r"config\.json is not the config .* train it again, or import it again$"):
+        priors.load(tmp_path / "out")
+
+
 def test_what_has_no_influence_is_not_kept(tmp_path):
     """Queries to a single key, and their norm."""
     tensors = released_tensors()

@@ -238,7 +238,7 @@ def test_conditions_must_be_given_where_they_are_wanted_and_only_there(tmp_path)
         small()(index_BT, torch.zeros(1, 1, dtype=torch.int64))
     for tokens, shape in ((EDGES, (1, 1)), (EDGES, (1, 8)), (CLASSES, (1, 16)), (CLASSES, (1,))):
         with pytest.raises(
-            TwostageError, match=r"expected one row of (16|1) for every image; .* codes of (edges|class)"
+            TwostageError, match=r"expected one row of (16|1) for every image, .* codes of (edges|class)"
         ):
             small(tokens)(index_BT, torch.zeros(shape, dtype=torch.int64))
     with pytest.raises(TwostageError, match=r"a condition on the grid of the image \(4, 4\), got \(2, 2\)"):

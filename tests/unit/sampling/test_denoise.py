@@ -148,6 +148,7 @@ def test_named_classes_come_in_turn(make):
     model = priors.load(job.upstream("prior")).model
     expected = denoise(model, Schedule.of(CHAIN), Streams(0, range(5)), torch.tensor([[2], [0], [2], [0], [2]]))
     assert np.array_equal(run(job)["index.npy"].reshape(5, 16), expected.index_BT)
+    assert read_json(job.folder / "metrics.json")["class_names"] == ["ant", "bee", "cat"]
 
 
 def test_a_picture_conditions_every_sample(make, tmp_path):

@@ -23,6 +23,7 @@ from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import ordering
 from twostage.sampling import Draw, sample, slide, uniform_table
 from twostage.sampling.generate import generate
+from twostage.sampling.request import check_classes
 from twostage.tokenizers import as_bytes
 from twostage.tokenizers.model import Tokenizer, save
 
@@ -71,6 +72,7 @@ def test_time_and_choices_are_recorded(make_job):
     assert metrics["tokens_per_second"] == pytest.approx(8 / metrics["drawing_seconds_per_image"])
     chosen = ("num_images", "batch_size", "temperature", "top_k", "top_p", "seed", "threads")
     assert [metrics[name] for name in chosen] == [5, 2, 1.0, None, 0.9, 3, torch.get_num_threads()]
+    assert metrics["class_names"] is None
     assert metrics["clock"] == "process CPU time"
 
 
@@ -159,7 +161,8 @@ def test_named_classes_come_in_turn_and_several_samples_share_one(make_job, tmp_
     every = make_job("every", prior="by_class", inputs=["condition"], classes=[])
     expected = sample(model, table(5, 16), Draw(), torch.tensor([[0], [1], [2], [0], [1]]))
     assert np.array_equal(run(every)["index"], expected)
-    assert read_json(every.folder / "metrics.json")["classes"] == []
+    metrics = read_json(every.folder / "metrics.json")
+    assert (metrics["classes"], metrics["class_names"]) == ([], ["cat", "dog", "frog"])
 
 
 def test_samples_share_the_conditions_and_beginnings_of_validation_images(make_job):
@@ -182,7 +185,7 @@ def test_samples_share_the_conditions_and_beginnings_of_validation_images(make_j
     [
         (
             ["zebra", "cat"],
-            "names zebra, cat; the prior is conditioned by the classes cat, dog, frog: choose from these",
+            "names zebra, none of the prior's 3 classes; they are cat, dog, frog: choose from its classes",
         ),
         ([], "holds codes of class, the prior was trained with those of edges"),
     ],
@@ -195,6 +198,35 @@ def test_a_class_or_condition_that_the_prior_does_not_know_is_named(make_job, tm
     with pytest.raises(TwostageError, match=message):
         run(job)
     assert not job.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["class 7", "clas 70"], "names clas 70, none of the prior's 1000 classes; near are class 70"),
+        (["xyz"], "names xyz, none of .*; they are class 0, class 1, class 2, class 3, class 4, ...: choose"),
+        (
+            list("abcdefg"),
+            r"names a, b, c, d, e, \.\.\., none of the prior's 1000 classes; they are class 0",
+        ),
+    ],
+)
+def test_of_many_classes_the_unknown_and_those_near_to_them_are_named(asked, message):
+    with pytest.raises(TwostageError, match=message) as caught:
+        check_classes(asked, [f"class {n}" for n in range(1000)])
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
+
+
+def test_another_number_of_classes_is_said_in_classes(make_job, tmp_path):
+    write_prior(tmp_path / "by_class", TokenSpace(NUM_CODES, GRID, TokenSpace(10, (1, 1), map="class")))
+    job = make_job(prior="by_class", inputs=["condition"], classes=["cat"])
+    write_classes(job.upstream("condition"))
+    with pytest.raises(
+        TwostageError,
+        match="condition holds the 3 classes of dataset d, the prior was trained with 10; take the classes",
+    ):
+        run(job)
 
 
 def test_classes_for_a_prior_of_another_condition_are_refused(make_job):
@@ -349,5 +381,7 @@ def test_a_prior_that_does_not_say_what_its_codes_mean_is_of_an_earlier_version(
     stored = read_json(tmp_path / "prior/config.json")
     del stored["tokens"]["tokenizer_sha256"]
     write_json(tmp_path / "prior/config.json", stored)
-    with pytest.raises(TwostageError, match=r"prior/config\.json is not the config .* this version; train it again"):
+    with pytest.raises(
+        TwostageError, match=r"prior/config\.json is not the config .* this version; train it again, or import it"
+    ):
         run(make_job())
