@@ -16,10 +16,9 @@ from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from twostage.artifacts import sha256_file, sha256_json
-from twostage.config_errors import explained, first_line
+from twostage.config_errors import UNREADABLE, explained, first_line
 from twostage.errors import TwostageError
 from twostage.trees import files_composed, kept
 
@@ -371,7 +370,7 @@ def parse(kind: type[T], values: dict[str, Any]) -> T:
     """
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
+    except UNREADABLE as error:
         raise TwostageError(f"{kind.__name__}: {first_line(error)}") from error
 
 
@@ -395,6 +394,6 @@ def _composed(overrides: tuple[str, ...]) -> Any:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
             config = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(config)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, *UNREADABLE) as error:
         raise TwostageError(explained(error, overrides)) from error
     return OmegaConf.to_container(config, resolve=True)
