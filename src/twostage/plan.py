@@ -14,6 +14,7 @@ from twostage.cells import Cell
 from twostage.chain import condition_jobs
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
+from twostage.unread import INSTEAD, refuse_unread
 from twostage.verbs import (
     BACKBONE_OF,
     data_job,
@@ -328,8 +329,10 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
 
     Its variant ends in `by_hand_` and a hash of its config, so it never overwrites what the pipeline made; what is made
     of a user's own dataset (`data.name=mine`) is in no pipeline and keeps its plain name.
-    Raises TwostageError if the verb only makes sense inside an experiment.
+    Raises TwostageError if the verb only makes sense inside an experiment, or does not read what is asked of it.
     """
+    if name in INSTEAD:
+        refuse_unread(name, tree["sampling"], configs.compose((f"scale={tree['scale']['name']}",))["sampling"])
     job = _evaluation_at_prompt(name, tree) if name.startswith("evaluation.") else _model_at_prompt(name, tree)
     if not (configs.CONF / "data" / f"{tree['data']['name']}.yaml").exists():
         return job
