@@ -271,7 +271,7 @@ class ChainConfig:
 
 @dataclass(kw_only=True)
 class DrawingConfig:
-    """How many images are drawn, and under which conditions: the same for every kind of prior."""
+    """How many images are drawn, and under which conditions: the same for every kind of prior, but for inpainting."""
 
     num_images: int = MISSING
     batch_size: int = MISSING
@@ -280,7 +280,7 @@ class DrawingConfig:
     coordinates: bool = False  # the prior's condition is where a token lies on the canvas
     condition_file: str | None = None  # a picture of the user's that conditions all canvases, such as a label map
     condition_label_offset: int = 0  # added to the ids of a label map, as data.label_offset was in training
-    per_condition: int = 1  # samples in a row that share their condition, or the beginning that they complete
+    per_condition: int = 1  # samples in a row of one condition; autoregressive: of one beginning too
     classes: list[str] | None = None  # class names, taken in turn; []: all; null: those of the validation images
 
 
