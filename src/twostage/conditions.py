@@ -39,7 +39,7 @@ class Task:
     task: str = MISSING  # what becomes what
     measures: Measures = field(default_factory=Measures)
     paper_says: str = MISSING
-    rows: dict[str, dict[str, Any]] = MISSING  # one: label -> stand_in | paper -> a TaskCell
+    rows: dict[str, dict[str, dict[str, Any]]] = MISSING  # one: label -> stand_in | paper -> a TaskCell
     on_request: bool = False  # the user brings the data at every scale, so that only its own target asks for it
 
 

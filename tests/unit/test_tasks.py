@@ -61,6 +61,7 @@ def test_the_tables_are_those_of_all_experiments_but_what_needs_data():
      (("measures: {stand_in: [edges], paper: [edges]}", "measures: [edges]"), "list is not a subclass of Measures"),
      (("measures: {stand_in: [edges], paper: [edges]}", ""), "`Measures` has missing mandatory value: stand_in"),
      (("stand_in: {data", "stand_out: {data"), r"experiment\.rows\.IN-Edges\.stand_in of mine"),
+     (("    stand_in: {", "    stand_in: null\n    was: {"), r"'rows\.IN-Edges\.stand_in' is not Optional"),
      (("rows:", "on_request: maybe\nrows:"), "'maybe' is not a valid bool"),
      (("rows:", "rows: ["), "config scale=smoke experiment=mine: while parsing a flow sequence")],
 )  # fmt: skip
