@@ -4,7 +4,7 @@
 #   snakemake --cores all results/codebook_size.csv                 or vqgan_vs_vqvae, warmup: tokenizers side by side
 #   snakemake --cores all results/pixels_vs_latents.csv             pixels against latents
 #   snakemake --cores all results/f_sweep.csv                       the sweep over the factor f; f_sweep_conditional
-#   snakemake --cores all results/class_conditional.csv             or edges, super_resolution, layouts, completion
+#   snakemake --cores all results/class_conditional.csv             or edges, super_resolution, layouts, completion, a task of yours
 #   snakemake --cores all results/edges_sundae.csv                  edges by SUNDAE
 #   snakemake --cores all results/depth.csv                         or pose, layouts_ade20k, layouts_coco_stuff, on your data
 #   snakemake --cores all results/rejection.csv                     class-conditional samples under rejection
@@ -50,33 +50,7 @@ localrules:
     results_sundae,
 
 
-RESULTS = [
-    "results/table1.csv",
-    "results/tokenizers.csv",
-    "results/orderings.csv",
-    "results/vqgan_vs_vqvae.csv",
-    "results/codebook_size.csv",
-    "results/warmup.csv",
-    "results/pixels_vs_latents.csv",
-    "results/f_sweep.csv",
-    "results/f_sweep_conditional.csv",
-    "results/class_conditional.csv",
-    "results/edges.csv",
-    "results/edges_sundae.csv",
-    "results/super_resolution.csv",
-    "results/layouts.csv",
-    "results/completion.csv",
-    "results/rejection.csv",
-    "results/overfitting.csv",
-    "results/sundae_vs_autoregressive.csv",
-    "results/sundae_steps.csv",
-    "results/sundae_proportion.csv",
-    "results/sundae_temperature.csv",
-    "results/hourglass_resampling.csv",
-    "results/hourglass_rotary.csv",
-    "results/sundae_inpainting.csv",
-    "results/sundae_pixels.csv",
-]
+RESULTS = [f"results/{name}.csv" for name in tables(PLAN)]
 
 
 rule figures:

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from omegaconf import MISSING
 
 from twostage import configs
+from twostage.cells import Cell, TaskCell
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
-from twostage.verbs import classifier_job, data_job, denoising_job, prior_job, sampling_job, weights_job
+from twostage.verbs import classifier_job, data_job, denoising_job, maps_job, prior_job, sampling_job, weights_job
 
 if TYPE_CHECKING:
-    from twostage.plan import Cell, Plan
+    from twostage.plan import Plan
 
+C = TypeVar("C", bound=Cell)
 # Share of every image's tokens that a completion starts from; the paper completes half images (Fig. 4).
 COMPLETED = 0.5
+# In what samples may agree with their condition (twostage.evaluation.agreement) -> the map that tells, null: a label.
+MEASURES = {"class": None, "edges": "edges", "silhouette": "segmentation", "low_resolution": "low_resolution"}
+
+
+@dataclass
+class Measures:
+    """In what samples should agree with their condition, out of MEASURES; the likeness to a real image always is."""
+
+    stand_in: list[str] = MISSING
+    paper: list[str] = MISSING
+
+
+@dataclass
+class Task:
+    """A file of conf/experiment/ on a task of conditional synthesis."""
+
+    name: str = MISSING  # of the file
+    task: str = MISSING  # what becomes what
+    measures: Measures = field(default_factory=Measures)
+    paper_says: str = MISSING
+    rows: dict[str, dict[str, dict[str, Any]]] = MISSING  # one: label -> stand_in | paper -> a TaskCell
+    on_request: bool = False  # the user brings the data at every scale, so that only its own target asks for it
 
 
 def conditional(plan: Plan) -> None:
@@ -22,14 +48,16 @@ def conditional(plan: Plan) -> None:
     well both agree with it.
 
     A task without a condition completes images: the samples of both kinds are then of the unconditional prior.
+    Raises TwostageError if its file lacks something, or asks for what would fail once the priors are trained.
     """
-    cell = the_cell(plan)
+    _require_task(plan)
+    cell = the_cell(plan, TaskCell)
     latents = plan._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
     runs = {"conditional": cell, "unconditional": replace(cell, condition=None)}
     inputs: dict[str, Job] = {}
-    tune = tuned(plan, cell, latents)
+    tune = tuned(plan, cell, latents, cell.prior)
     for model, run in runs.items():
-        for seed, prior in priors(plan, run, latents, tune).items():
+        for seed, prior in priors(plan, run, latents, tune, cell.prior).items():
             completes = model == "conditional" and cell.condition is None
             sampling = _sampled(plan, run, prior, latents, completes)
             inputs |= {f"{model}.{seed}.prior": prior, f"{model}.{seed}.sampling": sampling}
@@ -44,36 +72,72 @@ def conditional(plan: Plan) -> None:
     condition = plan._condition(cell)
     if condition is not None and cell.condition not in ("class", "coordinates"):
         inputs["maps"] = plan.jobs[condition.inputs["data"]]
-    if "class" in _measures(plan):
+    kind = None if condition is None else condition.config["map"]
+    if "class" in measures(plan, kind):
         inputs["classifier"] = plan._add(classifier_job(tree, data))
-    _drawn(plan, cell, tree, condition, inputs)
+    _drawn(plan, cell, tree, kind, inputs)
 
 
-def the_cell(plan: Plan) -> Cell:
-    """The one row of an experiment. Raises TwostageError if there are several."""
+def _require_task(plan: Plan) -> None:
+    try:
+        configs.parse(Task, plan.experiment)
+    except TwostageError as error:
+        raise TwostageError(
+            f"conf/experiment/{plan.experiment['name']}.yaml, read as a task of conditional synthesis: {error}"
+        ) from error
+
+
+def the_cell(plan: Plan, kind: type[C]) -> C:
+    """The one row of an experiment. Raises TwostageError if there are several, or it has a key that `kind` lacks."""
     rows = plan.experiment["rows"]
     if len(rows) != 1:
         raise TwostageError(f"experiment.rows of {plan.experiment['name']} must be one, got {', '.join(rows)}")
     (label,) = rows
-    return plan._cell(label)
+    return plan._cell(label, kind)
 
 
-def priors(plan: Plan, cell: Cell, latents: Job, tune: Job) -> dict[str, Job]:
-    """Adds the priors of a cell, one a seed ("seed0"): of the budget that all tasks share, at a sweep's rate."""
+def priors(plan: Plan, cell: Cell, latents: Job, tune: Job, prior: str = "gpt") -> dict[str, Job]:
+    """Adds the priors of a cell, one a seed ("seed0"): of the budget that all tasks share, at a sweep's rate.
+
+    Raises TwostageError if the prior cannot read the codes of the cell's condition.
+    """
     condition = plan._condition(cell)
+    _require_alike_grids(plan, cell, prior)
     found: dict[str, Job] = {}
     for seed in plan.tree["scale"]["experiment"]["seeds"]:
-        tree = plan._tree_of(cell, priors=cell.prior, seed=seed)
+        tree = plan._tree_of(cell, priors=prior, seed=seed)
         budget, usual = _budget(plan, tree["priors"]["architecture"]), tree["priors"]["loop"]["steps"]
         tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "evaluate_every")}
         # Of the usual budget it is the row-major run of the orderings, where they are run on the same latents.
         label = "" if budget["steps"] == usual else f"steps{budget['steps']}"
         # Of a transformer alone the order is a choice.
-        spelled = cell.prior == "gpt"
+        spelled = prior == "gpt"
         found[f"seed{seed}"] = plan._add(
             prior_job(tree, latents, condition, {"tune": tune}, spell_row_major=spelled, label=label)
         )
     return found
+
+
+def _require_alike_grids(plan: Plan, cell: Cell, prior: str) -> None:
+    """PixelSNAIL and SUNDAE read a map's code at the very place of the image's."""
+    if cell.condition in (None, "class", "coordinates"):
+        return
+    if plan._tree_of(cell, priors=prior)["priors"]["architecture"] == "gpt":
+        return
+    image, condition = (_side(plan._tree_of(cell, tokenizers=name)) for name in (cell.tokenizer, cell.condition))
+    if condition not in (image, 1):
+        raise TwostageError(
+            f"experiment.rows of {plan.experiment['name']}: prior={prior} takes a condition on the grid of the image, "
+            f"and {cell.condition} makes {condition}x{condition} codes where {cell.tokenizer} makes {image}x{image}; "
+            "name tokenizers of one grid, or prior: gpt"
+        )
+
+
+def _side(tree: Tree) -> int:
+    """Of the grid of codes that `tree["tokenizers"]` makes of its map of `tree["data"]`."""
+    tokenizer, size = tree["tokenizers"], tree["data"]["size"]
+    side: int = size // maps_job(tree, tokenizer["map"]).config.get("factor", 1) // 2 ** tokenizer["num_downsamplings"]
+    return side
 
 
 def _budget(plan: Plan, architecture: str) -> Tree:
@@ -83,18 +147,18 @@ def _budget(plan: Plan, architecture: str) -> Tree:
     return experiment["conditional"] | own
 
 
-def tuned(plan: Plan, cell: Cell, latents: Job) -> Job:
+def tuned(plan: Plan, cell: Cell, latents: Job, prior: str = "gpt") -> Job:
     """Adds the sweep whose learning rate all of a task's priors use: that of the conditional one, or, with `tune_on`,
     of the unconditional one on another dataset.
     """
     own = replace(cell, tune_on=None)
     if cell.tune_on is None:
-        return plan._tune(cell.data, own, cell.prior, latents, plan._condition(cell))
+        return plan._tune(cell.data, own, prior, latents, plan._condition(cell))
     other = replace(own, data=cell.tune_on, condition=None)
-    return plan._tune(cell.tune_on, other, cell.prior, plan._encoded(other, cell.tokenizer, cell.tune_on), None)
+    return plan._tune(cell.tune_on, other, prior, plan._encoded(other, cell.tokenizer, cell.tune_on), None)
 
 
-def _sampled(plan: Plan, cell: Cell, prior: Job, latents: Job, completes: bool) -> Job:
+def _sampled(plan: Plan, cell: TaskCell, prior: Job, latents: Job, completes: bool) -> Job:
     """Several samples of each of the first validation images' conditions."""
     architecture, tokenizer = prior.config["architecture"], plan.jobs[latents.inputs["tokenizer"]]
     sampling, budget = plan._tree_of(cell)["sampling"], _budget(plan, architecture)
@@ -115,15 +179,29 @@ def _sampled(plan: Plan, cell: Cell, prior: Job, latents: Job, completes: bool) 
     return plan._add(sampling_job(tree, prior, tokenizer, plan._condition(cell), completed, label))
 
 
-def _measures(plan: Plan) -> list[str]:
-    """In what the samples should agree with their condition, on the data of the scale."""
-    return list(plan.experiment["measures"][plan.tree["scale"]["sources"]])
+def measures(plan: Plan, kind: str | None) -> list[str]:
+    """In what the samples should agree with their condition, on the data of the scale.
+
+    `kind`: class, coordinates or the map that conditions them; None: nothing does. Raises TwostageError for a measure
+    that there is not, or that needs another map.
+    """
+    column = plan.tree["scale"]["sources"]
+    asked = list(plan.experiment["measures"][column])
+    allowed = [name for name, map_needed in MEASURES.items() if map_needed in (None, kind)]
+    wrong = [name for name in asked if name not in allowed]
+    if wrong:
+        raise TwostageError(
+            f"experiment.measures.{column} of {plan.experiment['name']} names {wrong[0]}; samples given "
+            f"{kind or 'no map'} are held against {' or '.join(allowed)}; name some of these, or []"
+        )
+    return asked
 
 
-def _drawn(plan: Plan, cell: Cell, tree: Tree, condition: Job | None, inputs: dict[str, Job]) -> None:
+def _drawn(plan: Plan, cell: TaskCell, tree: Tree, kind: str | None, inputs: dict[str, Job]) -> None:
     """The task's summary and figure, which share its name."""
-    name, kind = plan.experiment["name"], None if condition is None else condition.config["map"]
-    config = {key: plan.experiment[key] for key in ("name", "task", "paper_says")} | {"measures": _measures(plan)}
+    name = plan.experiment["name"]
+    config = {key: plan.experiment[key] for key in ("name", "task", "paper_says")}
+    config["measures"] = measures(plan, kind)
     config |= {"data": cell.data, "condition": kind, "seeds": plan.tree["scale"]["experiment"]["seeds"]}
     config |= {"num_labels": num_labels(tree, kind), "canny_sigma": tree["data"]["canny_sigma"]}
     config |= {key: plan.tree["evaluation"][key] for key in ("grid_images", "batch_size")}

@@ -2,6 +2,12 @@
 
 import itertools
 
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+# What OmegaConf raises for a value, and lets through for a file.
+UNREADABLE = (OmegaConfBaseException, YAMLError)
+
 
 def first_line(error: BaseException) -> str:
     """Of its message."""

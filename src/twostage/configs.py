@@ -16,10 +16,9 @@ from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from twostage.artifacts import sha256_file, sha256_json
-from twostage.config_errors import explained, first_line
+from twostage.config_errors import UNREADABLE, explained, first_line
 from twostage.errors import TwostageError
 from twostage.trees import files_composed, kept
 
@@ -272,7 +271,7 @@ class ChainConfig:
 
 @dataclass(kw_only=True)
 class DrawingConfig:
-    """How many images are drawn, and under which conditions: the same for every kind of prior."""
+    """How many images are drawn, and under which conditions: the same for every kind of prior, but for inpainting."""
 
     num_images: int = MISSING
     batch_size: int = MISSING
@@ -281,7 +280,7 @@ class DrawingConfig:
     coordinates: bool = False  # the prior's condition is where a token lies on the canvas
     condition_file: str | None = None  # a picture of the user's that conditions all canvases, such as a label map
     condition_label_offset: int = 0  # added to the ids of a label map, as data.label_offset was in training
-    per_condition: int = 1  # samples in a row that share their condition, or the beginning that they complete
+    per_condition: int = 1  # samples in a row of one condition; autoregressive: of one beginning too
     classes: list[str] | None = None  # class names, taken in turn; []: all; null: those of the validation images
 
 
@@ -371,7 +370,7 @@ def parse(kind: type[T], values: dict[str, Any]) -> T:
     """
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
+    except UNREADABLE as error:
         raise TwostageError(f"{kind.__name__}: {first_line(error)}") from error
 
 
@@ -395,6 +394,6 @@ def _composed(overrides: tuple[str, ...]) -> Any:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
             config = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(config)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, *UNREADABLE) as error:
         raise TwostageError(explained(error, overrides)) from error
     return OmegaConf.to_container(config, resolve=True)

@@ -27,7 +27,8 @@ from twostage.verbs import (
 )
 
 if TYPE_CHECKING:
-    from twostage.plan import Cell, Plan
+    from twostage.cells import Cell
+    from twostage.plan import Plan
 
 C = TypeVar("C")
 # Files of conf/experiment/ whose plans are made here.

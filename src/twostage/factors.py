@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from omegaconf import MISSING
 
 from twostage import configs
-from twostage.conditions import num_labels
+from twostage.conditions import measures, num_labels
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
 from twostage.verbs import (
@@ -24,7 +24,8 @@ from twostage.verbs import (
 )
 
 if TYPE_CHECKING:
-    from twostage.plan import Cell, Plan
+    from twostage.cells import Cell
+    from twostage.plan import Plan
 
 C = TypeVar("C")
 
@@ -182,8 +183,7 @@ def _condition_shown(plan: Plan, cell: SweepCell) -> tuple[Tree, dict[str, Job]]
     """What the summary is told of the condition, and the jobs whose pictures it shows and holds samples against."""
     tree = plan._tree_of(_run(plan, cell, cell.tune_on), tokenizers=cell.condition_of(cell.tune_on))
     kind = tree["tokenizers"]["map"]
-    measures = list(plan.experiment["measures"][plan.tree["scale"]["sources"]])
-    config = {"condition": kind, "measures": measures, "num_labels": num_labels(tree, kind)}
+    config = {"condition": kind, "measures": measures(plan, kind), "num_labels": num_labels(tree, kind)}
     config |= {"canny_sigma": tree["data"]["canny_sigma"], "paper_says": plan.experiment["paper_says"]}
     jobs = {"data": data_job(tree), "maps": maps_job(tree, kind), "vgg16": weights_job(tree, "vgg16")}
     return config, {name: plan._add(job) for name, job in jobs.items()}

@@ -6,15 +6,15 @@ are an error.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
-
-from omegaconf import MISSING
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from twostage import conditions, configs, denoisers, factors, studies, tokenizer_plans
+from twostage.cells import Cell
 from twostage.chain import condition_jobs
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
+from twostage.unread import INSTEAD, refuse_unread
 from twostage.verbs import (
     BACKBONE_OF,
     data_job,
@@ -34,21 +34,8 @@ from twostage.verbs import (
     weights_job,
 )
 
-
-@dataclass
-class Cell:
-    """One row of an experiment in one column of data: stand-in or paper."""
-
-    data: str = MISSING
-    tokenizer: str = MISSING
-    tokenizer_data: str | None = None  # the dataset that the tokenizer is trained on; null: the row's own
-    condition: str | None = None  # of the prior: class | coordinates | the tokenizer of a map; null: none
-    tune_on: str | None = None  # the row whose learning rates are used; null: a sweep of its own
-    prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # architecture -> sizes unlike the scale's
-    prior: str = "gpt"  # of a task of conditional synthesis: its file of conf/priors/
-
-
-# Files of conf/experiment/ that the workflow plans, together.
+C = TypeVar("C", bound=Cell)
+# Files of conf/experiment/ with a plan of their own; every other one is a task of conditional synthesis.
 EXPERIMENTS = (
     "table1",
     "orderings",
@@ -58,20 +45,10 @@ EXPERIMENTS = (
     "pixels_vs_latents",
     "f_sweep",
     "f_sweep_conditional",
-    "class_conditional",
-    "edges",
-    "edges_sundae",
-    "super_resolution",
-    "layouts",
-    "completion",
     "rejection",
     "overfitting",
     *denoisers.EXPERIMENTS,
 )
-# Planned too, but only on request, as the user brings their data at every scale.
-ON_REQUEST = ("depth", "pose", "layouts_ade20k", "layouts_coco_stuff")
-# Conditional synthesis, one experiment a task.
-TASKS = ("class_conditional", "edges", "edges_sundae", "super_resolution", "layouts", "completion", *ON_REQUEST)
 # In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
 ARCHITECTURES = ("pixelsnail", "gpt")
 
@@ -87,6 +64,7 @@ class Plan:
         self._compose = compose
         self.tree = compose((f"scale={scale}", f"experiment={experiment}"))
         self.experiment = self.tree["experiment"]
+        _require_name(self.experiment, experiment)
         self._tunes: dict[tuple[str, str], Job] = {}
         match experiment:
             case "table1":
@@ -99,16 +77,19 @@ class Plan:
                 factors.pixels_vs_latents(self)
             case "f_sweep" | "f_sweep_conditional":
                 factors.f_sweep(self)
-            case name if name in TASKS:
-                conditions.conditional(self)
             case "rejection":
                 studies.rejection(self)
             case "overfitting":
                 studies.overfitting(self)
             case name if name in denoisers.EXPERIMENTS:
                 denoisers.add_jobs(self)
-            case other:
-                raise TwostageError(f"experiment {other} has no plan; choose {' or '.join(EXPERIMENTS)}")
+            case _:
+                conditions.conditional(self)
+
+    @property
+    def on_request(self) -> bool:
+        """Whether the user brings the data at every scale, so that nothing but its own target asks for it."""
+        return bool(self.experiment.get("on_request", False))
 
     def _add(self, job: Job) -> Job:
         known = self.jobs.setdefault(job.out, job)
@@ -125,7 +106,7 @@ class Plan:
 
     def _table1(self) -> None:
         rows = self.experiment["rows"]
-        cells = {label: self._cell(label) for label in rows}
+        cells = {label: self._cell(label, Cell) for label in rows}
         # Rows that others borrow the learning rates of come first.
         order = sorted(rows, key=lambda label: cells[label].tune_on is not None)
         compared = {label: self._row(label, cells[label]) for label in order}
@@ -143,7 +124,7 @@ class Plan:
         if len(self.experiment["rows"]) != 1:
             raise TwostageError(f"experiment.rows of orderings must be one, got {', '.join(self.experiment['rows'])}")
         (label,) = self.experiment["rows"]
-        cell = self._cell(label)
+        cell = self._cell(label, Cell)
         latents = self._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
         condition = self._condition(cell)
         # A controlled setting (Sec. D): the row-major sweep sets the rate of all, the seed initialisation and batches.
@@ -184,10 +165,10 @@ class Plan:
         self._add_with_upstream(features, weights_job(tree, "inception"))
         return self._add(rfid_job(tree, tokenizer, data, features))
 
-    def _cell(self, label: str) -> Cell:
+    def _cell(self, label: str, kind: type[C]) -> C:
         column = self.tree["scale"]["sources"]
         try:
-            return configs.parse(Cell, self.experiment["rows"][label][column])
+            return configs.parse(kind, self.experiment["rows"][label][column])
         except (KeyError, TwostageError) as error:
             raise TwostageError(f"experiment.rows.{label}.{column} of {self.experiment['name']}: {error}") from error
 
@@ -293,19 +274,33 @@ class Plan:
         return self._compose(tuple(overrides))
 
 
+def _require_name(experiment: Any, name: str) -> None:
+    """Jobs and results have the name of the file: of a copy, they would be those of the original."""
+    said = experiment.get("name") if isinstance(experiment, dict) else None
+    if said != name:
+        raise TwostageError(f"conf/experiment/{name}.yaml says name: {said}; say name: {name}, as the file is called")
+
+
+def experiments() -> list[str]:
+    """The files of conf/experiment/: those that have a plan of their own, then tasks of conditional synthesis."""
+    files = sorted(path.stem for path in (configs.CONF / "experiment").glob("[!.]*.yaml"))
+    return [*EXPERIMENTS, *(name for name in files if name not in EXPERIMENTS)]
+
+
 def whole_plan(scale: str) -> Plan:
     """The jobs of every experiment at one scale, as one plan: what several of them want is one job.
 
     One job more sums up what all of them measured, but for those on data that nobody may have brought.
     """
-    plan, *others = (Plan(experiment, scale) for experiment in EXPERIMENTS)
+    plans = [Plan(experiment, scale) for experiment in experiments()]
+    plan, *others = (each for each in plans if not each.on_request)
     for other in others:
         for job in other.jobs.values():
             plan._add(job)
     measured = {job.variant: job for job in drawn(plan)}
     plan._add(new_job("figures.summary", "summary", plan.tree, {}, measured))
-    for experiment in ON_REQUEST:
-        for job in Plan(experiment, scale).jobs.values():
+    for asked in (each for each in plans if each.on_request):
+        for job in asked.jobs.values():
             plan._add(job)
     return plan
 
@@ -319,6 +314,13 @@ def drawn(plan: Plan) -> list[Job]:
     return [job for job in plan.jobs.values() if job.out in read]
 
 
+def tables(plan: Plan) -> list[str]:
+    """Names of the tables of a whole plan, results/*.csv, whose data nobody has to bring: those that it sums up."""
+    figures = {job.variant: job for job in plan.jobs.values() if job.stage == "figures"}
+    summed_up = set(figures.pop("summary").inputs.values())
+    return [name for name, job in figures.items() if summed_up.issuperset(job.inputs.values())]
+
+
 _NO_PROMPT = "{} needs --config with a resolved job; snakemake writes it to build/configs/"
 
 
@@ -327,8 +329,10 @@ def job_at_prompt(name: str, tree: Tree) -> Job:
 
     Its variant ends in `by_hand_` and a hash of its config, so it never overwrites what the pipeline made; what is made
     of a user's own dataset (`data.name=mine`) is in no pipeline and keeps its plain name.
-    Raises TwostageError if the verb only makes sense inside an experiment.
+    Raises TwostageError if the verb only makes sense inside an experiment, or does not read what is asked of it.
     """
+    if name in INSTEAD:
+        refuse_unread(name, tree["sampling"], configs.compose((f"scale={tree['scale']['name']}",))["sampling"])
     job = _evaluation_at_prompt(name, tree) if name.startswith("evaluation.") else _model_at_prompt(name, tree)
     if not (configs.CONF / "data" / f"{tree['data']['name']}.yaml").exists():
         return job

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twostage import conditions
+from twostage.cells import Cell
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
 from twostage.verbs import classifier_job, data_job, features_job, latents_job, prior_job, sampling_job, weights_job
@@ -21,7 +22,7 @@ def rejection(plan: Plan) -> None:
     """Adds the jobs of Table 4: pools of class-conditional samples under several top-k and top-p, out of which a
     classifier accepts the best.
     """
-    cell, budget = conditions.the_cell(plan), plan.tree["scale"]["experiment"]["rejection"]
+    cell, budget = conditions.the_cell(plan, Cell), plan.tree["scale"]["experiment"]["rejection"]
     latents = plan._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
     # The first seed of the class-conditional task.
     prior = next(iter(conditions.priors(plan, cell, latents, conditions.tuned(plan, cell, latents)).values()))
@@ -81,7 +82,7 @@ def _settings(budget: Tree) -> list[dict[str, Any]]:
 
 def overfitting(plan: Plan) -> None:
     """Adds the jobs of Sec. E: one prior on few images, to the end and with early stopping, and samples of both."""
-    cell, budget = conditions.the_cell(plan), plan.tree["scale"]["experiment"]["overfitting"]
+    cell, budget = conditions.the_cell(plan, Cell), plan.tree["scale"]["experiment"]["overfitting"]
     whole = plan._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
     tune, tokenizer = conditions.tuned(plan, cell, whole), plan.jobs[whole.inputs["tokenizer"]]
     latents = _fewer(plan._tree_of(cell), whole, tokenizer, budget["train_images"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twostage.ablations import changes
+from twostage.cells import Cell
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
 from twostage.verbs import data_job, reconstruct_job
@@ -38,7 +39,7 @@ def _compared_tokenizers(plan: Plan) -> dict[str, Tree]:
     """Label -> config tree with the dataset and the tokenizer of a row, in the order of the experiment."""
     compared: dict[str, Tree] = {}
     for row in plan.experiment["rows"]:
-        cell = plan._cell(row)
+        cell = plan._cell(row, Cell)
         usual = plan._tree_of(cell, tokenizers=cell.tokenizer)
         changed = changes(plan.experiment, usual["tokenizers"])
         for label, change in changed.items():

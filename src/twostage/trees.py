@@ -53,4 +53,10 @@ def _defaults(path: Path) -> list[Any]:
 def _listed(text: str) -> list[Any]:
     """What a file of Hydra's is built on, as group -> option or as an option of its own group."""
     # Few files have such a list, and to parse all of them would take longer than to hash them.
-    return list(yaml.safe_load(text)["defaults"]) if re.search("^defaults:", text, re.MULTILINE) else []
+    if not re.search("^defaults:", text, re.MULTILINE):
+        return []
+    try:
+        return list(yaml.safe_load(text)["defaults"])
+    except yaml.YAMLError:
+        # As without a file: Hydra says so.
+        return []

@@ -193,14 +193,8 @@ def inpainting_job(
 ) -> Job:
     """Parts of the held-out images of `latents`, drawn anew by a SUNDAE prior; else as `denoising_job`.
 
-    `condition`: the codes of the same images. Raises TwostageError if other conditions are asked for.
+    `condition`: the codes of the same images.
     """
-    named = [key for key in ("condition_file", "coordinates", "classes") if tree["sampling"][key] not in (None, False)]
-    if named:
-        raise TwostageError(
-            f"sampling.inpaint fills held-out images under conditions of their own; drop sampling.{named[0]}, or draw "
-            "whole images by sampling.denoise"
-        )
     inputs = {"prior": prior, "tokenizer": tokenizer, "latents": latents}
     inputs |= {"condition": condition} if condition else {}
     variant = f"{prior.variant}.{label or 'inpainted'}"

@@ -1,10 +1,15 @@
 import pathlib
+import shutil
 
 import pytest
 
 from twostage import configs
 
+ROOT = pathlib.Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "workstation", "paper"]
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml"))
+# On data that the user brings at every scale.
+ON_REQUEST = {"depth", "pose", "layouts_ade20k", "layouts_coco_stuff"}
 
 
 def stage(plan, name):
@@ -15,4 +20,15 @@ def stage(plan, name):
 @pytest.fixture
 def repository_conf(monkeypatch):
     """Configs are read from the repository, wherever the tests run."""
-    monkeypatch.setattr(configs, "CONF", pathlib.Path(__file__).parents[2] / "conf")
+    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+
+
+@pytest.fixture
+def edited_conf(tmp_path, monkeypatch):
+    """A copy of conf/ that a test may edit; the repository's composed trees serve it too, as their names hash all."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (ROOT / "build/trees").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/trees").symlink_to(ROOT / "build/trees")
+    monkeypatch.setattr(configs, "CONF", tmp_path / "conf")
+    return tmp_path / "conf"

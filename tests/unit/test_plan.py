@@ -2,11 +2,11 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from tests.unit.conftest import SCALES, stage
+from tests.unit.conftest import EXPERIMENTS, SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job, files_read
-from twostage.plan import EXPERIMENTS, ON_REQUEST, Plan, job_at_prompt
+from twostage.plan import Plan, job_at_prompt
 from twostage.verbs import (
     data_job,
     features_job,
@@ -27,7 +27,7 @@ def plan(request):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("experiment", [*EXPERIMENTS, *ON_REQUEST])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
     made = {}
     for folder, job in Plan(experiment, scale).jobs.items():

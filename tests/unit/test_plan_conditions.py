@@ -1,11 +1,14 @@
 """The plans of conditional synthesis, rejection and overfitting."""
 
+from dataclasses import fields
+
 import pytest
 
-from tests.unit.conftest import SCALES, stage
+from tests.unit.conftest import ON_REQUEST, SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.plan import ON_REQUEST, Plan, job_at_prompt
+from twostage.plan import Plan, job_at_prompt, tables, whole_plan
+from twostage.unread import INSTEAD
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
@@ -108,7 +111,7 @@ def test_a_map_that_the_dataset_lacks_is_annotated_and_one_that_it_has_is_not():
 
 
 def test_depth_and_pose_wait_for_their_data():
-    assert set(ON_REQUEST) == {"depth", "pose", "layouts_ade20k", "layouts_coco_stuff"}
+    assert not ON_REQUEST & set(tables(whole_plan("smoke")))
     for name in ON_REQUEST:
         assert not stage(Plan(name, "smoke"), "data.annotate")
     for name in ("depth", "pose"):
@@ -208,6 +211,49 @@ def test_conditions_of_other_images_are_refused_where_images_are_filled(asked):
     tree = configs.compose(("scale=smoke", "priors=sundae", "priors.condition=edges_f4", f"sampling.{asked}"))
     with pytest.raises(TwostageError, match=rf"of their own; drop sampling\.{asked.split('=')[0]}, or .* by sampling"):
         job_at_prompt("sampling.inpaint", tree)
+
+
+@pytest.mark.parametrize(
+    ("verb", "asked", "instead"),
+    [("denoise", "temperature=0.5", r"set sampling\.denoising\.chain\.temperature_start and"),
+     ("denoise", "top_k=3", r"set sampling\.denoising\.chain\.temperature_start and"),
+     ("denoise", "top_p=0.9", r"set sampling\.denoising\.chain\.temperature_start and"),
+     ("denoise", "given=0.5", r"sampling\.inpaint with sampling\.inpainting\.mask=half"),
+     ("denoise", "canvas=[16,16]", "choose priors=gpt and sampling.generate"),
+     ("denoise", "canvas_pixels=[64,64]", "choose priors=gpt and sampling.generate"),
+     ("inpaint", "temperature=0.5", r"set sampling\.inpainting\.chain\.temperature_start and"),
+     ("inpaint", "num_images=3", r"set sampling\.inpainting\.num_images"),
+     ("inpaint", "per_condition=3", r"set sampling\.inpainting\.results"),
+     ("inpaint", "given=0.5", r"set sampling\.inpainting\.mask=half")],
+)  # fmt: skip
+def test_a_key_that_would_change_nothing_is_refused_with_the_one_that_does(verb, asked, instead):
+    tree = configs.compose(("scale=smoke", "priors=sundae", f"sampling.{asked}"))
+    key = asked.split("=")[0]
+    with pytest.raises(TwostageError, match=rf"^sampling\.{verb} does not read sampling\.{key}: .*{instead}"):
+        job_at_prompt(f"sampling.{verb}", tree)
+
+
+@pytest.mark.parametrize(
+    ("verb", "asked"),
+    [("denoise", key) for key in ("num_images=3", "per_condition=3", "classes=[cat]", "denoising.chain.steps=3")]
+    + [("inpaint", key) for key in ("batch_size=3", "inpainting.num_images=3", "inpainting.results=3")]
+    + [(verb, "seed=3") for verb in ("denoise", "inpaint")],
+)
+def test_every_other_key_makes_another_job(verb, asked):
+    usual, other = (job_at_prompt(f"sampling.{verb}", configs.compose(("scale=smoke", "priors=sundae", *more)))
+                    for more in ((), (f"sampling.{asked}",)))  # fmt: skip
+    assert other.config != usual.config
+
+
+@pytest.mark.parametrize("verb", ["denoise", "inpaint"])
+def test_all_of_samplings_keys_are_read_or_refused(verb):
+    """What neither a block holds under the same name nor a refusal names would change nothing unnoticed."""
+    block = {"denoise": configs.DenoisingConfig, "inpaint": configs.InpaintingConfig}[verb]
+    own = {each.name for each in fields(block)} - {"num_images"}
+    keys = {each.name for each in fields(configs.SamplingConfig)} - {"denoising", "inpainting"}
+    # Read with a picture alone, which filling refuses.
+    known = own | set(INSTEAD[f"sampling.{verb}"]) | {"condition_label_offset"}
+    assert keys - known <= ({"num_images"} if verb == "denoise" else set())
 
 
 def test_a_condition_that_nobody_can_make_is_one_line():

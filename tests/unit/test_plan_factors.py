@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.unit.conftest import SCALES, stage
+from tests.unit.conftest import ON_REQUEST, SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.plan import ON_REQUEST, Plan, drawn, job_at_prompt, whole_plan
+from twostage.plan import Plan, drawn, job_at_prompt, whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 

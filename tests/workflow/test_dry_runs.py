@@ -100,6 +100,20 @@ def test_tasks_of_conditional_synthesis_have_a_complete_plan(clone, scale):
         assert "rule evaluation_conditional:" in clone.dry_run(f"results/{name}.csv", scale=scale)
 
 
+def test_a_new_file_is_a_task_with_a_table(clone):
+    folder = clone.folder / "conf/experiment"
+    text = (folder / "edges_sundae.yaml").read_text()
+    (folder / "mine.yaml").write_text(text.replace("name: edges_sundae", "name: mine", 1))
+    try:
+        plan = clone.dry_run("results/mine.csv")
+        assert "results/mine.csv" in clone.dry_run("figures")
+    finally:
+        (folder / "mine.yaml").unlink()
+    for rule in ("evaluation_conditional", "figures_conditional", "results_conditional"):
+        assert plan.count(f"rule {rule}:") == 1, rule
+    assert plan.count("rule sampling_denoise:") == 4
+
+
 def test_one_factor_more_runs_its_own_jobs_and_the_figure(clone):
     with_all, without = (rules_and_variants(clone, names) for names in ("vqgan_f4, vqgan_f8]", "vqgan_f4]"))
     assert without < with_all

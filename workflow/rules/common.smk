@@ -13,7 +13,7 @@ from twostage.artifacts import sha256_json, write_json
 from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
 from twostage.jobs import FILES, PROVENANCE, files_read
-from twostage.plan import whole_plan
+from twostage.plan import tables, whole_plan
 
 unknown = sorted(set(config) - {"scale"})
 if unknown:

@@ -280,7 +280,7 @@ def test_a_tokenizer_of_other_codes_is_refused(make_job, tmp_path):
     assert not job.folder.exists()
 
 
-def refused_unless_own(make_job, write, changes, kind):
+def assert_refused_unless_own(make_job, write, changes, kind):
     """The job draws from inputs that `write` made of codes of their own meaning, and refuses those of another."""
     write("a")
     run(make_job("own", **changes))
@@ -299,7 +299,7 @@ def test_conditions_of_other_codes_are_refused(make_job, tmp_path):
     def write(meaning):
         write_latents(tmp_path / "condition", NUM_CONDITION_CODES, GRID, of="edges", meaning=meaning)
 
-    refused_unless_own(make_job, write, {"prior": "by_edges", "inputs": ["condition"]}, "edges")
+    assert_refused_unless_own(make_job, write, {"prior": "by_edges", "inputs": ["condition"]}, "edges")
 
 
 @pytest.mark.parametrize("classes", [None, [], ["cat"]])
@@ -311,7 +311,9 @@ def test_classes_of_another_dataset_are_refused(make_job, tmp_path, classes):
     def write(meaning):
         write_classes(tmp_path / "condition", meaning=meaning)
 
-    refused_unless_own(make_job, write, {"prior": "by_class", "inputs": ["condition"], "classes": classes}, "class")
+    assert_refused_unless_own(
+        make_job, write, {"prior": "by_class", "inputs": ["condition"], "classes": classes}, "class"
+    )
 
 
 def test_beginnings_of_other_codes_are_refused(make_job, tmp_path):
@@ -321,7 +323,7 @@ def test_beginnings_of_other_codes_are_refused(make_job, tmp_path):
     def write(which):
         write_latents(tmp_path / "latents", NUM_CODES, GRID, meaning=meaning if which == "a" else which)
 
-    refused_unless_own(make_job, write, {"inputs": ["latents"], "given": 0.5}, "image")
+    assert_refused_unless_own(make_job, write, {"inputs": ["latents"], "given": 0.5}, "image")
 
 
 def test_coordinates_of_another_factor_are_refused(make_job, tmp_path):
@@ -330,7 +332,7 @@ def test_coordinates_of_another_factor_are_refused(make_job, tmp_path):
         by_place = TokenSpace(NUM_CONDITION_CODES, GRID, map="coordinates", tokenizer_sha256=sha256)
         write_prior(tmp_path / "by_place", TokenSpace(NUM_CODES, GRID, by_place))
 
-    refused_unless_own(make_job, write, {"prior": "by_place", "coordinates": True}, "coordinates")
+    assert_refused_unless_own(make_job, write, {"prior": "by_place", "coordinates": True}, "coordinates")
 
 
 def test_too_few_condition_images_are_counted(make_job):
