@@ -124,6 +124,9 @@ def _reason(error: Exception) -> str:
     match error:
         case requests.Timeout():
             return "no answer in time"
+        # Of connection errors the one that its user can mend.
+        case requests.exceptions.SSLError():
+            return "no secure connection; behind a proxy with certificates of its own, set REQUESTS_CA_BUNDLE"
         case requests.ConnectionError():
             return "no connection"
         case requests.HTTPError() if error.response is not None:

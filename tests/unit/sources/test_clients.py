@@ -65,6 +65,12 @@ def test_a_closed_port_is_no_connection(out):
         download(Address("http://127.0.0.1:9/file", "sha256:0"), out)
 
 
+def test_a_certificate_that_is_not_trusted_is_told_from_no_connection(site, out):
+    # The server speaks no TLS at all; to the client that is the same error as a certificate it cannot verify.
+    with pytest.raises(UnreachableError, match=r"\(no secure connection; .* set REQUESTS_CA_BUNDLE\)"):
+        download(Address(f"{site[1].replace('http', 'https')}/file.bin", "sha256:0"), out)
+
+
 def serve_project(site, content, digest):
     folder, _ = site
     (folder / "small").mkdir()
