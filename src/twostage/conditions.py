@@ -50,7 +50,7 @@ def conditional(plan: Plan) -> None:
     A task without a condition completes images: the samples of both kinds are then of the unconditional prior.
     Raises TwostageError if its file lacks something, or asks for what would fail once the priors are trained.
     """
-    _require_task(plan)
+    plan.on_request = _task(plan).on_request
     cell = the_cell(plan, TaskCell)
     latents = plan._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
     runs = {"conditional": cell, "unconditional": replace(cell, condition=None)}
@@ -78,9 +78,9 @@ def conditional(plan: Plan) -> None:
     _drawn(plan, cell, tree, kind, inputs)
 
 
-def _require_task(plan: Plan) -> None:
+def _task(plan: Plan) -> Task:
     try:
-        configs.parse(Task, plan.experiment)
+        return configs.parse(Task, plan.experiment)
     except TwostageError as error:
         raise TwostageError(
             f"conf/experiment/{plan.experiment['name']}.yaml, read as a task of conditional synthesis: {error}"

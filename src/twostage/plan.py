@@ -61,6 +61,8 @@ class Plan:
     ) -> None:
         self.scale = scale
         self.jobs: dict[str, Job] = {}
+        # Whether the user brings the data at every scale, so that nothing but its own target asks for it.
+        self.on_request = False
         self._compose = compose
         self.tree = compose((f"scale={scale}", f"experiment={experiment}"))
         self.experiment = self.tree["experiment"]
@@ -85,11 +87,6 @@ class Plan:
                 denoisers.add_jobs(self)
             case _:
                 conditions.conditional(self)
-
-    @property
-    def on_request(self) -> bool:
-        """Whether the user brings the data at every scale, so that nothing but its own target asks for it."""
-        return bool(self.experiment.get("on_request", False))
 
     def _add(self, job: Job) -> Job:
         known = self.jobs.setdefault(job.out, job)
@@ -278,12 +275,17 @@ def _require_name(experiment: Any, name: str) -> None:
     """Jobs and results have the name of the file: of a copy, they would be those of the original."""
     said = experiment.get("name") if isinstance(experiment, dict) else None
     if said != name:
-        raise TwostageError(f"conf/experiment/{name}.yaml says name: {said}; say name: {name}, as the file is called")
+        raise TwostageError(f'conf/experiment/{name}.yaml says name: {said}; say name: "{name}", as its file is')
 
 
 def experiments() -> list[str]:
-    """The files of conf/experiment/: those that have a plan of their own, then tasks of conditional synthesis."""
+    """The files of conf/experiment/: those that have a plan of their own, then tasks of conditional synthesis.
+
+    Raises TwostageError for a name that no target or option could spell.
+    """
     files = sorted(path.stem for path in (configs.CONF / "experiment").glob("[!.]*.yaml"))
+    if odd := [name for name in files if not name.isidentifier()]:
+        raise TwostageError(f"conf/experiment/{odd[0]}.yaml: no target can have this name; use letters, digits and _")
     return [*EXPERIMENTS, *(name for name in files if name not in EXPERIMENTS)]
 
 

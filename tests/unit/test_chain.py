@@ -153,6 +153,7 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
         ),
         ((*MINE, "priors=sundae"), r"choose priors=gpt or pixelsnail"),
         ((*BY_MAP, "sampling.canvas_pixels=[64,96]"), r"set sampling\.condition_file"),
+        ((*MINE, "sampling.canvas_pixels=[64,96]", "sampling.given=0.5"), r"given=0\.5 begins with real images"),
         (
             (*BY_MAP, "tokenizers=vqgan_f8", "sampling.canvas_pixels=[64,96]", "LAYOUT"),
             "segmentation_f4 has 8x8 tokens for the 4x4 of an image",

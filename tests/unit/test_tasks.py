@@ -47,6 +47,19 @@ def test_a_task_on_request_is_planned_but_no_other_target_asks_for_it(write):
     assert "mine" not in whole.jobs["artifacts/smoke/figures/summary"].inputs
 
 
+def test_on_request_is_read_as_the_boolean_that_it_says(write):
+    write("edges_sundae", ("task: ", 'on_request: "false"\ntask: '))
+    assert "mine" in tables(whole_plan("smoke"))
+
+
+@pytest.mark.parametrize("name", ["2024", "my task"])
+def test_a_file_whose_name_no_target_can_have_is_one_line(edited_conf, name):
+    (edited_conf / f"experiment/{name}.yaml").write_text(f'name: "{name}"\n')
+    with pytest.raises(TwostageError, match=rf"{name}\.yaml: no target can have this name; use letters") as caught:
+        experiments()
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.usefixtures("repository_conf")
 def test_the_tables_are_those_of_all_experiments_but_what_needs_data():
     on_request = {name for name in experiments() if Plan(name, "smoke").on_request}
@@ -55,7 +68,7 @@ def test_the_tables_are_those_of_all_experiments_but_what_needs_data():
 
 @pytest.mark.parametrize(
     ("edit", "said"),
-    [(("name: mine", "name: edges"), r"mine\.yaml says name: edges; say name: mine"),
+    [(("name: mine", "name: edges"), r"mine\.yaml says name: edges; say name: \"mine\""),
      (("task: ", "tusk: "), r"conf/experiment/mine\.yaml, read as a task .*: Task: Key 'tusk' not in 'Task'"),
      (("paper_says: ", "# "), "missing mandatory value: paper_says"),
      (("measures: {stand_in: [edges], paper: [edges]}", "measures: [edges]"), "list is not a subclass of Measures"),

@@ -190,8 +190,8 @@ def _grid(config: ConditionalConfig, samples: np.ndarray, once: Given, per_condi
         condition = shown_map(once.map_NHWC[:rows], height, config.num_labels)
     else:
         condition = once.image_NHWC[:rows].copy()
-        # A class has no picture: the figure writes its name. Of a beginning, the rest is grey.
-        condition[:, 0 if config.condition == "class" else height // 2 :] = 208
+        # Classes and coordinates have no picture; the figure writes the class's name. Of a beginning, the rest is grey.
+        condition[:, height // 2 if config.condition is None else 0 :] = 208
     return np.concatenate([condition[:, None], once.image_NHWC[:rows, None], drawn], axis=1)
 
 

@@ -36,6 +36,10 @@ def check(overrides: tuple[str, ...]) -> None:
     height, width = canvas_size(config, grid, factor)
     if (height, width) != grid:
         windowed((height, width), grid, tree["priors"]["ordering"])
+        if config.given:
+            raise TwostageError(
+                f"sampling.given={config.given} begins with real images, of the prior's own size; drop it or the canvas"
+            )
     if tree["priors"]["architecture"] == "sundae":
         raise TwostageError(
             "from_data draws token by token, which priors=sundae cannot; choose priors=gpt or pixelsnail"
