@@ -1,10 +1,12 @@
 """Small priors, and small latents with structure to learn: frequent low codes, noisy copies of the upper neighbour."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from twostage import training
 from twostage.artifacts import write_array, write_json
 from twostage.configs import GPTConfig, LoopConfig, PixelSNAILConfig, PriorConfig, SundaeConfig, SweepConfig
 from twostage.latents.dataset import TokenSpace
@@ -70,3 +72,10 @@ def prior_config_fixture():
 @pytest.fixture(params=list(TOKENS))
 def tokens(request):
     return TOKENS[request.param]
+
+
+@pytest.fixture
+def steady_clock(monkeypatch):
+    """A clock 10 ms later at every reading: what the machine does beside the test does not matter."""
+    readings = itertools.count()
+    monkeypatch.setattr(training, "training_clock", lambda: 0.01 * next(readings))

@@ -96,6 +96,7 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(architecture, prior_co
     assert weights("a", 0) != weights("c", 1)
 
 
+@pytest.mark.usefixtures("steady_clock")
 def test_a_run_matched_in_time_extends_its_curve_but_not_its_weights(prior_config, latents, tmp_path):
     config = prior_config("gpt")
     train(config, make_job(config, tmp_path, "alone"))

@@ -1,13 +1,12 @@
 """The verb `priors.timed`: as long as the rival, never much longer, and the weights of the end."""
 
 import dataclasses
-import itertools
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from twostage import priors, training
+from twostage import priors
 from twostage.artifacts import read_csv, read_json, write_json
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job
@@ -30,10 +29,8 @@ def make_job(config, folder, seconds):
     return Job("priors", "timed", "v", "smoke", values, inputs, str(folder / "out"), FILES["priors.timed"])
 
 
-def test_it_ends_within_the_rivals_time_and_keeps_the_last_weights(prior_config, latents, tmp_path, monkeypatch):
-    # A clock of its own, 10 ms later at every reading: what the machine does beside the test does not matter.
-    readings = itertools.count()
-    monkeypatch.setattr(training, "training_clock", lambda: 0.01 * next(readings))
+@pytest.mark.usefixtures("steady_clock")
+def test_it_ends_within_the_rivals_time_and_keeps_the_last_weights(prior_config, latents, tmp_path):
     config = prior_config("gpt")
     job = make_job(config, tmp_path, seconds=2.0)
     timed(config, job)
