@@ -11,7 +11,7 @@ from twostage import configs
 from twostage.cells import Cell, TaskCell
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
-from twostage.verbs import classifier_job, data_job, denoising_job, maps_job, prior_job, sampling_job, weights_job
+from twostage.verbs import classifier_job, data_job, denoising_job, grid_side, prior_job, sampling_job, weights_job
 
 if TYPE_CHECKING:
     from twostage.plan import Plan
@@ -124,20 +124,13 @@ def _require_alike_grids(plan: Plan, cell: Cell, prior: str) -> None:
         return
     if plan._tree_of(cell, priors=prior)["priors"]["architecture"] == "gpt":
         return
-    image, condition = (_side(plan._tree_of(cell, tokenizers=name)) for name in (cell.tokenizer, cell.condition))
+    image, condition = (grid_side(plan._tree_of(cell, tokenizers=name)) for name in (cell.tokenizer, cell.condition))
     if condition not in (image, 1):
         raise TwostageError(
             f"experiment.rows of {plan.experiment['name']}: prior={prior} takes a condition on the grid of the image, "
             f"and {cell.condition} makes {condition}x{condition} codes where {cell.tokenizer} makes {image}x{image}; "
             "name tokenizers of one grid, or prior: gpt"
         )
-
-
-def _side(tree: Tree) -> int:
-    """Of the grid of codes that `tree["tokenizers"]` makes of its map of `tree["data"]`."""
-    tokenizer, size = tree["tokenizers"], tree["data"]["size"]
-    side: int = size // maps_job(tree, tokenizer["map"]).config.get("factor", 1) // 2 ** tokenizer["num_downsamplings"]
-    return side
 
 
 def _budget(plan: Plan, architecture: str) -> Tree:

@@ -13,6 +13,7 @@ from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
 from twostage.verbs import (
     data_job,
+    grid_side,
     latents_job,
     likelihood_job,
     maps_job,
@@ -144,7 +145,7 @@ def _factor(plan: Plan, cell: SweepCell, name: str, tree: Tree, tune: Job) -> di
     tokenizer = plan._trained(tree)
     latents = plan._add(latents_job(tree, tokenizer))
     condition = _condition_of_factor(plan, cell, name, tree)
-    side = tree["data"]["size"] // 2 ** tree["tokenizers"]["num_downsamplings"]
+    side = grid_side(tree)
     # A grid that is no larger than the window is one window.
     whole = side <= cell.window
 

@@ -44,6 +44,13 @@ def maps_job(tree: Tree, name: str) -> Job:
     return new_job("data.annotate", variant, tree, config, {"data": data})
 
 
+def grid_side(tree: Tree) -> int:
+    """Rows, and columns, of the grid of codes that `tree["tokenizers"]` makes of its map of `tree["data"]`."""
+    tokenizer, size = tree["tokenizers"], tree["data"]["size"]
+    side: int = size // maps_job(tree, tokenizer["map"]).config.get("factor", 1) // 2 ** tokenizer["num_downsamplings"]
+    return side
+
+
 def plain_job(tree: Tree, kind: str) -> Job:
     """Class labels or coordinates of `tree["data"]` as the condition of priors over codes of `tree["tokenizers"]`."""
     config = {"map": kind} | {key: tree["latents"][key] for key in ("flips", "train_images", "validation_images")}

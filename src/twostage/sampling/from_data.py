@@ -22,6 +22,7 @@ from twostage.jobs import PROVENANCE, Job, Tree
 from twostage.sampling.request import canvas_size, check_classes, check_condition, checked_draw
 from twostage.sampling.sliding import windowed
 from twostage.tokenizers.greys import NUM_GREYS
+from twostage.verbs import grid_side
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def check(overrides: tuple[str, ...]) -> None:
     config = parse(SamplingConfig, tree["sampling"])
     checked_draw(config, _num_codes(tree))
     factor = 2 ** tree["tokenizers"]["num_downsamplings"]
-    grid = (tree["data"]["size"] // factor,) * 2
+    grid = (grid_side(tree),) * 2
     height, width = canvas_size(config, grid, factor)
     if (height, width) != grid:
         windowed((height, width), grid, tree["priors"]["ordering"])
@@ -82,7 +83,7 @@ def _check_condition(tree: Tree, overrides: tuple[str, ...], config: SamplingCon
     has_codes = name is not None and not config.coordinates and config.condition_file is None
     check_condition(config, name, has_codes)
     if name not in (None, "class", "coordinates"):
-        side, wanted = _condition_grid(tree, overrides), _grid_side(tree)
+        side, wanted = _condition_grid(tree, overrides), grid_side(tree)
         if side != wanted and (is_larger or config.condition_file or tree["priors"]["architecture"] == "pixelsnail"):
             raise TwostageError(
                 f"priors.condition={name} has {side}x{side} tokens for the {wanted}x{wanted} of an image; this canvas "
@@ -103,15 +104,11 @@ def _check_condition(tree: Tree, overrides: tuple[str, ...], config: SamplingCon
         )
 
 
-def _grid_side(tree: Tree) -> int:
-    return int(tree["data"]["size"] // 2 ** tree["tokenizers"]["num_downsamplings"])
-
-
 def _condition_grid(tree: Tree, overrides: tuple[str, ...]) -> int:
     """Side of the grid of the condition's codes."""
     kept = [each for each in overrides if not each.lstrip("+~").startswith(("tokenizers=", "tokenizers."))]
     name = tree["priors"]["condition"]
-    return _grid_side(compose((*kept, f"tokenizers={name}"))) // _reduction(tree, overrides)
+    return grid_side(compose((*kept, f"tokenizers={name}")))
 
 
 def _reduction(tree: Tree, overrides: tuple[str, ...]) -> int:
