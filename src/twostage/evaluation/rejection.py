@@ -65,10 +65,11 @@ class Pool:
     @classmethod
     def joined(cls, pools: list["Pool"]) -> "Pool":
         """All samples of several pools, in their order."""
-        images = [part for pool in pools for part in pool.images]
-        label_P, probability_P = (np.concatenate([getattr(pool, name) for pool in pools])
-                                  for name in ("label_P", "probability_P"))  # fmt: skip
-        return cls(images, label_P, probability_P)
+        return cls(
+            [part for pool in pools for part in pool.images],
+            np.concatenate([pool.label_P for pool in pools]),
+            np.concatenate([pool.probability_P for pool in pools]),
+        )
 
     def take(self, place_A: np.ndarray) -> np.ndarray:
         """Images uint8 [A, H, W, 3] at these places of the pool."""
