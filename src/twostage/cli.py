@@ -1,19 +1,23 @@
 """The command line of every verb: a job's resolved config, or Hydra overrides typed by a person; one-line errors."""
 
 import argparse
+import contextlib
 import errno
 import json
 import logging
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from twostage import plan, provenance
+from filelock import FileLock, Timeout
+
+from twostage import made, prompt, provenance
 from twostage.artifacts import read_json
-from twostage.configs import compose, parse
+from twostage.configs import parse
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.jobs import PROVENANCE, Job
 
 C = TypeVar("C")
 log = logging.getLogger("twostage")
@@ -22,19 +26,56 @@ log = logging.getLogger("twostage")
 def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
     """Runs the verb `name` ("priors.train"): reads its job, logs, and calls `work(config, job)`.
 
-    A TwostageError or a full disk becomes one line on stderr and exit status 1.
+    A TwostageError or a full disk becomes one line on stderr and exit status 1. Any other error keeps its traceback, of
+    which a copy goes to the log. What is asked for by hand and lies there already is not made again.
     """
     arguments = _arguments(name)
     with one_line_errors():
         _start_log(arguments.log)
-        job = _job(name, arguments)
+        asked = _asked(name, arguments)
+        job = asked.job
         config = parse(kind, job.config)
         if arguments.cfg:
             print(json.dumps(job.config, indent=2))
             return
-        origin = provenance.origin(job)
-        work(config, job)
-        provenance.write_record(job, origin)
+        if arguments.config is None:
+            made.require_inputs(job, asked.jobs, asked.how)
+        else:
+            made.verify_inputs(job)
+        with locked(job) as has_waited:
+            if (has_waited or arguments.config is None) and made.is_made(job, asked.jobs):
+                log.info("%s is made already, just so; delete it to make it again", job.out)
+                return
+            if arguments.log is None:
+                _start_log(job.folder / "log.txt")
+            _work(config, job, work)
+
+
+def _work(config: C, job: Job, work: Callable[[C, Job], None]) -> None:
+    # A folder that is being written has no record, so that nobody takes it for whole.
+    (job.folder / PROVENANCE).unlink(missing_ok=True)
+    origin = provenance.origin(job)
+    work(config, job)
+    provenance.write_record(job, origin)
+
+
+@contextlib.contextmanager
+def locked(job: Job) -> Iterator[bool]:
+    """While the block runs, no other process of this clone writes the job's folder. Yields whether it had to wait."""
+    path = Path("build/locks") / job.scale / job.stage / f"{job.variant}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    has_waited = False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        has_waited = True
+        log.info("another process is making %s; waiting for it", job.out)
+        lock.acquire()
+    try:
+        yield has_waited
+    finally:
+        lock.release()
 
 
 def run_import(name: str, about: str | None, work: Callable[[Path, Path, Path], None]) -> None:
@@ -61,6 +102,8 @@ class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
         """Turns the user's errors into one line; every other error keeps its traceback."""
         if isinstance(error, TwostageError):
             self._exit(str(error))
+        if isinstance(error, KeyboardInterrupt):
+            self._exit("stopped; the same command goes on, a training from its last checkpoint", 130)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self._exit(f"the disk is full while writing {error.filename or 'an artifact'}; free some space, run again")
         if isinstance(error, PermissionError):
@@ -68,9 +111,20 @@ class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
                 f"no permission for {error.filename}; change its owner, or set TWOSTAGE_CACHE to a folder of yours"
             )
 
-    def _exit(self, line: str) -> None:
+        if isinstance(error, Exception):
+            _keep_traceback(error)
+
+    def _exit(self, line: str, status: int = 1) -> None:
         log.error("error: %s", " ".join(line.split()))
-        raise SystemExit(1)
+        raise SystemExit(status)
+
+
+def _keep_traceback(error: Exception) -> None:
+    """To the log file; Python prints it on stderr, too."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+            handler.stream.write("".join(traceback.format_exception(error)))
+            handler.flush()
 
 
 def _arguments(name: str) -> argparse.Namespace:
@@ -79,38 +133,27 @@ def _arguments(name: str) -> argparse.Namespace:
         description=f"Runs {name} of one variant. Either --config with a job that snakemake resolved, or Hydra "
         "overrides such as: priors=pixelsnail data=cifar10 scale=smoke priors.learning_rate=1e-3",
     )
-    parser.add_argument("overrides", nargs="*", help="group=choice or key=value of conf/, in Hydra's syntax")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        help="group=choice or key=value of conf/, in Hydra's syntax; prior=DIR and tokenizer=DIR name trained models",
+    )
+    parser.add_argument("--out", type=Path, help="the folder to write, outside of artifacts/")
     parser.add_argument("--config", type=Path, help="a resolved job (build/configs/...json)")
     parser.add_argument("--log", type=Path, help="also write the log to this file")
     parser.add_argument("--cfg", choices=["job"], help="print the job's config and exit")
     return parser.parse_args()
 
 
-def _job(name: str, arguments: argparse.Namespace) -> Job:
-    if arguments.config is not None:
-        if arguments.overrides:
-            raise TwostageError("either --config or overrides, not both")
-        try:
-            return Job(**read_json(arguments.config))
-        except TypeError as error:
-            raise TwostageError(f"{arguments.config} is not a job of this version; ask snakemake again") from error
-    _refuse_foreign_values(name, arguments.overrides)
-    job = plan.job_at_prompt(name, compose(tuple(arguments.overrides)))
-    missing = [folder for folder in job.inputs.values() if not Path(folder).is_dir()]
-    if missing and not arguments.cfg:
-        raise TwostageError(f"{name} needs {missing[0]}/, not made yet; ask snakemake for the job or run that stage")
-    return job
-
-
-def _refuse_foreign_values(name: str, overrides: list[str]) -> None:
-    """A verb reads what earlier stages stored, so a value of theirs on its command line would change nothing."""
-    stage = name.split(".")[0]
-    for override in overrides:
-        group, dot, _ = override.split("=")[0].lstrip("+~").partition(".")
-        # What a prior is conditioned on says which prior is sampled from.
-        named = override.startswith(("data.name=", "priors.condition="))
-        if dot and group not in (stage, "scale") and not named:
-            raise TwostageError(f"{override} is a choice of the stage {group}, not of {stage}; run that stage with it")
+def _asked(name: str, arguments: argparse.Namespace) -> prompt.Asked:
+    if arguments.config is None:
+        return prompt.asked(name, tuple(arguments.overrides), arguments.out)
+    if arguments.overrides or arguments.out:
+        raise TwostageError("either --config or overrides and --out, not both")
+    try:
+        return prompt.Asked(Job(**read_json(arguments.config)), {}, ())
+    except TypeError as error:
+        raise TwostageError(f"{arguments.config} is not a job of this version; ask snakemake again") from error
 
 
 def _start_log(path: Path | None) -> None:

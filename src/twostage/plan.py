@@ -11,16 +11,12 @@ from typing import Any, TypeVar
 
 from twostage import conditions, configs, denoisers, factors, studies, tokenizer_plans
 from twostage.cells import Cell
-from twostage.chain import condition_jobs
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree, new_job
-from twostage.unread import INSTEAD, refuse_unread
 from twostage.verbs import (
     BACKBONE_OF,
     data_job,
-    denoising_job,
     features_job,
-    inpainting_job,
     latents_job,
     maps_job,
     plain_job,
@@ -321,79 +317,3 @@ def tables(plan: Plan) -> list[str]:
     figures = {job.variant: job for job in plan.jobs.values() if job.stage == "figures"}
     summed_up = set(figures.pop("summary").inputs.values())
     return [name for name, job in figures.items() if summed_up.issuperset(job.inputs.values())]
-
-
-_NO_PROMPT = "{} needs --config with a resolved job; snakemake writes it to build/configs/"
-
-
-def job_at_prompt(name: str, tree: Tree) -> Job:
-    """The job of the verb `name` that a person asks for by overrides.
-
-    Its variant ends in `by_hand_` and a hash of its config, so it never overwrites what the pipeline made; what is made
-    of a user's own dataset (`data.name=mine`) is in no pipeline and keeps its plain name.
-    Raises TwostageError if the verb only makes sense inside an experiment, or does not read what is asked of it.
-    """
-    if name in INSTEAD:
-        refuse_unread(name, tree["sampling"], configs.compose((f"scale={tree['scale']['name']}",))["sampling"])
-    job = _evaluation_at_prompt(name, tree) if name.startswith("evaluation.") else _model_at_prompt(name, tree)
-    if not (configs.CONF / "data" / f"{tree['data']['name']}.yaml").exists():
-        return job
-    variant = f"{job.variant}.by_hand_{job.sha12[:6]}"
-    return replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}")
-
-
-def _model_at_prompt(name: str, tree: Tree) -> Job:
-    tokenizer = tokenizer_job(tree)
-    latents, condition = latents_job(tree, tokenizer), _condition_at_prompt(tree)
-    match name:
-        case "data.prepare":
-            return data_job(tree)
-        case "tokenizers.train" | "tokenizers.cluster" | "tokenizers.greys":
-            return _made_by(name, tokenizer)
-        case "latents.encode":
-            return latents
-        case "latents.plain":
-            return plain_job(tree, tree["latents"]["map"])
-        case "priors.tune":
-            return tune_job(tree, latents, condition)
-        case "priors.train":
-            return prior_job(tree, latents, condition, {})
-        case "sampling.generate":
-            completed = latents if tree["sampling"]["given"] else None
-            return sampling_job(tree, prior_job(tree, latents, condition, {}), tokenizer, condition, completed)
-        case "sampling.denoise":
-            return denoising_job(tree, prior_job(tree, latents, condition, {}), tokenizer, condition)
-        case "sampling.inpaint":
-            return inpainting_job(tree, prior_job(tree, latents, condition, {}), tokenizer, latents, condition)
-        case other:
-            raise TwostageError(_NO_PROMPT.format(other))
-
-
-def _condition_at_prompt(tree: Tree) -> Job | None:
-    """The codes that `priors.condition` names."""
-    made = condition_jobs(tree, (f"scale={tree['scale']['name']}",))
-    return made[-1] if made else None
-
-
-def _made_by(name: str, tokenizer: Job) -> Job:
-    """The tokenizer's job, if its verb is the one that was called."""
-    if name != f"tokenizers.{tokenizer.verb}":
-        palettes = {"tokenizers.cluster": "tokenizers=kmeans_f1", "tokenizers.greys": "tokenizers=greys_f1"}
-        raise TwostageError(
-            f"{name} does not make tokenizers={tokenizer.config['name']}; call tokenizers.{tokenizer.verb}, or choose "
-            f"{palettes.get(name, 'a tokenizer with networks')}"
-        )
-    return tokenizer
-
-
-def _evaluation_at_prompt(name: str, tree: Tree) -> Job:
-    data, tokenizer = data_job(tree), tokenizer_job(tree)
-    match name:
-        case "evaluation.reconstruct":
-            return reconstruct_job(tree, tokenizer, data)
-        case "evaluation.features":
-            return features_job(tree, data)
-        case "evaluation.rfid":
-            return rfid_job(tree, tokenizer, data, features_job(tree, data))
-        case other:
-            raise TwostageError(_NO_PROMPT.format(other))

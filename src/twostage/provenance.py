@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 
 from twostage.artifacts import read_json, sha256_file, sha256_json, write_json
-from twostage.fingerprint import fingerprint
+from twostage.checksums import checksums
 from twostage.jobs import PROVENANCE, Job
+from twostage.made import asked_sha256, brought, code_sha256, job_id
 
 Record = dict[str, Any]
 
@@ -33,8 +34,9 @@ SOURCES = ("src", "conf", "workflow", "profiles", "Snakefile", "requirements.loc
 def origin(job: Job) -> Record:
     """What a job is about to run: commit, code, lock file, versions. Taken before the work, while it is what runs."""
     return {
-        "config_sha256": sha256_json(job.config),
-        "code_sha256": sha256_json(fingerprint(f"{job.stage}.{job.verb}")),
+        "config_sha256": asked_sha256(job),
+        "code_sha256": code_sha256(job),
+        "brought_sha256": brought(job),
         **_git(),
         "lock_sha256": sha256_file(LOCK) if LOCK.exists() else None,
         "python": platform.python_version(),
@@ -83,9 +85,10 @@ def _own(job: Job, origin: Record) -> Record:
     arrays = (path.name for path in job.folder.glob("*.npy"))
     made = [name for name in sorted({*job.files, *arrays}) if (job.folder / name).exists()]
     return {
-        "job": f"{job.stage}.{job.verb} {job.variant}",
+        "job": job_id(job),
+        "folder": job.out,
         "scale": job.scale,
-        "files_sha256": {name: sha256_file(job.folder / name) for name in made},
+        "files_sha256": checksums(job.folder, made),
         **origin,
         "device": device_name(),
         "threads": _num_threads(),

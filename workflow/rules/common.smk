@@ -7,8 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import psutil
+from snakemake.cli import get_argument_parser
 from snakemake.io import IOFile
 
+from twostage import made
 from twostage.artifacts import sha256_json, write_json
 from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
@@ -44,47 +46,56 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
 GPUS_PER_JOB = PLAN.tree["scale"]["gpus_per_job"]
 
 
-# Host and process of the last run that could take the lock.
+# Host, process and its start of the last run that could take the lock.
 HOLDER = Path(".snakemake/holder")
 
 
+def only_looks():
+    """Whether Snakemake was asked about the work, and not for it. Jobs on other nodes parse this file too (--nolock)."""
+    if {"--nolock", "-n", "--dry-run", "--dryrun", "--lint"} & set(sys.argv):
+        # Snakemake's own parser knows every spelling, but takes a quarter of a second.
+        return True
+    asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    looks = (
+        "nolock dryrun lint summary detailed_summary list_rules list_target_rules dag rulegraph filegraph d3dag "
+        "list_input_changes list_params_changes list_code_changes list_untracked unlock report"
+    )
+    return any(getattr(asked, name, None) for name in looks.split())
+
+
 def drop_the_lock_of_a_killed_run():
-    """A killed snakemake leaves its lock behind. It goes if its process, on this host, is gone, and with it every job
-    that outlived it; a lock of another host, or of nobody known, stays. Beside a living one, exits with one line.
+    """A killed snakemake leaves its lock behind. It goes if its process, on this host, is gone: a job that outlived it
+    holds its own folder, for which the same job of this run waits. A lock of another host, or of nobody known, stays.
+    Beside a living run, exits with one line; who only looks goes on.
     """
     locks = list(Path(".snakemake/locks").glob("*.lock"))
-    host, pid = HOLDER.read_text().split() if HOLDER.exists() else ("", "0")
-    if locks and host == platform.node() and psutil.pid_exists(int(pid)):
+    host, pid, start = (HOLDER.read_text().split() if HOLDER.exists() else [])[:3] or ("", 0, 0)
+    is_ours = host == platform.node()
+    is_alive = is_ours and started(int(pid)) == int(start)
+    if locks and is_alive and not only_looks():
         # Snakemake looks at its lock only after the whole plan, for which the other run pulls files away.
         print(
             f"error: snakemake (process {pid}) is at work in this clone; wait for it, or stop it",
             file=sys.stderr,
         )
         sys.exit(1)
-    if locks and not killed(host):
-        return
-    for lock in locks:
-        lock.unlink(missing_ok=True)
-    HOLDER.parent.mkdir(exist_ok=True)
-    HOLDER.write_text(f"{platform.node()} {os.getpid()}")
+    if locks and is_ours and not is_alive:
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+    if not only_looks() and (not locks or is_ours):
+        HOLDER.parent.mkdir(exist_ok=True)
+        HOLDER.write_text(f"{platform.node()} {os.getpid()} {started(os.getpid())}")
 
 
-def killed(host):
-    """Whether the run was this host's, and no job of this folder goes on without it."""
-    if host != platform.node():
-        return False
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        words = (process.info["cmdline"] or [])[:3]
-        if process.info["cwd"] == os.getcwd() and any(
-            word.startswith("twostage.") for word in words
-        ):
-            return False
-    return True
+def started(pid):
+    """When a process began, in seconds; None if there is none. After a restart another one may have its number."""
+    try:
+        return int(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
 
 
-# Jobs on other nodes parse this file too, and dry runs beside a run: neither takes the lock.
-if not {"--nolock", "-n", "--dry-run", "--dryrun", "--lint"} & set(sys.argv):
-    drop_the_lock_of_a_killed_run()
+drop_the_lock_of_a_killed_run()
 
 
 def stored(folder, value):
@@ -95,34 +106,17 @@ def stored(folder, value):
     return str(path)
 
 
-def pictures(job_config):
-    """What lies in a user's own folder of images, and the indices that name some of them, by name, size and time: a new
-    picture makes the dataset anew.
+def distrust(job):
+    """Has a job run whose folder holds what it did not make, whatever the times say: a swapped or damaged model, one made
+    by hand, or one of which Snakemake has no record, as its times are those of the last checkout.
     """
-    if job_config.get("source") != "folder" or not job_config["root"]:
-        return {}
-    root = Path(job_config["root"]).expanduser()
-    files = [path for path in root.rglob("*") if path.is_file()]
-    for key in ("index", "validation_index"):
-        index = root / Path(job_config[key] or "").expanduser()
-        files += [index] if index.is_file() else []
-    return {
-        "pictures": sha256_json(
-            sorted([str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files)
-        )
-    }
-
-
-def distrust_without_metadata(job, asked):
-    """Outputs of which Snakemake holds no record are made again: only their times would speak for them, and times are
-    those of the last checkout. An input that is newer says so in Snakemake's own words.
-    """
-    outputs = [f"{job.out}/{file}" for file in job.files]
-    if any(
-        os.path.exists(path) and not workflow.persistence.metadata(IOFile(path))
-        for path in outputs
-    ):
-        Path(asked).touch()
+    outputs = [f"{job.out}/{file}" for file in (*job.files, PROVENANCE)]
+    present = [path for path in outputs if os.path.exists(path)]
+    if not present:
+        return
+    unknown = any(not workflow.persistence.metadata(IOFile(path)) for path in present)
+    if unknown or made.fault(job, PLAN.jobs):
+        workflow.dag.forcefiles.update(outputs)
 
 
 def job_inputs(verb):
@@ -136,10 +130,10 @@ def job_inputs(verb):
             )
         job = PLAN.jobs[folder]
         asked = stored(f"configs/{job.stage}/{job.variant}", asdict(job))
-        distrust_without_metadata(job, asked)
+        distrust(job)
         return {
             "config": asked,
-            "code": stored(f"code/{verb}", fingerprint(verb) | pictures(job.config)),
+            "code": stored(f"code/{verb}", fingerprint(verb) | made.brought(job)),
             "upstream": [
                 f"{folder}/{file}"
                 for folder in job.inputs.values()

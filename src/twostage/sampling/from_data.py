@@ -11,14 +11,13 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from twostage import cli
-from twostage.artifacts import read_json, sha256_json, write_json
-from twostage.chain import chain, condition_jobs
+from twostage import cli, made, prompt
+from twostage.artifacts import read_json, write_json
+from twostage.chain import condition_jobs
 from twostage.configs import SamplingConfig, compose, parse
 from twostage.data.pictures import DECODE_ERRORS, upright_size
 from twostage.errors import TwostageError
-from twostage.fingerprint import fingerprint
-from twostage.jobs import PROVENANCE, Job, Tree
+from twostage.jobs import Job, Tree
 from twostage.sampling.request import canvas_size, check_classes, check_condition, checked_draw
 from twostage.sampling.sliding import windowed
 from twostage.tokenizers.greys import NUM_GREYS
@@ -117,38 +116,15 @@ def _reduction(tree: Tree, overrides: tuple[str, ...]) -> int:
     return next((job.config["factor"] for job in made if "factor" in job.config), 1)
 
 
-def is_made(job: Job) -> bool:
-    """Whether the job's files are there and come of this config, this code and its upstream as it lies there now."""
-    path = job.folder / PROVENANCE
-    if not path.exists() or not all((job.folder / file).exists() for file in job.files):
-        return False
-    record = read_json(path)
-    asked = (sha256_json(job.config), sha256_json(fingerprint(f"{job.stage}.{job.verb}")))
-    if (record["config_sha256"], record["code_sha256"]) != asked:
-        return False
-    if job.config.get("source") == "folder" and _touched_since(job.config, path):
-        return False
-    upstream = [read_json(Path(folder) / PROVENANCE) for folder in job.inputs.values()]
-    return all(record["rests_on"].get(it["job"], {}).get("files_sha256") == it["files_sha256"] for it in upstream)
-
-
-def _touched_since(data: Tree, record: Path) -> bool:
-    """Whether a picture, map, folder or index is newer than the record, or the folder or an index is gone."""
-    root = Path(data["root"]).expanduser()
-    indices = [root / Path(name).expanduser() for key in ("index", "validation_index") if (name := data[key])]
-    if not root.is_dir() or not all(index.is_file() for index in indices):
-        return True
-    return any(path.stat().st_mtime > record.stat().st_mtime for path in (root, *root.rglob("*"), *indices))
-
-
 def make(overrides: tuple[str, ...]) -> None:
     """Runs all jobs that are not made. Raises TwostageError for what no training can mend, before any of it."""
     check(overrides)
-    jobs = chain(overrides)
+    asked = prompt.asked("sampling.generate", overrides, label=True)
+    jobs = [*asked.jobs.values(), asked.job]
     for number, job in enumerate(jobs, start=1):
-        made = is_made(job)
-        log.info("[%d/%d] %s%s", number, len(jobs), job.out, ": made already" if made else "")
-        if not made:
+        is_there = made.is_made(job, asked.jobs)
+        log.info("[%d/%d] %s%s", number, len(jobs), job.out, ": made already" if is_there else "")
+        if not is_there:
             run(job)
         if job.verb == "prepare":
             _check_classes(compose(overrides), read_json(job.folder / "metadata.json")["classes"])

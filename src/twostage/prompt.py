@@ -1,0 +1,219 @@
+"""What a person asks for by overrides: the job, all that it rests on, and where each lies.
+
+A job that the plan has, lies in the plan's folder. Any other has a folder of its own, `*.by_hand_` and a hash of what
+makes it another, so nothing that is asked for by hand takes the place of what a table is drawn from.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from twostage import configs
+from twostage.artifacts import read_json, sha256_json
+from twostage.chain import chain
+from twostage.errors import TwostageError
+from twostage.jobs import PROVENANCE, Job
+from twostage.made import asked_sha256, brought
+from twostage.plan import whole_plan
+
+# What a verb's jobs are made of, by its stage.
+READS = {
+    "data": ("data",),
+    "tokenizers": ("data", "tokenizers"),
+    "latents": ("data", "tokenizers", "latents"),
+    "priors": ("data", "tokenizers", "latents", "priors"),
+    "sampling": ("data", "tokenizers", "latents", "priors", "sampling"),
+    "evaluation": ("data", "tokenizers", "evaluation"),
+}
+# Keys that stand in the names of variants, or say of which data they are.
+NAMED = ("data.", "priors.condition=", "priors.ordering=", "priors.loop.seed=")
+# Folders of the user's in place of what the chain would make.
+GIVEN = ("prior", "tokenizer")
+# Inputs that decide for how long a prior trains and at which rate, not which prior it is.
+TUNED_BY = {"tune", "pixelsnail", "pace", "rival"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A job, and by their folders all that it rests on, in an order in which they can run."""
+
+    job: Job
+    jobs: dict[str, Job]
+    overrides: tuple[str, ...]
+
+    def how(self, job: Job) -> str:
+        """How to make one of the jobs, as the end of a sentence."""
+        if job.stage == "weights":
+            return f"ask for it: snakemake --cores all --config scale={job.scale} -- {job.out}/{job.files[0]}"
+        kept = [each for each in self.overrides if _group(each) in (*READS.get(job.stage, ()), "scale")]
+        return f"make it: python -m twostage.{job.stage}.{job.verb} {shlex.join(kept)}".rstrip()
+
+
+def asked(verb: str, overrides: tuple[str, ...], out: Path | None = None, label: bool = False) -> Asked:
+    """The job of `verb` ("priors.train") under Hydra overrides; `prior=DIR` and `tokenizer=DIR` name folders to use.
+
+    `out`: a folder outside of artifacts/ that the job shall write. `label` as in `chain`. Raises TwostageError, one
+    line, if an override is a choice of a stage that the verb does not read, or what is asked does not go together.
+    """
+    folders = dict(each.split("=", 1) for each in overrides if each.split("=")[0] in GIVEN)
+    overrides = _remembered(verb, tuple(each for each in overrides if each.split("=")[0] not in GIVEN))
+    _refuse_unread_stages(verb, overrides)
+    given = {name: _given(name, folder, overrides) for name, folder in folders.items()}
+    jobs = _drawn_from(verb, overrides, given) if "prior" in given else chain(overrides, verb, given, label)
+    placed = _placed(jobs, verb, overrides)
+    job, before = placed[-1], {each.out: each for each in placed[:-1]}
+    return Asked(job if out is None else _into(job, out), before, overrides)
+
+
+def _group(override: str) -> str:
+    return override.lstrip("+~").split("=")[0].split(".")[0]
+
+
+def _refuse_unread_stages(verb: str, overrides: Iterable[str]) -> None:
+    stage = verb.split(".")[0]
+    reads = READS.get(stage, ())
+    for override in overrides:
+        group, dot, _ = override.lstrip("+~").split("=")[0].partition(".")
+        if dot and group in configs.Config.__dataclass_fields__ and group not in (*reads, "scale"):
+            raise TwostageError(
+                f"{override} is a choice of the stage {group}, which {verb} does not read; it reads {', '.join(reads)}"
+            )
+
+
+def _remembered(verb: str, overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """With what data.prepare was told about a folder of the user's: later verbs need not be told it again."""
+    tree = configs.compose(overrides)
+    data, scale = tree["data"], tree["scale"]["name"]
+    record = Path(f"artifacts/{scale}/data/{data['name']}") / PROVENANCE
+    if verb == "data.prepare" or data["source"] != "folder" or _has_file(data["name"]) or not record.exists():
+        return overrides
+    told: dict[str, Any] = read_json(record).get("config", {})
+    said = {each.lstrip("+~").split("=")[0] for each in overrides}
+    keys = [key for key in told if f"data.{key}" not in said and told[key] != data.get(key)]
+    # JSON is what Hydra reads too, null and strings included.
+    return (*overrides, *(f"data.{key}={json.dumps(told[key], ensure_ascii=False)}" for key in keys))
+
+
+def _has_file(name: str) -> bool:
+    return (configs.CONF / "data" / f"{name}.yaml").exists()
+
+
+def _placed(jobs: list[Job], verb: str, overrides: tuple[str, ...]) -> list[Job]:
+    """The jobs in the folders where they belong, and before them what the plan's ones rest on."""
+    scale = jobs[-1].scale
+    plan = whole_plan(scale).jobs
+    kept = tuple(each for each in overrides if "." not in each.split("=")[0] or each.lstrip("+~").startswith(NAMED))
+    usual = {job.out: job for job in chain(kept, verb, label=False)}
+    moved: dict[str, str] = {}
+    placed: dict[str, Job] = {}
+    for job in jobs:
+        asked_for = replace(job, inputs={name: moved.get(folder, folder) for name, folder in job.inputs.items()})
+        here = _with_its_folder(asked_for, plan.get(job.out), usual.get(job.out), asked_for == job)
+        moved[job.out] = here.out
+        for each in _upstream(here, plan) if here is plan.get(job.out) else ():
+            placed.setdefault(each.out, each)
+        placed[here.out] = here
+    target = placed.pop(moved[jobs[-1].out])
+    return [*placed.values(), target]
+
+
+def _with_its_folder(job: Job, planned: Job | None, usual: Job | None, in_place: bool) -> Job:
+    """`usual`: the job of the same choices without any value; `in_place`: all that it reads has its usual folder."""
+    if job.verb == "given":
+        return job
+    if planned is not None and _is_the_same(job, planned):
+        return planned
+    is_labelled = ".drawn_" in job.variant
+    if planned is None and in_place and (job == usual or is_labelled):
+        return job
+    digest = sha256_json([job.verb, asked_sha256(job), job.inputs, brought(job) if job.stage != "data" else {}])
+    variant = f"{job.variant}.by_hand_{digest[:6]}"
+    return replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}")
+
+
+def _is_the_same(job: Job, planned: Job) -> bool:
+    """Whether the plan's job makes what is asked for; how a rate was found and when training ends may differ."""
+    inputs = [{name: each.inputs[name] for name in each.inputs.keys() - TUNED_BY} for each in (job, planned)]
+    return job.verb == planned.verb and asked_sha256(job) == asked_sha256(planned) and inputs[0] == inputs[1]
+
+
+def _upstream(job: Job, plan: Mapping[str, Job]) -> list[Job]:
+    """All planned jobs that a planned one rests on, in an order in which they can run."""
+    found: dict[str, Job] = {}
+    for folder in job.inputs.values():
+        for each in (*_upstream(plan[folder], plan), plan[folder]):
+            found.setdefault(each.out, each)
+    return list(found.values())
+
+
+# ---- Folders of the user's
+
+
+def _given(name: str, folder: str, overrides: tuple[str, ...]) -> Job:
+    """A stand-in for the job that made a folder which the user names."""
+    path = Path(folder).expanduser()
+    if not (path / "config.json").is_file():
+        raise TwostageError(f"{name}={folder} has no config.json; name the folder of a trained {name}")
+    of = read_json(path / "config.json").get("map", "image") if name == "tokenizer" else "image"
+    tree = configs.compose(overrides)
+    variant = f"{tree['data']['name']}.{path.resolve().name}"
+    config = {"map": of, "name": path.resolve().name}
+    return Job(
+        f"{name}s", "given", variant, tree["scale"]["name"], config, {}, str(path), ["model.safetensors", "config.json"]
+    )
+
+
+def _drawn_from(verb: str, overrides: tuple[str, ...], given: Mapping[str, Job]) -> list[Job]:
+    """A sampling verb's job for a prior of the user's; tokenizer, condition and latents are those of its record."""
+    if not verb.startswith("sampling."):
+        raise TwostageError(f"{verb} reads no prior; prior=DIR is for sampling.generate, denoise and inpaint")
+    (job,) = chain(overrides, verb, label=False)[-1:]
+    prior = given["prior"]
+    recorded = _recorded_inputs(prior.folder)
+    inputs = {"prior": prior.out}
+    for name in ("tokenizer", "condition", "latents"):
+        wanted = name == "tokenizer" or (name == "condition" and _needs_codes(job)) or name in job.inputs
+        folder = given[name].out if name in given else recorded.get(name)
+        if wanted and folder is not None:
+            inputs[name] = folder
+    if "tokenizer" not in inputs:
+        raise TwostageError(f"{prior.out} has no record of its tokenizer; name it: tokenizer=DIR")
+    if job.config.get("condition_file") and "condition_tokenizer" in recorded:
+        inputs["condition_tokenizer"] = recorded["condition_tokenizer"]
+    return [*given.values(), replace(job, variant=f"{prior.variant}", inputs=inputs,
+                                     out=f"artifacts/{job.scale}/sampling/{prior.variant}")]  # fmt: skip
+
+
+def _needs_codes(job: Job) -> bool:
+    return not job.config.get("coordinates") and not job.config.get("condition_file")
+
+
+def _recorded_inputs(folder: Path) -> dict[str, str]:
+    """Folders of the tokenizer, the latents and the condition of a prior, as far as its record names them."""
+    path = folder / PROVENANCE
+    if not path.exists():
+        return {}
+    record = read_json(path)
+    behind: dict[str, Any] = record["rests_on"]
+
+    def inputs_of(name: str) -> dict[str, str]:
+        return dict(behind.get(name, {}).get("inputs", {}))
+
+    own = dict(record.get("inputs", {}))
+    ids = {name: own[name] for name in ("latents", "condition") if name in own}
+    ids |= {"tokenizer": inputs_of(own.get("latents", "")).get("tokenizer", "")}
+    ids |= {"condition_tokenizer": inputs_of(own.get("condition", "")).get("tokenizer", "")}
+    return {name: behind[each]["folder"] for name, each in ids.items() if "folder" in behind.get(each, {})}
+
+
+def _into(job: Job, out: Path) -> Job:
+    """The job with another folder. Raises TwostageError for one of the pipeline's, or one that holds something else."""
+    folder = out.expanduser()
+    if folder.resolve().is_relative_to(Path("artifacts").resolve()):
+        raise TwostageError(f"--out {out} lies in artifacts/, whose folders the plan names; name one outside of it")
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / PROVENANCE).exists())):
+        raise TwostageError(f"--out {out} holds something that no verb wrote; name an empty or a new folder")
+    return replace(job, out=str(folder))
