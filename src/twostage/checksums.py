@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from twostage.artifacts import sha256_file, sha256_json, write_json
 
@@ -31,16 +32,18 @@ def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return {name: entry[-1] for name, entry in found.items()}
 
 
-def _entry(path: Path, known: list | None) -> list:
+def _entry(path: Path, known: list[Any] | None) -> list[Any]:
     """Size, inode, time of content, time of change (ns), sha256."""
     status = os.stat(path)
     now = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
     return [*now, known[-1] if known and known[:-1] == now else sha256_file(path)]
 
 
-def _read(path: Path) -> dict[str, list]:
+def _read(path: Path) -> dict[str, list[Any]]:
     """What was kept; nothing if it is missing or damaged, as it can all be worked out again."""
     try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        kept = json.loads(path.read_bytes())
+    except (OSError, ValueError):
         return {}
+    is_whole = isinstance(kept, dict) and all(isinstance(each, list) and len(each) == 5 for each in kept.values())
+    return kept if is_whole else {}

@@ -58,7 +58,10 @@ def _content(path: Path, config: Tree) -> str | None:
     # An index may lie outside of the folder, by its whole path.
     indices = (Path(config[key] or "").expanduser() for key in ("index", "validation_index"))
     names = [*_visible_files(path), *(str(index) for index in indices if index.is_absolute() and index.is_file())]
-    return sha256_json(sorted(checksums(path, names).items()))
+    try:
+        return sha256_json(sorted(checksums(path, names).items()))
+    except OSError as error:
+        raise TwostageError(f"{error.filename} cannot be read: {error.strerror}; mend that, or take it away") from error
 
 
 def _visible_files(folder: Path) -> Iterable[str]:

@@ -246,9 +246,7 @@ def test_classes_are_held_against_the_dataset_as_soon_as_it_is_prepared(tmp_path
 
 @pytest.fixture
 def two_jobs(tmp_path):
-    """A dataset of all pictures of a folder but those that an index elsewhere holds out, and a job that reads it, both
-    made.
-    """
+    """A dataset of a folder and a job that reads it, both made."""
     (tmp_path / "pictures").mkdir()
     (tmp_path / "held_out.txt").touch()
     config = {"source": "folder", "root": str(tmp_path / "pictures"), "index": None}
@@ -264,50 +262,6 @@ def two_jobs(tmp_path):
 def make(job, content):
     write_json(job.folder / "metadata.json", content)
     write_record(job, origin(job))
-
-
-def test_what_is_made_is_not_made_again(two_jobs):
-    data, latents = two_jobs
-    assert from_data.is_made(data)
-    assert from_data.is_made(latents)
-    # Made again with the same content, it concerns nobody.
-    make(data, {"of": "mine"})
-    assert from_data.is_made(latents)
-
-
-def test_a_change_concerns_what_rests_on_it(two_jobs, tmp_path):
-    data, latents = two_jobs
-    assert not from_data.is_made(replace(latents, config={"map": "edges"}))
-    make(data, {"of": "other pictures"})
-    assert from_data.is_made(data)
-    assert not from_data.is_made(latents)
-    touch_later(tmp_path / "pictures/new.png")
-    assert not from_data.is_made(data)
-    (latents.folder / "metadata.json").unlink()
-    assert not from_data.is_made(latents)
-
-
-def test_an_index_outside_the_folder_concerns_the_dataset(two_jobs, tmp_path):
-    data, _ = two_jobs
-    touch_later(tmp_path / "held_out.txt")
-    assert not from_data.is_made(data)
-    within = replace(data, config=data.config | {"validation_index": None})
-    make(within, {"of": "mine"})
-    assert from_data.is_made(within)
-    make(data, {"of": "mine"})
-    (tmp_path / "held_out.txt").unlink()
-    assert not from_data.is_made(data)
-
-
-def touch_later(path):
-    """A file that is newer than everything: clocks of file systems tick in milliseconds, a test takes fewer."""
-    path.touch()
-    os.utime(path, (time.time() + 1,) * 2)
-
-
-def test_changed_code_makes_it_again(two_jobs, monkeypatch):
-    monkeypatch.setattr(from_data, "fingerprint", lambda verb: {"twostage.latents.encode": "another"})
-    assert not from_data.is_made(two_jobs[1])
 
 
 def test_a_failed_job_ends_the_chain(two_jobs, tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ from tests.unit.conftest import EXPERIMENTS, SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job, files_read
-from twostage.plan import Plan, job_at_prompt
+from twostage.plan import Plan
+from twostage.prompt import asked
 from twostage.verbs import (
     data_job,
     features_job,
@@ -159,13 +160,6 @@ def test_a_row_of_unknown_variants_is_refused_with_the_choices(unknown):
         Plan("table1", "smoke", with_row(**unknown))
 
 
-def test_what_is_made_of_a_users_own_dataset_by_hand_finds_its_upstream():
-    overrides = ("scale=smoke", "data=folder", "data.name=mine")
-    tokenizer = job_at_prompt("tokenizers.train", configs.compose(overrides))
-    assert tokenizer.inputs["data"] == job_at_prompt("data.prepare", configs.compose(overrides)).out
-    assert job_at_prompt("latents.encode", configs.compose(overrides)).inputs["tokenizer"] == tokenizer.out
-
-
 def evaluation_jobs(*overrides, sampling="cifar10.vqgan_f4.gpt.seed0"):
     """Every evaluation of one tokenizer and one set of samples, by verb."""
     tree = configs.compose(("scale=smoke", *overrides))
@@ -214,14 +208,6 @@ def test_every_scale_asks_metrics_for_no_more_than_it_has(scale):
     assert with_features is None or evaluation["rfid_images"] <= with_features
 
 
-@pytest.mark.parametrize("verb", ["features", "rfid"])
-def test_an_evaluation_asked_for_by_hand_reads_what_the_pipeline_made(verb):
-    job = job_at_prompt(f"evaluation.{verb}", configs.compose(("scale=smoke",)))
-    assert job.inputs == evaluation_jobs()[verb].inputs
-    assert job.variant.startswith(f"{verb}.cifar10.")
-    assert ".by_hand_" in job.variant
-
-
 def test_samples_share_the_variant_of_their_prior_and_read_what_they_need():
     plan = Plan("table1", "laptop")
     prior = stage(plan, "priors.train")["cifar10_animals.by_cifar10.vqgan_f4.given_edges_f4.gpt.seed0"]
@@ -246,7 +232,7 @@ def test_no_scale_cuts_by_more_codes_than_its_vocabulary_has(scale):
 
 def test_samples_by_hand_read_latents_only_where_images_are_completed():
     whole, half = (
-        job_at_prompt("sampling.generate", configs.compose(("scale=smoke", "data=folder", "data.name=mine", *more)))
+        asked("sampling.generate", ("scale=smoke", "data=folder", "data.name=mine", *more)).job
         for more in ((), ("sampling.given=0.5",))
     )
     assert set(whole.inputs) == {"prior", "tokenizer"}

@@ -7,7 +7,8 @@ import pytest
 from tests.unit.conftest import ON_REQUEST, SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.plan import Plan, job_at_prompt, tables, whole_plan
+from twostage.plan import Plan, tables, whole_plan
+from twostage.prompt import asked as asked_by_hand
 from twostage.unread import INSTEAD
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
@@ -178,12 +179,13 @@ def test_overfitting_compares_early_stopping_with_the_end_on_the_same_few_images
      ("edges_f4", "latents/cifar10.edges_f4")],
 )  # fmt: skip
 def test_a_prior_at_the_prompt_takes_any_condition_and_so_does_its_sampling(condition, folder, prior):
-    tree = configs.compose(("scale=smoke", f"priors={prior}", f"priors.condition={condition}"))
-    job = job_at_prompt("priors.train", tree)
-    assert job.inputs["condition"] == job_at_prompt("priors.tune", tree).inputs["condition"]
+    overrides = ("scale=smoke", f"priors={prior}", f"priors.condition={condition}")
+    job = asked_by_hand("priors.train", overrides).job
+    assert job.inputs["condition"] == asked_by_hand("priors.tune", overrides).job.inputs["condition"]
     assert job.inputs["condition"] == f"artifacts/smoke/{folder}"
     for verb in ("denoise", "inpaint") if prior == "sundae" else ("generate",):
-        assert job_at_prompt(f"sampling.{verb}", tree).inputs["condition"] == job.inputs["condition"]
+        sampled = asked_by_hand(f"sampling.{verb}", overrides).job
+        assert sampled.inputs["condition"] == job.inputs["condition"]
 
 
 SAMPLINGS = [("gpt", "generate"), ("sundae", "denoise")]
@@ -192,7 +194,7 @@ SAMPLINGS = [("gpt", "generate"), ("sundae", "denoise")]
 @pytest.mark.parametrize(("prior", "verb"), SAMPLINGS)
 def test_a_picture_takes_the_place_of_held_out_conditions_at_the_prompt(prior, verb):
     asked = ("scale=smoke", f"priors={prior}", "priors.condition=edges_f4", "sampling.condition_file=edges.png")
-    job = job_at_prompt(f"sampling.{verb}", configs.compose(asked))
+    job = asked_by_hand(f"sampling.{verb}", asked).job
     assert job.inputs["condition_tokenizer"] == "artifacts/smoke/tokenizers/cifar10.edges_f4"
     assert job.config["condition_file"] == "edges.png"
     assert "condition" not in job.inputs
@@ -203,14 +205,14 @@ def test_a_picture_without_a_map_as_the_priors_condition_is_one_line(prior, verb
     for condition in ("null", "class"):
         asked = ("scale=smoke", f"priors={prior}", f"priors.condition={condition}", "sampling.condition_file=edges.png")
         with pytest.raises(TwostageError, match=r"sampling\.condition_file needs a prior with a map as its condition"):
-            job_at_prompt(f"sampling.{verb}", configs.compose(asked))
+            asked_by_hand(f"sampling.{verb}", asked)
 
 
 @pytest.mark.parametrize("asked", ["condition_file=edges.png", "coordinates=true", "classes=[cat]"])
 def test_conditions_of_other_images_are_refused_where_images_are_filled(asked):
-    tree = configs.compose(("scale=smoke", "priors=sundae", "priors.condition=edges_f4", f"sampling.{asked}"))
+    overrides = ("scale=smoke", "priors=sundae", "priors.condition=edges_f4", f"sampling.{asked}")
     with pytest.raises(TwostageError, match=rf"of their own; drop sampling\.{asked.split('=')[0]}, or .* by sampling"):
-        job_at_prompt("sampling.inpaint", tree)
+        asked_by_hand("sampling.inpaint", overrides)
 
 
 @pytest.mark.parametrize(
@@ -227,10 +229,9 @@ def test_conditions_of_other_images_are_refused_where_images_are_filled(asked):
      ("inpaint", "given=0.5", r"set sampling\.inpainting\.mask=half")],
 )  # fmt: skip
 def test_a_key_that_would_change_nothing_is_refused_with_the_one_that_does(verb, asked, instead):
-    tree = configs.compose(("scale=smoke", "priors=sundae", f"sampling.{asked}"))
     key = asked.split("=")[0]
     with pytest.raises(TwostageError, match=rf"^sampling\.{verb} does not read sampling\.{key}: .*{instead}"):
-        job_at_prompt(f"sampling.{verb}", tree)
+        asked_by_hand(f"sampling.{verb}", ("scale=smoke", "priors=sundae", f"sampling.{asked}"))
 
 
 @pytest.mark.parametrize(
@@ -240,9 +241,10 @@ def test_a_key_that_would_change_nothing_is_refused_with_the_one_that_does(verb,
     + [(verb, "seed=3") for verb in ("denoise", "inpaint")],
 )
 def test_every_other_key_makes_another_job(verb, asked):
-    usual, other = (job_at_prompt(f"sampling.{verb}", configs.compose(("scale=smoke", "priors=sundae", *more)))
+    usual, other = (asked_by_hand(f"sampling.{verb}", ("scale=smoke", "priors=sundae", *more)).job
                     for more in ((), (f"sampling.{asked}",)))  # fmt: skip
     assert other.config != usual.config
+    assert other.out != usual.out
 
 
 @pytest.mark.parametrize("verb", ["denoise", "inpaint"])
@@ -258,6 +260,6 @@ def test_all_of_samplings_keys_are_read_or_refused(verb):
 
 def test_a_condition_that_nobody_can_make_is_one_line():
     with pytest.raises(TwostageError, match="dataset cifar10 has no map pose and none can be made of its images"):
-        job_at_prompt("priors.train", configs.compose(("scale=smoke", "priors.condition=pose_f4")))
+        asked_by_hand("priors.train", ("scale=smoke", "priors.condition=pose_f4"))
     with pytest.raises(TwostageError, match="tokenizers/hats"):
-        job_at_prompt("priors.train", configs.compose(("scale=smoke", "priors.condition=hats")))
+        asked_by_hand("priors.train", ("scale=smoke", "priors.condition=hats"))

@@ -8,7 +8,8 @@ from tests.unit.conftest import SCALES, stage
 from twostage import configs
 from twostage.configs import PriorConfig, parse
 from twostage.errors import TwostageError
-from twostage.plan import Plan, job_at_prompt, whole_plan
+from twostage.plan import Plan, whole_plan
+from twostage.prompt import asked
 from twostage.sampling.denoising import Schedule
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
@@ -121,11 +122,11 @@ def test_pixels_are_grey_levels_given_their_class(scale):
 
 
 def test_a_grey_tokenizer_is_made_by_its_own_verb():
-    tree = configs.compose(("scale=smoke", "tokenizers=greys_f1", "data=fashion_mnist"))
-    job = job_at_prompt("tokenizers.greys", tree)
+    overrides = ("scale=smoke", "tokenizers=greys_f1", "data=fashion_mnist")
+    job = asked("tokenizers.greys", overrides).job
     assert (job.verb, job.config) == ("greys", {"name": "greys_f1", "map": "image"})
     with pytest.raises(TwostageError, match=r"call tokenizers\.greys, or choose tokenizers=kmeans_f1"):
-        job_at_prompt("tokenizers.cluster", tree)
+        asked("tokenizers.cluster", overrides)
 
 
 def changed(**chains):

@@ -5,7 +5,8 @@ import pytest
 from tests.unit.conftest import ON_REQUEST, SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.plan import Plan, drawn, job_at_prompt, whole_plan
+from twostage.plan import Plan, drawn, whole_plan
+from twostage.prompt import asked
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
@@ -166,13 +167,13 @@ def test_a_row_that_makes_no_sense_is_one_line(row, message):
 
 
 def test_a_learned_tokenizer_is_asked_for_as_before_and_pixels_by_their_own_verb():
-    learned = job_at_prompt("tokenizers.train", configs.compose(("scale=smoke",)))
+    learned = asked("tokenizers.train", ("scale=smoke",)).job
     assert "kmeans" not in learned.config
-    pixels = configs.compose(("scale=smoke", "tokenizers=kmeans_f1"))
-    made = job_at_prompt("tokenizers.cluster", pixels)
+    pixels = ("scale=smoke", "tokenizers=kmeans_f1")
+    made = asked("tokenizers.cluster", pixels).job
     assert (made.verb, set(made.config)) == ("cluster", {"name", "map", "kmeans"})
     assert set(made.inputs) == {"data"}
     with pytest.raises(TwostageError, match=r"call tokenizers\.cluster"):
-        job_at_prompt("tokenizers.train", pixels)
+        asked("tokenizers.train", pixels)
     with pytest.raises(TwostageError, match=r"call tokenizers\.train, or choose tokenizers=kmeans_f1"):
-        job_at_prompt("tokenizers.cluster", configs.compose(("scale=smoke",)))
+        asked("tokenizers.cluster", ("scale=smoke",))

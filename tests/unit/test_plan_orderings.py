@@ -5,7 +5,8 @@ import pytest
 from tests.unit.conftest import EXPERIMENTS, SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.plan import Plan, job_at_prompt, whole_plan
+from twostage.plan import Plan, whole_plan
+from twostage.prompt import asked
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
@@ -54,10 +55,10 @@ def test_both_experiments_share_what_they_can(scale):
 
 def test_table1s_runs_keep_their_names_and_other_orders_are_named():
     assert "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.seed0" in Plan("table1", "laptop").jobs
-    by_hand = job_at_prompt("priors.train", configs.compose(("scale=smoke", "priors.ordering=spiral_out")))
-    assert by_hand.variant.startswith("cifar10.vqgan_f4.gpt.spiral_out.seed0.by_hand_")
-    tune = job_at_prompt("priors.tune", configs.compose(("scale=smoke", "priors.ordering=spiral_out")))
-    assert tune.variant.startswith("cifar10.vqgan_f4.gpt.spiral_out.tune.by_hand_")
+    # The plan's run takes its rate from the row-major sweep.
+    overrides = ("scale=smoke", "priors.ordering=spiral_out")
+    assert asked("priors.train", overrides).job.variant == "cifar10.vqgan_f4.gpt.spiral_out.seed0"
+    assert asked("priors.tune", overrides).job.variant == "cifar10.vqgan_f4.gpt.spiral_out.tune"
 
 
 def changed(**changes):

@@ -9,7 +9,7 @@ from twostage.configs import DenoisingConfig, InpaintingConfig, PriorConfig, Sam
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, files_read
 from twostage.latents.dataset import TokenSpace
-from twostage.plan import job_at_prompt
+from twostage.prompt import asked
 from twostage.priors.model import build, num_parameters
 from twostage.sampling.denoising import Schedule
 from twostage.verbs import (
@@ -87,13 +87,14 @@ def test_a_class_conditional_prior_is_named_for_it():
 @pytest.mark.parametrize("verb", ["priors.tune", "priors.train", "sampling.denoise", "sampling.inpaint"])
 def test_every_verb_of_it_can_be_called_by_hand(verb):
     tree, _, latents = upstream()
-    job = job_at_prompt(verb, tree)
-    assert (f"{job.stage}.{job.verb}", ".by_hand_" in job.variant) == (verb, True)
+    overrides = ("scale=smoke", "priors=sundae")
+    job = asked(verb, overrides).job
+    assert f"{job.stage}.{job.verb}" == verb
     assert job.files == FILES[verb]
     if "prior" in job.inputs:
-        assert job.inputs["prior"] == prior_job(tree, latents, None, {}).out
-    tree["priors"]["condition"] = "class"
-    assert job_at_prompt(verb, tree).inputs["condition"] == classes_job(tree, latents).out
+        assert job.inputs["prior"].startswith(prior_job(tree, latents, None, {}).out)
+    by_class = asked(verb, (*overrides, "priors.condition=class")).job
+    assert by_class.inputs["condition"] == classes_job(tree, latents).out
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation"])
