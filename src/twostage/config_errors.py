@@ -1,24 +1,25 @@
-"""What OmegaConf and Hydra say at length, in one line."""
-
-import itertools
+"""What OmegaConf, PyYAML and Hydra's parser say at length, in one line."""
 
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 # What OmegaConf raises for a value, and lets through for a file.
 UNREADABLE = (OmegaConfBaseException, YAMLError)
 
 
 def first_line(error: BaseException) -> str:
-    """Of its message."""
-    return str(error).strip().splitlines()[0]
+    """First line of the error's message; its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
-def explained(error: Exception, overrides: tuple[str, ...]) -> str:
-    """One line out of Hydra's several: what was wrong, and the choices or the mend that Hydra names."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # What follows lists where Hydra looked, which is the same for everybody.
-    lines = list(itertools.takewhile(lambda line: not line.startswith("Config search path"), lines))
-    if error.__cause__ is not None:
-        lines.append(first_line(error.__cause__))
-    return f"config {' '.join(overrides)}: {' '.join(dict.fromkeys(lines))}"
+def place(error: BaseException, group: str = "") -> str:
+    """What is wrong and where: the line of a file, or the dotted key of a value."""
+    if isinstance(error, RecursionError) or "RecursionError" in str(error):
+        return f"a value of {group} refers to itself"
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    key = getattr(error, "full_key", None)
+    if not key:
+        return first_line(error)
+    return f"{key if str(key).startswith(f'{group}.') else f'{group}.{key}'}: {first_line(error)}"

@@ -5,7 +5,8 @@ are an error.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -53,14 +54,16 @@ class Plan:
     """The jobs of one experiment at one scale, in an order in which they can run. `jobs` is keyed by their folders."""
 
     def __init__(
-        self, experiment: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] = configs.compose
+        self, experiment: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None
     ) -> None:
         self.scale = scale
         self.jobs: dict[str, Job] = {}
         # Whether the user brings the data at every scale, so that nothing but its own target asks for it.
         self.on_request = False
-        self._compose = compose
-        self.tree = compose((f"scale={scale}", f"experiment={experiment}"))
+        # Experiments that a whole plan lacks -> why each could not be planned, in one line.
+        self.broken: dict[str, str] = {}
+        self._compose = compose or configs.trees()
+        self.tree = self._compose((f"scale={scale}", f"experiment={experiment}"))
         self.experiment = self.tree["experiment"]
         _require_name(self.experiment, experiment)
         self._tunes: dict[tuple[str, str], Job] = {}
@@ -261,8 +264,7 @@ class Plan:
             sizes = cell.prior_sizes.get(priors, {})
             overrides += [f"scale.priors.{priors}.{key}={value}" for key, value in sizes.items()]
             overrides += [f"priors={priors}", f"priors.loop.seed={seed}"]
-            overrides += [f"priors.condition={cell.condition}"] if cell.condition else []
-        # JSON is what Hydra reads too, null and strings included.
+            overrides += [f"priors.condition={json.dumps(cell.condition)}"] if cell.condition else []
         overrides += [f"{key}={json.dumps(value)}" for key, value in (more or {}).items()]
         return self._compose(tuple(overrides))
 
@@ -288,19 +290,78 @@ def experiments() -> list[str]:
 def whole_plan(scale: str) -> Plan:
     """The jobs of every experiment at one scale, as one plan: what several of them want is one job.
 
-    One job more sums up what all of them measured, but for those on data that nobody may have brought.
+    One job more sums up what all of them measured, but for those on data that nobody may have brought. An experiment
+    that cannot be planned is left out and named in `broken`. Raises TwostageError if none can be.
     """
-    plans = [Plan(experiment, scale) for experiment in experiments()]
-    plan, *others = (each for each in plans if not each.on_request)
+    trees = configs.trees()
+    # What is wrong with the scale is the fault of no experiment.
+    trees((f"scale={scale}",))
+    plans: list[Plan] = []
+    broken: dict[str, str] = {}
+    for name in experiments():
+        try:
+            plans.append(Plan(name, scale, trees))
+        except TwostageError as error:
+            broken[name] = _of(name, error)
+    usual = [each for each in plans if not each.on_request]
+    if not usual:
+        raise TwostageError(next(iter(broken.values()), "conf/experiment/ holds no experiment"))
+    plan, *others = usual
+    plan.broken = broken
     for other in others:
-        for job in other.jobs.values():
-            plan._add(job)
+        _join(plan, other)
     measured = {job.variant: job for job in drawn(plan)}
     plan._add(new_job("figures.summary", "summary", plan.tree, {}, measured))
-    for asked in (each for each in plans if each.on_request):
-        for job in asked.jobs.values():
-            plan._add(job)
+    for other in plans:
+        if other.on_request:
+            _join(plan, other)
     return plan
+
+
+def _of(experiment: str, error: TwostageError) -> str:
+    """The error's line, which says of which experiment it is."""
+    return str(error) if experiment in str(error) else f"experiment {experiment}: {error}"
+
+
+def _join(plan: Plan, other: Plan) -> None:
+    """Adds all jobs of another plan, or none if one of them contradicts a job that is there."""
+    name = other.experiment["name"]
+    try:
+        for folder in other.jobs.keys() & plan.jobs.keys():
+            plan._add(other.jobs[folder])
+    except TwostageError as error:
+        plan.broken[name] = _of(name, error)
+        return
+    plan.jobs |= {folder: job for folder, job in other.jobs.items() if folder not in plan.jobs}
+
+
+# Files in results/ whose names do not begin with that of their experiment.
+_NAMED_OTHERWISE = {"tokenizers": "table1", "reconstructions": "table1"}
+
+
+def refuse_broken(plan: Plan, targets: Iterable[str]) -> None:
+    """Raises TwostageError, with the line that says why, if a target of snakemake's asks for an experiment that could
+    not be planned: by its name, or with all others.
+    """
+    usual = [line for name, line in plan.broken.items() if not _is_on_request(name)]
+    owners = {name: name for name in experiments()} | _NAMED_OTHERWISE
+    for target in targets:
+        if usual and (target in ("all", "figures", "results/metrics.json") or "figures/summary/" in target):
+            raise TwostageError(usual[0])
+        # The longest: f_sweep_conditional.csv is none of f_sweep's.
+        named = [name for name in owners if re.search(rf"(^|/){name}([._/]|$)", target)]
+        owner = owners[max(named, key=len)] if named else ""
+        if owner in plan.broken:
+            raise TwostageError(plan.broken[owner])
+
+
+def _is_on_request(experiment: str) -> bool:
+    """Whether the file of a broken experiment says so; one that cannot be read is asked for with all others."""
+    try:
+        text = (configs.CONF / "experiment" / f"{experiment}.yaml").read_text()
+    except (OSError, ValueError):
+        return False
+    return re.search(r"^on_request: *true\b", text, re.MULTILINE) is not None
 
 
 def drawn(plan: Plan) -> list[Job]:

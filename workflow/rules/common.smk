@@ -15,7 +15,7 @@ from twostage.artifacts import sha256_json, write_json
 from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
 from twostage.jobs import FILES, PROVENANCE, files_read
-from twostage.plan import tables, whole_plan
+from twostage.plan import refuse_broken, tables, whole_plan
 
 unknown = sorted(set(config) - {"scale"})
 if unknown:
@@ -29,6 +29,10 @@ SCALE = config["scale"]
 
 try:
     PLAN = whole_plan(SCALE)
+    if workflow.is_main_process and workflow.dag_settings is not None:
+        for line in PLAN.broken.values():
+            print(f"warning: left out of the plan: {line}", file=sys.stderr)
+        refuse_broken(PLAN, workflow.dag_settings.targets or {"all"})
 except TwostageError as error:
     # A traceback of the workflow's own lines would hide the one line that matters.
     print(f"error: {error}", file=sys.stderr)
@@ -161,7 +165,11 @@ def variants(*verbs):
 
 def evaluated(figure):
     """Copies in results/ of the metrics that a figure is drawn from, so that git alone can redraw it."""
-    sources = PLAN.jobs[f"{ARTIFACTS}/figures/{figure}"].inputs.values()
+    drawn = PLAN.jobs.get(f"{ARTIFACTS}/figures/{figure}")
+    if drawn is None:
+        # Of an experiment that could not be planned: its targets are refused by name.
+        return []
+    sources = drawn.inputs.values()
     return [
         f"results/evaluation/{PLAN.jobs[folder].variant}/{file}"
         for folder in sources

@@ -1,0 +1,133 @@
+"""What values of a config may be, beyond their types: said beside each field, checked in one place."""
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import MISSING
+
+from twostage.errors import TwostageError
+
+# Names become folders, in which further parts are added to them: of 255 bytes that a file's name may have, a quarter.
+LONGEST_NAME = 64
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+# A count that no run reaches; numpy's and torch's own counts end at 2^63.
+_MOST = 2**31 - 1
+
+
+def at_least(least: float, default: Any = MISSING) -> Any:
+    """A field with a number of at least `least`; of a list, every number."""
+    return dataclasses.field(default=default, metadata={"least": least})
+
+
+def above(bound: float, default: Any = MISSING) -> Any:
+    """A field with a number above `bound`; of a list, every number."""
+    return dataclasses.field(default=default, metadata={"above": bound})
+
+
+def share(default: Any = MISSING) -> Any:
+    """A field with a number from 0 to 1."""
+    return dataclasses.field(default=default, metadata={"least": 0, "most": 1})
+
+
+def one_of(*choices: str, default: Any = MISSING) -> Any:
+    """A field with one of some words."""
+    return dataclasses.field(default=default, metadata={"choices": choices})
+
+
+def some_of(*choices: str) -> Any:
+    """A field with a list of some words, each at most once; empty by default."""
+    return dataclasses.field(default_factory=list, metadata={"choices": choices, "once": True})
+
+
+def folder_name(default: Any = MISSING) -> Any:
+    """A field with a word that names folders."""
+    return dataclasses.field(default=default, metadata={"name": True})
+
+
+def check(kind: Any, values: Any, key: str, said: str) -> None:
+    """Raises TwostageError, one line that begins with `said`, for the first value that its field does not allow.
+
+    `values` are those of the dataclass `kind`, as plain dicts; of other kinds nothing is known. Missing values pass.
+    """
+    for wrong in _wrong(kind, values, key):
+        raise TwostageError(f"{said}: {wrong}")
+
+
+def _wrong(kind: Any, values: Any, key: str) -> Iterator[str]:
+    if key == "scale" and isinstance(values, dict):
+        yield from _wrong_name(values.get("name"), "scale.name")
+    if not dataclasses.is_dataclass(kind) or not isinstance(values, dict):
+        return
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        value, inner = values.get(field.name), _without_none(hints[field.name])
+        if value is None or value == MISSING:
+            continue
+        yield from _wrong(inner, value, f"{key}.{field.name}")
+        yield from _wrong_value(field.metadata, value, f"{key}.{field.name}")
+
+
+def hint_of(schema: Any, key: str) -> Any:
+    """The type of a dotted key of a dataclass, `| None` aside; None if there is no such key, or no type is known."""
+    hint = _without_none(schema)
+    for part in key.split("."):
+        if dataclasses.is_dataclass(hint):
+            hint = typing.get_type_hints(hint).get(part)
+        elif typing.get_origin(hint) is dict:
+            hint = typing.get_args(hint)[1]
+        else:
+            return None
+        hint = _without_none(hint)
+    return hint
+
+
+def _without_none(hint: Any) -> Any:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return next(each for each in typing.get_args(hint) if each is not type(None))
+    return hint
+
+
+def _wrong_value(rule: typing.Mapping[str, Any], value: Any, key: str) -> Iterator[str]:
+    parts = value if isinstance(value, list) else [value]
+    for part in parts:
+        if isinstance(part, float) and not math.isfinite(part):
+            yield f"{key} is {part}; set a finite number"
+        if isinstance(part, int) and abs(part) > _MOST:
+            yield f"{key} is {part}; set a number of at most {_MOST}"
+        if isinstance(part, int | float) and not _within(rule, part):
+            yield f"{key} is {part}; set {_bounds(rule)}"
+        if "choices" in rule and part not in rule["choices"]:
+            yield f"{key} is {part}; choose {'some' if 'once' in rule else 'one'} of {', '.join(rule['choices'])}"
+        if "name" in rule:
+            yield from _wrong_name(part, key)
+        if isinstance(part, str) and any(ord(sign) < 32 or "\ud800" <= sign <= "\udfff" for sign in part):
+            yield f"{key} is {part!r}; leave out signs that cannot be printed"
+    if "once" in rule and len(set(parts)) < len(parts):
+        yield f"{key} is {', '.join(map(str, parts))}; name each once"
+
+
+def _within(rule: typing.Mapping[str, Any], number: float) -> bool:
+    return (
+        number >= rule.get("least", -math.inf)
+        and number > rule.get("above", -math.inf)
+        and number <= rule.get("most", math.inf)
+    )
+
+
+def _bounds(rule: typing.Mapping[str, Any]) -> str:
+    if "most" in rule:
+        return f"a number from {rule['least']} to {rule['most']}"
+    return f"a number above {rule['above']}" if "above" in rule else f"a number of at least {rule['least']}"
+
+
+def _wrong_name(value: Any, key: str) -> Iterator[str]:
+    if not isinstance(value, str) or not _NAME.fullmatch(value) or len(value) > LONGEST_NAME:
+        yield (
+            f"{key} is {value!r:.100}; it names folders: use 1 to {LONGEST_NAME} letters (a-z), digits and _ . + -, "
+            "and begin with a letter, digit or _"
+        )
