@@ -47,7 +47,7 @@ def brought(job: Job) -> dict[str, str]:
     found = {key: _content(Path(path).expanduser(), job.config) for key, path in paths.items()}
     if None not in found.values():
         return {key: value for key, value in found.items() if value is not None}
-    return dict((_record(job.folder) or {}).get("brought_sha256", {}))
+    return dict((read_record(job.folder) or {}).get("brought_sha256", {}))
 
 
 def _content(path: Path, config: Tree) -> str | None:
@@ -86,7 +86,7 @@ def fault(job: Job, jobs: Mapping[str, Job]) -> str | None:
     rests on but whose folder is not at hand: metrics alone may have been pulled.
     """
     try:
-        record = _record(job.folder)
+        record = read_record(job.folder)
     except TwostageError as error:
         return f"has a damaged record: {error}"
     if record is None:
@@ -102,10 +102,15 @@ def fault(job: Job, jobs: Mapping[str, Job]) -> str | None:
 
 def damage(folder: Path, record: Record) -> str | None:
     """Which files of a folder are not those of its record, as the end of a sentence."""
+    changed = changed_files(folder, record)
+    return f"has files that are not those of its record: {', '.join(changed)}" if changed else None
+
+
+def changed_files(folder: Path, record: Record) -> list[str]:
+    """Names of the files that are at hand and have another checksum than in the folder's record."""
     here = [name for name in record["files_sha256"] if (folder / name).is_file()]
     found = checksums(folder, here)
-    changed = [name for name in here if found[name] != record["files_sha256"][name]]
-    return f"has files that are not those of its record: {', '.join(changed)}" if changed else None
+    return [name for name in here if found[name] != record["files_sha256"][name]]
 
 
 def _difference(record: Record, job: Job) -> str:
@@ -128,7 +133,7 @@ def _moved_on(job: Job, record: Record, jobs: Mapping[str, Job]) -> str | None:
     """Whether a file that the job reads was made again since, and differs."""
     for folder in job.inputs.values():
         upstream = jobs.get(folder)
-        now = _record(Path(folder))
+        now = read_record(Path(folder))
         if upstream is None or now is None:
             continue
         then = record["rests_on"].get(job_id(upstream), {}).get("files_sha256", {})
@@ -176,7 +181,7 @@ def _all_upstream(job: Job, jobs: Mapping[str, Job]) -> list[Job]:
 def _require_whole(folder: Path) -> None:
     if not folder.is_dir():
         raise TwostageError(f"{folder} is not a folder; name one that a verb of twostage wrote")
-    record = _record(folder)
+    record = read_record(folder)
     wrong = None if record is None else damage(folder, record)
     if wrong:
         raise TwostageError(f"{folder} {wrong}; make it again, or bring it again")
@@ -191,13 +196,14 @@ def _elsewhere(job: Job) -> str:
 def verify_inputs(job: Job) -> None:
     """Raises TwostageError, naming a file, if what the job reads is not what its record says: damaged, or swapped."""
     for folder in job.inputs.values():
-        record = _record(Path(folder))
+        record = read_record(Path(folder))
         wrong = None if record is None else damage(Path(folder), record)
         if wrong:
             raise TwostageError(f"{folder} {wrong}; delete the folder and ask for it again")
 
 
-def _record(folder: Path) -> Record | None:
+def read_record(folder: Path) -> Record | None:
+    """What made the folder, None without a record. Raises TwostageError if it is damaged."""
     path = folder / PROVENANCE
     if not path.exists():
         return None

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twostage import cli
-from twostage.artifacts import read_json, sha256_file, sha256_json
+from twostage import cli, made
+from twostage.artifacts import read_json, sha256_json
 from twostage.configs import parse
 from twostage.errors import TwostageError
 from twostage.figures.conditional import ConditionalConfig, conditional
@@ -144,11 +144,8 @@ def _restore(job: Job, folder: Path) -> bool:
 
 def damaged(job: Job) -> list[Path]:
     """The files of the job that are here and are not what its record says; without a record, none."""
-    if not (job.folder / PROVENANCE).exists():
-        return []
-    recorded = read_json(job.folder / PROVENANCE)["files_sha256"]
-    here = [name for name in recorded if (job.folder / name).exists()]
-    return [job.folder / name for name in here if sha256_file(job.folder / name) != recorded[name]]
+    record = made.read_record(job.folder)
+    return [] if record is None else [job.folder / name for name in made.changed_files(job.folder, record)]
 
 
 def moved(job: Job) -> tuple[int, list[str]]:

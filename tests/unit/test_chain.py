@@ -1,10 +1,8 @@
 """All jobs from a user's folder to samples: what they are, and which of them are asked for again."""
 
 import json
-import os
 import subprocess
-import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import pytest
 from PIL import Image

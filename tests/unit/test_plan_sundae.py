@@ -9,8 +9,8 @@ from twostage.configs import DenoisingConfig, InpaintingConfig, PriorConfig, Sam
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, files_read
 from twostage.latents.dataset import TokenSpace
-from twostage.prompt import asked
 from twostage.priors.model import build, num_parameters
+from twostage.prompt import asked
 from twostage.sampling.denoising import Schedule
 from twostage.verbs import (
     classes_job,
@@ -113,8 +113,8 @@ def test_every_scale_describes_a_chain_and_a_model(scale):
     tree = configs.compose((f"scale={scale}", "priors=sundae"))
     assert parse(PriorConfig, tree["priors"]).sundae.shorten_factor == 4
     sampling = parse(SamplingConfig, tree["sampling"])
-    for asked in (sampling.denoising, sampling.inpainting):
-        assert Schedule.of(asked.chain).steps > asked.chain.min_steps
+    for drawing in (sampling.denoising, sampling.inpainting):
+        assert Schedule.of(drawing.chain).steps > drawing.chain.min_steps
 
 
 def test_a_mistyped_key_is_named():

@@ -269,6 +269,9 @@ def test_a_killed_repro_is_taken_up_where_it_stood(pulled):
     untouched = pulled.folder / "artifacts/smoke/tokenizers/cifar10.vqgan_f4/model.safetensors"
     time_of_untouched = untouched.stat().st_mtime_ns
     assert list((pulled.folder / ".snakemake/locks").iterdir()), "the kill left no lock: nothing is tested"
+    looked = pulled.run("snakemake", "-n")
+    assert looked.returncode == 0
+    assert "cannot be locked" not in looked.stdout + looked.stderr
     output = pulled.log_of("dvc", "repro")
     assert "cifar10_animals.edges_f4" in variants_of(output)
     assert re.search(r"edges_f4: resumed at step [1-9]", output)
@@ -295,6 +298,16 @@ def test_two_runs_at_once_in_one_clone_are_refused_by_name(pulled):
         third = pulled.run("snakemake", "--cores", "1")
         assert third.returncode != 0
         assert re.search(r"error: snakemake \(process \d+\) is at work in this clone", third.stderr)
+        for look in (
+            ["-np"],
+            ["--summary"],
+            ["--list"],
+            ["--dag"],
+            ["--rulegraph"],
+            ["--dry-run", "results/table1.csv"],
+        ):
+            looked = pulled.run("snakemake", *look)
+            assert looked.returncode == 0, (look, looked.stderr[-500:])
     finally:
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
