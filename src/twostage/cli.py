@@ -14,6 +14,7 @@ from twostage.artifacts import read_json
 from twostage.configs import compose, parse
 from twostage.errors import TwostageError
 from twostage.jobs import Job
+from twostage.overrides import add_overrides
 
 C = TypeVar("C")
 log = logging.getLogger("twostage")
@@ -79,7 +80,7 @@ def _arguments(name: str) -> argparse.Namespace:
         description=f"Runs {name} of one variant. Either --config with a job that snakemake resolved, or Hydra "
         "overrides such as: priors=pixelsnail data=cifar10 scale=smoke priors.learning_rate=1e-3",
     )
-    parser.add_argument("overrides", nargs="*", help="group=choice or key=value of conf/, in Hydra's syntax")
+    add_overrides(parser)
     parser.add_argument("--config", type=Path, help="a resolved job (build/configs/...json)")
     parser.add_argument("--log", type=Path, help="also write the log to this file")
     parser.add_argument("--cfg", choices=["job"], help="print the job's config and exit")

@@ -219,7 +219,9 @@ class PriorConfig:
     ordering: str = one_of(*ORDERINGS, default="row_major")  # one of ORDERINGS; of image tokens, never of a condition's
     # evaluations without a better one after which training ends; null: never
     early_stopping: int | None = at_least(1, default=None)
-    condition: str | None = folder_name(default=None)  # class | coordinates | the tokenizer of a map; null: unconditional
+    condition: str | None = folder_name(
+        default=None
+    )  # class | coordinates | the tokenizer of a map; null: unconditional
 
 
 @dataclass

@@ -57,9 +57,7 @@ ARCHITECTURES = ("pixelsnail", "gpt")
 class Plan:
     """The jobs of one experiment at one scale, in an order in which they can run. `jobs` is keyed by their folders."""
 
-    def __init__(
-        self, experiment: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None
-    ) -> None:
+    def __init__(self, experiment: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None) -> None:
         self.scale = scale
         self.jobs: dict[str, Job] = {}
         # Whether the user brings the data at every scale, so that nothing but its own target asks for it.
