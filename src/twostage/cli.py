@@ -18,6 +18,7 @@ from twostage.artifacts import read_json
 from twostage.configs import parse
 from twostage.errors import TwostageError
 from twostage.jobs import PROVENANCE, Job
+from twostage.overrides import add_overrides
 
 C = TypeVar("C")
 log = logging.getLogger("twostage")
@@ -131,13 +132,10 @@ def _arguments(name: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=f"python -m twostage.{name}",
         description=f"Runs {name} of one variant. Either --config with a job that snakemake resolved, or Hydra "
-        "overrides such as: priors=pixelsnail data=cifar10 scale=smoke priors.learning_rate=1e-3",
+        "overrides such as: priors=pixelsnail data=cifar10 scale=smoke priors.learning_rate=1e-3. prior=DIR and "
+        "tokenizer=DIR name trained models to use.",
     )
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        help="group=choice or key=value of conf/, in Hydra's syntax; prior=DIR and tokenizer=DIR name trained models",
-    )
+    add_overrides(parser)
     parser.add_argument("--out", type=Path, help="the folder to write, outside of artifacts/")
     parser.add_argument("--config", type=Path, help="a resolved job (build/configs/...json)")
     parser.add_argument("--log", type=Path, help="also write the log to this file")

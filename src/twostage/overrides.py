@@ -34,7 +34,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 class _NoMultirun(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+    def __call__(self, *_: Any, **__: Any) -> None:
         raise SystemExit(f"error: no --multirun: {ONE_RUN}")
 
 

@@ -5,6 +5,7 @@ for. Hydra takes 0.17 s for a tree, and a plan needs ninety.
 """
 
 import copy
+import dataclasses
 import functools
 import json
 import re
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf._utils import get_yaml_loader
 
 from twostage.config_errors import UNREADABLE, first_line, place
-from twostage.config_values import check
+from twostage.config_values import check, hint_of
 from twostage.errors import TwostageError
 
 # The one group that no verb reads: composed only where it is asked for, so that a broken study stops itself alone.
@@ -51,10 +52,12 @@ class Trees:
         if not conf.is_dir():
             raise TwostageError(f"no folder {conf}/ in {Path.cwd().name}/; run from the root of the twostage clone")
         self._conf, self._schema = conf, schema
-        self._typed = OmegaConf.structured(schema)
+        self._groups = [field.name for field in dataclasses.fields(schema)]
         self._root = self._parsed("config.yaml")
         self._defaults = self._default_options()
         self._nodes: dict[tuple[str, str], DictConfig] = {}
+        self._options: dict[str, list[str]] = {}
+        self._read: dict[tuple[str, str], list[str] | None] = {}
         self._sections: dict[tuple[Any, ...], str] = {}
 
     def __call__(self, overrides: Iterable[str]) -> dict[str, Any]:
@@ -78,16 +81,19 @@ class Trees:
             else:
                 chosen.setdefault(group, self._defaults[group])
                 changed[group] = (*changed.get(group, ()), change)
-        groups = [str(group) for group in self._typed]
-        return {group: self._section(group, chosen, changed) if group in chosen else None for group in groups}
+        return {group: self._section(group, chosen, changed) if group in chosen else None for group in self._groups}
 
     def _option(self, change: Change) -> str:
         option = json.loads(change.value)
-        files = sorted(path.stem for path in (self._conf / change.key).glob("[!.]*.yaml"))
-        if not isinstance(option, str) or option not in files:
-            known = ", ".join(files)
+        if not isinstance(option, str) or option not in self._files_of(change.key):
+            known = ", ".join(self._files_of(change.key))
             raise TwostageError(f"{change.text}: no file conf/{change.key}/{option}.yaml; choose one of {known}")
         return option
+
+    def _files_of(self, group: str) -> list[str]:
+        if group not in self._options:
+            self._options[group] = sorted(path.stem for path in (self._conf / group).glob("[!.]*.yaml"))
+        return self._options[group]
 
     def _section(self, group: str, chosen: Mapping[str, str], changed: Mapping[str, tuple[Change, ...]]) -> Any:
         needed = self._needed(group, chosen, changed)
@@ -108,12 +114,9 @@ class Trees:
             if name in found or name not in chosen:
                 continue
             found[name] = None
-            node = self._node(name, chosen[name])
-            text = json.dumps(OmegaConf.to_container(node), default=str)
-            text += "".join(change.value for change in changed.get(name, ()))
-            others = _OTHER.findall(text)
-            is_plain = len(_OWN.findall(text)) + len(others) == text.count("${")
-            waiting += others if is_plain else chosen
+            self._node(name, chosen[name])
+            for read in (self._read[name, chosen[name]], *(_groups_read(c.value) for c in changed.get(name, ()))):
+                waiting += chosen if read is None else read
         return tuple(found)
 
     def _resolved(
@@ -132,22 +135,24 @@ class Trees:
         OmegaConf.set_struct(root, True)
         for change in (change for name in needed for change in changed.get(name, ())):
             self._apply(change, root)
+        typed = " ".join(change.text for change in changed.get(group, ()))
+        said = typed or f"conf/{group}/{chosen[group]}.yaml"
         try:
             values = OmegaConf.to_container(root[group], resolve=True)
             text = json.dumps(values)
-        except (*UNREADABLE, TypeError, RecursionError) as error:
-            said = "".join(f"{change.text}: " for change in changed.get(group, ()))
-            raise TwostageError(f"{said}{place(error, group)}") from error
-        kind = self._schema.__dataclass_fields__[group].type  # type: ignore[attr-defined]
-        if changes := changed.get(group):
-            said = " ".join(change.text for change in changes)
-        else:
-            said = f"conf/{group}/{chosen[group]}.yaml"
-        check(kind, json.loads(text), group, said)
+        except (*UNREADABLE, ValueError, TypeError, RecursionError) as error:
+            raise TwostageError(f"{said}: {place(error, group)}") from error
+        check(self._kind(group), json.loads(text), group, said)
         return text
 
+    def _kind(self, group: str) -> Any:
+        return hint_of(self._schema, group)
+
     def _apply(self, change: Change, root: DictConfig) -> None:
+        above = change.key.rpartition(".")[0]
         try:
+            if not OmegaConf.is_config(OmegaConf.select(root, above)):
+                raise TwostageError(f"{change.text}: {above} has no keys here; choose another option of its group")
             OmegaConf.update(root, change.key, json.loads(change.value), merge=True, force_add=change.may_add)
         except (*UNREADABLE, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise TwostageError(f"{change.text}: {first_line(error)}") from error
@@ -156,16 +161,17 @@ class Trees:
         """The group's section under an option: typed, with interpolations that are not resolved yet."""
         if (group, option) not in self._nodes:
             files = self._files(group, option, ())
-            files += [(Path("config.yaml"), self._root.get(group, {}))]
-            typed = {} if OmegaConf.is_missing(self._typed, group) else self._typed[group]
+            files += [(Path("config.yaml"), self._root[group])] if self._root.get(group) else []
+            kind = self._kind(group)
             # Below its group's name, as sections refer to themselves by it.
-            root: Any = OmegaConf.create({group: typed})
+            root: Any = OmegaConf.create({group: kind if dataclasses.is_dataclass(kind) else {}})
             for path, values in files:
                 try:
-                    root = OmegaConf.merge(root, {group: values})
+                    root = OmegaConf.unsafe_merge(root, {group: values})
                 except (*UNREADABLE, ValueError, TypeError, RecursionError) as error:
                     raise TwostageError(f"conf/{path.as_posix()}: {place(error, group)}") from error
             self._nodes[group, option] = root[group]
+            self._read[group, option] = _groups_read(json.dumps([values for _, values in files], default=str))
         return self._nodes[group, option]
 
     def _files(self, group: str, option: str, above: tuple[str, ...]) -> list[tuple[Path, dict[str, Any]]]:
@@ -187,9 +193,9 @@ class Trees:
         listed = self._root.get("defaults", [])
         pairs = [entry for entry in listed if isinstance(entry, dict)]
         options = {str(group): str(option) for entry in pairs for group, option in entry.items()}
-        if set(options) != {str(group) for group in self._typed}:
-            raise TwostageError(f"conf/config.yaml: defaults must name each of {', '.join(map(str, self._typed))} once")
-        return {str(group): options[str(group)] for group in self._typed}
+        if set(options) != set(self._groups):
+            raise TwostageError(f"conf/config.yaml: defaults must name each of {', '.join(self._groups)} once")
+        return options
 
     def _parsed(self, name: str) -> dict[str, Any]:
         try:
@@ -202,6 +208,13 @@ class Trees:
         if re.search(r"^#\s*@package", text, re.MULTILINE):
             raise TwostageError(f"conf/{name}: the header @package is not read; drop it")
         return values or {}
+
+
+@functools.cache
+def _groups_read(text: str) -> list[str] | None:
+    """The groups that interpolations in the JSON text of a section name; None if they may read any."""
+    others = _OTHER.findall(text)
+    return others if len(_OWN.findall(text)) + len(others) == text.count("${") else None
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from twostage import cli, made
-from twostage.artifacts import read_json, sha256_json
+from twostage.artifacts import sha256_json
 from twostage.configs import parse
 from twostage.errors import TwostageError
 from twostage.figures.conditional import ConditionalConfig, conditional
@@ -37,7 +37,7 @@ from twostage.figures.table1 import Table1Config, table1
 from twostage.figures.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
 from twostage.figures.tokenizers import TokenizersConfig, tokenizers
 from twostage.fingerprint import fingerprint
-from twostage.jobs import PROVENANCE, Job
+from twostage.jobs import Job
 from twostage.plan import Plan, drawn, whole_plan
 
 RESULTS = Path("results")

@@ -25,10 +25,7 @@ def repository_conf(monkeypatch):
 
 @pytest.fixture
 def edited_conf(tmp_path, monkeypatch):
-    """A copy of conf/ that a test may edit; the repository's composed trees serve it too, as their names hash all."""
+    """A copy of conf/ that a test may edit."""
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
-    (ROOT / "build/trees").mkdir(parents=True, exist_ok=True)
-    (tmp_path / "build").mkdir()
-    (tmp_path / "build/trees").symlink_to(ROOT / "build/trees")
     monkeypatch.setattr(configs, "CONF", tmp_path / "conf")
     return tmp_path / "conf"

@@ -117,3 +117,10 @@ def test_a_verb_that_only_an_experiment_can_ask_for_says_so(call):
     code, printed = call("scale=smoke", verb="evaluation.compare")
     assert code == 1
     assert "needs --config with a resolved job" in printed.err
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+def test_hydras_multirun_is_answered_in_one_line(call, flag):
+    code, printed = call(flag, "priors.loop.seed=0,1")
+    assert "once for each" in str(code)
+    assert printed.out == ""

@@ -6,7 +6,7 @@ from tests.unit.conftest import EXPERIMENTS, SCALES, stage
 from twostage import configs
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job, files_read
-from twostage.plan import Plan
+from twostage.plan import Plan, refuse_broken, whole_plan
 from twostage.prompt import asked
 from twostage.verbs import (
     data_job,
@@ -91,8 +91,10 @@ def test_an_unused_figure_colour_touches_figures_only():
     tree = configs.compose(("scale=smoke", "experiment=table1"))
     tree["figures"]["palette"]["gpt"] = "#000000"
 
+    trees = configs.trees()
+
     def compose(overrides):
-        return tree if any(o.startswith("experiment") for o in overrides) else configs.compose(overrides)
+        return tree if any(o.startswith("experiment") for o in overrides) else trees(overrides)
 
     after = Plan("table1", "smoke", compose)
     changed = {job.stage for folder, job in after.jobs.items() if asdict(job) != asdict(before.jobs[folder])}
@@ -100,8 +102,10 @@ def test_an_unused_figure_colour_touches_figures_only():
 
 
 def test_a_longer_budget_leaves_the_sweep_alone():
+    trees = configs.trees()
+
     def compose(overrides):
-        return configs.compose((*overrides, "scale.priors.steps=20"))
+        return trees((*overrides, "scale.priors.steps=20"))
 
     before, after = Plan("table1", "smoke"), Plan("table1", "smoke", compose)
     changed = {f"{job.stage}.{job.verb}" for folder, job in after.jobs.items() if job != before.jobs[folder]}
@@ -136,8 +140,10 @@ def test_a_checkpoint_of_other_inputs_is_not_taken_up(tmp_path, monkeypatch):
 def with_row(**changes):
     """A compose whose table1 has one row changed."""
 
+    trees = configs.trees()
+
     def compose(overrides):
-        tree = configs.compose(overrides)
+        tree = trees(overrides)
         tree["experiment"]["rows"]["RIN"]["stand_in"] |= changes
         return tree
 
@@ -237,3 +243,29 @@ def test_samples_by_hand_read_latents_only_where_images_are_completed():
     )
     assert set(whole.inputs) == {"prior", "tokenizer"}
     assert set(half.inputs) == {"prior", "tokenizer", "latents"}
+
+
+def test_a_broken_file_stops_the_experiments_that_use_it_alone(edited_conf):
+    whole = whole_plan("smoke")
+    path = edited_conf / "experiment/orderings.yaml"
+    path.write_text(path.read_text().replace("spiral_in]", "spiral_up]"))
+    (edited_conf / "data/fashion_mnist_28.yaml").write_text("name: [x")
+    plan = whole_plan("smoke")
+    assert set(plan.broken) == {"orderings", "sundae_pixels"}
+    assert set(plan.jobs) < set(whole.jobs)
+    refuse_broken(plan, ["results/table1.csv", "results/f_sweep.csv", "results/figures/table1_curves.pdf"])
+    for target in ("results/orderings.csv", "results/figures/orderings_grid.pdf", "all", "figures"):
+        with pytest.raises(TwostageError, match="spiral_up"):
+            refuse_broken(plan, [target])
+    with pytest.raises(TwostageError, match=r"fashion_mnist_28\.yaml: line 2"):
+        refuse_broken(plan, ["results/sundae_pixels.csv"])
+
+
+def test_a_broken_study_on_request_does_not_stop_all(edited_conf):
+    path = edited_conf / "experiment/depth.yaml"
+    path.write_text(path.read_text() + "unknown: 1\n")
+    plan = whole_plan("smoke")
+    assert set(plan.broken) == {"depth"}
+    refuse_broken(plan, ["all"])
+    with pytest.raises(TwostageError, match="unknown"):
+        refuse_broken(plan, ["results/depth.csv"])

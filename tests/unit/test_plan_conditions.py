@@ -67,8 +67,10 @@ def test_edges_by_sundae_have_the_sweep_of_the_second_papers_experiments():
 
 
 def test_a_task_takes_any_prior_by_its_experiment_alone():
+    trees = configs.trees()
+
     def compose(overrides):
-        tree = configs.compose(overrides)
+        tree = trees(overrides)
         for row in (tree["experiment"] or {}).get("rows", {}).values():
             row["stand_in"]["prior"] = prior
         return tree
@@ -154,8 +156,10 @@ def test_rejection_draws_all_classes_and_is_judged_by_another_classifier():
 
 
 def test_a_row_outside_the_pool_is_one_line():
+    trees = configs.trees()
+
     def compose(overrides):
-        tree = configs.compose(overrides)
+        tree = trees(overrides)
         tree["scale"]["experiment"]["rejection"]["top_k"] = [7]
         return tree
 

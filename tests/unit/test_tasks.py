@@ -97,8 +97,10 @@ def test_a_file_that_is_no_experiment_at_all_is_one_line(edited_conf, text):
 def with_rows(**keys):
     """A compose whose rows have more keys."""
 
+    trees = configs.trees()
+
     def compose(overrides):
-        tree = configs.compose(overrides)
+        tree = trees(overrides)
         for row in (tree["experiment"] or {}).get("rows", {}).values():
             row["stand_in"] |= keys
         return tree
@@ -123,9 +125,11 @@ def test_a_prior_is_refused_where_it_would_not_be_the_one_that_trains(experiment
      ("f_sweep_conditional", ["edges"], "names edges; samples given segmentation are held against class or silho")],
 )  # fmt: skip
 def test_a_measure_that_the_condition_does_not_allow_is_one_line(experiment, measures, allowed):
+    trees = configs.trees()
+
     def compose(overrides):
-        tree = configs.compose(overrides)
-        if tree["experiment"]["name"] == experiment:
+        tree = trees(overrides)
+        if (tree["experiment"] or {}).get("name") == experiment:
             tree["experiment"]["measures"]["stand_in"] = measures
         return tree
 

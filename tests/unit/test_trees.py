@@ -1,90 +1,142 @@
-"""Composed trees are kept, and composed again when anything that they depend on changes."""
+"""Trees of plans equal what Hydra composes, and depend on nothing but the files, the overrides and what these name."""
 
-import shutil
-from pathlib import Path
+import itertools
+import json
+import os
 
+import hydra
 import pytest
-from hydra._internal.sources_registry import SourcesRegistry
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
+from tests.unit.conftest import SCALES
 from twostage import configs
 from twostage.errors import TwostageError
-from twostage.trees import files_composed, kept
-
-CONF = Path(__file__).parents[2] / "conf"
+from twostage.plan import whole_plan
 
 
-@pytest.fixture
-def conf(tmp_path, monkeypatch):
-    """A copy of conf/ that a test may edit."""
-    shutil.copytree(CONF, tmp_path / "conf")
-    monkeypatch.setattr(configs, "CONF", tmp_path / "conf")
-    return tmp_path / "conf"
+def composed_by_hydra(conf, overrides):
+    ConfigStore.instance().store(name="schema", node=configs.Config)
+    with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+        config = hydra.compose("config", overrides=list(overrides))
+    OmegaConf.resolve(config)
+    return OmegaConf.to_container(config, resolve=True)
 
 
-def test_a_tree_is_composed_once_and_again_after_an_edit(conf, monkeypatch):
-    asked = []
-    composed = configs._composed
-    monkeypatch.setattr(configs, "_composed", lambda overrides: asked.append(overrides) or composed(overrides))
-    first = configs.compose(("scale=smoke",))
-    assert configs.compose(("scale=smoke",)) == first
-    assert len(asked) == 1
-    text = (conf / "scale/smoke.yaml").read_text()
-    (conf / "scale/smoke.yaml").write_text(text.replace("num_codes: 64", "num_codes: 65", 1))
-    assert configs.compose(("scale=smoke",))["scale"]["tokenizers"]["num_codes"] == 65
-    assert len(asked) == 2
+def asked_for(scale, monkeypatch):
+    """The overrides of the trees that the whole plan of a scale asks for: of all at scale laptop; at others, where
+    Hydra would take minutes, of those that bring an override of their own, an experiment beside another choice.
+    """
+    asked = {}
+    trees = configs.trees()
+
+    def compose(overrides):
+        asked[tuple(overrides)] = None
+        return trees(overrides)
+
+    monkeypatch.setattr(configs, "trees", lambda: compose)
+    whole_plan(scale)
+    if scale == "laptop":
+        return list(asked)
+    chosen, seen = [], set()
+    for overrides in asked:
+        if set(overrides) - seen:
+            chosen.append(overrides)
+            seen |= set(overrides)
+    experiments = [each[1:] for each in chosen if each[-1].startswith("experiment=")]
+    others = [each for each in chosen if not each[-1].startswith("experiment=")]
+    pairs = itertools.zip_longest(others, experiments)
+    return [(other or (f"scale={scale}",)) + (experiment or ()) for other, experiment in pairs]
 
 
-def test_no_caller_can_change_what_is_kept(conf):
-    configs.compose(("scale=smoke",))["scale"]["name"] = "mine"
-    assert configs.compose(("scale=smoke",))["scale"]["name"] == "smoke"
+@pytest.mark.usefixtures("repository_conf")
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_tree_of_a_whole_plan_equals_hydras(scale, monkeypatch):
+    trees = configs.trees()
+    for overrides in asked_for(scale, monkeypatch):
+        by_hydra = composed_by_hydra(configs.CONF, overrides)
+        if not any(each.startswith("experiment=") for each in overrides):
+            by_hydra["experiment"] = None
+        # As text: the order of keys, and 1 against 1.0, count too.
+        assert json.dumps(trees(overrides)) == json.dumps(by_hydra), overrides
 
 
-def test_what_cannot_be_composed_is_not_kept(conf):
-    for _ in range(2):
-        with pytest.raises(TwostageError, match="Could not override"):
-            configs.compose(("scale=smoke", "prior=gpt"))
-    assert not (conf.parent / "build/trees").exists()
+@pytest.mark.usefixtures("repository_conf")
+def test_what_a_person_types_equals_hydras():
+    overrides = ["scale=smoke", "data=folder", "data.root=/a/b", "data.maps=[edges,depth]", "priors=sundae_mnist",
+                 "priors.sundae.depth=[1,1,1]", "sampling.seed=3", "tokenizers.loss={perceptual: none}",
+                 "sampling.classes=[]", "tokenizers.quantizer.revive_after=null", "scale.tokenizers.image.steps=7",
+                 "experiment=orderings"]  # fmt: skip
+    assert json.dumps(configs.compose(tuple(overrides))) == json.dumps(composed_by_hydra(configs.CONF, overrides))
 
 
-def test_a_first_value_reads_as_all_later_ones(tmp_path):
-    for _ in range(2):
-        assert kept(tmp_path / "sub/value.json", lambda: {1: (2.5, None)}) == {"1": [2.5, None]}
-    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["value.json"]
+def test_no_caller_can_change_what_others_get(edited_conf):
+    trees = configs.trees()
+    trees(("scale=smoke",))["scale"]["data"]["size"] = 1
+    assert trees(("scale=smoke",))["scale"]["data"]["size"] == 32
 
 
-OVERRIDES = [
-    ("scale=smoke", "experiment=orderings"),
-    ("scale=laptop", "data=fashion_mnist", "tokenizers=segmentation_f4"),
-    ("scale=paper", "data=ffhq", "tokenizers=low_resolution_f2", "priors=sundae_ffhq256", "priors.loop.seed=1"),
-]
+def test_an_environment_variable_is_read_anew(edited_conf, monkeypatch):
+    for folder in ("/a", "/b"):
+        monkeypatch.setenv("PICS", folder)
+        assert configs.compose(("data=folder", "data.root=${oc.env:PICS}"))["data"]["root"] == folder
+    path = edited_conf / "data/folder.yaml"
+    path.write_text(path.read_text().replace("root: null", "root: ${oc.env:PICS}"))
+    for folder in ("/c", "/d"):
+        monkeypatch.setenv("PICS", folder)
+        assert configs.trees()(("data=folder",))["data"]["root"] == folder
+    assert not (edited_conf.parent / "build").exists()
 
 
-@pytest.mark.parametrize("overrides", OVERRIDES)
-def test_a_tree_depends_on_the_files_that_hydra_reads(overrides, monkeypatch):
-    read = set()
-    files = SourcesRegistry.instance().resolve("file")
-    load = files.load_config
-
-    def spied(source, config_path):
-        if source.provider == "main":
-            read.add(configs.CONF / source._normalize_file_name(config_path))
-        return load(source, config_path)
-
-    monkeypatch.setattr(files, "load_config", spied)
-    configs._composed(overrides)
-    assert set(files_composed(configs.CONF, overrides)) == read
-
-
-def test_an_edit_of_another_option_composes_nothing_again(conf, monkeypatch):
-    first = configs.compose(("scale=smoke", "priors=sundae_mnist"))
-    (conf / "priors/gpt.yaml").unlink()
-    monkeypatch.setattr(configs, "_composed", None)
-    assert configs.compose(("scale=smoke", "priors=sundae_mnist")) == first
-
-
-def test_what_an_option_builds_on_is_among_what_its_tree_depends_on(conf):
-    composed = configs.compose(("scale=smoke", "priors=sundae_mnist"))
-    path = conf / "priors/sundae.yaml"
+def test_an_edit_changes_the_trees_of_what_builds_on_it(edited_conf):
+    before = configs.compose(("scale=smoke", "priors=sundae_mnist"))
+    path = edited_conf / "priors/sundae.yaml"
     path.write_text(path.read_text().replace("gradient_clip: ", "gradient_clip: 1", 1))
-    again = configs.compose(("scale=smoke", "priors=sundae_mnist"))
-    assert again["priors"]["gradient_clip"] != composed["priors"]["gradient_clip"]
+    after = configs.compose(("scale=smoke", "priors=sundae_mnist"))
+    assert after["priors"]["gradient_clip"] != before["priors"]["gradient_clip"]
+    assert after | {"priors": before["priors"]} == before
+
+
+def test_a_value_that_refers_elsewhere_follows_a_change_there(edited_conf):
+    trees = configs.trees()
+    assert trees(("scale=smoke",))["sampling"]["condition_label_offset"] == 0
+    assert trees(("scale=smoke", "data.label_offset=1"))["sampling"]["condition_label_offset"] == 1
+    assert trees(('data.root="${priors.architecture}"',))["data"]["root"] == "gpt"
+    assert trees(('data.root="${priors.architecture}"', "priors=pixelsnail"))["data"]["root"] == "pixelsnail"
+    relative = ('data.root="${..priors.architecture}"',)
+    assert trees((*relative, "priors=pixelsnail"))["data"]["root"] == "pixelsnail"
+    assert trees(relative)["data"]["root"] == "gpt"
+
+
+BROKEN = {
+    "not YAML": "name: [cifar10",
+    "a value of the wrong type": "name: cifar10\nsize: large\n",
+    "an unknown key": "name: cifar10\nsides: 3\n",
+    "a key twice": "name: cifar10\nname: cifar11\n",
+    "a value out of its range": "name: cifar10\nsize: 0\n",
+    "no keys": "- cifar10\n",
+    "bytes": b"name: \xff\n",
+    "an interpolation of nothing": "name: ${scale.nothing}\n",
+    "a circle": "name: ${data.name}\n",
+    "defaults of another kind": "defaults: [{/priors: gpt}, _self_]\n",
+    "itself": "defaults: [mine, _self_]\n",
+    "no such file": "defaults: [nothing, _self_]\n",
+    "a package": "# @package _global_\nname: x\n",
+    "a date of YAML": "name: !!binary aGVsbG8=\n",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_one_line_that_names_it(edited_conf, text):
+    (edited_conf / "data/mine.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(TwostageError, match=r"conf/data/(mine|nothing)\.yaml") as error:
+        configs.compose(("data=mine",))
+    assert len(str(error.value).splitlines()) == 1
+    assert configs.compose(("data=cifar10",))["data"]["name"] == "cifar10"
+
+
+def test_an_empty_file_of_an_older_version_is_not_read(edited_conf):
+    os.makedirs(edited_conf.parent / "build/trees")
+    (edited_conf.parent / "build/trees/x.json").touch()
+    assert configs.compose(())["data"]["name"] == "cifar10"

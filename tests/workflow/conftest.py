@@ -12,7 +12,6 @@ import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
-TREES = ROOT / "build/trees"
 # Tests of one group run one after the other, in one worker, by `pytest --dist loadgroup`.
 GROUP = pytest.mark.xdist_group("reproduced")
 
@@ -32,7 +31,7 @@ class Clone:
             if (ROOT / name).is_file() and not name.startswith("results/"):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, folder / name)
-        clone = cls(folder).with_shared_trees()
+        clone = cls(folder)
         clone.edit("params.yaml", "scale: laptop", "scale: smoke")
         clone.ask("git", "init", "--quiet")
         clone.commit("The working tree")
@@ -41,14 +40,7 @@ class Clone:
     def clone(self, folder):
         """`git clone` into `folder`."""
         self.ask("git", "clone", "--quiet", str(self.folder), str(folder))
-        return Clone(folder).with_shared_trees()
-
-    def with_shared_trees(self):
-        """The working tree's composed trees serve every clone, edited or not: their names hash all they depend on."""
-        TREES.mkdir(parents=True, exist_ok=True)
-        (self.folder / "build").mkdir()
-        (self.folder / "build/trees").symlink_to(TREES)
-        return self
+        return Clone(folder)
 
     def commit(self, message):
         self.ask("git", "add", "--all")

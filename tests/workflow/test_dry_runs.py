@@ -171,6 +171,23 @@ def test_an_unknown_ordering_in_the_experiment_is_one_line(clone):
     assert "spiral_up; name row_major" in last
 
 
+def test_a_broken_study_stops_itself_alone(clone):
+    clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_up]")
+    try:
+        others = clone.snakemake("-n", "results/table1.csv")
+        everything = [clone.snakemake("-n", target) for target in ("all", "figures", "results/metrics.json")]
+    finally:
+        clone.edit("conf/experiment/orderings.yaml", "spiral_up]", "spiral_in]")
+    assert others.returncode == 0, others.stderr
+    assert "rule evaluation_compare:" in others.stdout
+    assert others.stderr.splitlines()[0].startswith(
+        "warning: left out of the plan: experiment.orderings is row_major, "
+    )
+    for result in everything:
+        assert result.returncode != 0
+        assert result.stderr.strip().splitlines()[-1].startswith("error: experiment.orderings is row_major, ")
+
+
 def test_an_unknown_scale_is_one_line(clone):
     result = clone.snakemake("results/table1.csv", scale="huge")
     assert result.returncode != 0

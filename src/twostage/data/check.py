@@ -34,6 +34,7 @@ from twostage.data.folder import (
 )
 from twostage.data.pictures import DECODE_ERRORS
 from twostage.errors import TwostageError
+from twostage.overrides import add_overrides
 
 T = TypeVar("T")
 
@@ -132,7 +133,7 @@ def main() -> None:
         prog="python -m twostage.data.check",
         description="Says what a local copy of a dataset lacks, for example: data=imagenet data.root=/data/imagenet",
     )
-    parser.add_argument("overrides", nargs="*", help="group=choice or key=value of conf/, in Hydra's syntax")
+    add_overrides(parser)
     overrides = tuple(parser.parse_args().overrides)
     with cli.one_line_errors():
         config = parse(DataConfig, compose(overrides)["data"])

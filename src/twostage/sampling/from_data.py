@@ -18,6 +18,7 @@ from twostage.configs import SamplingConfig, compose, parse
 from twostage.data.pictures import DECODE_ERRORS, upright_size
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree
+from twostage.overrides import add_overrides
 from twostage.sampling.request import canvas_size, check_classes, check_condition, checked_draw
 from twostage.sampling.sliding import windowed
 from twostage.tokenizers.greys import NUM_GREYS
@@ -149,7 +150,7 @@ def main() -> None:
         "'data.maps=[segmentation]' data.num_labels=8 priors.condition=segmentation_f4 "
         "sampling.condition_file=map.png 'sampling.canvas_pixels=[512,512]'",
     )
-    parser.add_argument("overrides", nargs="*", help="group=choice or key=value of conf/, in Hydra's syntax")
+    add_overrides(parser)
     overrides = tuple(parser.parse_args().overrides)
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     with cli.one_line_errors():
