@@ -39,7 +39,7 @@ def empty_clone(tmp_path, monkeypatch):
         ("priors.train", ("priors=pixelsnail",)),
         ("priors.train", ("priors=pixelsnail", "priors.loop.seed=1")),
         ("priors.train", ("priors=gpt",)),
-        ("sampling.generate", ()),
+        ("evaluation.rfid", ()),
     ],
 )
 def test_what_the_plan_has_lies_in_the_plans_folder(plan, verb, overrides):
