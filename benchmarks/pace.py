@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,13 +61,18 @@ def busy(kind: str, number: int) -> Iterator[None]:
             process.wait()
 
 
-def measure(tasks: dict[str, PriorTask], seconds: float, min_rounds: int) -> dict[str, float]:
+def measure(tasks: dict[str, PriorTask], rhythm: dict[str, Any]) -> dict[str, Any]:
     """The ratio, its interval and both priors' seconds per step."""
     load = os.getloadavg()[0]
-    rounds = alternate({name: one.step for name, one in tasks.items()}, seconds, min_rounds)
+    rounds = alternate({name: one.step for name, one in tasks.items()}, **rhythm)
     ratio = Ratio.of(rounds)
-    found = {"ratio": ratio.median, "ci95_low": ratio.low, "ci95_high": ratio.high, "num_rounds": len(rounds)}
-    found["load_before"] = load
+    found: dict[str, Any] = {
+        "ratio": ratio.median,
+        "ci95_low": ratio.low,
+        "ci95_high": ratio.high,
+        "num_rounds": len(rounds),
+    }
+    found |= {"load_before": load, "rounds": rounds}
     for name in ("own", "rival"):
         each = [one[name] / ROUND.count(name) for one in rounds]
         found |= {f"{name}_seconds_per_step": statistics.median(each), f"{name}_fastest": min(each)}
@@ -76,20 +82,22 @@ def measure(tasks: dict[str, PriorTask], seconds: float, min_rounds: int) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of both priors' steps, a measurement")
-    parser.add_argument("--min-rounds", type=int, default=10)
+    parser.add_argument("--max-rounds", type=int, default=None, help="as at scale laptop")
+    parser.add_argument("--numbers", type=int, nargs="+", default=[2, 3], help="of neighbours")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/pace.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     tasks = {"own": task("gpt"), "rival": task("pixelsnail")}
-    conditions = {"alone": ("", 0)} | {f"{n} {kind}": (kind, n) for kind in NEIGHBOURS for n in (2, 3)}
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in conditions}
+    rhythm = compose(("scale=laptop",))["scale"]["priors"]["pace"]
+    rhythm["max_rounds"] = arguments.max_rounds or rhythm["max_rounds"]
+    conditions = {"alone": ("", 0)} | {f"{n} {kind}": (kind, n) for kind in NEIGHBOURS for n in arguments.numbers}
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in conditions}
     # In turn, so that what others do on the machine meanwhile falls on all conditions.
     for _ in range(arguments.repeats):
         for name, (kind, number) in conditions.items():
             with busy(kind, number):
-                runs[name].append(measure(tasks, arguments.seconds, arguments.min_rounds))
-            print(name, json.dumps(runs[name][-1]), flush=True)
+                runs[name].append(measure(tasks, rhythm))
+            print(name, *(f"{key} {value:.4g}" for key, value in runs[name][-1].items() if key != "rounds"), flush=True)
     reference = statistics.median(run["ratio"] for run in runs["alone"])
     moved = {name: max(abs(run["ratio"] / reference - 1) for run in found) for name, found in runs.items()}
     own_alone = statistics.median(run["own_seconds_per_step"] for run in runs["alone"])
@@ -102,7 +110,7 @@ def main() -> None:
         "cores": len(os.sched_getaffinity(0)),
         "processor": platform.processor() or platform.machine(),
         "torch": torch.__version__,
-        "seconds": arguments.seconds,
+        **rhythm,
         "gflops_per_step": {name: flops_per_step(one) / 1e9 for name, one in tasks.items()},
         "ratio_alone": reference,
         "largest_move_of_ratio": moved,

@@ -42,8 +42,9 @@ class PaceConfig:
 
     own: PriorConfig
     rival: PriorConfig
-    seconds: float  # of steps of both together, at least
-    min_rounds: int  # of two steps each, at least
+    min_rounds: int  # of two steps each
+    max_rounds: int
+    spread: float  # of the ratio: half its interval over its median; once it is this small, no more rounds are needed
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Ratio:
     median: float
     low: float
     high: float
+
+    @property
+    def spread(self) -> float:
+        """Half of the interval, as a share of the median."""
+        return (self.high - self.low) / (2 * self.median)
 
     @classmethod
     def of(cls, rounds: list[dict[str, float]]) -> "Ratio":
@@ -73,7 +79,8 @@ def pace(config: PaceConfig, job: Job) -> None:
     """
     tasks = {name: _task(config, job, name) for name in ("own", "rival")}
     flops = {name: flops_per_step(task) for name, task in tasks.items()}
-    rounds = alternate({name: task.step for name, task in tasks.items()}, config.seconds, config.min_rounds)
+    steps = {name: task.step for name, task in tasks.items()}
+    rounds = alternate(steps, config.min_rounds, config.max_rounds, config.spread)
     ratio = Ratio.of(rounds)
     rival_seconds = float(np.median([one["rival"] for one in rounds])) / ROUND.count("rival")
     metrics = {
@@ -102,25 +109,30 @@ def _task(config: PaceConfig, job: Job, name: str) -> PriorTask:
     return new_task(model, prior, 0.0, latents.split("train"), latents.split("validation"))
 
 
-def alternate(step: Mapping[str, Callable[[int], Any]], seconds: float, min_rounds: int) -> list[dict[str, float]]:
+def alternate(
+    step: Mapping[str, Callable[[int], Any]], min_rounds: int, max_rounds: int, spread: float
+) -> list[dict[str, float]]:
     """Seconds that the steps of `own` and `rival` took in each round, by `training_clock`.
 
-    Ends once all rounds together took `seconds`, but not before `min_rounds`; those that warm up are not returned.
+    Ends once the ratio's spread is small enough, so that a machine that others use is measured for longer, or after
+    `max_rounds`. Rounds that warm up are not returned.
     """
-    rounds: list[dict[str, float]] = []
     count = dict.fromkeys(step, 0)
-    warm_up = WARM_UP_ROUNDS
-    while warm_up or len(rounds) < min_rounds or sum(sum(one.values()) for one in rounds) < seconds:
+
+    def one_round() -> dict[str, float]:
         took = dict.fromkeys(step, 0.0)
         for name in ROUND:
             start = training.training_clock()
             step[name](count[name])
             took[name] += training.training_clock() - start
             count[name] += 1
-        if warm_up:
-            warm_up -= 1
-        else:
-            rounds.append(took)
+        return took
+
+    for _ in range(WARM_UP_ROUNDS):
+        one_round()
+    rounds = [one_round() for _ in range(min_rounds)]
+    while len(rounds) < max_rounds and Ratio.of(rounds).spread > spread:
+        rounds.append(one_round())
     return rounds
 
 

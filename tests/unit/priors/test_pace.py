@@ -41,7 +41,7 @@ class Machine:
 
 def test_rivals_step_in_turn_and_every_step_is_another(monkeypatch):
     machine = Machine(monkeypatch)
-    rounds = alternate(machine.pair(), seconds=0.0, min_rounds=6)
+    rounds = alternate(machine.pair(), 6, 6, 0.0)
     assert len(rounds) == 6
     assert rounds[0] == pytest.approx({"own": 0.2, "rival": 0.3})
     names = [name for name, _ in machine.order]
@@ -50,14 +50,24 @@ def test_rivals_step_in_turn_and_every_step_is_another(monkeypatch):
         assert [number for one, number in machine.order if one == name] == list(range(2 * (6 + WARM_UP_ROUNDS)))
 
 
-def test_it_goes_on_until_its_seconds_are_spent(monkeypatch):
-    rounds = alternate(Machine(monkeypatch).pair(), seconds=4.9, min_rounds=6)
-    assert len(rounds) == 10
+def test_a_quiet_machine_is_measured_briefly_and_a_busy_one_until_the_spread_is_small(monkeypatch):
+    assert len(alternate(Machine(monkeypatch).pair(), 8, 200, 0.01)) == 8
+    rng = np.random.default_rng(0)
+    rounds = alternate(Machine(monkeypatch, lambda _: rng.lognormal(0, 0.05)).pair(), 8, 200, 0.01)
+    assert 8 < len(rounds) < 200
+    ratio = Ratio.of(rounds)
+    assert ratio.spread <= 0.01
+    assert ratio.median == pytest.approx(1.5, rel=0.03)
+
+
+def test_a_wild_machine_ends_the_measuring_at_its_bound(monkeypatch):
+    rng = np.random.default_rng(0)
+    assert len(alternate(Machine(monkeypatch, lambda _: rng.lognormal(0, 1.0)).pair(), 8, 20, 0.01)) == 20
 
 
 def test_the_first_rounds_are_not_counted(monkeypatch):
     machine = Machine(monkeypatch, lambda seconds: 50.0 if seconds < 2 else 1.0)
-    ratio = Ratio.of(alternate(machine.pair(), seconds=0.0, min_rounds=8))
+    ratio = Ratio.of(alternate(machine.pair(), 8, 8, 0.0))
     assert dataclasses.astuple(ratio) == pytest.approx((1.5, 1.5, 1.5))
 
 
@@ -70,7 +80,7 @@ def test_the_first_rounds_are_not_counted(monkeypatch):
     ],
 )
 def test_a_machine_that_slows_down_moves_no_ratio(monkeypatch, slowness):
-    ratio = Ratio.of(alternate(Machine(monkeypatch, slowness).pair(), seconds=10.0, min_rounds=6))
+    ratio = Ratio.of(alternate(Machine(monkeypatch, slowness).pair(), 20, 20, 0.0))
     assert ratio.median == pytest.approx(1.5, rel=0.01)
     assert ratio.low <= ratio.median <= ratio.high
 
@@ -90,7 +100,7 @@ def test_too_few_rounds_have_no_interval():
 
 
 def test_it_leaves_the_ratio_its_rounds_and_both_costs(prior_config, latents, condition, monkeypatch, tmp_path):
-    config = PaceConfig(prior_config("gpt"), prior_config("pixelsnail"), seconds=0.0, min_rounds=7)
+    config = PaceConfig(prior_config("gpt"), prior_config("pixelsnail"), min_rounds=7, max_rounds=7, spread=0.0)
     inputs = {f"{name}.{kind}": str(tmp_path / kind) for name in ("own", "rival") for kind in ("latents", "condition")}
     job = Job("priors", "pace", "v", "smoke", {}, inputs, str(tmp_path / "out"), FILES["priors.pace"])
     pace(config, job)
@@ -109,7 +119,7 @@ def test_it_leaves_the_ratio_its_rounds_and_both_costs(prior_config, latents, co
 
 def test_a_prior_against_itself_costs_the_same(prior_config, latents, monkeypatch, tmp_path):
     """Real steps on the real clock: the same prior on both sides, so the ratio is known to be 1."""
-    config = PaceConfig(prior_config("gpt"), prior_config("gpt"), seconds=1.0, min_rounds=50)
+    config = PaceConfig(prior_config("gpt"), prior_config("gpt"), min_rounds=20, max_rounds=400, spread=0.005)
     inputs = {f"{name}.latents": str(latents) for name in ("own", "rival")}
     job = Job("priors", "pace", "v", "smoke", {}, inputs, str(tmp_path / "out"), FILES["priors.pace"])
     pace(config, job)
@@ -122,7 +132,7 @@ def test_measuring_changes_no_weights(prior_config, latents):
     config, split = prior_config("gpt"), open_latents(latents).split("train")
     task = PriorTask(build(config, open_latents(latents).tokens), config, 0.0, split, split)
     before = {name: value.clone() for name, value in task.model.state_dict().items()}
-    alternate({"own": task.step, "rival": task.step}, seconds=0.0, min_rounds=6)
+    alternate({"own": task.step, "rival": task.step}, 6, 6, 0.0)
     assert all(torch.equal(before[name], value) for name, value in task.model.state_dict().items())
 
 
