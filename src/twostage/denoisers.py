@@ -5,6 +5,7 @@ All of them draw from one prior of a dataset's latents, so that a sweep over wha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -20,6 +21,7 @@ from twostage.verbs import (
     denoising_job,
     inpainting_job,
     latents_job,
+    pace_job,
     prior_job,
     sampling_job,
     timed_prior_job,
@@ -99,11 +101,11 @@ def sundae_vs_autoregressive(plan: Plan) -> None:
     for row, cell in _cells(plan, LatentsCell).items():
         encoded = _encoded(plan, cell)
         sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["experiment"]["sundae"]["steps"])
-        sets = _transformers(plan, encoded, sundae) if cell.autoregressive else {}
+        sets, more = _transformers(plan, encoded, sundae) if cell.autoregressive else ({}, {})
         for steps in plan.tree["scale"]["experiment"]["sundae"]["table_steps"]:
             sets[f"SUNDAE, {steps} steps"] = _drawn(plan, cell, encoded, sundae, {"steps": steps})
         config = {"paper_rows": plan.experiment["rows"][row]["paper_rows"]}
-        found[row] = _compared(plan, row, encoded, sets, config)
+        found[row] = _compared(plan, row, encoded, sets, config, more)
     _figure(plan, "sundae_vs_autoregressive", found)
 
 
@@ -253,18 +255,22 @@ def _prior(
     return plan._add(replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}"))
 
 
-def _transformers(plan: Plan, encoded: Encoded, sundae: Job) -> dict[str, dict[str, Job]]:
-    """Samples of two transformers: one of the steps that it has elsewhere, one that trains for as long as SUNDAE."""
+def _transformers(plan: Plan, encoded: Encoded, sundae: Job) -> tuple[dict[str, dict[str, Job]], dict[str, Job]]:
+    """Samples of two transformers: one of the steps that it has elsewhere, one that trains for as long as SUNDAE.
+
+    Beside them, as `pace`, what a step of either costs in steps of SUNDAE.
+    """
     tune = plan._tune(encoded.cell.data, encoded.cell, "gpt", encoded.latents, None)
     tree = plan._tree_of(encoded.cell, priors="gpt", seed=0)
     # The row-major run of the orderings, and its samples, where they are run on the same latents.
     usual = plan._add(prior_job(tree, encoded.latents, None, {"tune": tune}, spell_row_major=True))
-    timed = plan._add(timed_prior_job(tree, encoded.latents, sundae, tune))
+    pace = plan._add(pace_job(tree, prior_job(tree, encoded.latents, None, {}), sundae))
+    timed = plan._add(timed_prior_job(tree, encoded.latents, sundae, pace, tune))
     sets: dict[str, dict[str, Job]] = {}
     for label, prior in {"transformer": usual, "transformer, SUNDAE's time": timed}.items():
         sampling = plan._add(sampling_job(tree, prior, encoded.tokenizer))
         sets[label] = _measured(plan, tree, encoded, prior, sampling)
-    return sets
+    return sets, {"pace": pace}
 
 
 def _drawn(plan: Plan, cell: LatentsCell, encoded: Encoded, prior: Job, chain: Tree) -> dict[str, Job]:
@@ -313,10 +319,18 @@ def _checked_chains(plan: Plan) -> list[Tree]:
     return [dict(zip(keys, chosen, strict=True)) for chosen in product(*values)]
 
 
-def _compared(plan: Plan, row: str, encoded: Encoded, sets: dict[str, dict[str, Job]], config: dict[str, Any]) -> Job:
-    """Adds the summary of one row: its sets of samples side by side."""
+def _compared(
+    plan: Plan,
+    row: str,
+    encoded: Encoded,
+    sets: dict[str, dict[str, Job]],
+    config: dict[str, Any],
+    more_inputs: Mapping[str, Job] | None = None,
+) -> Job:
+    """Adds the summary of one row: its sets of samples side by side. `more_inputs` may hold their priors' `pace`."""
     name = plan.experiment["name"]
     inputs = {f"set{at}.{kind}": job for at, jobs in enumerate(sets.values()) for kind, job in jobs.items()}
+    inputs |= more_inputs or {}
     config |= {
         "experiment": name,
         "label": row,

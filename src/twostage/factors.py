@@ -17,6 +17,7 @@ from twostage.verbs import (
     latents_job,
     likelihood_job,
     maps_job,
+    pace_job,
     prior_job,
     sampling_job,
     timed_prior_job,
@@ -66,8 +67,9 @@ def pixels_vs_latents(plan: Plan) -> None:
     tree["priors"]["loop"] |= rhythm
     tune = _sweep_on(plan, cell.data, cell.tune_on)
     pixels = plan._add(prior_job(tree, encoded["pixels"], None, {"tune": tune}))
-    priors = {"pixels": pixels, "latents": plan._add(timed_prior_job(tree, encoded["latents"], pixels))}
-    inputs: dict[str, Job] = {}
+    pace = plan._add(pace_job(tree, prior_job(tree, encoded["latents"], None, {}), pixels))
+    priors = {"pixels": pixels, "latents": plan._add(timed_prior_job(tree, encoded["latents"], pixels, pace))}
+    inputs: dict[str, Job] = {"pace": pace}
     for kind, prior in priors.items():
         tokenizer = plan.jobs[encoded[kind].inputs["tokenizer"]]
         found = {"prior": prior, "latents": encoded[kind], "tokenizer": tokenizer}

@@ -80,6 +80,7 @@ FILES = {
     "latents.plain": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "latents.crop": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
     "priors.tune": ["sweep.csv", "metrics.json"],
+    "priors.pace": ["rounds.csv", "metrics.json"],
     "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
     "priors.timed": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
     "sampling.generate": ["samples.npy", "index.npy", "grid.png", "metrics.json"],

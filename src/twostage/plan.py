@@ -20,6 +20,7 @@ from twostage.verbs import (
     features_job,
     latents_job,
     maps_job,
+    pace_job,
     plain_job,
     prior_job,
     reconstruct_job,
@@ -46,7 +47,7 @@ EXPERIMENTS = (
     "overfitting",
     *denoisers.EXPERIMENTS,
 )
-# In the order in which they train: the transformer trains on to the time that PixelSNAIL took.
+# Of Table 1: the rival, and the transformer that is matched to it in steps and in time.
 ARCHITECTURES = ("pixelsnail", "gpt")
 
 
@@ -130,7 +131,7 @@ class Plan:
             tree = self._tree_of(cell, priors="gpt", seed=seed)
             for name in names:
                 ordered = tree | {"priors": tree["priors"] | {"ordering": name}}
-                # Table 1's row-major runs go on to PixelSNAIL's time; these do not wait for a PixelSNAIL.
+                # Table 1's row-major runs go on to PixelSNAIL's time; these do not wait for its pace.
                 job = prior_job(ordered, latents, condition, {"tune": tune}, spell_row_major=True)
                 runs[f"{name}.seed{seed}"] = self._add(job)
                 if seed == self.experiment["seeds"][0]:
@@ -175,12 +176,14 @@ class Plan:
         latents = self._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
         condition = self._condition(cell)
         tunes = {name: self._tune(label, cell, name, latents, condition) for name in ARCHITECTURES}
+        own, rival = (
+            prior_job(self._tree_of(cell, priors=name), latents, condition, {}) for name in ("gpt", "pixelsnail")
+        )
+        pace = self._add(pace_job(self.tree, own, rival))
         runs: dict[str, Job] = {}
         for seed in self.experiment["seeds"]:
             for name in ARCHITECTURES:
-                more = {"tune": tunes[name]}
-                if name == "gpt":
-                    more["pixelsnail"] = runs[f"pixelsnail.seed{seed}"]
+                more = {"tune": tunes[name]} | ({"pace": pace} if name == "gpt" else {})
                 job = prior_job(self._tree_of(cell, priors=name, seed=seed), latents, condition, more)
                 runs[f"{name}.seed{seed}"] = self._add(job)
         row = {
@@ -191,7 +194,8 @@ class Plan:
             "seeds": self.experiment["seeds"],
             "paper_nll": self.experiment["rows"][label]["paper_nll"],
         }
-        return self._add(new_job("evaluation.compare", f"table1.{label}", self.tree, row, runs | {"latents": latents}))
+        inputs = runs | {"latents": latents, "pace": pace}
+        return self._add(new_job("evaluation.compare", f"table1.{label}", self.tree, row, inputs))
 
     def _tune(self, label: str, cell: Cell, architecture: str, latents: Job, condition: Job | None) -> Job:
         if cell.tune_on is not None:

@@ -134,7 +134,7 @@ def prior_job(
     spell_row_major: bool = False,
     label: str = "",
 ) -> Job:
-    """Training of one prior; `more_inputs` may hold `tune` and, to be matched in time, `pixelsnail`.
+    """Training of one prior; `more_inputs` may hold `tune` and, to go on to a rival's time, `pace`.
 
     The variant names an ordering other than row-major; with `spell_row_major`, that one too. `label` tells several
     budgets apart.
@@ -145,14 +145,27 @@ def prior_job(
     return new_job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
 
 
-def timed_prior_job(tree: Tree, latents: Job, rival: Job, tune: Job | None = None) -> Job:
-    """Training of one unconditional prior for as long as `rival`, another prior, trained.
+def pace_job(tree: Tree, own: Job, rival: Job) -> Job:
+    """How many steps of `own` take as long as one of `rival`, two trainings; seeds and learning rates do not matter."""
+    config: Tree = dict(tree["scale"]["priors"]["pace"])
+    inputs: dict[str, str] = {}
+    for name, job in {"own": own, "rival": rival}.items():
+        config[name] = job.config | {"learning_rate": None, "loop": job.config["loop"] | {"seed": 0}}
+        inputs |= {f"{name}.{kind}": job.inputs[kind] for kind in ("latents", "condition") if kind in job.inputs}
+    ours, theirs = (job.variant.rpartition(".seed")[0] for job in (own, rival))
+    # On the same latents the rival is told by what it is, else by its latents too.
+    theirs = theirs.removeprefix(f"{ours.rpartition('.')[0]}.")
+    return replace(new_job("priors.pace", f"{ours}.against_{theirs}", tree, config, {}), inputs=inputs)
+
+
+def timed_prior_job(tree: Tree, latents: Job, rival: Job, pace: Job, tune: Job | None = None) -> Job:
+    """Training of one unconditional prior for as long as `rival`, another prior, trained, by their `pace`.
 
     At the rival's learning rate, or that of a sweep of its own.
     """
     config = tree["priors"] | {"sweep": None}
     variant = f"{_prior_name(tree, latents, None)}.timed.seed{config['loop']['seed']}"
-    inputs = {"latents": latents, "rival": rival} | ({"tune": tune} if tune else {})
+    inputs = {"latents": latents, "rival": rival, "pace": pace} | ({"tune": tune} if tune else {})
     return new_job("priors.timed", variant, tree, config, inputs)
 
 

@@ -80,6 +80,7 @@ class Tolerance:
 TOLERANCES = (
     Tolerance(r"seconds|speedup", relative=0.8),  # another machine, up to five times as fast or slow
     Tolerance(r"latents\.steps|SUNDAE's time\.steps", relative=0.8),  # as many as another run's time allows
+    Tolerance(r"gflops", relative=1e-6),
     Tolerance(r"_time", absolute=0.3),  # nats per token at a rival's time: how fast the two are, differs by machine
     Tolerance(r"(^|\.)paper_|^images$|^steps$|num_|^seeds|learning_rate|picture_side", relative=1e-12),
     Tolerance(r"percent", absolute=10.0),  # a difference of two FIDs

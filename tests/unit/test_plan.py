@@ -4,9 +4,11 @@ import pytest
 
 from tests.unit.conftest import EXPERIMENTS, SCALES, stage
 from twostage import configs
+from twostage.configs import parse
 from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job, files_read
 from twostage.plan import Plan, refuse_broken, whole_plan
+from twostage.priors.pace import PaceConfig
 from twostage.prompt import asked
 from twostage.verbs import (
     data_job,
@@ -48,7 +50,24 @@ def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
         assert gpt.config["loop"] == pixelsnail.config["loop"]
         assert gpt.inputs["latents"] == pixelsnail.inputs["latents"]
         assert gpt.inputs.get("condition") == pixelsnail.inputs.get("condition")
-        assert gpt.inputs["pixelsnail"] == pixelsnail.out
+        pace = plan.jobs[gpt.inputs["pace"]]
+        for name, run in {"own": gpt, "rival": pixelsnail}.items():
+            assert {kind: pace.inputs.get(f"{name}.{kind}") for kind in ("latents", "condition")} == {
+                kind: run.inputs.get(kind) for kind in ("latents", "condition")
+            }
+            # All that a step costs, and nothing of seeds: those of a row share one pace.
+            seedless = run.config | {"loop": run.config["loop"] | {"seed": 0}}
+            assert pace.config[name] == seedless
+
+
+def test_every_row_has_one_pace_and_its_table_reads_it(plan):
+    paces = stage(plan, "priors.pace")
+    assert len(paces) == 5
+    for row in stage(plan, "evaluation.compare").values():
+        runs = [plan.jobs[folder] for name, folder in row.inputs.items() if name.startswith("gpt.")]
+        assert {run.inputs["pace"] for run in runs} == {row.inputs["pace"]}
+    for pace in paces.values():
+        parse(PaceConfig, pace.config)
 
 
 def test_learning_rates_come_from_a_sweep_of_the_same_architecture(plan):

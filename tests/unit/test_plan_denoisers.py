@@ -28,7 +28,7 @@ def test_the_papers_rows_have_numbers_for_what_varies(experiment):
 @pytest.mark.parametrize("experiment", CHAINS)
 def test_sweeps_train_nothing_that_the_table_does_not(experiment, scale):
     table, sweep = Plan("sundae_vs_autoregressive", scale), Plan(experiment, scale)
-    for verb in ("train", "tune", "timed"):
+    for verb in ("train", "tune", "timed", "pace"):
         shared = stage(table, f"priors.{verb}")
         assert all(shared[variant] == job for variant, job in stage(sweep, f"priors.{verb}").items())
 
@@ -71,6 +71,10 @@ def test_the_transformers_are_those_of_other_experiments_and_one_that_trains_as_
         assert plan.jobs[shared] == orderings.jobs[shared]
     (timed,) = stage(plan, "priors.timed").values()
     assert plan.jobs[timed.inputs["rival"]].config["architecture"] == "sundae"
+    pace = plan.jobs[timed.inputs["pace"]]
+    assert [pace.config[name]["architecture"] for name in ("own", "rival")] == ["gpt", "sundae"]
+    (summary,) = stage(plan, "evaluation.sample_sets").values()
+    assert summary.inputs["pace"] == pace.out
     assert plan.jobs[timed.inputs["tune"]].config["architecture"] == timed.config["architecture"] == "gpt"
 
 

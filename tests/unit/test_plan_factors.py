@@ -16,6 +16,12 @@ def test_pixels_and_latents_differ_in_their_tokens_alone(scale):
     plan = Plan("pixels_vs_latents", scale)
     (pixels,), (latents,) = (stage(plan, f"priors.{verb}").values() for verb in ("train", "timed"))
     assert latents.inputs["rival"] == pixels.out
+    pace = plan.jobs[latents.inputs["pace"]]
+    assert (pace.inputs["own.latents"], pace.inputs["rival.latents"]) == tuple(
+        run.inputs["latents"] for run in (latents, pixels)
+    )
+    (summary,) = stage(plan, "evaluation.pixels_vs_latents").values()
+    assert summary.inputs["pace"] == pace.out
     assert pixels.config == latents.config
     assert plan.jobs[pixels.inputs["latents"]].variant == "cifar10.kmeans_f1"
     assert plan.jobs[latents.inputs["latents"]].variant == "cifar10.vqgan_f2"

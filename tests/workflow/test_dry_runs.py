@@ -50,6 +50,7 @@ def test_pixels_vs_latents_has_a_complete_plan_at_every_scale(clone, scale):
         "tokenizers_cluster",
         "priors_train",
         "priors_timed",
+        "priors_pace",
         "evaluation_features",
         "results_pixels_vs_latents",
     ):
@@ -143,7 +144,7 @@ def test_experiments_on_sundae_have_a_complete_plan_at_every_scale(clone, scale)
     assert plan.count("rule evaluation_sample_sets:") == (9 if paper else 4)
     # A transformer and a SUNDAE prior for every row, but no transformer at 1024x1024 pixels.
     assert plan.count("rule priors_train:") == (5 if paper else 2)
-    assert plan.count("rule priors_timed:") == (2 if paper else 1)
+    assert plan.count("rule priors_timed:") == plan.count("rule priors_pace:") == (2 if paper else 1)
     assert plan.count("rule tokenizers_train:") == (2 if paper else 1)
     assert plan.count("rule evaluation_features:") == (3 if paper else 1)
     assert plan.count("rule results_sundae:") == len(names)

@@ -22,6 +22,29 @@ rule priors_tune:
         "python -m twostage.priors.tune --config {input.config} --log {log}"
 
 
+# Stage 2: what a step of one prior costs in steps of another.
+
+
+rule priors_pace:
+    input:
+        unpack(job_inputs("priors.pace")),
+    output:
+        job_outputs("priors.pace"),
+    log:
+        beside("priors", "log.txt"),
+    benchmark:
+        beside("priors", "benchmark.tsv")
+    wildcard_constraints:
+        variant=variants("priors.pace"),
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=720,
+        gpu=GPUS_PER_JOB,
+    shell:
+        "python -m twostage.priors.pace --config {input.config} --log {log}"
+
+
 # Stage 2: GPT and PixelSNAIL.
 
 

@@ -1,7 +1,8 @@
 """One row of Table 1: GPT against PixelSNAIL at equal steps and at equal training time (Esser et al. 2021, Sec. 4.1).
 
-Per seed, with S the step and T the training seconds at which PixelSNAIL ends: the GPT's NLL at S, the GPT's NLL at T
-(linear interpolation in training seconds between its two neighbouring evaluation points), PixelSNAIL's NLL at S.
+Per seed, with S the step at which PixelSNAIL ends: the GPT's NLL at S, the GPT's NLL after as many steps as take as
+long as those S (linear interpolation between its two neighbouring evaluation points), PixelSNAIL's NLL at S. How many
+steps take as long is measured by `priors.pace`: the seconds that each run took tell what else the machine did.
 """
 
 from collections.abc import Sequence
@@ -14,11 +15,12 @@ from scipy import stats
 from twostage import cli
 from twostage.artifacts import read_csv, read_json, write_json
 from twostage.errors import TwostageError
-from twostage.evaluation.sampled import Metrics, metrics_of, require_alike
+from twostage.evaluation.sampled import Metrics, metrics_of, pace_of, require_alike
 from twostage.jobs import Job
 from twostage.scores import NLL
 
-KINDS = ("gpt", "pixelsnail")
+# Who is who in their pace: the transformer is matched in time to PixelSNAIL.
+ROLES = {"gpt": "own", "pixelsnail": "rival"}
 
 
 @dataclass
@@ -38,14 +40,13 @@ class Curve:
     """Evaluation points of one training run, in the order of steps."""
 
     step: np.ndarray  # optimiser steps
-    train_seconds: np.ndarray  # cumulative, training only
     nll: np.ndarray  # validation, nats per token
 
     @classmethod
     def read(cls, folder: Path) -> "Curve":
         """The curve of a finished `priors.train` job."""
         rows = read_csv(folder / "curve.csv")
-        return cls(*(np.array([float(row[name]) for row in rows]) for name in ("step", "train_seconds", NLL)))
+        return cls(*(np.array([float(row[name]) for row in rows]) for name in ("step", NLL)))
 
     def at_step(self, step: float) -> float:
         """NLL at an evaluation point. Raises TwostageError if the run was not evaluated at this step."""
@@ -55,12 +56,16 @@ class Curve:
             raise TwostageError(f"no evaluation at step {step:g}, only at {points}; set loop.evaluate_every")
         return float(self.nll[found[0]])
 
-    def at_seconds(self, seconds: float) -> float:
-        """NLL at a training time, linear between evaluation points. Raises TwostageError beyond the run's end."""
-        end = self.train_seconds[-1]
-        if seconds > end:
-            raise TwostageError(f"the run ends after {end:.1f} s, asked for its NLL at {seconds:.1f} s")
-        return float(np.interp(seconds, self.train_seconds, self.nll))
+    def between(self, step: float) -> float:
+        """NLL at any step, linear between evaluation points. Raises TwostageError beyond the run's end."""
+        if step > self.step[-1]:
+            raise TwostageError(f"the run ends at step {self.step[-1]:g}, asked for its NLL at step {step:.1f}")
+        return float(np.interp(step, self.step, self.nll))
+
+    def drawn(self, seconds_per_step: float) -> Metrics:
+        """As lists, with the training seconds of every point."""
+        seconds = self.step * seconds_per_step
+        return {"step": self.step.tolist(), "train_seconds": seconds.tolist(), "nll": self.nll.tolist()}
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,13 @@ class Summary:
         return cls(mean, std, mean - half, mean + half)
 
 
-def compare_seed(gpt: Curve, pixelsnail: Curve) -> dict[str, float]:
-    """The three NLLs of one seed (nats per token) and the GPT's differences to PixelSNAIL; negative: the GPT wins."""
-    end_nll = float(pixelsnail.nll[-1])
-    at_steps = gpt.at_step(pixelsnail.step[-1])
-    at_time = gpt.at_seconds(float(pixelsnail.train_seconds[-1]))
+def compare_seed(gpt: Curve, pixelsnail: Curve, ratio: float) -> dict[str, float]:
+    """The three NLLs of one seed (nats per token) and the GPT's differences to PixelSNAIL; negative: the GPT wins.
+
+    `ratio`: seconds of a PixelSNAIL step over those of a GPT step.
+    """
+    steps, end_nll = float(pixelsnail.step[-1]), float(pixelsnail.nll[-1])
+    at_steps, at_time = gpt.at_step(steps), gpt.between(steps * ratio)
     return {
         "transformer_steps": at_steps,
         "transformer_time": at_time,
@@ -99,36 +106,46 @@ def compare_seed(gpt: Curve, pixelsnail: Curve) -> dict[str, float]:
 def compare(config: CompareConfig, job: Job) -> None:
     """Writes metrics.json: the row's summaries, both architectures' cost, and the curves that the figure draws.
 
-    Raises TwostageError if training seconds were measured in unlike ways: no time would be equal.
+    Raises TwostageError if the pace was measured in another way than the runs were made.
     """
-    curves = {name: Curve.read(job.upstream(name)) for name in job.inputs if ".seed" in name}
-    runs = {name: metrics_of(job, name) for name in curves}
-    require_alike(runs, ("threads", "clock"))
-    per_seed = [compare_seed(curves[f"gpt.seed{seed}"], curves[f"pixelsnail.seed{seed}"]) for seed in config.seeds]
+    kinds = {f"{kind}.seed{seed}": kind for kind in ROLES for seed in config.seeds}
+    runs, pace = {name: metrics_of(job, name) for name in kinds}, pace_of(job)
+    require_alike({"pace": metrics_of(job, "pace"), **runs}, ("threads", "clock"))
+    curves = {name: Curve.read(job.upstream(name)) for name in kinds}
+    pairs = [(curves[f"gpt.seed{seed}"], curves[f"pixelsnail.seed{seed}"]) for seed in config.seeds]
+    per_seed = [compare_seed(*pair, pace["seconds_ratio"]) for pair in pairs]
     summaries = {name: asdict(Summary.of([seed[name] for seed in per_seed])) for name in per_seed[0]}
     latents = read_json(job.upstream("latents") / "metadata.json")
+    seconds = {kind: pace["seconds_per_step"][role] for kind, role in ROLES.items()}
     write_json(
         job.folder / "metrics.json",
         {
             **asdict(config),
             "scale": job.scale,
-            "steps": int(curves[f"pixelsnail.seed{config.seeds[0]}"].step[-1]),
+            "steps": int(pairs[0][1].step[-1]),
             "nll_nats_per_token": summaries,
             "per_seed": per_seed,
             "unigram_entropy_nats": latents["splits"]["validation"]["unigram_entropy_nats"],
-            "cost": {kind: _cost([runs[f"{kind}.seed{seed}"] for seed in config.seeds]) for kind in KINDS},
-            "curves": {name: {key: value.tolist() for key, value in asdict(c).items()} for name, c in curves.items()},
+            "cost": {kind: _cost(runs[f"{kind}.seed{config.seeds[0]}"], pace, kind) for kind in ROLES},
+            "pace": _pace(pace, pairs),
+            "curves": {name: curve.drawn(seconds[kinds[name]]) for name, curve in curves.items()},
         },
     )
 
 
-def _cost(runs: list[Metrics]) -> Metrics:
-    return {
-        "num_parameters": runs[0]["num_parameters"],
-        "learning_rate": runs[0]["learning_rate"],
-        "learning_rate_at_edge": runs[0]["learning_rate_at_edge"],
-        "seconds_per_step": float(np.mean([run["seconds_per_step"] for run in runs])),
-    }
+def _cost(run: Metrics, pace: Metrics, kind: str) -> Metrics:
+    known = {key: run[key] for key in ("num_parameters", "learning_rate", "learning_rate_at_edge")}
+    return known | {key: pace[key][ROLES[kind]] for key in ("seconds_per_step", "gflops_per_step")}
+
+
+def _pace(pace: Metrics, pairs: Sequence[tuple[Curve, Curve]]) -> Metrics:
+    """The ratio of seconds per step, with its spread, and `difference_time` at both ends of that, means over seeds."""
+    found = {"seconds_ratio": pace["seconds_ratio"]}
+    for end in ("low", "high"):
+        ratio = found[f"seconds_ratio_ci95_{end}"] = pace[f"seconds_ratio_ci95_{end}"]
+        differences = [compare_seed(*pair, ratio)["difference_time"] for pair in pairs]
+        found[f"difference_time_at_ratio_{end}"] = float(np.mean(differences))
+    return found
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from twostage import cli
 from twostage.artifacts import write_array, write_json
-from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, shown
+from twostage.evaluation.sampled import Metrics, facts, metrics_of, on_one_clock, pace_of, require_alike, shown
 from twostage.jobs import Job
 from twostage.scores import DENOISING
 
@@ -41,6 +41,9 @@ def sample_sets(config: SampleSetsConfig, job: Job) -> None:
     """
     prefixes = [f"set{at}" for at in range(len(config.sets))]
     sets = {label: _set(config, job, prefix) for label, prefix in zip(config.sets, prefixes, strict=True)}
+    pace = metrics_of(job, "pace") if "pace" in job.inputs else None
+    if pace is not None:
+        sets = {label: _on_one_clock(row, pace) for label, row in sets.items()}
     require_alike(sets, SHARED if config.varies is None else SHARED + OF_ONE_PRIOR)
     for timed in ("prior", "sampling"):
         records = [metrics_of(job, f"{prefix}.{timed}") for prefix in prefixes]
@@ -55,6 +58,7 @@ def sample_sets(config: SampleSetsConfig, job: Job) -> None:
         "varies": config.varies,
         "held": config.held,
         "sets": sets,
+        **({} if pace is None else {"pace": pace_of(job)}),
         "paper_says": config.paper_says,
         "paper_rows": config.paper_rows,
     }
@@ -80,6 +84,12 @@ def _set(config: SampleSetsConfig, job: Job, prefix: str) -> Metrics:
     if config.varies is None or config.held is None:
         return row | chain
     return row | chain | {"value": _value(sampling, config.varies), "held_value": _value(sampling, config.held)}
+
+
+def _on_one_clock(row: Metrics, pace: Metrics) -> Metrics:
+    """Training seconds by the pace of its two rivals, which are told apart by their architectures."""
+    (role,) = (role for role, architecture in pace["architecture"].items() if architecture == row["architecture"])
+    return on_one_clock(row, pace["seconds_per_step"][role])
 
 
 def _value(sampling: Metrics, name: str) -> float:

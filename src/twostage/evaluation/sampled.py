@@ -18,6 +18,8 @@ OF_PRIOR = ("num_parameters", "steps", "train_seconds", "seconds_per_step", "lea
 OF_SAMPLING = ("tokens_per_image", "num_images", "batch_size", "temperature", "top_k", "window", "clock")
 OF_SAMPLES = ("fid", "fid_infinity", "fid_infinity_standard_error", "kid_mean", "kid_std_over_subsets", "precision",
               "recall", "density", "coverage")  # fmt: skip
+# What a pace says of two priors that step in turn (`priors.pace`).
+OF_PACE = ("seconds_ratio", "seconds_ratio_ci95_low", "seconds_ratio_ci95_high", "seconds_per_step", "gflops_per_step")
 # What sets of samples must share for their FID and seconds to be compared.
 DRAWN_ALIKE = ("num_images", "batch_size", "temperature", "top_k", "top_p", "threads", "clock")
 
@@ -45,6 +47,20 @@ def facts(job: Job, prefix: str) -> Metrics:
         "unigram_entropy_nats": prior["unigram_entropy_nats"],
         "sampling_seconds_per_image": sampling["seconds_per_image"],
     }
+
+
+def pace_of(job: Job) -> Metrics:
+    """What the job's input `pace` says of both priors' steps, `own` and `rival`."""
+    pace = metrics_of(job, "pace")
+    return {key: pace[key] for key in OF_PACE}
+
+
+def on_one_clock(row: Metrics, seconds_per_step: float) -> Metrics:
+    """The line with training seconds by what a step costs in the pace of two rivals.
+
+    Those of the prior's own run tell what else the machine did, and so cannot be held against another run's.
+    """
+    return row | {"seconds_per_step": seconds_per_step, "train_seconds": row["steps"] * seconds_per_step}
 
 
 def require_alike(rows: dict[str, Metrics], keys: tuple[str, ...]) -> None:

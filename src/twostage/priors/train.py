@@ -1,6 +1,8 @@
 """Verb `priors.train`: one prior on one set of latents."""
 
 import logging
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,34 +28,60 @@ KEPT = "kept.safetensors"
 def train(config: PriorConfig, job: Job) -> None:
     """Trains to `loop.steps`, and on until a rival's training time is reached; writes weights, curve and metrics.
 
-    The weights, and every number in `metrics.json`, are those of step `loop.steps`. Where the job has the input
-    `pixelsnail`, training goes on from there until as many seconds are spent as that run took: only the curve grows.
+    The weights, and every number in `metrics.json`, are those of step `loop.steps`. Where the job has the input `pace`,
+    training goes on from there until it has taken as long as the rival takes for as many steps: only the curve grows.
     With `early_stopping` they are those of the lowest held-out score instead, and training ends soon after it.
     Raises TwostageError if there is no learning rate, or the loss becomes NaN.
     """
+    goes_on_to = steps_at_equal_time(job, config.loop.steps).latest if "pace" in job.inputs else 0
+    run(config, job, _learning_rate(config, job), goes_on_to)
+
+
+def run(config: PriorConfig, job: Job, rate: tuple[float, bool | None], goes_on_to: int = 0) -> None:
+    """What `train` does, at a learning rate that is known, with whether it is at the edge of its sweep.
+
+    The curve goes on to the evaluation point at or after step `goes_on_to`.
+    """
     training.seed_everything(config.loop.seed)
     latents = latents_of(job)
-    learning_rate, at_edge = _learning_rate(config, job)
+    learning_rate, at_edge = rate
     model = build(config, latents.tokens)
     task = new_task(model, config, learning_rate, latents.split("train"), latents.split("validation"))
     loop = Loop(task, config.loop, job.scratch, job.variant)
-    ends = _train_to_end if config.early_stopping is None else _train_to_best
-    steps = ends(config, loop, task, job)
+    if config.early_stopping is None:
+        steps = _train_to_end(config, loop, task, goes_on_to)
+    else:
+        steps = _train_to_best(config, loop, task, job)
     weights, _ = read_tensors(loop.scratch / KEPT)
     store(job.folder, trained_format(config, latents.tokens), weights)
     write_csv(job.folder / "curve.csv", [named(row, task.score) for row in loop.curve])
     metrics = _metrics(config, loop, task.score, latents, num_parameters(model), steps)
-    rate = {"learning_rate": learning_rate, "learning_rate_at_edge": at_edge}
-    write_json(job.folder / "metrics.json", metrics | rate)
+    write_json(
+        job.folder / "metrics.json", metrics | {"learning_rate": learning_rate, "learning_rate_at_edge": at_edge}
+    )
     loop.discard()
 
 
-def _train_to_end(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -> int:
+@dataclass(frozen=True)
+class EqualTime:
+    """Steps that take as long as a rival's: the last whole one within its time, and the first beyond all doubt."""
+
+    within: int
+    latest: int  # at the upper end of the ratio's interval
+
+
+def steps_at_equal_time(job: Job, rival_steps: int) -> EqualTime:
+    """Steps of the job's prior in the time of `rival_steps` of its rival, by their input `pace`."""
+    pace = read_json(job.upstream("pace") / "metrics.json")
+    ratio, high = float(pace["seconds_ratio"]), float(pace["seconds_ratio_ci95_high"])
+    return EqualTime(math.floor(rival_steps * ratio), math.ceil(rival_steps * high))
+
+
+def _train_to_end(config: PriorConfig, loop: Loop, task: PriorTask, goes_on_to: int) -> int:
     """Sets the weights of step `loop.steps` aside, which it returns."""
     loop.run(lambda loop: loop.step >= config.loop.steps)
     _keep_weights(loop, task)
-    target = _seconds_to_reach(job)
-    loop.run(lambda loop: loop.step >= config.loop.steps and loop.train_seconds >= target)
+    loop.run(lambda loop: loop.step >= max(config.loop.steps, goes_on_to))
     return config.loop.steps
 
 
@@ -66,7 +94,7 @@ def _train_to_best(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -
     patience = config.early_stopping or 0
     if patience < 1:
         raise TwostageError(f"priors.early_stopping={patience} evaluations is no patience; set 1 or more, or null")
-    if "pixelsnail" in job.inputs:
+    if "pace" in job.inputs:
         raise TwostageError("a prior that is compared at equal steps cannot stop early; set priors.early_stopping=null")
 
     def ends(loop: Loop) -> bool:
@@ -93,13 +121,6 @@ def _learning_rate(config: PriorConfig, job: Job) -> tuple[float, bool | None]:
         raise TwostageError("no learning rate and no sweep to take it from; set priors.learning_rate")
     chosen = read_json(job.upstream("tune") / "metrics.json")
     return float(chosen["learning_rate"]), bool(chosen["at_edge"])
-
-
-def _seconds_to_reach(job: Job) -> float:
-    """Training seconds of the run to be matched in time; 0 if there is none."""
-    if "pixelsnail" not in job.inputs:
-        return 0.0
-    return float(read_json(job.upstream("pixelsnail") / "metrics.json")["train_seconds"])
 
 
 def _keep_weights(loop: Loop, task: PriorTask) -> None:
@@ -139,9 +160,14 @@ def _metrics(
         "architecture": config.architecture,
         "ordering": config.ordering,
         "seed": config.loop.seed,
-        "threads": torch.get_num_threads(),
-        "clock": "process CPU time" if training.device().type == "cpu" else "wall time on an own device",
+        **how_timed(),
     }
+
+
+def how_timed() -> dict[str, Any]:
+    """What seconds of `training_clock` are: `threads`, and the name of the `clock`."""
+    clock = "process CPU time" if training.device().type == "cpu" else "wall time on an own device"
+    return {"threads": torch.get_num_threads(), "clock": clock}
 
 
 def main() -> None:

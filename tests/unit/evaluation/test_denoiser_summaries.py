@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.unit.evaluation.test_factor_summaries import NLL, write_line
+from tests.unit.evaluation.test_factor_summaries import NLL, write_line, write_pace
 from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.hourglass import HourglassConfig, hourglass
@@ -76,6 +76,7 @@ def compared(tmp_path, **sundae):
     """A transformer beside SUNDAE."""
     inputs = write_set(tmp_path, "set0", 90.0, prior={"architecture": "gpt", "train_seconds": 5.0})
     inputs |= write_set(tmp_path, "set1", 110.0, **sundae)
+    inputs |= write_pace(tmp_path, own=0.5, rival=0.75, architectures=("gpt", "sundae"))
     config = SampleSetsConfig("sundae_vs_autoregressive", "FFHQ256", "cifar10", "vqgan_f4", 4,
                               ["transformer", "SUNDAE, 10 steps"], None, None, 3, "it comes close",
                               PAPER_ROWS)  # fmt: skip
@@ -88,6 +89,13 @@ def test_priors_of_unlike_training_are_compared_and_a_transformer_has_no_chain(t
     transformer, sundae = read_json(compared(tmp_path).folder / "metrics.json")["sets"].values()
     assert (transformer["chain_steps"], transformer["network_evaluations"]) == (None, 1024)
     assert (sundae["chain_steps"], "value" in sundae) == (10, False)
+
+
+def test_priors_that_are_matched_in_time_have_their_seconds_on_one_clock(tmp_path):
+    metrics = read_json(compared(tmp_path).folder / "metrics.json")
+    seconds = [row["train_seconds"] for row in metrics["sets"].values()]
+    assert seconds == pytest.approx([5, 7.5])
+    assert metrics["pace"]["seconds_ratio"] == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize("sundae", [{"prior": {"threads": 2}}, {"threads": 2}])

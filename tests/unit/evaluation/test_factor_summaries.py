@@ -19,6 +19,7 @@ DISTANCES = ("fid_infinity", "fid_infinity_standard_error", "precision", "recall
 PRIOR = {
     NLL: 3.0, "unigram_entropy_nats": 6.0, "num_parameters": 1000, "steps": 10, "train_seconds": 20.0,
     "seconds_per_step": 2.0, "learning_rate": 0.002, "learning_rate_at_edge": False, "threads": 1,
+    "clock": "process CPU time",
 }  # fmt: skip
 SAMPLING = {
     "seconds_per_image": 0.4, "tokens_per_image": 1024, "num_images": 50, "batch_size": 50, "temperature": 1.0,
@@ -45,15 +46,27 @@ def write_line(folder, prefix, fid, prior=(), sampling=(), shade=0):
     return {f"{prefix}.{name}": str(folder / prefix / name) for name in names}
 
 
+def write_pace(folder, own, rival, architectures=("gpt", "gpt")):
+    """What `priors.pace` leaves of two priors whose steps cost so many seconds."""
+    ratio = rival / own
+    names = ("own", "rival")
+    pace = {"seconds_ratio": ratio, "seconds_ratio_ci95_low": ratio - 0.01, "seconds_ratio_ci95_high": ratio + 0.01}
+    pace |= {"seconds_per_step": {"own": own, "rival": rival}, "gflops_per_step": {"own": 5.0, "rival": 50.0}}
+    pace |= {"architecture": dict(zip(names, architectures, strict=True))}
+    write_json(folder / "pace/metrics.json", pace | {"threads": 1, "clock": "process CPU time"})
+    return {"pace": str(folder / "pace")}
+
+
 def job(tmp_path, verb, inputs):
     out = str(tmp_path / "out")
     return Job("evaluation", verb, verb, "smoke", {}, inputs, out, FILES[f"evaluation.{verb}"])
 
 
 def compared(tmp_path, **latents):
-    latents = {"fid": 150.0, "prior": {"train_seconds": 19.0, "steps": 90}} | latents
+    latents = {"fid": 150.0, "prior": {"train_seconds": 40.0, "steps": 90}} | latents
     latents = {"sampling": {"seconds_per_image": 0.05, "tokens_per_image": 256}} | latents
     inputs = write_line(tmp_path, "pixels", 200.0) | write_line(tmp_path, "latents", shade=9, **latents)
+    inputs |= write_pace(tmp_path, own=0.2, rival=2.0)
     names = {"pixels": "kmeans_f1", "latents": "vqgan_f2"}
     made = job(tmp_path, "pixels_vs_latents", inputs)
     pixels_vs_latents(PixelsVsLatentsConfig("cifar10", 32, names, 3, PAPER), made)
@@ -70,6 +83,10 @@ def test_a_lower_fid_is_an_improvement_and_fewer_seconds_a_speedup(tmp_path):
     assert metrics["paper"] == PAPER
     assert metrics["rows"]["latents"]["tokenizer"] == "vqgan_f2"
     assert metrics["rows"]["latents"]["tokenizer_train_seconds"] == 300
+    # On the clock of their pace, whatever each run's own clock said beside its neighbours.
+    assert [metrics["rows"][kind]["train_seconds"] for kind in ("pixels", "latents")] == pytest.approx([20, 18])
+    assert metrics["curves"]["latents"]["train_seconds"] == pytest.approx([0, 2])
+    assert (metrics["pace"]["seconds_ratio"], metrics["pace"]["gflops_per_step"]["own"]) == (pytest.approx(10), 5.0)
     assert metrics["curves"]["pixels"]["share_of_unigram_entropy"] == pytest.approx([1, 0.5])
     grid = read_array(made.folder / "grid.npy")
     assert grid.shape == (2, 3, 4, 4, 3)
@@ -79,9 +96,10 @@ def test_a_lower_fid_is_an_improvement_and_fewer_seconds_a_speedup(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prior": {"train_seconds": 31.0}}, "budgets must be equal"),
+        ({"prior": {"steps": 101}}, "101 steps on latents take longer than 10 on pixels"),
         ({"prior": {"learning_rate": 0.004}}, r"latents has learning_rate 0\.004, pixels has 0\.002"),
         ({"prior": {"threads": 2}}, "latents has threads 2, pixels has 1"),
+        ({"prior": {"clock": "wall time"}}, "latents has clock wall time, pixels has process CPU time"),
         ({"sampling": {"num_images": 40}}, "latents has num_images 40, pixels has 50"),
         ({"sampling": {"batch_size": 25}}, "latents has batch_size 25, pixels has 50"),
         ({"sampling": {"top_p": 0.9}}, r"latents has top_p 0\.9, pixels has None"),

@@ -23,10 +23,12 @@ def row(label, condition):
         "row": label, "scale": "smoke", "data": "cifar10_animals", "condition": condition, "tune_on": "IN", "steps": 20,
         "seeds": [0, 1], "unigram_entropy_nats": 5.5, "cost": {
             "gpt": {"num_parameters": 500_000, "learning_rate": 0.004, "learning_rate_at_edge": True,
-                    "seconds_per_step": 0.1},
+                    "seconds_per_step": 0.1, "gflops_per_step": 12.0},
             "pixelsnail": {"num_parameters": 510_000, "learning_rate": 0.002, "learning_rate_at_edge": False,
-                           "seconds_per_step": 0.15},
+                           "seconds_per_step": 0.15, "gflops_per_step": 20.0},
         },
+        "pace": {"seconds_ratio": 1.5, "seconds_ratio_ci95_low": 1.48, "seconds_ratio_ci95_high": 1.51,
+                 "difference_time_at_ratio_low": -0.14, "difference_time_at_ratio_high": -0.16},
         "nll_nats_per_token": {
             "transformer_steps": summary(5.0, 5.1), "transformer_time": summary(4.9, 5.0),
             "pixelsnail": summary(5.0, 5.2), "difference_steps": summary(0.0, -0.1),
@@ -57,9 +59,15 @@ def test_writes_every_promised_file_with_the_papers_numbers_beside_ours(job):
     assert float(rows[0]["difference_time"]) == pytest.approx(-0.15)
     assert float(rows[0]["paper_pixelsnail"]) == 4.96
     assert rows[0]["scale"] == "smoke"
+    ratio = [float(rows[0][f"seconds_ratio{end}"]) for end in ("", "_ci95_low", "_ci95_high")]
+    assert ratio == [1.5, 1.48, 1.51]
+    assert [float(rows[0][f"difference_time_at_ratio_{end}"]) for end in ("low", "high")] == [-0.14, -0.16]
+    assert [float(rows[0][f"{name}_gflops_per_step"]) for name in ("gpt", "pixelsnail")] == [12, 20]
     markdown = (job.folder / "table1.md").read_text()
     assert "5.050 ± 0.071" in markdown
     assert "4.78 / 4.84 / 4.96" in markdown
+    assert "1.500 [1.480, 1.510]" in markdown
+    assert "12 / 20" in markdown
     assert "cifar10 animals given edges" in markdown
     latex = (job.folder / "table1.tex").read_text()
     assert r"\toprule" in latex

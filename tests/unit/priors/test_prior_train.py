@@ -21,7 +21,7 @@ from twostage.errors import TwostageError
 from twostage.jobs import Job
 from twostage.latents.dataset import open_latents
 from twostage.priors.task import DenoisingTask, PriorTask
-from twostage.priors.train import train
+from twostage.priors.train import EqualTime, train
 from twostage.scores import DENOISING, NLL
 from twostage.tensors import read_tensors
 from twostage.training import Loop
@@ -96,22 +96,31 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(architecture, prior_co
     assert weights("a", 0) != weights("c", 1)
 
 
-@pytest.mark.usefixtures("steady_clock")
+def write_pace(folder, ratio, high=None):
+    """What `priors.pace` says of a rival whose step costs `ratio` of ours."""
+    write_json(folder / "pace/metrics.json", {"seconds_ratio": ratio, "seconds_ratio_ci95_high": high or ratio})
+    return folder / "pace"
+
+
 def test_a_run_matched_in_time_extends_its_curve_but_not_its_weights(prior_config, latents, tmp_path):
     config = prior_config("gpt")
     train(config, make_job(config, tmp_path, "alone"))
-    seconds = 6 * read_json(tmp_path / "alone/metrics.json")["train_seconds"]
-    write_json(tmp_path / "rival/metrics.json", {"train_seconds": seconds})
-    train(config, make_job(config, tmp_path, "matched", pixelsnail=tmp_path / "rival"))
+    # 8 steps of the rival take as long as 16 of ours, or 17 at the most: the evaluation point after that is 20.
+    train(config, make_job(config, tmp_path, "matched", pace=write_pace(tmp_path, 2.0, high=2.1)))
     rows = read_csv(tmp_path / "matched/curve.csv")
-    assert float(rows[-1]["train_seconds"]) >= seconds > float(rows[2]["train_seconds"])
+    assert [row["step"] for row in rows] == ["0", "4", "8", "12", "16", "20"]
     assert without_seconds(tmp_path / "matched")[:3] == without_seconds(tmp_path / "alone")
     name = "model.safetensors"
     assert (tmp_path / "matched" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
     metrics = read_json(tmp_path / "matched/metrics.json")
     assert metrics[NLL] == read_json(tmp_path / "alone/metrics.json")[NLL]
-    assert metrics["steps"] == 8
-    assert metrics["last_step"] > 8
+    assert (metrics["steps"], metrics["last_step"]) == (8, 20)
+
+
+def test_a_slower_prior_ends_with_its_own_steps(prior_config, latents, tmp_path):
+    config = prior_config("gpt")
+    train(config, make_job(config, tmp_path, pace=write_pace(tmp_path, 0.5)))
+    assert [row["step"] for row in read_csv(tmp_path / "v/curve.csv")] == ["0", "4", "8"]
 
 
 class KilledError(Exception):
@@ -121,8 +130,7 @@ class KilledError(Exception):
 def test_a_run_killed_beyond_its_steps_still_exports_those_of_its_steps(prior_config, latents, tmp_path, monkeypatch):
     config = prior_config("gpt")
     train(config, make_job(config, tmp_path, "alone"))
-    write_json(tmp_path / "rival/metrics.json", {"train_seconds": 1e9})
-    job = make_job(config, tmp_path, "matched", pixelsnail=tmp_path / "rival")
+    job = make_job(config, tmp_path, "matched", pace=write_pace(tmp_path, 1e6))
     whole_step = Loop._train_one_step
 
     def die_at_14(loop, progress):
@@ -136,7 +144,7 @@ def test_a_run_killed_beyond_its_steps_still_exports_those_of_its_steps(prior_co
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     # The checkpoint stands at step 12 now, and by then the rival's time is reached.
-    monkeypatch.setattr("twostage.priors.train._seconds_to_reach", lambda job: 0.0)
+    monkeypatch.setattr("twostage.priors.train.steps_at_equal_time", lambda job, steps: EqualTime(steps, steps))
     train(config, job)
     assert [row["step"] for row in read_csv(job.folder / "curve.csv")] == ["0", "4", "8", "12"]
     ours, _ = read_tensors(job.folder / "model.safetensors")
@@ -146,8 +154,7 @@ def test_a_run_killed_beyond_its_steps_still_exports_those_of_its_steps(prior_co
 
 def test_weights_of_later_steps_are_never_passed_off(prior_config, latents, tmp_path, monkeypatch):
     config = prior_config("gpt")
-    write_json(tmp_path / "rival/metrics.json", {"train_seconds": 1e9})
-    job = make_job(config, tmp_path, pixelsnail=tmp_path / "rival")
+    job = make_job(config, tmp_path, pace=write_pace(tmp_path, 1e6))
     whole_save = Loop.save
 
     def save_then_die_at_12(loop):
@@ -220,12 +227,10 @@ def test_early_stopping_ends_with_the_budget_at_the_latest(prior_config, latents
     assert (metrics["steps"], metrics["last_step"]) == (4, 8)
 
 
-@pytest.mark.parametrize(
-    ("patience", "inputs", "message"), [(0, (), "is no patience"), (2, ("pixelsnail",), "cannot stop")]
-)
+@pytest.mark.parametrize(("patience", "inputs", "message"), [(0, (), "is no patience"), (2, ("pace",), "cannot stop")])
 def test_early_stopping_that_makes_no_sense_is_one_line(prior_config, latents, tmp_path, patience, inputs, message):
     config = prior_config("gpt", early_stopping=patience)
-    rivals = dict.fromkeys(inputs, tmp_path / "rival")
+    rivals = dict.fromkeys(inputs, write_pace(tmp_path, 1.0))
     with pytest.raises(TwostageError, match=message):
         train(config, make_job(config, tmp_path, **rivals))
 

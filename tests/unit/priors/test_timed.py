@@ -1,7 +1,6 @@
-"""The verb `priors.timed`: as long as the rival, never much longer, and the weights of the end."""
+"""The verb `priors.timed`: as long as the rival, never longer, and the weights of the end."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +11,8 @@ from twostage.errors import TwostageError
 from twostage.jobs import FILES, Job
 from twostage.latents.dataset import open_latents
 from twostage.priors.task import PriorTask
-from twostage.priors.timed import timed, within
+from twostage.priors.timed import timed
+from twostage.priors.train import train
 from twostage.scores import NLL
 
 
@@ -21,27 +21,30 @@ def working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def make_job(config, folder, seconds):
-    rival = {"train_seconds": seconds, "learning_rate": 2e-3, "learning_rate_at_edge": True}
+RIVAL_STEPS = 10
+
+
+def make_job(config, folder, ratio):
+    """Beside a rival that trained 10 steps, each of which takes `ratio` of ours."""
+    rival = {"steps": RIVAL_STEPS, "learning_rate": 2e-3, "learning_rate_at_edge": True}
     write_json(folder / "rival/metrics.json", rival)
-    inputs = {"latents": str(folder / "latents"), "rival": str(folder / "rival")}
+    write_json(folder / "pace/metrics.json", {"seconds_ratio": ratio, "seconds_ratio_ci95_high": 1.2 * ratio})
+    inputs = {name: str(folder / name) for name in ("latents", "rival", "pace")}
     values = dataclasses.asdict(config)
     return Job("priors", "timed", "v", "smoke", values, inputs, str(folder / "out"), FILES["priors.timed"])
 
 
-@pytest.mark.usefixtures("steady_clock")
 def test_it_ends_within_the_rivals_time_and_keeps_the_last_weights(prior_config, latents, tmp_path):
     config = prior_config("gpt")
-    job = make_job(config, tmp_path, seconds=2.0)
+    job = make_job(config, tmp_path, ratio=1.96)
     timed(config, job)
     assert sorted(path.name for path in job.folder.iterdir()) == sorted(job.files)
     assert not job.scratch.exists()
     metrics, rows = read_json(job.folder / "metrics.json"), read_csv(job.folder / "curve.csv")
-    assert metrics["steps"] > config.loop.steps
-    assert metrics["steps"] % config.loop.evaluate_every == 0
-    assert 1.5 < metrics["train_seconds"] <= 2.0
+    # Ten of the rival's steps are 19.6 of ours.
+    assert [int(row["step"]) for row in rows] == [0, 4, 8, 12, 16, 19]
+    assert metrics["steps"] == metrics["last_step"] == 19
     assert (metrics["learning_rate"], metrics["learning_rate_at_edge"]) == (2e-3, True)
-    assert metrics["steps"] == int(rows[-1]["step"])
     model = priors.load(job.folder).model
     held_out = open_latents(latents).split("validation")
     again = PriorTask(model, config, 1e-3, held_out, held_out).evaluate()[NLL]
@@ -49,9 +52,21 @@ def test_it_ends_within_the_rivals_time_and_keeps_the_last_weights(prior_config,
     assert torch.isfinite(model.head.weight).all()
 
 
+def test_it_is_a_training_of_as_many_steps(prior_config, latents, tmp_path):
+    config = prior_config("gpt", learning_rate=2e-3)
+    timed(config, make_job(config, tmp_path, ratio=1.2))
+    config = dataclasses.replace(config, loop=dataclasses.replace(config.loop, steps=12))
+    inputs = {"latents": str(latents)}
+    values = dataclasses.asdict(config)
+    plain = Job("priors", "train", "p", "smoke", values, inputs, str(tmp_path / "plain"), FILES["priors.train"])
+    train(config, plain)
+    name = "model.safetensors"
+    assert (tmp_path / "out" / name).read_bytes() == (plain.folder / name).read_bytes()
+
+
 def test_a_sweep_of_its_own_sets_the_rate(prior_config, latents, tmp_path):
     config = prior_config("gpt")
-    job = make_job(config, tmp_path, seconds=0.1)
+    job = make_job(config, tmp_path, ratio=0.5)
     write_json(tmp_path / "tune/metrics.json", {"learning_rate": 1e-3, "at_edge": False})
     job.inputs["tune"] = str(tmp_path / "tune")
     timed(config, job)
@@ -59,15 +74,7 @@ def test_a_sweep_of_its_own_sets_the_rate(prior_config, latents, tmp_path):
     assert (metrics["learning_rate"], metrics["learning_rate_at_edge"]) == (1e-3, False)
 
 
-@pytest.mark.parametrize(
-    ("step", "seconds", "ends"), [(0, 0.0, False), (10, 5.0, False), (80, 40.0, False), (95, 47.5, True)]
-)
-def test_it_ends_where_the_next_point_would_lie_beyond(step, seconds, ends):
-    # Half a second a step, 50 s: the point after step 80 is at 45 s, the one after 95 at 52.5.
-    assert within(50.0, 10)(SimpleNamespace(step=step, train_seconds=seconds)) == ends
-
-
-def test_a_rival_that_took_no_time_is_refused(prior_config, latents, tmp_path):
+def test_a_rival_that_took_less_than_a_step_is_refused(prior_config, latents, tmp_path):
     config = prior_config("gpt")
-    with pytest.raises(TwostageError, match=r"trained for 0\.0 s, too short"):
-        timed(config, make_job(config, tmp_path, seconds=0.0))
+    with pytest.raises(TwostageError, match="trained 10 steps, less time than one step takes"):
+        timed(config, make_job(config, tmp_path, ratio=0.09))
