@@ -158,9 +158,11 @@ def test_other_kinds_of_pictures_condition_too(make_mapped, tmp_path, name, kind
     tokenizer = Tokenizer(small_config(map=name), kind, 3 if kind == "colour" else 1)
     save(tokenizer, tmp_path / "condition_tokenizer")
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48, 3)).astype(np.uint8))
+    picture = picture if kind == "colour" else picture.convert("L")
     picture.save(tmp_path / "picture.png")
     grey_HW1 = np.asarray(picture.convert("L"))[..., None]
-    map_HWC = {"grey": grey_HW1, "binary": np.uint8(255) * (grey_HW1 > 127), "colour": np.asarray(picture)}[kind]
+    map_HWC = {"grey": grey_HW1, "binary": np.uint8(255) * (grey_HW1 > 127), "colour": picture.convert("RGB")}[kind]
+    map_HWC = np.asarray(map_HWC)
     with torch.inference_mode():
         codes_BHW = tokenizer.eval().encode(tokenizer.prepare(map_HWC[None])).expand(5, -1, -1)
     assert len(codes_BHW.unique()) > 1
