@@ -158,5 +158,6 @@ def _start_log(path: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path))
+        # Names of files may be no text: stderr escapes such bytes by itself.
+        handlers.append(logging.FileHandler(path, encoding="utf-8", errors="backslashreplace"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)

@@ -189,7 +189,22 @@ The check names the first missing parts and counts them; pictures and maps are l
 The authors' own index files are not at hand. `data.index=names.txt` (in `root`; one name a line, relative to the folder
 of pictures) uses a part of a copy; `data.validation_index=held_out.txt` says which pictures are held out: otherwise a
 seeded draw decides.
-Label maps have one channel; a palette picture counts by its indices, coloured maps are refused.
+
+What a file means never has to be guessed; a file of which it would is refused by name:
+
+- Pictures: grey, palette, RGB, CMYK or YCbCr. 16-bit grey is scaled to 8 bits; of 16-bit colours the upper 8 count.
+  What is transparent lies on white. Floating-point and 32-bit pictures are refused: their range is not stated.
+- Depth: grey of 8 or 16 bits, or colours that are all grey. Coloured, transparent and floating-point maps are refused.
+- Edges: 0 and 1, or black and white (cut at half). A map of which nothing would be left is refused.
+- Label maps: one channel, lossless. A palette picture counts by its indices, a grey one by the numbers it stores, at 1,
+  2, 4, 8 and 16 bits alike. Ids are 0 to 255 before `data.label_offset` is added, modulo 256 (255 becomes 0).
+- EXIF orientation is applied, colour profiles are not. Animations and files of several pages are refused.
+- Files: PNG, JPEG, WebP, AVIF, JPEG 2000, TIFF, BMP, GIF, PNM, TGA, QOI, PCX. HEIC is not read: convert it.
+
+Every file of the folder is used, or counted with the reason why it was left out: in the log, in `metadata.json`
+(`left_out`) and by the check. A folder with too few pictures for `data.tune_images` and `data.validation_images` gives
+a tenth to each, at least one (`splits_adapted`).
+
 Where a fact was not to be had from its publisher it says "{unknown}".
 """
 

@@ -6,6 +6,7 @@ It is no job: it reads only, and prints what it finds.
 # N images
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -24,15 +25,15 @@ from twostage.data.folder import (
     found_images,
     images_folder,
     in_parallel,
-    listed,
+    left_out,
     maps_of,
     maps_to_read,
-    named,
     poses_of,
     root_folder,
-    size_in_header,
+    with_reasons,
 )
-from twostage.data.pictures import DECODE_ERRORS
+from twostage.data.listing import lines_of, named, walk
+from twostage.data.pictures import RefusedError, TooSmallError, UndecodableError, require_colours, upright_size
 from twostage.errors import TwostageError
 from twostage.overrides import add_overrides
 
@@ -49,19 +50,19 @@ def check(config: DataConfig) -> tuple[list[str], list[str]]:
         raise TwostageError(
             f"{config.name} is downloaded by itself: python -m twostage.sources.fetch; nothing to check"
         )
-    root = root_folder(config)
-    names = {
-        name for key in ("index", "validation_index") for name in listed(root, getattr(config, key), f"data.{key}")
-    }
-    paths = found_images(config, root, names)
+    listing = walk(root_folder(config))
+    root, used = listing.root, set[Path]()
+    paths, _ = found_images(config, listing)
+    used.update(paths)
     found = [f"{len(paths)} pictures in {images_folder(root)}"]
     problems = [*_against_card(CARDS.get(config.name), config, root, paths), *_sizes(config, paths)]
     for name in maps_to_read(config, root):
         try:
-            maps = maps_of(root / name, root, paths, config)
+            maps = maps_of(name, listing, paths, config)
         except TwostageError as error:
             problems.append(str(error))
             continue
+        used.update(maps)
         found.append(f"{len(maps)} maps in {root / name}")
         problems += _maps(config, name, paths, maps)
     if "pose" in config.maps:
@@ -69,7 +70,7 @@ def check(config: DataConfig) -> tuple[list[str], list[str]]:
             found.append(f"poses of {len(poses_of(root, paths))} pictures in {root / KEYPOINTS}")
         except TwostageError as error:
             problems.append(str(error))
-    return found, problems
+    return [*found, *lines_of(left_out(config, listing, used))], problems
 
 
 def _against_card(card: Card | None, config: DataConfig, root: Path, paths: Sequence[Path]) -> Iterator[str]:
@@ -93,13 +94,24 @@ def _against_card(card: Card | None, config: DataConfig, root: Path, paths: Sequ
 
 
 def _sizes(config: DataConfig, paths: Sequence[Path]) -> Iterator[str]:
-    size_N = _chunked("pictures", size_in_header, paths)
-    damaged = [path for path, it in zip(paths, size_N, strict=True) if it is None]
-    small = [path for path, it in zip(paths, size_N, strict=True) if it is not None and min(it) < config.size]
+    seen_N = _chunked("pictures", _size_or_error, paths)
+    damaged = [it for it in seen_N if isinstance(it, UndecodableError)]
+    refused = [str(it) for it in seen_N if isinstance(it, RefusedError)]
+    small = [path for path, it in zip(paths, seen_N, strict=True) if isinstance(it, tuple) and min(it) < config.size]
     if damaged:
-        yield f"cannot decode {named(damaged)}"
+        yield f"cannot decode {with_reasons(damaged)}"
+    if refused:
+        yield f"{refused[0]}{f' ({len(refused)} such pictures)' if len(refused) > 1 else ''}"
     if small:
         yield f"smaller than data.size={config.size}: {named(small)}"
+
+
+def _size_or_error(path: Path) -> tuple[int, int] | UndecodableError | RefusedError:
+    try:
+        require_colours(path)
+        return upright_size(path)
+    except (UndecodableError, RefusedError) as error:
+        return error
 
 
 def _maps(config: DataConfig, name: str, paths: Sequence[Path], maps: Sequence[Path]) -> Iterator[str]:
@@ -109,11 +121,11 @@ def _maps(config: DataConfig, name: str, paths: Sequence[Path], maps: Sequence[P
         record = Record("", "", 0, held_out=False, position=position)
         try:
             collection.read_map(name, maps[position], record)
-        except TwostageError as error:
-            return str(error)
-        except DECODE_ERRORS:
+        except (UndecodableError, TooSmallError):
             # The image's own fault, which is named with the images.
             return None
+        except TwostageError as error:
+            return str(error)
         return None
 
     wrong = [line for line in _chunked(name, problem, range(len(paths))) if line is not None]
@@ -136,6 +148,8 @@ def main() -> None:
     add_overrides(parser)
     overrides = tuple(parser.parse_args().overrides)
     with cli.one_line_errors():
+        # Names of files may be no text.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         config = parse(DataConfig, compose(overrides)["data"])
         found, problems = check(config)
         print("\n".join([*found, *(f"problem: {problem}" for problem in problems)]))

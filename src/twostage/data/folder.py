@@ -5,30 +5,31 @@ root/segmentation/  root/depth/  root/edges/  maps, named as the pictures are (a
 root/keypoints.json                           people's keypoints in COCO's format, for the map pose
 
 A text file of names, one a line, may say which pictures are used (data.index), and another which of them are held out
-(data.validation_index).
+(data.validation_index). Every file of the folder is used, or counted among those that are left out, with the reason.
 """
 
 # N images, H height, W width, C channels
 
+import codecs
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
 from twostage.artifacts import sha256_json
 from twostage.configs import DataConfig
 from twostage.data.collection import Record
 from twostage.data.keypoints import Poses, pose_map, read_keypoints
+from twostage.data.listing import LINK, ByName, LeftOut, Listing, lines_of, named, nfc, walk
 from twostage.data.maps import canny_edges
 from twostage.data.pictures import (
-    DECODE_ERRORS,
+    RefusedError,
     TooSmallError,
     UndecodableError,
     binary_array,
@@ -42,8 +43,6 @@ from twostage.errors import TwostageError
 
 MAP_FOLDERS = ("segmentation", "depth", "edges")
 KEYPOINTS = "keypoints.json"
-# How many files an error names.
-NAMED = 5
 # Pictures handed to the pool at a time.
 CHUNK = 256
 
@@ -61,6 +60,7 @@ class FolderCollection:
     poses: list[Poses] = field(default_factory=list)  # of every picture, if the map pose is asked for
     records: list[Record] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
+    left_out: LeftOut = field(default_factory=dict)  # the folder's other files
 
     def images(self, records: Sequence[Record]) -> np.ndarray:
         """Pixels of these records, uint8 NHWC."""
@@ -93,7 +93,7 @@ class FolderCollection:
         match name:
             case "segmentation":
                 assert self.config.num_labels is not None
-                return label_array(picture, crop, self.config.num_labels, path, self.config.label_offset)
+                return label_array(picture, crop, self.config.num_labels, self.config.label_offset)
             case "depth":
                 return grey_array(picture, crop)
             case _:
@@ -103,21 +103,22 @@ class FolderCollection:
 def collect(config: DataConfig) -> FolderCollection:
     """All pictures of the folder data.root, each decoded once to verify it.
 
-    Raises TwostageError, naming files, if the folder is missing, empty or a picture is damaged, too small or lacks a
-    map.
+    Raises TwostageError, naming files, if the folder is missing, empty or a picture is damaged, too small, of a mode
+    that is not read or lacks a map.
     """
-    root = root_folder(config)
-    images = images_folder(root)
-    held_out = set(listed(root, config.validation_index, "data.validation_index"))
-    paths = found_images(config, root, held_out.union(listed(root, config.index, "data.index")))
+    listing = walk(root_folder(config))
+    root, images = listing.root, images_folder(listing.root)
+    paths, held_out = found_images(config, listing)
     classes = class_names(paths, images)
     poses = poses_of(root, paths) if "pose" in config.maps else []
-    collection = FolderCollection(config, classes, paths, _map_paths(config, root, paths), poses)
+    map_paths = {name: maps_of(name, listing, paths, config) for name in maps_to_read(config, root)}
+    collection = FolderCollection(config, classes, paths, map_paths, poses)
+    collection.left_out = left_out(config, listing, {*paths, *(path for found in map_paths.values() for path in found)})
     digests = _verified(collection)
     for position, (path, digest) in enumerate(zip(paths, digests, strict=True)):
         name = path.relative_to(images).as_posix()
-        label = classes.index(name.split("/")[0]) if classes else 0
-        collection.records.append(Record(name, digest, label, held_out=name in held_out, position=position))
+        label = classes.index(nfc(name.split("/")[0])) if classes else 0
+        collection.records.append(Record(name, digest, label, held_out=path in held_out, position=position))
     collection.sources = {"images": sha256_json([[record.id, record.sha256] for record in collection.records])}
     return collection
 
@@ -127,21 +128,80 @@ def images_folder(root: Path) -> Path:
     return root / "images" if (root / "images").is_dir() else root
 
 
-def found_images(config: DataConfig, root: Path, listed_names: Set[str] = frozenset()) -> list[Path]:
-    """The pictures of the folder, sorted, or those that an index names. Raises TwostageError if any is missing."""
-    images = images_folder(root)
-    paths = [path for path in _pictures(images, root) if images != root or not _is_map(path, root)]
+def found_images(config: DataConfig, listing: Listing) -> tuple[list[Path], set[Path]]:
+    """The pictures of the folder that are used, sorted, and those of them that data.validation_index holds out.
+
+    Raises TwostageError if there is none, or one that an index names is missing.
+    """
+    root, images = listing.root, images_folder(listing.root)
+    _require_maps_told_from_classes(config, listing)
+    paths = [path for path in listing.below(images) if images != root or not _is_map(path, root)]
     if not paths:
-        raise TwostageError(f"{images} has no pictures; {_bring(config)}")
-    by_name = {path.relative_to(images).as_posix(): path for path in paths}
-    missing = sorted(listed_names - by_name.keys())
+        others = lines_of(left_out(config, listing, set()))
+        raise TwostageError("; ".join([f"{images} has no pictures; {_bring(config)}", *others]))
+    names = [path.relative_to(images).as_posix() for path in paths]
+    by_name = ByName(dict(zip(names, paths, strict=True)))
+    wanted = {
+        key: {name: by_name.get(name) for name in listed(root, getattr(config, key), f"data.{key}")}
+        for key in ("index", "validation_index")
+    }
+    missing = sorted({name for found in wanted.values() for name, path in found.items() if path is None})
     if missing:
         raise TwostageError(
             f"the index names {named(missing)} of which {images} has no picture; add or take them off the index"
         )
+    held_out = {path for path in wanted["validation_index"].values() if path is not None}
     if config.index is not None:
-        paths = [path for name, path in by_name.items() if name in listed_names]
-    return _in_ranges(config, paths, images)
+        chosen = {*wanted["index"].values(), *held_out}
+        paths = [path for path in paths if path in chosen]
+    return _in_ranges(config, paths, images), held_out
+
+
+def _require_maps_told_from_classes(config: DataConfig, listing: Listing) -> None:
+    """Raises TwostageError if a folder with the name of a map may be a class: no picture of it is named as an image."""
+    root = listing.root
+    if images_folder(root) != root:
+        return
+    images = {_stem(path, root) for path in listing.pictures if not _is_map(path, root)}
+    for name in MAP_FOLDERS:
+        maps = [path for path in listing.pictures if _is_map(path, root) and path.is_relative_to(root / name)]
+        if name not in config.maps and maps and not any(_stem(path, root / name) in images for path in maps):
+            raise TwostageError(
+                f"{root / name} holds {len(maps)} pictures, none named as a picture elsewhere: if it is a class, move "
+                f"all classes into {root / 'images'}/; if it is a map, name its files as their pictures are"
+            )
+
+
+def _stem(path: Path, folder: Path) -> str:
+    return nfc(path.relative_to(folder).with_suffix("").as_posix())
+
+
+def left_out(config: DataConfig, listing: Listing, used: set[Path]) -> LeftOut:
+    """Every file of the folder that is not used, by the reason why."""
+    root, images = listing.root, images_folder(listing.root)
+    indices = [config.index, config.validation_index]
+    read = {os.path.realpath(root / Path(index).expanduser()) for index in indices if index is not None}
+    if "pose" in config.maps:
+        read.add(os.path.realpath(root / KEYPOINTS))
+    reasons = {path: why for path, why in listing.others.items() if os.path.realpath(path) not in read}
+    reasons |= dict.fromkeys(listing.wrong, LINK)
+    for path in set(listing.pictures) - used:
+        reasons[path] = _why_unused(config, path, root, images)
+    found: LeftOut = {}
+    for path, reason in sorted(reasons.items()):
+        found.setdefault(reason, []).append(path.relative_to(root).as_posix())
+    return found
+
+
+def _why_unused(config: DataConfig, path: Path, root: Path, images: Path) -> str:
+    if _is_map(path, root):
+        asked = path.relative_to(root).parts[0] in config.maps
+        return "a map of no picture that is used" if asked else "a map that data.maps does not name"
+    if not path.is_relative_to(images):
+        return "a picture beside images/"
+    ranges = "" if not config.class_ranges else "of a class outside data.class_ranges"
+    index = "" if config.index is None else "not named by data.index"
+    return " or ".join(part for part in (index, ranges) if part) or "not used"
 
 
 def _in_ranges(config: DataConfig, paths: list[Path], images: Path) -> list[Path]:
@@ -156,7 +216,7 @@ def _in_ranges(config: DataConfig, paths: list[Path], images: Path) -> list[Path
             f"alone, or all of which they are numbers {min(wanted)} to {max(wanted)}"
         )
     kept = {classes[position] for position in wanted}
-    return [path for path in paths if path.relative_to(images).parts[0] in kept]
+    return [path for path in paths if nfc(path.relative_to(images).parts[0]) in kept]
 
 
 def listed(root: Path, index: str | None, key: str) -> list[str]:
@@ -168,15 +228,25 @@ def listed(root: Path, index: str | None, key: str) -> list[str]:
     if index is None:
         return []
     try:
-        lines = (root / Path(index).expanduser()).read_text().splitlines()
+        text = _text((root / Path(index).expanduser()).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise TwostageError(f"{key}={index} cannot be read ({error}); give a text file, one name a line") from error
-    names = [line.strip() for line in lines if line.strip()]
+    # `find .` writes ./ before every name.
+    names = [PurePosixPath(line.strip()).as_posix() for line in text.split("\n") if line.strip()]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice or not names:
         what = f"names {named(twice)} twice" if twice else "is empty"
         raise TwostageError(f"{key}={index} {what}; expected every picture once, one name a line")
     return names
+
+
+def _text(content: bytes) -> str:
+    """The text of a file that names files: UTF-8, bytes that are none kept as the system keeps them; or UTF-16 with
+    its byte order mark.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    return os.fsdecode(content.removeprefix(codecs.BOM_UTF8))
 
 
 def root_folder(config: DataConfig) -> Path:
@@ -198,47 +268,21 @@ def _bring(config: DataConfig) -> str:
     )
 
 
-def _pictures(folder: Path, root: Path) -> list[Path]:
-    """Every picture below `folder`, sorted by name; hidden files and other kinds of file are left out."""
-    return sorted(_walk(folder, root.resolve(), set(Image.registered_extensions())))
-
-
-def _walk(folder: Path, root: Path, extensions: set[str]) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.name.startswith("."):
-                continue
-            if entry.is_symlink() and (entry.is_dir() or not path.resolve().is_relative_to(root)):
-                raise TwostageError(
-                    f"{path} is a link to a folder or out of {root}; copy what it points to in its place"
-                )
-            if entry.is_dir():
-                yield from _walk(path, root, extensions)
-            elif path.suffix.lower() in extensions:
-                yield path
-
-
 def _is_map(path: Path, root: Path) -> bool:
     folder, *rest = path.relative_to(root).parts
     return bool(rest) and folder in MAP_FOLDERS
 
 
 def class_names(paths: Sequence[Path], images: Path) -> list[str]:
-    """Names of the class sub-folders, sorted; none if all pictures lie in the folder itself."""
+    """Names of the class sub-folders in Unicode's form NFC, sorted; none if all pictures lie in the folder itself."""
     flat = [path for path in paths if path.parent == images]
     if not flat:
-        return sorted({path.relative_to(images).parts[0] for path in paths})
+        return sorted({nfc(path.relative_to(images).parts[0]) for path in paths})
     if len(flat) < len(paths):
         raise TwostageError(
             f"{images} has pictures ({flat[0].name}) beside class sub-folders; put all pictures in sub-folders, or none"
         )
     return []
-
-
-def _map_paths(config: DataConfig, root: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Map files per map name, in the order of `paths`. Edges without a folder are made by Canny, so not listed."""
-    return {name: maps_of(root / name, root, paths, config) for name in maps_to_read(config, root)}
 
 
 def maps_to_read(config: DataConfig, root: Path) -> list[str]:
@@ -249,8 +293,9 @@ def maps_to_read(config: DataConfig, root: Path) -> list[str]:
 def poses_of(root: Path, paths: Sequence[Path]) -> list[Poses]:
     """Poses in the order of the pictures. Raises TwostageError if one is missing or of a picture of another size."""
     file, images = root / KEYPOINTS, images_folder(root)
-    found = read_keypoints(file)
+    by_name = ByName(read_keypoints(file))
     names = [path.relative_to(images).as_posix() for path in paths]
+    found = {name: poses for name in names if (poses := by_name.get(name)) is not None}
     lacking = [path for path, name in zip(paths, names, strict=True) if name not in found]
     if lacking:
         raise TwostageError(f"{file} does not list {named(lacking)}; add them, file_name counts from {images}")
@@ -268,39 +313,45 @@ def size_in_header(path: Path) -> tuple[int, int] | None:
     """Width and height; None of a damaged picture."""
     try:
         return upright_size(path)
-    except DECODE_ERRORS:
+    except UndecodableError:
         return None
 
 
-def maps_of(folder: Path, root: Path, paths: Sequence[Path], config: DataConfig) -> list[Path]:
-    """The map of every picture. Raises TwostageError, naming pictures, if there is not just one of each."""
+def maps_of(name: str, listing: Listing, paths: Sequence[Path], config: DataConfig) -> list[Path]:
+    """The map `name` of every picture. Raises TwostageError, naming pictures, if there is not just one of each."""
+    folder, images = listing.root / name, images_folder(listing.root)
     if not folder.is_dir():
         raise TwostageError(f"{folder} is missing; {_bring(config)}")
-    found: dict[Path, Path] = {}
-    for path in _pictures(folder, root):
-        other = found.setdefault(path.relative_to(folder).with_suffix(""), path)
+    found: dict[str, Path] = {}
+    for path in listing.below(folder):
+        other = found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
         if other != path:
             raise TwostageError(f"{other} and {path.name} are maps of the same image; remove one")
-    names = [path.relative_to(images_folder(root)).with_suffix("") for path in paths]
-    lacking = [path for path, name in zip(paths, names, strict=True) if name not in found]
+    by_name = ByName(found)
+    names = [path.relative_to(images).with_suffix("").as_posix() for path in paths]
+    maps = [by_name.get(name) for name in names]
+    lacking = [path for path, it in zip(paths, maps, strict=True) if it is None]
     if lacking:
         raise TwostageError(
             f"no map in {folder} for {named(lacking)}; add {folder / names[paths.index(lacking[0])]}.png or remove "
             "the image"
         )
-    return [found[name] for name in names]
+    return [path for path in maps if path is not None]
 
 
 def _verified(collection: FolderCollection) -> list[str]:
     """sha256 of the pixels of every picture, as they will be stored. Decodes everything before anything is written."""
-    undecodable: list[Path] = []
+    undecodable: list[UndecodableError] = []
+    refused: list[str] = []
     small: list[tuple[Path, str]] = []
 
     def digest(path: Path) -> str:
         try:
             return hashlib.sha256(collection._image(path).tobytes()).hexdigest()
-        except UndecodableError:
-            undecodable.append(path)
+        except UndecodableError as error:
+            undecodable.append(error)
+        except RefusedError as error:
+            refused.append(str(error))
         except TooSmallError as error:
             small.append((path, str(error)))
         return ""
@@ -310,7 +361,9 @@ def _verified(collection: FolderCollection) -> list[str]:
         value for start in range(0, len(paths), CHUNK) for value in in_parallel(digest, paths[start : start + CHUNK])
     ]
     if undecodable:
-        raise TwostageError(f"cannot decode {named(sorted(undecodable))}; replace or remove")
+        raise TwostageError(f"cannot decode {with_reasons(undecodable)}; replace or remove")
+    if refused:
+        raise TwostageError(f"{min(refused)}{f' ({len(refused)} such images)' if len(refused) > 1 else ''}")
     if small:
         path, size = min(small)
         more = f" ({len(small)} such images)" if len(small) > 1 else ""
@@ -329,10 +382,9 @@ def in_parallel(work: Callable[..., T], items: Sequence[object]) -> list[T]:
         return list(pool.map(work, items))
 
 
-def named(paths: Sequence[Path | str]) -> str:
-    """The first few of them, and how many there are in all."""
-    names = ", ".join(str(path) for path in paths[:NAMED])
-    return names if len(paths) <= NAMED else f"{names} and {len(paths) - NAMED} more ({len(paths)} in all)"
+def with_reasons(errors: Sequence[UndecodableError]) -> str:
+    """The first few files that cannot be decoded, each with its reason, and how many there are in all."""
+    return named([f"{error.path} ({error.reason})" for error in sorted(errors, key=lambda error: error.path)])
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -1,13 +1,38 @@
-"""One picture file to an array of a given size: decoding, centre crop, resizing. Pure but for reading the file."""
+"""One picture file to an array of a given size: decoding, centre crop, resizing. Pure but for reading the file.
+
+What a file means is decided here, for the data stage, `sampling.condition_file` and inpainting's masks alike. A file
+whose meaning would have to be guessed is refused. Modes are Pillow's names.
+
+| mode | picture (colours) | depth | edges, masks | label ids |
+|---|---|---|---|---|
+| 1, L | grey | grey | see below | stored numbers |
+| I;16, or PGM above 8 bits | grey, scaled to 8 bits | scaled to 8 bits | see below | stored numbers |
+| P (palette) | its colours | its colours, if grey | its colours, if grey | its indices |
+| RGB, CMYK, YCbCr | colours; 16 bits lose the lower 8 | if grey | if grey | refused |
+| LA, PA, RGBA, or a transparent colour | on white | if opaque | if opaque | refused, but for P: indices |
+| I (32 bits) | refused | refused | refused | stored numbers |
+| F (floating point), LAB, others | refused | refused | refused | refused |
+
+"If grey": all pixels have three equal channels. Stored numbers: those of 1, 2 and 4 bits are 0, 1, 2, ..., not the
+brightness they stand for. Edges and masks: a file whose numbers are 0 and 1 alone means these; every other is cut at
+half of its range, and refused if that leaves nothing of what it holds. Label maps are lossless: JPEG and its like are
+refused. EXIF orientation is applied. Colour profiles are ignored: numbers are taken as sRGB. A file of several frames
+is refused, but for MPO, whose first is the photograph.
+"""
 
 # H height, W width, C channels; sizes are (height, width)
 
+import re
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from twostage.errors import TwostageError
 
@@ -17,37 +42,184 @@ DECODE_ERRORS = (
     SyntaxError,
     ValueError,
     EOFError,
-    IndexError,
+    LookupError,
     TypeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
 )
+# Kinds of file that are read; Pillow's others are drawings, documents, films and rarities. It reads MPO as JPEG.
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "QOI", "PCX")
+# These may change single pixels; WebP, AVIF and JPEG 2000 do not say whether they did.
+LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
+SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
+COLOURS = ("1", "L", "P", "RGB", "CMYK", "YCbCr", "LA", "La", "PA", "RGBA", "RGBa")
+WHITE = (255, 255, 255, 255)
+# EXIF orientations of pictures that lie on their side.
+LYING = (5, 6, 7, 8)
 
 
-class UndecodableError(Exception):
-    """A file that is not a whole picture."""
+class UndecodableError(TwostageError):
+    """A file that is not a whole picture, or cannot be read; says why."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+class RefusedError(TwostageError):
+    """A whole picture whose meaning would have to be guessed; says what is expected and how to get there."""
 
 
 class TooSmallError(Exception):
     """A picture with a side that is less than that of the crop."""
 
 
-def decode(path: Path) -> Image.Image:
-    """The whole picture, turned as its EXIF orientation says. Raises UndecodableError."""
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            return ImageOps.exif_transpose(picture)
-    except DECODE_ERRORS as error:
-        raise UndecodableError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from error
+@dataclass(frozen=True)
+class Picture:
+    """A decoded file: its pixels, upright, and what its header says of them."""
+
+    path: Path
+    pixels: Image.Image
+    format: str
+    top: int | None  # the largest number that a grey pixel can have in the file; None of all but greys
+    white_is_zero: bool  # the file stores black as its largest number
+    lossy: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.pixels.size
+
+    @property
+    def has_transparency(self) -> bool:
+        """Whether there is an alpha channel, or a colour or palette entry that counts as transparent."""
+        return self.pixels.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in self.pixels.info
+
+
+def suffixes() -> frozenset[str]:
+    """File name extensions, in lower case with their dot, that this machine's Pillow reads and this module takes."""
+    registered = Image.registered_extensions()
+    return frozenset(end for end, name in registered.items() if name in FORMATS and name in (*Image.OPEN, "MPO"))
+
+
+def decode(path: Path) -> Picture:
+    """The whole picture, turned as its EXIF orientation says.
+
+    Raises UndecodableError, with the reason, or RefusedError if there are several frames.
+    """
+    with _opened(path) as image:
+        _require_one_frame(image, path)
+        top, white_is_zero, lossy = _grey_top(image), _white_is_zero(image), _is_lossy(image)
+        transparent = image.info.get("transparency")
+        if image.mode == "L" and top in (3, 15) and isinstance(transparent, int):
+            # Pillow brightens pixels of 2 and 4 bits, but not the one that is transparent.
+            image.info["transparency"] = transparent * (255 // top)
+        image.load()
+        return Picture(path, ImageOps.exif_transpose(image), image.format or "", top, white_is_zero, lossy)
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height of the picture that `decode` returns, out of the file's header alone."""
-    with Image.open(path) as picture:
-        # EXIF orientations 5 to 8 lie on their side.
-        return picture.size[::-1] if picture.getexif().get(0x0112, 1) >= 5 else picture.size
+    """Width and height of the picture that `decode` returns, out of the file's header alone.
+
+    Raises UndecodableError. Every question about a size is asked here or of a decoded picture.
+    """
+    with _opened(path) as image:
+        # Pillow turns TIFFs itself, and their size with them.
+        lying = image.format != "TIFF" and image.getexif().get(0x0112) in LYING
+        return image.size[::-1] if lying else image.size
+
+
+def require_colours(path: Path) -> None:
+    """Raises RefusedError if `image_array` will not take the file, as far as its header tells, or UndecodableError."""
+    with _opened(path) as image:
+        _require_one_frame(image, path)
+        header = Picture(path, image, image.format or "", _grey_top(image), _white_is_zero(image), lossy=False)
+        _require_range(header)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path, formats=[name for name in FORMATS if name != "MPO"]) as image:
+            yield image
+    except TwostageError:
+        raise
+    except DECODE_ERRORS as error:
+        raise UndecodableError(path, _reason(error, path)) from error
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """Why a file cannot be decoded, in Pillow's or the system's words, and what to do if it is not to be replaced."""
+    match error:
+        case UnidentifiedImageError():
+            empty = path.is_file() and path.stat().st_size == 0
+            return "the file is empty" if empty else "no picture, or of a kind that is not read"
+        case PermissionError():
+            return "Permission denied: make it readable (chmod u+r)"
+        case OSError(strerror=str() as words):
+            return words
+        case Image.DecompressionBombError():
+            return f"{str(error).split(',')[0]}: scale it down"
+        case MemoryError():
+            return "there is not enough memory for it: scale it down"
+        case _:
+            return " ".join(str(error).split()) or type(error).__name__
+
+
+def _require_one_frame(image: Image.Image, path: Path) -> None:
+    # Of an MPO the others are views or previews of the same photograph.
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise RefusedError(f"{path} has {frames} frames or pages; expected one picture a file: save the one you mean")
+
+
+def _stored_as(image: Image.Image) -> tuple[str, tuple[Any, ...]]:
+    """Pillow's decoder for the file and what it is told: first, mostly, how the pixels are stored."""
+    tiles = getattr(image, "tile", [])
+    if not tiles:
+        return "", ()
+    arguments = tiles[0].args
+    return tiles[0].codec_name, arguments if isinstance(arguments, tuple) else (arguments,)
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the file stores its pixels, in the words of Pillow's decoders; empty if they do not say."""
+    first = next(iter(_stored_as(image)[1]), "")
+    return first if isinstance(first, str) else ""
+
+
+def _grey_top(image: Image.Image) -> int | None:
+    """The largest number that a grey pixel of the file can have; None if it has no greys or does not say."""
+    raw, (decoder, arguments) = _raw_mode(image), _stored_as(image)
+    if image.mode in ("L", "I") and decoder in ("ppm", "ppm_plain"):
+        # A PGM's own range, which Pillow stretches.
+        return int(arguments[1])
+    match image.mode:
+        case "1":
+            return 1
+        case "L":
+            bits = re.fullmatch(r"L;([24])I?R?", raw)
+            return 2 ** int(bits[1]) - 1 if bits else 255
+        case mode if mode in SIXTEEN_BITS:
+            return 4095 if raw == "I;12" else 65535
+        case "I" if image.format == "PPM":
+            return 65535
+        case _:
+            return None
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(262) == 0 or (image.mode in ("1", "L") and re.search(r";\d*I", _raw_mode(image)) is not None)
+
+
+def _is_lossy(image: Image.Image) -> bool:
+    compression = image.info.get("compression")
+    return image.format in LOSSY or (isinstance(compression, str) and ("jpeg" in compression or "webp" in compression))
 
 
 def fitted(picture: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
@@ -66,44 +238,164 @@ def fitted(picture: Image.Image, size: tuple[int, int], resample: Image.Resampli
     return picture.resize(size[::-1], resample, box=(left, top, left + box_width, top + box_height))
 
 
-def image_array(picture: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """Colours, uint8 [H, W, 3]."""
-    return np.asarray(fitted(picture.convert("RGB"), size, Image.Resampling.LANCZOS))
+def image_array(picture: Picture, size: tuple[int, int]) -> np.ndarray:
+    """Colours, uint8 [H, W, 3]; what is transparent lies on white.
+
+    Raises RefusedError for pixels without a stated range (see the table above), and TooSmallError.
+    """
+    return np.asarray(fitted(_colours(picture), size, Image.Resampling.LANCZOS))
 
 
-def label_array(
-    picture: Image.Image, size: tuple[int, int], num_labels: int, path: Path, offset: int = 0
-) -> np.ndarray:
+def label_array(picture: Picture, size: tuple[int, int], num_labels: int, offset: int = 0) -> np.ndarray:
     """Label ids, uint8 [H, W]; a palette picture gives its indices. `offset` is added to every id, modulo 256.
 
-    Raises TwostageError if it is not a map of labels, or a label is not below `num_labels`.
+    Raises RefusedError if it is not a lossless map of one channel, TwostageError if a stored id is not in 0..255 or a
+    label not below `num_labels`, and TooSmallError.
     """
-    if picture.mode not in ("L", "P", "1", "I", "I;16"):
-        raise TwostageError(f"{path} is a {picture.mode} picture; expected label ids, one channel (mode L, P or I)")
-    if picture.mode in ("1", "I;16"):
-        picture = picture.convert("I")
-    label_HW = np.asarray(fitted(picture, size, Image.Resampling.NEAREST))
-    if offset:
-        # COCO-Stuff's unlabelled pixels are 255: one more makes them 0, and its labels 1 to 182.
-        label_HW = (label_HW.astype(np.int64) + offset) % 256
-    if label_HW.max() >= num_labels or label_HW.min() < 0:
-        odd = label_HW.max() if label_HW.max() >= num_labels else label_HW.min()
-        raise TwostageError(
-            f"{path} has the label {odd}; data.num_labels={num_labels} allows 0 to {num_labels - 1}: raise it or "
-            "renumber the labels"
-        )
+    label_HW = _stored_labels(picture)
+    low, high = int(label_HW.min()), int(label_HW.max())
+    if low < 0 or high > 255:
+        raise _odd_label(picture.path, low if low < 0 else high, num_labels)
+    whole = Image.fromarray(label_HW.astype(np.uint8))
+    label_HW = np.asarray(fitted(whole, size, Image.Resampling.NEAREST))
+    # COCO-Stuff's unlabelled pixels are 255: one more makes them 0, and its labels 1 to 182.
+    label_HW = (label_HW.astype(np.int64) + offset) % 256
+    if label_HW.max() >= num_labels:
+        raise _odd_label(picture.path, int(label_HW.max()), num_labels)
     return label_HW.astype(np.uint8)
 
 
-def grey_array(picture: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """Grey values, uint8 [H, W]; those of 16 bits are scaled to 0..255."""
-    if picture.mode in ("I", "I;16", "I;16B"):
-        grey_HW = np.asarray(fitted(picture.convert("I").convert("F"), size, Image.Resampling.BILINEAR)) / 257
-        return np.clip(np.rint(grey_HW), 0, 255).astype(np.uint8)
-    return np.asarray(fitted(picture.convert("L"), size, Image.Resampling.BILINEAR))
+def _odd_label(path: Path, label: int, num_labels: int) -> TwostageError:
+    return TwostageError(
+        f"{path} has the label {label}; data.num_labels={num_labels} allows 0 to {num_labels - 1}: raise it or "
+        "renumber the labels"
+    )
 
 
-def binary_array(picture: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """Edges, uint8 [H, W]: 255 where the picture is brighter than half, else 0."""
-    grey_HW = np.asarray(fitted(picture.convert("L"), size, Image.Resampling.NEAREST))
-    return np.where(grey_HW > 127, np.uint8(255), np.uint8(0))
+def _stored_labels(picture: Picture) -> np.ndarray:
+    """The numbers in the file, integers [H, W]."""
+    mode, path = picture.pixels.mode, picture.path
+    if picture.lossy:
+        raise RefusedError(
+            f"{path} is a {picture.format} picture, whose compression may change pixels into other labels; a label map "
+            "must be lossless: write it anew from its source, as PNG (a converted copy keeps the wrong labels)"
+        )
+    if mode not in ("1", "L", "P", "I", *SIXTEEN_BITS):
+        raise RefusedError(
+            f"{path} is a {mode} picture; expected label ids, one channel (mode 1, L, P, I or I;16): save ids as a "
+            "grey PNG"
+        )
+    if picture.white_is_zero:
+        raise RefusedError(f"{path} stores white as 0, so its ids would be inverted; save the ids as a grey PNG")
+    if mode == "P" or picture.top is None:
+        return np.asarray(picture.pixels).astype(np.int64)
+    return _stored_greys(picture)
+
+
+def _shown(picture: Picture) -> tuple[np.ndarray, int]:
+    """Greys as Pillow gives them, [H, W], and the largest that they can be."""
+    assert picture.top is not None
+    if picture.pixels.mode in ("1", "L"):
+        return np.asarray(picture.pixels.convert("L")), 255
+    # Pillow stretches a PGM's range to 16 bits; a TIFF's 12 bits stay as they are.
+    return np.asarray(picture.pixels), picture.top if picture.format == "TIFF" else 65535
+
+
+def _stored_greys(picture: Picture) -> np.ndarray:
+    """The numbers in the file, int64 [H, W]: Pillow stretches those of few bits, which is undone here."""
+    assert picture.top is not None
+    shown_HW, shown_top = _shown(picture)
+    if picture.top == shown_top:
+        return shown_HW.astype(np.int64)
+    return np.rint(shown_HW * (picture.top / shown_top)).astype(np.int64)
+
+
+def _require_range(picture: Picture) -> None:
+    """Raises RefusedError if the mode does not say what the numbers mean as colours or brightness."""
+    mode, path = picture.pixels.mode, picture.path
+    if mode == "F" or (mode == "I" and picture.top is None):
+        what = "floating-point numbers" if mode == "F" else "32-bit or signed integers"
+        raise RefusedError(
+            f"{path} holds {what} (mode {mode}), which have no stated range; expected 8 or 16 bits: scale them so that "
+            "65535 is white and save a 16-bit grey PNG"
+        )
+    if picture.top is not None and picture.top > 255:
+        if picture.white_is_zero or "transparency" in picture.pixels.info:
+            what = "white stored as 0" if picture.white_is_zero else "a transparent grey"
+            raise RefusedError(f"{path} is 16-bit grey with {what}, which is not read; save it as a plain grey PNG")
+        return
+    if mode not in COLOURS:
+        raise RefusedError(f"{path} is a {mode} picture; expected one of {', '.join(COLOURS)} or 16-bit grey: save RGB")
+    transparent = picture.pixels.info.get("transparency")
+    if mode == "RGB" and isinstance(transparent, tuple) and max(transparent) > 255:
+        raise RefusedError(f"{path} has a transparent colour of 16 bits a channel, which is not read; save it as RGB")
+
+
+def _colours(picture: Picture) -> Image.Image:
+    """Mode RGB, of any size; what is transparent lies on white."""
+    _require_range(picture)
+    if picture.top is not None and picture.top > 255:
+        return Image.fromarray(_eight_bits(*_shown(picture))).convert("RGB")
+    if not picture.has_transparency:
+        return picture.pixels.convert("RGB")
+    layer = _with_alpha(picture)
+    return Image.alpha_composite(Image.new("RGBA", layer.size, WHITE), layer).convert("RGB")
+
+
+def _with_alpha(picture: Picture) -> Image.Image:
+    # Pillow converts greys with premultiplied alpha by way of the plain ones alone.
+    image = picture.pixels.convert("LA") if picture.pixels.mode == "La" else picture.pixels
+    return image.convert("RGBA")
+
+
+def _eight_bits(grey_HW: np.ndarray, top: int) -> np.ndarray:
+    return np.clip(np.rint(grey_HW / (top / 255)), 0, 255).astype(np.uint8)
+
+
+def _one_channel(picture: Picture, expected: str) -> Picture:
+    """The picture with one grey channel. Raises RefusedError if that would lose colours or hide what is transparent."""
+    _require_range(picture)
+    if picture.top is not None and not picture.has_transparency:
+        return picture
+    path, mode = picture.path, picture.pixels.mode
+    if picture.has_transparency and np.asarray(_with_alpha(picture).getchannel("A")).min() < 255:
+        raise RefusedError(f"{path} has transparent pixels (mode {mode}); expected {expected}: save it without alpha")
+    colour_HWC = np.asarray((_with_alpha(picture) if picture.has_transparency else picture.pixels).convert("RGB"))
+    if (colour_HWC != colour_HWC[..., :1]).any():
+        raise RefusedError(f"{path} is coloured (mode {mode}); expected {expected}: save its numbers as a grey PNG")
+    grey = Image.fromarray(np.ascontiguousarray(colour_HWC[..., 0]))
+    return Picture(path, grey, picture.format, 255, white_is_zero=False, lossy=picture.lossy)
+
+
+def grey_array(picture: Picture, size: tuple[int, int]) -> np.ndarray:
+    """Grey values, uint8 [H, W]; those of 16 bits are scaled to 0..255.
+
+    Raises RefusedError for colours, transparent pixels and numbers without a stated range, and TooSmallError.
+    """
+    picture = _one_channel(picture, "grey values of 8 or 16 bits")
+    shown_HW, top = _shown(picture)
+    if top == 255:
+        return np.asarray(fitted(Image.fromarray(shown_HW), size, Image.Resampling.BILINEAR))
+    wide = Image.fromarray(shown_HW.astype(np.float32))
+    return _eight_bits(np.asarray(fitted(wide, size, Image.Resampling.BILINEAR)), top)
+
+
+def binary_array(picture: Picture, size: tuple[int, int]) -> np.ndarray:
+    """Edges or a mask, uint8 [H, W]: 255 where the picture is 1 of 0 and 1, or brighter than half, else 0.
+
+    Raises RefusedError for colours, transparent pixels, and if it holds other numbers than 0 but none above half; and
+    TooSmallError.
+    """
+    picture = _one_channel(picture, "0 and 1, or black and white")
+    assert picture.top is not None
+    number_HW = _stored_greys(picture)
+    highest = int(number_HW.max())
+    if 1 < highest <= picture.top / 2:
+        raise RefusedError(
+            f"{picture.path} has no number above {highest} of {picture.top}, so all of it would be black; expected 0 "
+            "and 1, or black and white: save it so"
+        )
+    is_set_HW = number_HW > (0 if highest == 1 else picture.top / 2)
+    return np.asarray(
+        fitted(Image.fromarray(is_set_HW.astype(np.uint8) * np.uint8(255)), size, Image.Resampling.NEAREST)
+    )

@@ -4,6 +4,8 @@
 
 import contextlib
 import logging
+import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from twostage.artifacts import new_array, sha256_file, sha256_json, write_json
 from twostage.configs import POSE_LABELS, DataConfig
 from twostage.data import cifar10, fashion_mnist, folder
 from twostage.data.collection import Collection, Record
-from twostage.data.splits import assign, keep_classes
+from twostage.data.folder import FolderCollection
+from twostage.data.listing import NAMED, LeftOut, lines_of, named, nfc
+from twostage.data.splits import assign, fitting, keep_classes
 from twostage.errors import TwostageError
 from twostage.jobs import Job
 
@@ -31,12 +35,12 @@ def prepare(config: DataConfig, job: Job) -> None:
 
     Images are uint8 NHWC, maps uint8 NHW1, labels int64 N. Raises TwostageError for anything wrong with the data.
     """
-    _check_maps(config)
+    _check(config)
     collection = collect(config)
-    validation_images = config.validation_images if config.source == "folder" else None
-    splits = keep_classes(
-        assign(collection.records, config.tune_images, validation_images), collection.classes, config.classes
-    )
+    counts = _split_sizes(config, collection)
+    assigned = assign(collection.records, *counts)
+    splits = keep_classes(assigned, collection.classes, config.classes)
+    untrained = _classes_without_training(config, collection, splits)
     # One block for all arrays: if any picture or map is wrong, none of them appears.
     with contextlib.ExitStack() as stack:
         for split, records in splits.items():
@@ -44,7 +48,13 @@ def prepare(config: DataConfig, job: Job) -> None:
     write_json(
         job.folder / "splits.json", {name: [record.id for record in records] for name, records in splits.items()}
     )
-    write_json(job.folder / "metadata.json", _metadata(config, collection, splits, job.folder))
+    metadata = _metadata(config, collection, splits, job.folder)
+    if isinstance(collection, FolderCollection):
+        left_out = collection.left_out | _unused_records(collection, assigned, splits)
+        for line in lines_of(left_out):
+            log.warning("%s: %s", config.name, line)
+        metadata |= _facts_of_folder(config, counts, left_out, untrained)
+    write_json(job.folder / "metadata.json", metadata)
     log.info("%s: %s", config.name, ", ".join(f"{len(records)} {name}" for name, records in splits.items()))
 
 
@@ -61,9 +71,82 @@ def collect(config: DataConfig) -> Collection:
             raise TwostageError(f"data.source is {other!r}; expected cifar10, fashion_mnist or folder")
 
 
-def _check_maps(config: DataConfig) -> None:
+def _check(config: DataConfig) -> None:
+    """Raises TwostageError for values that no data can fit."""
     for name in config.maps:
         _describe_map(name, config)
+    twice = sorted(name for name, count in Counter(config.maps).items() if count > 1)
+    if twice:
+        raise TwostageError(f"data.maps names {', '.join(twice)} twice; name every map once")
+    if config.size < 1:
+        raise TwostageError(f"data.size is {config.size}; expected the side of the images in pixels, at least 1")
+    if not 0 < config.canny_sigma < math.inf:
+        raise TwostageError(f"data.canny_sigma is {config.canny_sigma}; expected a width in pixels above 0, such as 1")
+    if not -255 <= config.label_offset <= 255:
+        raise TwostageError(f"data.label_offset is {config.label_offset}; expected -255 to 255, as ids are 0 to 255")
+    for pair in config.class_ranges:
+        if len(pair) != 2 or not 0 <= pair[0] <= pair[1]:
+            raise TwostageError(
+                f"data.class_ranges holds {list(pair)}; expected [first, last], positions counted from 0"
+            )
+
+
+def _split_sizes(config: DataConfig, collection: Collection) -> tuple[int, int | None]:
+    """Images to tune and of validation: as asked, or of a small folder as many as it can give, which is logged."""
+    if not isinstance(collection, FolderCollection):
+        return config.tune_images, None
+    tune, validation = fitting(collection.records, config.tune_images, config.validation_images)
+    if (tune, validation) != (config.tune_images, config.validation_images):
+        log.warning(
+            "%s: %d images are too few for data.tune_images=%s and data.validation_images=%s; a tenth each instead: "
+            "%s to tune, %s of validation",
+            config.name, len(collection.records), config.tune_images, config.validation_images, tune,
+            "those held out" if any(record.held_out for record in collection.records) else validation,
+        )  # fmt: skip
+    return tune, validation
+
+
+def _classes_without_training(config: DataConfig, collection: Collection, splits: dict[str, list[Record]]) -> list[str]:
+    """Classes of which every picture fell into another split, which is logged."""
+    present = {collection.classes[r.label] for records in splits.values() for r in records if collection.classes}
+    trained = {collection.classes[r.label] for r in splits["train"] if collection.classes}
+    lacking = sorted(present - trained)
+    if lacking:
+        log.warning(
+            "%s: no picture to train on of %s (all fell into validation or tune): a prior given classes will never "
+            "see these, and its samples of them mean nothing; bring more pictures of them, or leave them out by "
+            "data.classes",
+            config.name, named(lacking),
+        )  # fmt: skip
+    return lacking
+
+
+def _unused_records(
+    collection: FolderCollection, assigned: dict[str, list[Record]], splits: dict[str, list[Record]]
+) -> LeftOut:
+    """Pictures that were read and are in no split, by the reason why."""
+    placed = {record.id for records in assigned.values() for record in records}
+    kept = {record.id for records in splits.values() for record in records}
+    copies = sorted(record.id for record in collection.records if record.id not in placed)
+    others = sorted(placed - kept)
+    reasons = {"a copy of a picture in a split that is kept apart": copies, "of a class not in data.classes": others}
+    return {reason: names for reason, names in reasons.items() if names}
+
+
+def _facts_of_folder(
+    config: DataConfig, counts: tuple[int, int | None], left_out: LeftOut, untrained: list[str]
+) -> dict[str, object]:
+    """What metadata.json says of a folder alone: what became of its files, and of the numbers asked for."""
+    asked = {"tune_images": config.tune_images, "validation_images": config.validation_images}
+    taken = dict(zip(asked, counts, strict=True))
+    facts: dict[str, object] = {
+        "left_out": {reason: {"count": len(names), "first": names[:NAMED]} for reason, names in left_out.items()}
+    }
+    if taken != asked:
+        facts["splits_adapted"] = {"asked": asked, "taken": taken}
+    if untrained:
+        facts["classes_without_training"] = untrained
+    return facts
 
 
 def _describe_map(name: str, config: DataConfig) -> dict[str, int | str]:
@@ -95,7 +178,7 @@ def _write_split(
     def array(name: str, *shape: int, dtype: DTypeLike = np.uint8) -> np.memmap:
         return stack.enter_context(new_array(out / f"{split}_{name}.npy", (len(records), *shape), dtype))
 
-    size, kept = config.size, config.classes or collection.classes
+    size, kept = config.size, _class_names(config, collection)
     # Labels count within the classes that are kept; a folder without classes has the one label 0.
     array("label", dtype=np.int64)[:] = [kept.index(collection.classes[r.label]) if kept else 0 for r in records]
     image, maps = array("image", size, size, 3), {name: array(name, size, size, 1) for name in config.maps}
@@ -119,7 +202,7 @@ def _metadata(
         "source": config.source,
         "size": config.size,
         "channels": 3,
-        "classes": list(config.classes or collection.classes),
+        "classes": _class_names(config, collection),
         "maps": {
             "image": {"channels": 3, "kind": "colour", "sha256": checksums["image"]},
             **{name: {**_describe_map(name, config), "sha256": checksums[name]} for name in config.maps},
@@ -135,6 +218,10 @@ def _metadata(
         },
         "sources": collection.sources,
     }
+
+
+def _class_names(config: DataConfig, collection: Collection) -> list[str]:
+    return [nfc(name) for name in config.classes] or list(collection.classes)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from twostage.data.collection import Record
+from twostage.data.listing import nfc
 from twostage.errors import TwostageError
 
 SPLITS = ("train", "tune", "validation")
@@ -34,6 +35,31 @@ def assign(records: Sequence[Record], tune_images: int, validation_images: int |
     return _without_leaks(splits)
 
 
+def fitting(records: Sequence[Record], tune_images: int, validation_images: int | None) -> tuple[int, int | None]:
+    """`tune_images` and `validation_images` for a folder of any size.
+
+    Those asked for if they leave anything to train on. Else at most a tenth of the images each, and at least one; what
+    the folder itself holds out stays. Raises TwostageError if there are too few images for one in every split.
+    """
+    is_held_out = any(record.held_out for record in records)
+    rest = sum(not record.held_out for record in records)
+    if not is_held_out:
+        _require_positive("data.validation_images", validation_images)
+    _require_positive("data.tune_images", tune_images)
+    taken = tune_images + (0 if is_held_out else validation_images or 0)
+    if rest > taken:
+        return tune_images, validation_images
+    fewest = 2 if is_held_out else 3
+    if rest < fewest:
+        raise TwostageError(
+            f"{rest} images do not suffice; expected at least {fewest}, for one to train on, one to tune and one of "
+            "validation: bring more"
+        )
+    share = max(1, rest // 10)
+    # What the folder holds out is no number of ours to change.
+    return min(tune_images, share), validation_images if is_held_out else min(validation_images or share, share)
+
+
 def keep_classes(
     splits: dict[str, list[Record]], classes: Sequence[str], kept: Sequence[str]
 ) -> dict[str, list[Record]]:
@@ -41,6 +67,7 @@ def keep_classes(
 
     Raises TwostageError for an unknown or repeated class, or if a split is left empty.
     """
+    kept = [nfc(name) for name in kept]
     unknown = [name for name in kept if name not in classes]
     if unknown or len(set(kept)) != len(kept):
         expected = ", ".join(classes) or "none, as there are no class sub-folders"
@@ -49,7 +76,10 @@ def keep_classes(
     chosen = {name: [r for r in records if not classes or r.label in labels] for name, records in splits.items()}
     for name, records in chosen.items():
         if not records:
-            raise TwostageError(f"the {name} split is empty; bring more images or raise data.tune_images")
+            raise TwostageError(
+                f"the {name} split is empty, as images that occur twice count once; bring more different images, or "
+                "raise data.tune_images"
+            )
     return chosen
 
 

@@ -1,11 +1,56 @@
-"""Condition codes: a row for every image, where a prior takes any."""
+"""What priors take: image tokens, and condition codes, a row for every image, where a prior takes any."""
 
-# B images, S condition tokens
+# B images, T image tokens, S condition tokens
+
+from typing import Any
 
 import torch
 
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
+
+
+def require_tokens(index_BT: Any, num_codes: int, fewest: int, most: int) -> None:
+    """Raises TwostageError unless these are codes int64 [B, T] in [0, num_codes), `fewest` <= T <= `most`."""
+    _require_index(index_BT, "tokens")
+    if index_BT.dim() != 2 or index_BT.numel() == 0 or not fewest <= index_BT.shape[1] <= most:
+        wanted = f"T from {fewest} to {most}" if fewest < most else f"T = {most}"
+        raise TwostageError(
+            f"logits takes tokens int64 [B, T], {wanted}; got {list(index_BT.shape)}: of grids [B, h, w], "
+            "index.flatten(1)"
+        )
+    low, high = (int(bound) for bound in torch.aminmax(index_BT))
+    if low < 0 or high >= num_codes:
+        raise TwostageError(
+            f"logits got a token in [{low}, {high}], expected [0, {num_codes}); take codes of the prior's own tokenizer"
+        )
+
+
+def require_codes_of(tokens: TokenSpace, condition_BS: Any) -> None:
+    """Raises TwostageError for condition codes that are no integers or outside of the condition's vocabulary."""
+    wanted = tokens.condition
+    if wanted is None or condition_BS is None:
+        return
+    _require_index(condition_BS, "condition codes")
+    if condition_BS.numel() == 0:
+        return
+    least, most = int(condition_BS.min()), int(condition_BS.max())
+    if least < 0 or most >= wanted.num_codes:
+        name = "class" if wanted.map == "class" else f"{wanted.map} code"
+        raise TwostageError(
+            f"{name} {least if least < 0 else most} is outside the prior's range from 0 to "
+            f"{wanted.num_codes - 1}; choose one of these"
+        )
+
+
+def _require_index(index: Any, what: str) -> None:
+    if isinstance(index, torch.Tensor) and index.dtype in (torch.int64, torch.int32):
+        return
+    found = str(getattr(index, "dtype", type(index).__name__)).removeprefix("torch.")
+    raise TwostageError(
+        f"logits takes {what} as an int64 tensor; got {found} ({type(index).__name__}): "
+        "torch.from_numpy(codes.astype(numpy.int64)) makes one of an array"
+    )
 
 
 def require_rows(tokens: TokenSpace, condition_BS: torch.Tensor | None, num_images: int) -> None:

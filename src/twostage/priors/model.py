@@ -13,6 +13,7 @@ from twostage.configs import GPTConfig, PixelSNAILConfig, PriorConfig, SundaeCon
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import inverse, ordering
+from twostage.priors.condition import require_codes_of, require_tokens
 from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.pixelsnail import PixelSNAIL
 from twostage.priors.sundae import DenoisingPrior, Sundae
@@ -77,12 +78,17 @@ class Prior:
     def logits(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
         """Raw outputs float32 [B, T, V] of tokens int64 [B, T] in row-major order, under condition tokens [B, S].
 
-        Raises TwostageError if a condition is missing or not wanted.
+        Raises TwostageError if a condition is missing or not wanted, or for another type, shape or range.
         """
         if not isinstance(self.model, ReleasedGPT):
+            tokens = self.model.tokens
+            fewest = 1 if self.model.ordering == "row_major" else tokens.num_tokens
+            require_tokens(index_BT, tokens.num_codes, fewest, tokens.num_tokens)
+            require_codes_of(tokens, condition_BS)
             return self._logits_of_grid(self.model, index_BT, condition_BS)
         if condition_BS is not None:
             raise TwostageError("a released prior takes its condition as the first tokens of the sequence")
+        require_tokens(index_BT, self.model.codes.num_embeddings, 1, len(self.model.transformer.positions))
         return self.model(index_BT)
 
     @staticmethod

@@ -16,7 +16,7 @@ from torch import nn
 from twostage.configs import SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
-from twostage.priors.condition import require_rows
+from twostage.priors.condition import require_codes_of, require_rows, require_tokens
 from twostage.priors.hourglass import Grouping, Hourglass
 from twostage.priors.linear import Linear
 from twostage.priors.transformer import initialise
@@ -74,16 +74,7 @@ class Sundae(nn.Module):
 
     def check_condition(self, condition_BS: torch.Tensor | None) -> None:
         """Raises TwostageError for condition codes that are outside of the condition's vocabulary."""
-        wanted = self.tokens.condition
-        if wanted is None or condition_BS is None or condition_BS.numel() == 0:
-            return
-        least, most = int(condition_BS.min()), int(condition_BS.max())
-        if least < 0 or most >= wanted.num_codes:
-            name = "class" if wanted.map == "class" else f"{wanted.map} code"
-            raise TwostageError(
-                f"{name} {least if least < 0 else most} is outside the prior's range from 0 to "
-                f"{wanted.num_codes - 1}; choose one of these"
-            )
+        require_codes_of(self.tokens, condition_BS)
 
 
 @dataclass(frozen=True)
@@ -105,12 +96,14 @@ class DenoisingPrior:
         `logits(index_BT, class_B=None)`. Raises TwostageError if a condition is missing, not wanted, given twice, or
         not of the model's shape and range.
         """
+        tokens = self.model.tokens
+        require_tokens(index_BT, tokens.num_codes, tokens.num_tokens, tokens.num_tokens)
         if class_B is not None and condition_BS is not None:
             raise TwostageError("a prior has one condition; give condition_BS or class_B")
         given = class_B if condition_BS is None else condition_BS
+        self.model.check_condition(given)
         if given is not None and given.dim() == 1:
             given = given[:, None]
-        self.model.check_condition(given)
         return self.model(index_BT, given)
 
 

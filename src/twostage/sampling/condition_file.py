@@ -82,7 +82,7 @@ def _map(config: DrawingConfig, tokenizer: AnyTokenizer, size: tuple[int, int]) 
         match tokenizer.kind:
             case "labels":
                 offset = config.condition_label_offset
-                return label_array(picture, size, tokenizer.num_channels, path, offset)[..., None]
+                return label_array(picture, size, tokenizer.num_channels, offset)[..., None]
             case "grey":
                 return grey_array(picture, size)[..., None]
             case "binary":

@@ -15,7 +15,7 @@ from twostage import cli, made, prompt
 from twostage.artifacts import read_json, write_json
 from twostage.chain import condition_jobs
 from twostage.configs import SamplingConfig, compose, parse
-from twostage.data.pictures import DECODE_ERRORS, upright_size
+from twostage.data.pictures import UndecodableError, upright_size
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree
 from twostage.overrides import add_overrides
@@ -53,7 +53,7 @@ def check(overrides: tuple[str, ...]) -> None:
         return
     try:
         found = upright_size(Path(config.condition_file).expanduser())
-    except DECODE_ERRORS as error:
+    except UndecodableError as error:
         raise TwostageError(f"sampling.condition_file={config.condition_file} cannot be decoded: {error}") from error
     pixels = factor // _reduction(tree, overrides)
     if found[0] < width * pixels or found[1] < height * pixels:

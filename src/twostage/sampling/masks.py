@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twostage.data.pictures import UndecodableError, decode, grey_array
+from twostage.data.pictures import UndecodableError, binary_array, decode
 from twostage.errors import TwostageError
 
 MASKS = ("block", "random", "half", "outpainting")
@@ -55,21 +55,23 @@ def _square(mask_HW: np.ndarray, size: tuple[int, int], rng: np.random.Generator
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """The mask bool [H, W] of a picture: true where it is brighter than mid-grey.
+    """The mask bool [H, W] of a picture of 0 and 1, or black and white: true where it is 1, or brighter than mid-grey.
 
-    Raises TwostageError if the file is missing or no picture, or of another size.
+    Raises TwostageError if the file is missing or no picture, coloured, transparent, or of another size.
     """
     try:
         picture = decode(path.expanduser())
     except UndecodableError as error:
-        raise TwostageError(f"sampling.inpainting.mask_file={path} is missing or no picture; give a PNG") from error
+        raise TwostageError(
+            f"sampling.inpainting.mask_file={path} is missing or no picture ({error.reason}); give a PNG"
+        ) from error
     columns, rows = picture.size
     if (rows, columns) != size:
         raise TwostageError(
             f"{path} is a mask of {rows}x{columns} pixels (rows x columns), the images have {size[0]}x{size[1]}; "
             "scale it"
         )
-    return grey_array(picture, size) > 127
+    return binary_array(picture, size) > 0
 
 
 def code_mask(mask_HW: np.ndarray, factor: int, rule: str) -> np.ndarray:

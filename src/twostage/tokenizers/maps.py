@@ -7,14 +7,17 @@ import torch
 from torch.nn import functional
 
 from twostage.errors import TwostageError
+from twostage.tokenizers.accepted import require_stored
 
 
 def prepare_map(map_BHWC: np.ndarray, kind: str, num_channels: int | None = None) -> torch.Tensor:
     """`map_BHWC`: uint8 array. Returns `image_BCHW`: float32 on the CPU, in channels_last memory.
 
     `kind` as in a dataset's metadata.json: colour, grey and binary (0 or 255) are scaled to [-1, 1]; labels become
-    one-hot planes of 0 and 1, `num_channels` of them. Raises TwostageError for another kind or a label out of range.
+    one-hot planes of 0 and 1, `num_channels` of them. Raises TwostageError for another kind, an array of another type
+    or shape, or a label out of range.
     """
+    require_stored(map_BHWC, kind, num_channels)
     match kind:
         case "colour" | "grey" | "binary":
             # A copy: torch refuses flipped views and warns of read-only memory maps.

@@ -18,6 +18,7 @@ from twostage.artifacts import read_json, write_json
 from twostage.configs import TokenizerConfig, parse
 from twostage.errors import TwostageError
 from twostage.tensors import read_tensors, write_tensors
+from twostage.tokenizers.accepted import require_codes, require_prepared
 from twostage.tokenizers.maps import prepare_map
 from twostage.tokenizers.networks import Decoder, Encoder
 from twostage.tokenizers.quantizer import Quantized, Quantizer
@@ -71,9 +72,10 @@ class Tokenizer(nn.Module):
     def encode(self, image_BCHW: Tensor) -> Tensor:
         """`image_BCHW`: float32 as `prepare` makes it (colours in [-1, 1]). Returns int64 [B, h, w] in [0, num_codes).
 
-        The decoder does not run. Raises TwostageError if the factor does not divide height and width, or the number
-        of channels is another one. Source: Esser et al. 2021, Eq. 2.
+        The decoder does not run. Raises TwostageError if type, shape or range are not those that `prepare` makes, or
+        the factor does not divide height and width. Source: Esser et al. 2021, Eq. 2.
         """
+        require_prepared(image_BCHW, self.num_channels, self.quantizer.codebook_KD.dtype, self.kind)
         return self.quantizer.index(self.features(image_BCHW))
 
     @torch.no_grad()
@@ -81,8 +83,9 @@ class Tokenizer(nn.Module):
         """`index_BHW`: int64 in [0, num_codes). Returns float32 [B, C, H, W] in the space that `prepare` makes.
 
         Colours, grey and binary maps: about [-1, 1] (not clamped after l1 or l2). Labels: their probabilities.
-        Raises TwostageError for an index out of range. Source: Esser et al. 2021, Eq. 3.
+        Raises TwostageError for another type or shape, or an index out of range. Source: Esser et al. 2021, Eq. 3.
         """
+        require_codes(index_BHW)
         return self.to_image(self.decoder(self.project_out(self.quantizer.lookup(index_BHW))))
 
     def to_image(self, output_BCHW: Tensor) -> Tensor:
@@ -104,6 +107,10 @@ class Tokenizer(nn.Module):
                 f"tokenizer {self.config.name} takes {self.num_channels} channels, got {num_channels}; "
                 f"give it the map it was trained on: {self.config.map}"
             )
+        self.require_sides(height, width)
+
+    def require_sides(self, height: int, width: int) -> None:
+        """Raises TwostageError if the factor does not divide the sides of an image, in pixels."""
         if height % self.factor or width % self.factor:
             raise TwostageError(
                 f"tokenizer {self.config.name} needs sides divisible by {self.factor}, got {height}x{width}; "

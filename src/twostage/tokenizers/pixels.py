@@ -15,6 +15,7 @@ from twostage import training
 from twostage.artifacts import read_json, write_json
 from twostage.errors import TwostageError
 from twostage.tensors import read_tensors, write_tensors
+from twostage.tokenizers.accepted import require_codes, require_prepared
 from twostage.tokenizers.maps import prepare_map
 
 FORMAT = "kmeans"
@@ -41,14 +42,15 @@ class PixelTokenizer(nn.Module):
 
     def prepare(self, map_BHWC: np.ndarray) -> Tensor:
         """Stored uint8 images as `image_BCHW`, on this tokenizer's device. See `maps.prepare_map`."""
-        return prepare_map(map_BHWC, self.kind).to(self.palette_K3.device)
+        return prepare_map(map_BHWC, self.kind, self.num_channels).to(self.palette_K3.device)
 
     @torch.no_grad()
     def encode(self, image_BCHW: Tensor) -> Tensor:
         """`image_BCHW`: float32 in [-1, 1], rounded to bytes here. Returns int64 [B, H, W] in [0, num_codes).
 
-        Raises TwostageError if there are not three channels.
+        Raises TwostageError if type, shape or range are not those that `prepare` makes.
         """
+        require_prepared(image_BCHW, self.num_channels, torch.float32, self.kind)
         if image_BCHW.shape[1] != self.num_channels:
             raise TwostageError(
                 f"pixels are tokenized as RGB, got {image_BCHW.shape[1]} channels; give the tokenizer the map image"
@@ -72,9 +74,10 @@ class PixelTokenizer(nn.Module):
     def decode(self, index_BHW: Tensor) -> Tensor:
         """`index_BHW`: int64 in [0, num_codes). Returns float32 [B, 3, H, W] in [-1, 1].
 
-        Raises TwostageError for an index out of range.
+        Raises TwostageError for another type or shape, or an index out of range.
         """
-        if index_BHW.numel() and not 0 <= int(index_BHW.min()) <= int(index_BHW.max()) < self.num_codes:
+        require_codes(index_BHW)
+        if not 0 <= int(index_BHW.min()) <= int(index_BHW.max()) < self.num_codes:
             raise TwostageError(f"pixel codes must lie in [0, {self.num_codes}); take the latents of this palette")
         colour_BHW3 = self.palette_K3[index_BHW].float() / 127.5 - 1
         return colour_BHW3.permute(0, 3, 1, 2)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from twostage.tokenizers.accepted import require_codes, require_stored
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.networks import Downsample, Level, NonLocalBlock, Upsample
 
@@ -166,8 +167,9 @@ def decode(tokenizer: Tokenizer, index_BHW: Tensor, tile_pixels: int = TILE_PIXE
     large one this is nearer to the exact result than the whole at once in float32.
 
     Beside the result it takes the features of one tile of `tile_pixels` a side and its margin, and those of the lowest
-    resolutions whole.
+    resolutions whole. Raises TwostageError as `tokenizer.decode` does.
     """
+    require_codes(index_BHW)
     decoder = tokenizer.decoder
     whole, tiled = _after_attention(decoder.levels)
     hidden_BCHW = decoder.middle(decoder.conv_in(tokenizer.project_out(tokenizer.quantizer.lookup(index_BHW))))
@@ -187,8 +189,12 @@ def decode(tokenizer: Tokenizer, index_BHW: Tensor, tile_pixels: int = TILE_PIXE
 def encode(tokenizer: Tokenizer, map_BHWC: np.ndarray, tile_pixels: int = TILE_PIXELS) -> Tensor:
     """What `tokenizer.encode` returns of prepared maps; `map_BHWC`: uint8, prepared here tile by tile.
 
-    Rounding may turn a code whose two nearest vectors are equally near. Memory as `decode` says.
+    Rounding may turn a code whose two nearest vectors are equally near. Memory as `decode` says. Raises TwostageError
+    for an array of another type or shape, or if the factor does not divide its sides.
     """
+    num_channels = None if tokenizer.kind == "labels" else tokenizer.num_channels
+    require_stored(map_BHWC, tokenizer.kind, num_channels)
+    tokenizer.require_sides(*map_BHWC.shape[1:3])
     encoder = tokenizer.encoder
     tiled, whole = _before_attention(encoder.levels)
     step = 2 ** sum(isinstance(level.resample, Downsample) for level in tiled)

@@ -163,11 +163,6 @@ def test_links_out_of_the_folder_are_refused(pictures, tmp_path):
     assert f"{pictures}/loop is a link" in error_of(config_for(pictures), tmp_path)
 
 
-def test_too_few_pictures_are_an_error(pictures, tmp_path):
-    line = error_of(config_for(pictures, validation_images=28), tmp_path)
-    assert line.startswith("30 images do not suffice for 28 of validation, 4 to tune and any to train on")
-
-
 def add_maps(pictures, name, make, suffix=".png"):
     for position, path in enumerate(sorted(pictures.glob("*/*.png"))):
         target = pictures / name / path.relative_to(pictures).with_suffix(suffix)

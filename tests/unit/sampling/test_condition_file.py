@@ -158,9 +158,11 @@ def test_other_kinds_of_pictures_condition_too(make_mapped, tmp_path, name, kind
     tokenizer = Tokenizer(small_config(map=name), kind, 3 if kind == "colour" else 1)
     save(tokenizer, tmp_path / "condition_tokenizer")
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48, 3)).astype(np.uint8))
+    picture = picture if kind == "colour" else picture.convert("L")
     picture.save(tmp_path / "picture.png")
     grey_HW1 = np.asarray(picture.convert("L"))[..., None]
-    map_HWC = {"grey": grey_HW1, "binary": np.uint8(255) * (grey_HW1 > 127), "colour": np.asarray(picture)}[kind]
+    map_HWC = {"grey": grey_HW1, "binary": np.uint8(255) * (grey_HW1 > 127), "colour": picture.convert("RGB")}[kind]
+    map_HWC = np.asarray(map_HWC)
     with torch.inference_mode():
         codes_BHW = tokenizer.eval().encode(tokenizer.prepare(map_HWC[None])).expand(5, -1, -1)
     assert len(codes_BHW.unique()) > 1
@@ -181,3 +183,26 @@ def test_a_small_picture_is_enlarged_by_a_prior_of_low_resolution(make_mapped, t
     assert np.array_equal(out["index"], slide(model, table, (8, 12), Draw(), index_HW.expand(5, -1, -1)))
     with pytest.raises(TwostageError, match=r"small\.png is 12x8, the canvas wants 16x8; conditions are not enlarged"):
         run(make_mapped("wide", canvas_pixels=[32, 64], condition_file=str(tmp_path / "small.png")))
+
+
+def test_a_map_of_few_bits_conditions_as_one_of_eight(make_mapped, tmp_path):
+    expected = run(make_mapped("exact", canvas_pixels=[32, 48]))["index"]
+    label_HW = np.asarray(Image.open(tmp_path / "map.png"))
+    # A PGM that says that 4 is its largest number, which Pillow stretches to 255.
+    (tmp_path / "few.pgm").write_bytes(b"P5 48 32 4\n" + label_HW.tobytes())
+    found = run(make_mapped("few", canvas_pixels=[32, 48], condition_file=str(tmp_path / "few.pgm")))["index"]
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "mode"),
+    [("depth", "grey", "F"), ("depth", "grey", "RGB"), ("edges", "binary", "LA"), ("image", "colour", "F")],
+)
+def test_a_picture_that_would_have_to_be_guessed_is_refused(make_mapped, tmp_path, name, kind, mode):
+    write_conditional(tmp_path / "by_map", name)
+    save(Tokenizer(small_config(map=name), kind, 3 if kind == "colour" else 1), tmp_path / "condition_tokenizer")
+    Image.new(mode, (48, 32), {"F": 0.5, "RGB": (9, 0, 0), "LA": (0, 0)}[mode]).save(tmp_path / "picture.tif")
+    job = make_mapped(canvas_pixels=[32, 48], condition_file=str(tmp_path / "picture.tif"))
+    with pytest.raises(TwostageError, match=r"picture\.tif .*expected"):
+        run(job)
+    assert not job.folder.exists()

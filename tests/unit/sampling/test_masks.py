@@ -97,3 +97,20 @@ def test_what_is_no_mask_is_named():
         code_mask(one_HW, 4, "all_pixels")
     with pytest.raises(TwostageError, match=r"by the rule any_pixel; enlarge it$"):
         code_mask(np.zeros((8, 8), bool), 4, "any_pixel")
+
+
+def test_a_mask_of_zero_and_one_is_no_empty_one(tmp_path):
+    mask_HW = np.eye(6, dtype=np.uint8)
+    Image.fromarray(mask_HW).save(tmp_path / "mask.png")
+    assert (read_mask(tmp_path / "mask.png", (6, 6)) == (mask_HW == 1)).all()
+
+
+def test_masks_that_would_have_to_be_guessed_are_refused(tmp_path):
+    mask_HW = np.eye(6, dtype=np.uint8) * 255
+    Image.fromarray(np.stack([mask_HW * 0, mask_HW], -1)).save(tmp_path / "alpha.png")
+    Image.fromarray(np.stack([mask_HW, mask_HW * 0, mask_HW * 0], -1)).save(tmp_path / "red.png")
+    Image.fromarray(mask_HW.astype(np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(mask_HW // 3).save(tmp_path / "dark.png")
+    for name in ("alpha.png", "red.png", "float.tif", "dark.png"):
+        with pytest.raises(TwostageError, match=name):
+            read_mask(tmp_path / name, (6, 6))
