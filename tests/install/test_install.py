@@ -169,7 +169,9 @@ def test_newer_releases_move_nothing(tmp_path, index):
 
 @pytest.fixture
 def small(tmp_path, index):
-    return Project(tmp_path, index, closure("pytest-cov", "connection-pool"), dependencies=["pytest-cov"])
+    folder = tmp_path / "a clone"
+    folder.mkdir()
+    return Project(folder, index, closure("pytest-cov", "connection-pool"), dependencies=["pytest-cov"])
 
 
 def test_an_install_that_failed_is_begun_anew(small):
