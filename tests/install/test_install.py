@@ -20,7 +20,7 @@ from tests.install.lock import ROOT, locked
 # Published without a wheel: pip builds them, with which setuptools is the question.
 BUILT = ("antlr4-python3-runtime", "connection-pool")
 NEWEST = "9999"
-CUDA = re.compile("nvidia-|cuda-|triton$")
+CUDA = re.compile(r"nvidia-|cuda-|triton\b")
 
 
 def metadata(name, version, requires):
@@ -110,7 +110,7 @@ def closure(*names):
         if name in locked() and name not in found:
             found.add(name)
             required = (Requirement(line) for line in importlib.metadata.requires(name) or [])
-            waiting += [canonicalize_name(needed.name) for needed in required]
+            waiting += [canonicalize_name(needed.name) for needed in required if "extra ==" not in str(needed.marker)]
     return found
 
 
