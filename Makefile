@@ -1,15 +1,31 @@
 # The two commands of the README and what belongs to them. Everything runs in .venv, made from requirements.lock.
 SHELL := /bin/bash
-PYTHON ?= python3
+.DEFAULT_GOAL := help
+# python3 where its version is tested, otherwise another on PATH that is.
+TESTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c '$(TESTED)' 2>/dev/null && echo $$name && exit; done; echo python3)
 VENV := .venv
+LOCKED := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
+# An index that has torch and torchvision built for the CPU; they then come from there, without the CUDA libraries.
+TORCH_INDEX ?=
+OTHER_TORCH := (torch of TORCH_INDEX)
+# -I: packages of PYTHONPATH or of the user's own site would count as installed.
+PIP := $(VENV)/bin/python -I -m pip --disable-pip-version-check
+# --no-deps: the lock is complete. Asked to resolve it, pip looks at what is newest for every requirement with an extra.
+# --no-build-isolation: what has no wheel is built with the lock's setuptools, not with the newest.
+INSTALL := $(PIP) install --quiet --no-deps --no-build-isolation
 CORES ?= all
 SCALE ?= $(shell sed -n "s/^scale: *\([a-z]*\).*/\1/p" params.yaml)
 ACTIVATE := source $(VENV)/bin/activate
 # One `dvc repro` serves all of these, and takes all cores.
 REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py
 
-.PHONY: table1 test check verify storage install lock clean benchmarks
+.PHONY: help table1 test check verify storage install lock clean benchmarks
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
 	$(ACTIVATE) && snakemake --cores $(CORES) --config scale=$(SCALE) -- results/table1.csv results/tokenizers.csv
@@ -18,7 +34,7 @@ table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
 # Files in the order in which they are named: the longest, of dry runs, starts first.
 test: check  ## the gate, every test, the coverage bar of what they run themselves, the whole DAG at scale=smoke
 	$(ACTIVATE) && coverage erase && pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= \
-		$(REPRODUCED:%=--ignore=%) tests/workflow tests/unit tests/architecture
+		$(REPRODUCED:%=--ignore=%) tests/workflow tests/unit tests/architecture tests/install
 	$(ACTIVATE) && coverage report --fail-under 90
 	$(ACTIVATE) && pytest -n 2 --dist loadgroup $(REPRODUCED)
 
@@ -36,18 +52,46 @@ benchmarks: $(INSTALLED)  ## against the plain formulations; writes benchmarks/*
 		hourglass_forward sundae_sampling; do \
 		python benchmarks/$$script.py || exit 1; done
 
-install: $(INSTALLED)
+install: $(INSTALLED)  ## the environment .venv; for one without CUDA: make install TORCH_INDEX=<an index of CPU builds>
 
-$(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "twostage needs Python 3.11 or newer; set PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+# The paths in an environment are absolute: one that was moved is made again. So is one whose torch is not of TORCH_INDEX.
+MADE := $(shell cat $(LOCKED) 2>/dev/null)
+ifneq ($(realpath $(VENV))$(if $(TORCH_INDEX),$(OTHER_TORCH)),$(if $(TORCH_INDEX),$(MADE),$(subst $(OTHER_TORCH),,$(MADE))))
+.PHONY: $(LOCKED)
+endif
 
-lock: $(INSTALLED)  ## newest versions that pyproject.toml allows
-	$(VENV)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-		--generate-hashes --no-annotate --no-header --upgrade --output-file requirements.lock
+# Always from nothing: what an interrupted install or an older lock left is never built upon.
+$(LOCKED): requirements.lock
+	@command -v "$(PYTHON)" > /dev/null || { echo "error: no $(PYTHON) on PATH; install Python 3.11, 3.12 or 3.13 or set PYTHON=<path of one>" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(TESTED)' || { echo "error: twostage is tested with Python 3.11, 3.12 and 3.13, and $(PYTHON) is $$("$(PYTHON)" --version 2>&1); set PYTHON=python3.13, say" >&2; exit 1; }
+	@echo "Installing the packages of requirements.lock into $(VENV): minutes, and some GB."
+	@rm -f $(LOCKED) $(INSTALLED)
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(call locked,keep = /^setuptools==/) > $(VENV)/setuptools.lock
+	$(INSTALL) --require-hashes --requirement $(VENV)/setuptools.lock
+ifeq ($(TORCH_INDEX),)
+	$(INSTALL) --require-hashes --requirement requirements.lock
+else
+	grep -oE '^(torch|torchvision)==[^ ;]+' requirements.lock > $(VENV)/torch.txt
+	$(INSTALL) --only-binary :all: --index-url '$(TORCH_INDEX)' --requirement $(VENV)/torch.txt
+	$(call locked,keep = !/^(torch|torchvision|triton)[=[]|^(nvidia|cuda)-/) > $(VENV)/rest.lock
+	$(INSTALL) --require-hashes --requirement $(VENV)/rest.lock
+endif
+	@echo "$$(cd $(VENV) && pwd -P)$(if $(TORCH_INDEX),$(OTHER_TORCH))" > $@
+
+# Entries of the lock, each a line with its version and the lines of its hashes.
+locked = awk '/^[^ ]/ {$(1)} keep' requirements.lock
+
+$(INSTALLED): $(LOCKED) pyproject.toml
+	$(INSTALL) --editable .
+	@broken=$$($(PIP) check) || { echo "error: $(VENV) is not whole: $$(head -3 <<< "$$broken" | paste -sd ' ')" >&2; exit 1; }
+	@touch $@
+
+lock: $(INSTALLED)  ## newest versions that pyproject.toml allows, installed and checked
+	$(VENV)/bin/python -m uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --no-strip-extras --upgrade --output-file requirements.lock
+	$(MAKE) install
+	$(ACTIVATE) && pytest tests/install/test_lock.py
 
 storage:  ## how many bytes each stage keeps, here and in DVC's cache
 	@for kept in artifacts/*/* .snakemake/metadata build/scratch .dvc/cache; do \

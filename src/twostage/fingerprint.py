@@ -7,6 +7,7 @@ of this package that a verb imports, directly or not.
 import ast
 import functools
 import hashlib
+import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -42,10 +43,25 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
         raise FileNotFoundError(f"no module {module} under {PACKAGE}")
     tree = ast.parse(path.read_text())
     _strip_docstrings(tree)
-    code = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    code = hashlib.sha256(_dump(tree).encode()).hexdigest()
     # Importing a.b.c runs a and a.b as well.
     parents = tuple(module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1))
     return code, (*parents, *_imported(tree))
+
+
+def _dump(tree: ast.AST) -> str:
+    """The tree as text, the same under Python 3.11, 3.12 and 3.13: another Python is no reason to train again."""
+    for node in ast.walk(tree):
+        # Since 3.12 functions and classes have this field. Empty, it says nothing.
+        if not getattr(node, "type_params", True):
+            delattr(node, "type_params")
+        # Early releases of 3.12 end a nested format with an empty string.
+        if isinstance(node, ast.JoinedStr):
+            node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+    # Since 3.13 empty lists are left out unless asked for.
+    if sys.version_info >= (3, 13):
+        return ast.dump(tree, show_empty=True)
+    return ast.dump(tree)
 
 
 def _strip_docstrings(tree: ast.AST) -> None:

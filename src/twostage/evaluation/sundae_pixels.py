@@ -44,7 +44,7 @@ def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
     count_K = np.bincount(asked_N, minlength=len(names))
     if not count_K.all():
         raise TwostageError(
-            f"none of {config.images} samples is of class {names[int(count_K.argmin())]}; raise the images of "
+            f"none of {config.images} samples is of class {names[int(np.argmin(count_K))]}; raise the images of "
             "scale.experiment.sundae.pixels"
         )
     mean_KP = class_means(*_split(job, "train"), len(names))
@@ -76,7 +76,7 @@ def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
         },
         "paper_says": config.paper_says,
     }
-    shown = min(int(count_K.min()), config.grid_images)
+    shown = min(int(np.min(count_K)), config.grid_images)
     sheet = np.stack([sample_NHWC[asked_N == at][:shown] for at in range(len(names))])
     write_array(job.folder / "grid.npy", sheet)
     write_json(job.folder / "metrics.json", metrics)
