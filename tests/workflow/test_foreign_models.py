@@ -82,8 +82,8 @@ def test_a_folder_that_was_only_touched_is_not(clone, folder):
 def test_what_is_asked_for_beside_the_plan_leaves_its_folders_alone(clone, overrides):
     model = clone.folder / "artifacts/smoke/priors" / RIVAL / "model.safetensors"
     before = model.read_bytes()
-    clone.ask(sys.executable, "-m", "twostage.sampling.from_data", "scale=smoke", "data=cifar10", "sampling.num_images=4",
-              *overrides)  # fmt: skip
+    verb = [sys.executable, "-m", "twostage.sampling.from_data"]
+    clone.ask(*verb, "scale=smoke", "data=cifar10", "sampling.num_images=4", *overrides)
     assert model.read_bytes() == before
     assert "Nothing to be done" in clone.dry_run("results/smoke/table1.csv")
 

@@ -51,7 +51,7 @@ def condition_codes(config: DrawingConfig, job: Job, wanted: TokenSpace, factor:
     height, width = wanted.grid
     # A map of low resolution has no pixels but those that its own tokens need.
     pixels = tokenizer.factor if wanted.map == "low_resolution" else factor
-    map_HWC = _map(config, tokenizer, (height * pixels, width * pixels))
+    map_HWC = read_condition(config, tokenizer.kind, (height * pixels, width * pixels), tokenizer.num_channels)
     with torch.inference_mode():
         codes_HW = _encode(tokenizer, map_HWC[None])[0].cpu().numpy()
     if codes_HW.shape != wanted.grid:
@@ -74,15 +74,18 @@ def _encode(tokenizer: AnyTokenizer, map_BHWC: np.ndarray) -> torch.Tensor:
     return tokenizer.encode(tokenizer.prepare(map_BHWC))
 
 
-def _map(config: DrawingConfig, tokenizer: AnyTokenizer, size: tuple[int, int]) -> np.ndarray:
-    """The file as the data stage stores maps of this kind: uint8 [height, width, channels]."""
+def read_condition(config: DrawingConfig, kind: str, size: tuple[int, int], num_labels: int) -> np.ndarray:
+    """The file as the data stage stores maps of this `kind`, labels, grey, binary or colour: uint8 [height, width, C].
+
+    Raises TwostageError for a file that is not such a map, or is smaller than `size`, height and width in pixels.
+    """
     path = Path(config.condition_file or "").expanduser()
     try:
         picture = decode(path)
-        match tokenizer.kind:
+        match kind:
             case "labels":
                 offset = config.condition_label_offset
-                return label_array(picture, size, tokenizer.num_channels, offset)[..., None]
+                return label_array(picture, size, num_labels, offset)[..., None]
             case "grey":
                 return grey_array(picture, size)[..., None]
             case "binary":
@@ -90,7 +93,7 @@ def _map(config: DrawingConfig, tokenizer: AnyTokenizer, size: tuple[int, int]) 
             case _:
                 return image_array(picture, size)
     except UndecodableError as error:
-        raise TwostageError(f"sampling.condition_file cannot be decoded: {error}; replace it") from error
+        raise TwostageError(f"sampling.condition_file={path} cannot be decoded: {error}; replace it") from error
     except TooSmallError as error:
         raise TwostageError(
             f"{path} is {error}, the canvas wants {size[1]}x{size[0]}; conditions are not enlarged: bring a larger "

@@ -14,17 +14,20 @@ from pathlib import Path
 from twostage import cli, made, prompt
 from twostage.artifacts import read_json, write_json
 from twostage.chain import condition_jobs
-from twostage.configs import SamplingConfig, compose, parse
-from twostage.data.pictures import UndecodableError, upright_size
+from twostage.configs import VOC_LABELS, SamplingConfig, compose, parse
 from twostage.errors import TwostageError
 from twostage.jobs import Job, Tree
 from twostage.overrides import add_overrides
+from twostage.sampling.condition_file import read_condition
 from twostage.sampling.request import canvas_size, check_classes, check_condition, checked_draw
 from twostage.sampling.sliding import windowed
 from twostage.tokenizers.greys import NUM_GREYS
 from twostage.verbs import grid_side
 
 log = logging.getLogger(__name__)
+
+# How the maps that are no colours are stored.
+KIND_OF = {"segmentation": "labels", "pose": "labels", "edges": "binary", "depth": "grey"}
 
 
 def check(overrides: tuple[str, ...]) -> None:
@@ -49,18 +52,11 @@ def check(overrides: tuple[str, ...]) -> None:
     _check_condition(tree, overrides, config, (height, width) != grid)
     if tree["priors"]["condition"] == "coordinates" and (height, width) != grid and not config.coordinates:
         raise TwostageError("a larger canvas has coordinates of its own; set sampling.coordinates=true")
-    if config.condition_file is None:
-        return
-    try:
-        found = upright_size(Path(config.condition_file).expanduser())
-    except UndecodableError as error:
-        raise TwostageError(f"sampling.condition_file={config.condition_file} cannot be decoded: {error}") from error
-    pixels = factor // _reduction(tree, overrides)
-    if found[0] < width * pixels or found[1] < height * pixels:
-        raise TwostageError(
-            f"{config.condition_file} is {found[0]}x{found[1]}, the canvas wants {width * pixels}x{height * pixels}; "
-            "conditions are not enlarged: bring a larger one, or set a smaller sampling.canvas_pixels"
-        )
+    if config.condition_file is not None:
+        pixels = factor // _reduction(tree, overrides)
+        kind = KIND_OF.get(_map_of(tree, overrides), "colour")
+        num_labels = tree["data"]["num_labels"] or VOC_LABELS
+        read_condition(config, kind, (height * pixels, width * pixels), num_labels)
 
 
 def _num_codes(tree: Tree) -> int:
@@ -93,13 +89,19 @@ def _check_condition(tree: Tree, overrides: tuple[str, ...], config: SamplingCon
             raise TwostageError(
                 "a larger canvas needs a condition as large; set sampling.condition_file to a picture of it"
             )
-    read = config.given > 0 or (has_codes and config.classes is None)
     limits = (tree["latents"]["validation_images"], tree["data"]["validation_images"])
-    held_out = min((limit for limit in limits if limit is not None), default=None)
+    _check_held_out(tree, min((limit for limit in limits if limit is not None), default=None))
+
+
+def _check_held_out(tree: Tree, num_images: int | None) -> None:
+    """Raises TwostageError if samples need more than `num_images` held-out images, as beginnings or as conditions."""
+    config = parse(SamplingConfig, tree["sampling"])
+    has_codes = tree["priors"]["condition"] is not None and not config.coordinates and config.condition_file is None
+    read = config.given > 0 or (has_codes and config.classes is None)
     needed = -(-config.num_images // config.per_condition)
-    if read and held_out is not None and needed > held_out:
+    if read and num_images is not None and needed > num_images:
         raise TwostageError(
-            f"sampling.num_images={config.num_images} needs {needed} validation images, there are {held_out}; lower "
+            f"sampling.num_images={config.num_images} needs {needed} validation images, there are {num_images}; lower "
             "it, or raise data.validation_images and latents.validation_images"
         )
 
@@ -109,6 +111,11 @@ def _condition_grid(tree: Tree, overrides: tuple[str, ...]) -> int:
     kept = [each for each in overrides if not each.lstrip("+~").startswith(("tokenizers=", "tokenizers."))]
     name = tree["priors"]["condition"]
     return grid_side(compose((*kept, f"tokenizers={name}")))
+
+
+def _map_of(tree: Tree, overrides: tuple[str, ...]) -> str:
+    """The map that conditions the prior."""
+    return str(condition_jobs(tree, overrides)[-1].config["map"])
 
 
 def _reduction(tree: Tree, overrides: tuple[str, ...]) -> int:
@@ -128,7 +135,10 @@ def make(overrides: tuple[str, ...]) -> None:
         if not is_there:
             run(job)
         if job.verb == "prepare":
-            _check_classes(compose(overrides), read_json(job.folder / "metadata.json")["classes"])
+            metadata = read_json(job.folder / "metadata.json")
+            _check_classes(compose(overrides), metadata["classes"])
+            # A small folder is split in other parts than it was asked for.
+            _check_held_out(compose(overrides), metadata["splits"]["validation"]["num_images"])
 
 
 def run(job: Job) -> None:
