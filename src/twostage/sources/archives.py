@@ -5,14 +5,23 @@ name that leads out of its folder is refused as a whole.
 """
 
 import contextlib
+import gzip
+import lzma
 import shutil
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from twostage.errors import TwostageError
+
+# What the readers of archives raise at damaged ones; an unknown method of packing is one, too.
+DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError,
+    EOFError, KeyError, NotImplementedError,
+)  # fmt: skip
 
 
 def extract(archive: Path, members: Mapping[str, Path]) -> None:
@@ -28,7 +37,7 @@ def extract(archive: Path, members: Mapping[str, Path]) -> None:
         else:
             with tarfile.open(archive) as tar:
                 _extract_tar(archive, tar, members)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, KeyError) as error:
+    except DAMAGED as error:
         raise TwostageError(f"{archive.name} is damaged ({error}); remove it and run again") from error
 
 

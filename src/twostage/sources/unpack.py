@@ -9,7 +9,6 @@ bytes, so both are held to one checksum.
 import gzip
 import json
 import shutil
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from PIL import Image
 
 from twostage.artifacts import write_array
 from twostage.errors import TwostageError
-from twostage.sources.archives import extract
+from twostage.sources.archives import DAMAGED, extract
 from twostage.sources.pickles import load_arrays
 
 
@@ -39,7 +38,7 @@ def gunzipped(archives: Sequence[Path], paths: Sequence[Path]) -> None:
         try:
             with gzip.open(archive) as content, open(path, "wb") as file:
                 shutil.copyfileobj(content, file, 1 << 20)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        except DAMAGED as error:
             raise TwostageError(f"{archive.name} is damaged ({error}); remove it and run again") from error
 
 
