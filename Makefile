@@ -9,7 +9,7 @@ ACTIVATE := source $(VENV)/bin/activate
 # One `dvc repro` serves all of these, and takes all cores.
 REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py
 
-.PHONY: table1 test check verify storage install lock clean benchmarks
+.PHONY: table1 test chaos check verify storage install lock clean benchmarks
 
 table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
 	$(ACTIVATE) && snakemake --cores $(CORES) --config scale=$(SCALE) -- results/table1.csv results/tokenizers.csv
@@ -21,6 +21,9 @@ test: check  ## the gate, every test, the coverage bar of what they run themselv
 		$(REPRODUCED:%=--ignore=%) tests/workflow tests/unit tests/architecture
 	$(ACTIVATE) && coverage report --fail-under 90
 	$(ACTIVATE) && pytest -n 2 --dist loadgroup $(REPRODUCED)
+
+chaos: $(INSTALLED)  ## kills smoke runs 200 times and resumes them, about an hour; writes results/chaos/ (KILLS=40 SEED=1)
+	$(ACTIVATE) && KILLS=$(or $(KILLS),200) SEED=$(or $(SEED),0) pytest -m chaos tests/chaos
 
 check: $(INSTALLED)  ## style, types, imports, workflow lint
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy && lint-imports
