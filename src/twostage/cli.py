@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from twostage import plan, provenance
-from twostage.artifacts import read_json
+from twostage.artifacts import NOT_WRITABLE, read_json
 from twostage.configs import compose, parse
 from twostage.errors import TwostageError
 from twostage.jobs import Job
@@ -63,9 +63,10 @@ class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
             self._exit(str(error))
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self._exit(f"the disk is full while writing {error.filename or 'an artifact'}; free some space, run again")
-        if isinstance(error, PermissionError):
+        if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
             self._exit(
-                f"no permission for {error.filename}; change its owner, or set TWOSTAGE_CACHE to a folder of yours"
+                f"no permission for {error.filename} ({error.strerror}); change its owner, or set TWOSTAGE_CACHE to a "
+                "folder of yours"
             )
 
     def _exit(self, line: str) -> None:
@@ -114,6 +115,8 @@ def _refuse_foreign_values(name: str, overrides: list[str]) -> None:
 
 
 def _start_log(path: Path | None) -> None:
+    # A log file on a full disk would answer every line with a traceback of its own; the console still has the line.
+    logging.raiseExceptions = False
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,8 +41,8 @@ def obtain(name: str) -> Obtained:
 
     Every file is verified before use; a damaged one is named in the log and fetched again. What is there is read
     without writing anything, so a whole cache may be read-only or another user's. Processes that ask at the same time
-    download once. Raises TwostageError if no road is open, if what came is not what was pinned, or if something must be fetched
-    and the cache cannot be written.
+    download once. Raises TwostageError if no road is open, if what came is not what was pinned, or if something must be
+    fetched and the cache cannot be written.
     """
     source, cache = find(name), cache_folder()
     found = _found(source, cache)
@@ -82,7 +82,7 @@ def _faults(road: Road, cache: Path) -> tuple[dict[Path, str], dict[str, str]]:
         path = cache / content.path
         try:
             digest = sha256_file(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             faults[path] = "missing"
             continue
         if digest.startswith(content.sha256):
