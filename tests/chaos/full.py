@@ -23,16 +23,15 @@ def jobs_to_try(clone: Clone, one_a_stage: bool) -> list[Job]:
     jobs = {job.out: job for job in (Job(**values) for values in json.loads(plan.splitlines()[-1]))}
     chosen: dict[str, Job] = {}
     for job in jobs.values():
-        made = all((clone.folder / one.out / file).exists() for one in [job, *(jobs[out] for out in job.inputs.values())]
-                   for file in one.files)  # fmt: skip
-        if made:
+        needed = [job, *(jobs[out] for out in job.inputs.values())]
+        if all((clone.folder / one.out / file).exists() for one in needed for file in one.files):
             chosen.setdefault(job.stage if one_a_stage else f"{job.stage}.{job.verb}", job)
     return list(chosen.values())
 
 
 def into_a_full_disk(clone: Clone, job: Job, disk: Path, share: float) -> None:
-    """Asserts that a job ends in one line where the disk holds only a share of what it writes, that nothing half-written
-    lies there, and that with more room it makes what was made before.
+    """Asserts that a job ends in one line where the disk holds only a share of what it writes, that nothing lies
+    there half-written, and that with more room it makes what was made before.
     """
     made = clone.folder / job.out
     num_bytes = sum(path.stat().st_size for path in made.iterdir())
