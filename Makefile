@@ -7,7 +7,7 @@ CORES ?= all
 SCALE ?= $(shell sed -n "s/^scale: *\([a-z]*\).*/\1/p" params.yaml)
 ACTIVATE := source $(VENV)/bin/activate
 # One `dvc repro` serves all of these, and takes all cores.
-REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py
+REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py tests/workflow/test_full_disk.py
 
 .PHONY: table1 test chaos check verify storage install lock clean benchmarks
 
@@ -22,8 +22,8 @@ test: check  ## the gate, every test, the coverage bar of what they run themselv
 	$(ACTIVATE) && coverage report --fail-under 90
 	$(ACTIVATE) && pytest -n 2 --dist loadgroup $(REPRODUCED)
 
-chaos: $(INSTALLED)  ## kills smoke runs 200 times and resumes them, about an hour; writes results/chaos/ (KILLS=40 SEED=1)
-	$(ACTIVATE) && KILLS=$(or $(KILLS),200) SEED=$(or $(SEED),0) pytest -m chaos tests/chaos
+chaos: $(INSTALLED)  ## kills smoke runs 200 times, about an hour, fills disks under every verb; writes results/chaos/ (KILLS=40 SEED=1)
+	$(ACTIVATE) && KILLS=$(or $(KILLS),200) SEED=$(or $(SEED),0) pytest -m chaos tests/chaos tests/workflow/test_full_disk.py
 
 check: $(INSTALLED)  ## style, types, imports, workflow lint
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy && lint-imports

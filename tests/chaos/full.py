@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,20 +14,28 @@ from twostage.jobs import Job
 PAGE_BYTES = 4096
 
 
-def jobs_to_try(clone: Clone, one_a_stage: bool) -> list[Job]:
-    """The first job of every stage, or of every verb, whose files and whose inputs' files lie in the clone."""
+def jobs_to_try(clone: Clone) -> list[Job]:
+    """All jobs whose files and whose inputs' files lie in the clone."""
     plan = clone.ask(
         "python", "-c",
         "import json; from dataclasses import asdict; from twostage.plan import whole_plan; "
         "print(json.dumps([asdict(job) for job in whole_plan('smoke').jobs.values()]))",
     )  # fmt: skip
     jobs = {job.out: job for job in (Job(**values) for values in json.loads(plan.splitlines()[-1]))}
-    chosen: dict[str, Job] = {}
-    for job in jobs.values():
-        needed = [job, *(jobs[out] for out in job.inputs.values())]
-        if all((clone.folder / one.out / file).exists() for one in needed for file in one.files):
-            chosen.setdefault(job.stage if one_a_stage else f"{job.stage}.{job.verb}", job)
-    return list(chosen.values())
+    return [
+        job
+        for job in jobs.values()
+        if all(
+            (clone.folder / one.out / file).exists()
+            for one in [job, *(jobs[out] for out in job.inputs.values())]
+            for file in one.files
+        )
+    ]
+
+
+def first_of_each(jobs: list[Job], name: Callable[[Job], str]) -> list[Job]:
+    """The first job of every stage, or whatever the name says."""
+    return list({name(job): job for job in reversed(jobs)}.values())
 
 
 def into_a_full_disk(clone: Clone, job: Job, disk: Path, share: float) -> None:
