@@ -18,7 +18,7 @@ table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
 # Files in the order in which they are named: the longest, of dry runs, starts first.
 test: check  ## the gate, every test, the coverage bar of what they run themselves, the whole DAG at scale=smoke
 	$(ACTIVATE) && coverage erase && pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= \
-		$(REPRODUCED:%=--ignore=%) tests/workflow tests/unit tests/architecture
+		$(REPRODUCED:%=--ignore=%) tests/workflow tests/chaos tests/unit tests/architecture
 	$(ACTIVATE) && coverage report --fail-under 90
 	$(ACTIVATE) && pytest -n 2 --dist loadgroup $(REPRODUCED)
 

@@ -139,8 +139,10 @@ def write_checkpoint(path: Path, state: Any) -> None:
 def read_checkpoint(path: Path) -> Any:
     """What `write_checkpoint` wrote, on the CPU; no object but tensors and plain values is unpickled.
 
-    Raises TwostageError unless every byte is as it was written.
+    Raises TwostageError unless the file is there and every byte is as it was written.
     """
+    if not path.exists():
+        raise TwostageError(f"{path} is missing; delete {path.parent} to start afresh")
     with open(path, "rb") as file:
         if not _is_whole(file, path.stat().st_size - DIGEST_BYTES):
             raise TwostageError(f"{path} is no whole checkpoint; delete it to start afresh")
