@@ -20,9 +20,9 @@ CORES ?= all
 SCALE ?= $(shell sed -n "s/^scale: *\([a-z]*\).*/\1/p" params.yaml)
 ACTIVATE := source $(VENV)/bin/activate
 # One `dvc repro` serves all of these, and takes all cores.
-REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py
+REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py tests/workflow/test_full_disk.py
 
-.PHONY: help table1 test check verify storage install lock clean benchmarks
+.PHONY: help table1 test chaos check verify storage install lock clean benchmarks
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +34,12 @@ table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
 # Files in the order in which they are named: the longest, of dry runs, starts first.
 test: check  ## the gate, every test, the coverage bar of what they run themselves, the whole DAG at scale=smoke
 	$(ACTIVATE) && coverage erase && pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= \
-		$(REPRODUCED:%=--ignore=%) tests/workflow tests/unit tests/architecture tests/install
+		$(REPRODUCED:%=--ignore=%) tests/workflow tests/chaos tests/unit tests/architecture tests/install
 	$(ACTIVATE) && coverage report --fail-under 90
 	$(ACTIVATE) && pytest -n 2 --dist loadgroup $(REPRODUCED)
+
+chaos: $(INSTALLED)  ## kills smoke runs 200 times, about an hour, fills disks under every verb; writes results/chaos/ (KILLS=40 SEED=1)
+	$(ACTIVATE) && KILLS=$(or $(KILLS),200) SEED=$(or $(SEED),0) pytest -m chaos tests/chaos tests/workflow/test_full_disk.py
 
 check: $(INSTALLED)  ## style, types, imports, workflow lint
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy && lint-imports

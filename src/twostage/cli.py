@@ -14,7 +14,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from twostage import made, prompt, provenance
-from twostage.artifacts import read_json
+from twostage.artifacts import NOT_WRITABLE, read_json
 from twostage.configs import parse
 from twostage.errors import TwostageError
 from twostage.jobs import PROVENANCE, Job
@@ -107,9 +107,10 @@ class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
             self._exit("stopped; the same command goes on, a training from its last checkpoint", 130)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self._exit(f"the disk is full while writing {error.filename or 'an artifact'}; free some space, run again")
-        if isinstance(error, PermissionError):
+        if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
             self._exit(
-                f"no permission for {error.filename}; change its owner, or set TWOSTAGE_CACHE to a folder of yours"
+                f"no permission for {error.filename} ({error.strerror}); change its owner, or set TWOSTAGE_CACHE to a "
+                "folder of yours"
             )
 
         if isinstance(error, Exception):
@@ -155,6 +156,8 @@ def _asked(name: str, arguments: argparse.Namespace) -> prompt.Asked:
 
 
 def _start_log(path: Path | None) -> None:
+    # A log file on a full disk would answer every line with a traceback of its own; the console still has the line.
+    logging.raiseExceptions = False
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ A task does the mathematics; the loop does everything that must not be forgotten
 seed and the step, so the data position of a checkpoint is its step.
 """
 
+import hashlib
 import logging
 import math
 import os
@@ -13,13 +14,13 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from twostage.artifacts import atomic_path
+from twostage.artifacts import atomic_path, sha256_file
 from twostage.configs import LoopConfig
 from twostage.errors import TwostageError
 
@@ -120,6 +121,48 @@ def training_clock() -> float:
     return time.perf_counter()
 
 
+DIGEST_BYTES = 64
+
+
+def write_checkpoint(path: Path, state: Any) -> None:
+    """Writes tensors and plain values as `torch.save` does, and the hex sha256 of that at the end of the file.
+
+    torch looks at no checksum: it would take flipped bits for weights.
+    """
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+        digest = sha256_file(temporary)
+        with open(temporary, "a") as file:
+            file.write(digest)
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What `write_checkpoint` wrote, on the CPU; no object but tensors and plain values is unpickled.
+
+    Raises TwostageError unless the file is there and every byte is as it was written.
+    """
+    if not path.exists():
+        raise TwostageError(f"{path} is missing; delete {path.parent} to start afresh")
+    with open(path, "rb") as file:
+        if not _is_whole(file, path.stat().st_size - DIGEST_BYTES):
+            raise TwostageError(f"{path} is no whole checkpoint; delete it to start afresh")
+        file.seek(0)
+        try:
+            return torch.load(file, weights_only=True, map_location="cpu")
+        except pickle.UnpicklingError as error:
+            raise TwostageError(f"{path} holds other objects than a checkpoint; delete it to start afresh") from error
+
+
+def _is_whole(file: BinaryIO, num_bytes: int) -> bool:
+    """Whether the sha256 of the first `num_bytes` is what comes after them."""
+    digest = hashlib.sha256()
+    while num_bytes > 0:
+        part = file.read(min(num_bytes, 1 << 20))
+        digest.update(part)
+        num_bytes -= len(part)
+    return file.read() == digest.hexdigest().encode()
+
+
 class Loop:
     """Trains a task from its last checkpoint on.
 
@@ -197,20 +240,24 @@ class Loop:
             "torch_rng": torch.get_rng_state(),
             "device_rng": _device_rng(),
         }
-        with atomic_path(self._checkpoint) as temporary:
-            torch.save(state, temporary)
+        write_checkpoint(self._checkpoint, state)
 
     def _resume(self) -> None:
+        state = read_checkpoint(self._checkpoint)
         try:
-            state = torch.load(self._checkpoint, weights_only=True, map_location="cpu")
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            raise TwostageError(f"{self._checkpoint} is no whole checkpoint; delete it to start afresh") from error
-        self.task.load_state(state["task"])
-        self.step, self.train_seconds = state["step"], state["train_seconds"]
-        self.curve, self._sums = state["curve"], state["sums"]
-        torch.set_rng_state(state["torch_rng"])
-        if device().type == "cuda" and state["device_rng"] is not None:
-            torch.cuda.set_rng_state(state["device_rng"])
+            self.task.load_state(state["task"])
+            self.step, self.train_seconds = state["step"], state["train_seconds"]
+            self.curve, self._sums = state["curve"], state["sums"]
+            torch.set_rng_state(state["torch_rng"])
+            device_rng = state["device_rng"]
+        except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+            # torch lists every tensor of another model, a line each.
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TwostageError(
+                f"{self._checkpoint} is not a checkpoint of this run ({reason}); delete it to start afresh"
+            ) from error
+        if device().type == "cuda" and device_rng is not None:
+            torch.cuda.set_rng_state(device_rng)
         log.info("%s: resumed at step %d", self.label, self.step)
 
     def discard(self) -> None:

@@ -1,5 +1,9 @@
 import errno
 import json
+import os
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,6 +33,52 @@ def test_atomic_path_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "file"
+    with artifacts.atomic_path(path) as one, artifacts.atomic_path(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+        assert one != other
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def dead_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_the_next_writer_removes_what_a_killed_one_left_and_nothing_else(tmp_path):
+    with artifacts.atomic_path(tmp_path / "file") as temporary:
+        mine = temporary.name
+    node = mine.split(".")[2]
+    left = tmp_path / mine.replace(f".{os.getpid()}.", f".{dead_process()}.")
+    of_the_living = tmp_path / mine.replace(f".{os.getpid()}.", ".1.")
+    of_another_target = tmp_path / left.name.replace(".file.", ".file2.")
+    elsewhere, long_ago = (tmp_path / left.name.replace(node, other) for other in ("0" * 8, "1" * 8))
+    for path in (left, of_the_living, of_another_target, elsewhere, long_ago):
+        path.write_bytes(b"half")
+    os.utime(long_ago, (0, 0))
+    artifacts.write_json(tmp_path / "file", 1)
+    assert set(tmp_path.iterdir()) == {tmp_path / "file", of_the_living, of_another_target, elsewhere}
+
+
+def test_a_killed_writer_leaves_no_file_of_the_final_name(tmp_path):
+    script = (
+        "import os, signal, sys; from pathlib import Path; from twostage.artifacts import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "file")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".partial"
+    artifacts.write_json(tmp_path / "file", 1)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_json_round_trip_and_hash_does_not_depend_on_key_order(tmp_path):

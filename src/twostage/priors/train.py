@@ -16,13 +16,12 @@ from twostage.latents.dataset import Latents, open_latents
 from twostage.priors.model import build, num_parameters, store, trained_format
 from twostage.priors.task import PriorTask, new_task
 from twostage.scores import NLL, on
-from twostage.tensors import read_tensors, write_tensors
-from twostage.training import Loop
+from twostage.training import Loop, read_checkpoint, write_checkpoint
 
 log = logging.getLogger(__name__)
 
 # The weights to be stored, set aside in the scratch folder while training goes on.
-KEPT = "kept.safetensors"
+KEPT = "kept.pt"
 
 
 def train(config: PriorConfig, job: Job) -> None:
@@ -52,7 +51,7 @@ def run(config: PriorConfig, job: Job, rate: tuple[float, bool | None], goes_on_
         steps = _train_to_end(config, loop, task, goes_on_to)
     else:
         steps = _train_to_best(config, loop, task, job)
-    weights, _ = read_tensors(loop.scratch / KEPT)
+    weights = read_checkpoint(loop.scratch / KEPT)
     store(job.folder, trained_format(config, latents.tokens), weights)
     write_csv(job.folder / "curve.csv", [named(row, task.score) for row in loop.curve])
     metrics = _metrics(config, loop, task.score, latents, num_parameters(model), steps)
@@ -101,7 +100,7 @@ def _train_to_best(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -
         scores = [row[task.score] for row in loop.curve]
         best = scores.index(min(scores))
         if best == len(scores) - 1:
-            write_tensors(loop.scratch / KEPT, task.model.state_dict())
+            write_checkpoint(loop.scratch / KEPT, task.model.state_dict())
         return loop.step >= config.loop.steps or len(scores) - 1 - best >= patience
 
     loop.run(ends)
@@ -127,7 +126,7 @@ def _keep_weights(loop: Loop, task: PriorTask) -> None:
     """Sets the weights of step `loop.steps` aside; a run that resumes beyond it must find them there."""
     path = loop.scratch / KEPT
     if loop.step == loop.config.steps:
-        write_tensors(path, task.model.state_dict())
+        write_checkpoint(path, task.model.state_dict())
     if not path.exists():
         raise TwostageError(
             f"{loop.scratch} stands at step {loop.step}, past step {loop.config.steps} whose weights are to be stored; "

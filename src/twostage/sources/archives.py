@@ -5,14 +5,38 @@ name that leads out of its folder is refused as a whole.
 """
 
 import contextlib
+import errno
+import lzma
 import shutil
+import struct
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from twostage.errors import TwostageError
+
+# What the readers of archives raise at damaged ones. An OSError may be the disk's, too.
+DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    EOFError, LookupError, ValueError, RuntimeError, OSError,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def damage_named(archive: Path) -> Iterator[None]:
+    """What a reader raises at a damaged archive becomes a TwostageError; what the disk raises stays as it is."""
+    try:
+        yield
+    except TwostageError:
+        raise
+    except DAMAGED as error:
+        # bz2 and gzip raise an OSError without a number, zipfile seeks to where no file has bytes.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise TwostageError(f"{archive.name} is damaged ({error}); remove it and run again") from error
 
 
 def extract(archive: Path, members: Mapping[str, Path]) -> None:
@@ -20,7 +44,7 @@ def extract(archive: Path, members: Mapping[str, Path]) -> None:
 
     Raises TwostageError if the archive is damaged, lacks a member, or holds a name that leads out of it.
     """
-    try:
+    with damage_named(archive):
         if archive.suffix in (".whl", ".zip"):
             _extract_zip(archive, members)
         elif archive.suffix == ".deb":
@@ -28,8 +52,6 @@ def extract(archive: Path, members: Mapping[str, Path]) -> None:
         else:
             with tarfile.open(archive) as tar:
                 _extract_tar(archive, tar, members)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise TwostageError(f"{archive.name} is damaged ({error}); remove it and run again") from error
 
 
 def _extract_tar(archive: Path, tar: tarfile.TarFile, members: Mapping[str, Path]) -> None:

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import errno
 import hashlib
 import logging
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from twostage.artifacts import sha256_file
+from twostage.artifacts import NOT_WRITABLE, sha256_file
 from twostage.errors import TwostageError
 from twostage.sources.clients import UnreachableError, download
 from twostage.sources.registry import OPTIONAL, SOURCES, Address, Content, Package, Road, Source, find
@@ -38,35 +39,77 @@ def cache_folder() -> Path:
 def obtain(name: str) -> Obtained:
     """Content of the source `name`, from the cache or else downloaded by the first open road.
 
-    Every file is verified before use; a damaged one is named in the log and fetched again. Processes that ask at the
-    same time download once. Raises TwostageError if no road is open or what came is not what was pinned.
+    Every file is verified before use; a damaged one is named in the log and fetched again. What is there is read
+    without writing anything, so a whole cache may be read-only or another user's. Processes that ask at the same time
+    download once. Raises TwostageError if no road is open, if what came is not what was pinned, or if something must be
+    fetched and the cache cannot be written.
     """
     source, cache = find(name), cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f".{name}.lock"):
-        for road in source.roads:
-            found = _cached(road, cache)
+    found = _found(source, cache)
+    if found is not None:
+        return found
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        # Anybody who may write into a shared cache may lock it.
+        with FileLock(cache / f".{name}.lock", mode=0o666):
+            # Another process may have fetched it in the meantime.
+            found = _found(source, cache)
             if found is not None:
                 return found
-        return _fetch(source, cache)
+            _remove_damaged(source, cache)
+            return _fetch(source, cache)
+    except OSError as error:
+        if error.errno in (*NOT_WRITABLE, errno.EEXIST, errno.ENOTDIR):
+            raise TwostageError(_explain_unwritable(source, cache, error)) from error
+        raise
 
 
-def _cached(road: Road, cache: Path) -> Obtained | None:
-    """What the cache holds of the road, or None if a file is missing or damaged."""
-    paths, digests, whole = {}, {}, True
+def _found(source: Source, cache: Path) -> Obtained | None:
+    """What the cache holds of the first road of which it holds all; None if there is none. Writes nothing."""
+    for road in source.roads:
+        paths = [cache / content.path for content in road.contents]
+        if all(path.is_file() for path in paths):
+            faults, digests = _faults(road, cache)
+            if not faults:
+                return Obtained({path.name: path for path in paths}, digests)
+    return None
+
+
+def _faults(road: Road, cache: Path) -> tuple[dict[Path, str], dict[str, str]]:
+    """Of the road's files in the cache: what is wrong with each damaged one, and the sha256 of each whole one."""
+    faults, digests = {}, {}
     for content in road.contents:
         path = cache / content.path
-        if not path.is_file():
-            whole = False
+        try:
+            digest = sha256_file(path)
+        except (FileNotFoundError, NotADirectoryError):
+            faults[path] = "missing"
             continue
-        digest = sha256_file(path)
-        if not digest.startswith(content.sha256):
-            log.warning("%s", f"{path} is damaged ({_expected(content.sha256, digest)}); it is fetched again")
-            path.unlink()
-            whole = False
-            continue
-        paths[path.name], digests[path.name] = path, digest
-    return Obtained(paths, digests) if whole else None
+        if digest.startswith(content.sha256):
+            digests[path.name] = digest
+        else:
+            faults[path] = f"damaged ({_expected(content.sha256, digest)})"
+    return faults, digests
+
+
+def _remove_damaged(source: Source, cache: Path) -> None:
+    for road in source.roads:
+        for path, fault in _faults(road, cache)[0].items():
+            if path.exists():
+                log.warning("%s is %s; it is fetched again", path, fault)
+                path.unlink()
+
+
+def _explain_unwritable(source: Source, cache: Path, error: OSError) -> str:
+    """What the cache lacks, why it cannot get it, and who can mend it."""
+    # Of the roads the one of which the cache holds most.
+    faults = min((_faults(road, cache)[0] for road in source.roads), key=len)
+    lacking = "; ".join(f"{path} is {fault}" for path, fault in faults.items())
+    return (
+        f"{source.name} must be fetched ({lacking}), but {error.filename or cache} cannot be written "
+        f"({error.strerror}); set TWOSTAGE_CACHE to a folder of yours, or ask the owner of {cache} to run "
+        f"`python -m twostage.sources.fetch {source.name}`"
+    )
 
 
 def _fetch(source: Source, cache: Path) -> Obtained:
@@ -107,7 +150,7 @@ def _take(source: Source, road: Road, cache: Path) -> Obtained:
             _keep(path, cache / entry.path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    found = _cached(road, cache)
+    found = _found(source, cache)
     if found is None:
         raise TwostageError(f"{cache} does not keep what is written to it; set TWOSTAGE_CACHE to another folder")
     return found

@@ -9,7 +9,6 @@ bytes, so both are held to one checksum.
 import gzip
 import json
 import shutil
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +16,7 @@ import numpy as np
 from PIL import Image
 
 from twostage.artifacts import write_array
-from twostage.errors import TwostageError
-from twostage.sources.archives import extract
+from twostage.sources.archives import damage_named, extract
 from twostage.sources.pickles import load_arrays
 
 
@@ -36,11 +34,8 @@ def one_member(archives: Sequence[Path], paths: Sequence[Path], member: str) -> 
 def gunzipped(archives: Sequence[Path], paths: Sequence[Path]) -> None:
     """Each archive is the content under gzip. Raises TwostageError if one is damaged."""
     for archive, path in zip(archives, paths, strict=True):
-        try:
-            with gzip.open(archive) as content, open(path, "wb") as file:
-                shutil.copyfileobj(content, file, 1 << 20)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise TwostageError(f"{archive.name} is damaged ({error}); remove it and run again") from error
+        with damage_named(archive), gzip.open(archive) as content, open(path, "wb") as file:
+            shutil.copyfileobj(content, file, 1 << 20)
 
 
 def debian_idx(archives: Sequence[Path], paths: Sequence[Path]) -> None:

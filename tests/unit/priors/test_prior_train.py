@@ -167,7 +167,7 @@ def test_weights_of_later_steps_are_never_passed_off(prior_config, latents, tmp_
         train(config, job)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    (job.scratch / "kept.safetensors").unlink()
+    (job.scratch / "kept.pt").unlink()
     with pytest.raises(TwostageError, match="past step 8"):
         train(config, job)
     assert not job.folder.exists()
