@@ -26,7 +26,7 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
     """
     arguments = _arguments(name)
     with one_line_errors():
-        _start_log(arguments.log)
+        start_log(arguments.log)
         job = _job(name, arguments)
         config = parse(kind, job.config)
         if arguments.cfg:
@@ -35,6 +35,14 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
         origin = provenance.origin(job)
         work(config, job)
         provenance.write_record(job, origin)
+        name_pictures(job)
+
+
+def name_pictures(job: Job) -> None:
+    """Logs the paths of the pictures that the job made: what a person looks for in the last line."""
+    for file in job.files:
+        if file.endswith(".png"):
+            log.info("%s", job.folder / file)
 
 
 def run_import(name: str, about: str | None, work: Callable[[Path, Path, Path], None]) -> None:
@@ -47,7 +55,7 @@ def run_import(name: str, about: str | None, work: Callable[[Path, Path, Path], 
     parser.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and config.json")
     arguments = parser.parse_args()
     with one_line_errors():
-        _start_log(None)
+        start_log(None)
         work(arguments.config, arguments.checkpoint, arguments.out)
 
 
@@ -113,7 +121,8 @@ def _refuse_foreign_values(name: str, overrides: list[str]) -> None:
             raise TwostageError(f"{override} is a choice of the stage {group}, not of {stage}; run that stage with it")
 
 
-def _start_log(path: Path | None) -> None:
+def start_log(path: Path | None) -> None:
+    """Logs to stderr, and to the file as well."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

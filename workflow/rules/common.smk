@@ -15,10 +15,10 @@ from twostage.fingerprint import fingerprint
 from twostage.jobs import FILES, PROVENANCE, files_read
 from twostage.plan import tables, whole_plan
 
-unknown = sorted(set(config) - {"scale"})
+unknown = sorted(set(config) - {"scale", "committed"})
 if unknown:
     print(
-        f"error: --config {unknown[0]} is unknown; the one key is scale",
+        f"error: --config {unknown[0]} is unknown; the keys are scale and committed",
         file=sys.stderr,
     )
     sys.exit(1)
@@ -33,6 +33,8 @@ except TwostageError as error:
     sys.exit(1)
 
 ARTIFACTS = f"artifacts/{SCALE}"
+# Git keeps the results of one scale; a run of another one must not write over them.
+RESULTS = "results" if SCALE == config["committed"] else f"results/{SCALE}"
 # A scale without GPUs runs on the CPU even where there is one: many jobs would share it, and their clocks with it.
 if PLAN.tree["scale"]["gpus_per_job"] == 0:
     os.environ.update(TWOSTAGE_DEVICE="cpu")
@@ -169,7 +171,7 @@ def evaluated(figure):
     """Copies in results/ of the metrics that a figure is drawn from, so that git alone can redraw it."""
     sources = PLAN.jobs[f"{ARTIFACTS}/figures/{figure}"].inputs.values()
     return [
-        f"results/evaluation/{PLAN.jobs[folder].variant}/{file}"
+        f"{RESULTS}/evaluation/{PLAN.jobs[folder].variant}/{file}"
         for folder in sources
         for file in PLAN.jobs[folder].files
     ]
@@ -178,3 +180,31 @@ def evaluated(figure):
 def beside(stage, name):
     """A path in the job's own folder, with the wildcard {variant}."""
     return f"{ARTIFACTS}/{stage}/{{variant}}/{name}"
+
+
+def placed():
+    """Paths in RESULTS of all that figures jobs make, and of their records."""
+    drawn = [job for job in PLAN.jobs.values() if job.stage == "figures"]
+    files = [file for job in drawn for file in job.files]
+    return [
+        f"figures/{file}" if file.endswith((".pdf", ".png")) else file for file in files
+    ] + [f"{job.variant}.provenance.json" for job in drawn]
+
+
+def make_the_folders_that_dvc_stores():
+    """All outputs of dvc.yaml's stage, so that a part of the workflow can be committed and pushed as well."""
+    for folder in ("weights", "tokenizers", "latents", "priors", "sampling"):
+        Path(ARTIFACTS, folder).mkdir(parents=True, exist_ok=True)
+    for folder in (f"{ARTIFACTS}/evaluation", f"{ARTIFACTS}/figures"):
+        Path(folder).mkdir(exist_ok=True)
+    Path("results", SCALE).mkdir(parents=True, exist_ok=True)
+
+
+def failures(log):
+    """A line for every failed job of a run that kept this log: where the job's own log lies."""
+    found = re.findall(
+        r"^Error in \w+ (\w+):$.*?^ +log: (\S+)", Path(log).read_text(), re.M | re.S
+    )
+    for name, path in dict.fromkeys(found):
+        variant = Path(path).parent.name if path.startswith("artifacts/") else ""
+        yield f"error: {f'{name} {variant}'.strip()} failed; its log: {path}"

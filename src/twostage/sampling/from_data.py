@@ -152,6 +152,8 @@ def make(overrides: tuple[str, ...]) -> None:
             run(job)
         if job.verb == "prepare":
             _check_classes(compose(overrides), read_json(job.folder / "metadata.json")["classes"])
+    if made:
+        cli.name_pictures(job)
 
 
 def run(job: Job) -> None:
