@@ -47,7 +47,7 @@ def _without_the_rest(record: Record) -> Record:
 
 
 def _cell(rows: list[dict[str, str]], table: Path, row: str, column: str | None) -> str:
-    """": COLUMN = VALUE" of the row."""
+    """ ": COLUMN = VALUE" of the row."""
     found = next((line for name in rows[0] for line in rows if line[name] == row), None)
     if found is None:
         named = ", ".join(dict.fromkeys(next(iter(line.values())) for line in rows))

@@ -171,14 +171,18 @@ rule results_tokenizer_ablation:
 
 rule results_summary:
     input:
+        f"{ARTIFACTS}/figures/summary/summary.json",
         f"{ARTIFACTS}/figures/summary/metrics.json",
         f"{ARTIFACTS}/figures/summary/table1_curves.csv",
         f"{ARTIFACTS}/figures/summary/orderings_curves.csv",
+        f"{ARTIFACTS}/figures/summary/rejection_curve.csv",
         record=f"{ARTIFACTS}/figures/summary/provenance.json",
     output:
+        f"{RESULTS}/summary.json",
         f"{RESULTS}/metrics.json",
         f"{RESULTS}/table1_curves.csv",
         f"{RESULTS}/orderings_curves.csv",
+        f"{RESULTS}/rejection_curve.csv",
         record=f"{RESULTS}/summary.provenance.json",
     log:
         "build/logs/results_summary.txt",
