@@ -7,9 +7,10 @@ CORES ?= all
 SCALE ?= $(shell sed -n "s/^scale: *\([a-z]*\).*/\1/p" params.yaml)
 ACTIVATE := source $(VENV)/bin/activate
 # One `dvc repro` serves all of these, and takes all cores.
-REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py
+# The documented commands come last: they add jobs of their own to what was reproduced.
+REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py tests/workflow/test_documented_commands.py
 
-.PHONY: table1 test check verify storage install lock clean benchmarks
+.PHONY: table1 test check verify pull storage install lock clean benchmarks
 
 table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
 	$(ACTIVATE) && snakemake --cores $(CORES) --config scale=$(SCALE) -- results/table1.csv results/tokenizers.csv
@@ -48,6 +49,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 lock: $(INSTALLED)  ## newest versions that pyproject.toml allows
 	$(VENV)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --upgrade --output-file requirements.lock
+
+pull: $(INSTALLED)  ## what others have stored by DVC, into artifacts/
+	@test -f dvc.lock || { echo "error: no dvc.lock is committed here, so nobody has stored this commit's artifacts; make them (snakemake --cores all figures), or check out a commit that has one" >&2; exit 1; }
+	@$(ACTIVATE) && dvc pull || { echo "error: dvc pull found not all of it; name the remote that has it: dvc remote add --local -d NAME URL (known: $$(dvc remote list --show-origin 2>/dev/null | xargs))" >&2; exit 1; }
 
 storage:  ## how many bytes each stage keeps, here and in DVC's cache
 	@for kept in artifacts/*/* .snakemake/metadata build/scratch .dvc/cache; do \
