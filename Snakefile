@@ -40,6 +40,7 @@ include: "workflow/rules/results.smk"
 
 localrules:
     all,
+    data,
     figures,
     results_table1,
     results_tokenizers,
@@ -59,6 +60,12 @@ TABLES = [f"{RESULTS}/{name}.csv" for name in tables(PLAN)]
 rule figures:
     input:
         TABLES,
+
+
+# After dvc pull, which brings no prepared data: makes those that were.
+rule data:
+    input:
+        lambda wildcards: left_behind(),
 
 
 rule all:

@@ -1,4 +1,5 @@
 # What the rules share: the plan, each job's resolved config and code fingerprint as files, and look-ups. No rules.
+import functools
 import os
 import platform
 import re
@@ -127,6 +128,43 @@ def distrust_without_metadata(job, asked):
         Path(asked).touch()
 
 
+def asked_of(job):
+    """Files whose names are hashes of what they hold: the job's config, and its code."""
+    verb = f"{job.stage}.{job.verb}"
+    return {
+        "config": stored(f"configs/{job.stage}/{job.variant}", asdict(job)),
+        "code": stored(f"code/{verb}", fingerprint(verb) | pictures(job.config)),
+    }
+
+
+def left_behind():
+    """Prepared data that are missing and would come out as they were: DVC does not store them."""
+    return [
+        path
+        for job in PLAN.jobs.values()
+        if job.stage == "data"
+        for path in (f"{job.out}/{file}" for file in job.files)
+        if not os.path.exists(path) and as_it_was(path, job)
+    ]
+
+
+def as_it_was(path, job):
+    """Whether Snakemake's record of the file names the config and the code that are asked for now."""
+    record = workflow.persistence.metadata(IOFile(path)) or {}
+    return set(record.get("input", ())) >= set(asked_of(job).values())
+
+
+@functools.cache
+def say_what_was_left_behind():
+    """To make data again for one job would run every other one that reads them: on their own, nothing else runs."""
+    if left_behind():
+        print(
+            "note: prepared data are not here, as DVC does not store them; before you change anything, make them as "
+            "they were: snakemake --cores all data",
+            file=sys.stderr,
+        )
+
+
 def job_inputs(verb):
     """Input function of a rule: the job's resolved config, its code's fingerprint and the files of its upstream."""
 
@@ -137,11 +175,11 @@ def job_inputs(verb):
                 f"{folder} is in no experiment at scale {SCALE}; known: conf/experiment/*.yaml"
             )
         job = PLAN.jobs[folder]
-        asked = stored(f"configs/{job.stage}/{job.variant}", asdict(job))
-        distrust_without_metadata(job, asked)
-        return {
-            "config": asked,
-            "code": stored(f"code/{verb}", fingerprint(verb) | pictures(job.config)),
+        asked = asked_of(job)
+        distrust_without_metadata(job, asked["config"])
+        if job.stage == "data":
+            say_what_was_left_behind()
+        return asked | {
             "upstream": [
                 f"{folder}/{file}"
                 for folder in job.inputs.values()
