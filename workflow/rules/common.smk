@@ -238,11 +238,10 @@ def make_the_folders_that_dvc_stores():
     Path("results", SCALE).mkdir(parents=True, exist_ok=True)
 
 
-def failures(log):
-    """A line for every failed job of a run that kept this log: where the job's own log lies."""
-    found = re.findall(
-        r"^Error in \w+ (\w+):$.*?^ +log: (\S+)", Path(log).read_text(), re.M | re.S
-    )
+def failures(logs):
+    """A line for every failed job of a run that kept these logs: where the job's own log lies."""
+    text = "".join(Path(log).read_text() for log in logs)
+    found = re.findall(r"^Error in \w+ (\w+):$.*?^ +log: (\S+)", text, re.M | re.S)
     for name, path in dict.fromkeys(found):
         variant = Path(path).parent.name if path.startswith("artifacts/") else ""
         yield f"error: {f'{name} {variant}'.strip()} failed; its log: {path}"
