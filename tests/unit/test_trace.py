@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from twostage.__main__ import main
 from twostage.artifacts import write_json
 from twostage.errors import TwostageError
 from twostage.trace import trace
@@ -77,3 +78,14 @@ def test_the_committed_table_says_which_rate_made_a_number(monkeypatch):
         assert (float(rate) > 0, int(found)) == (True, seed)
     assert re.search(r"^evaluation\.compare table1\.IN .*\b[0-9a-f]{7}\b", text, re.MULTILINE)
     assert "table1.RIN" not in text
+
+
+def test_the_command_prints_the_trace_and_errors_are_one_line(table, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["twostage", "trace", str(table), "IN", "nll", "--configs"])
+    main()
+    assert "priors.train IN.gpt.seed0" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["twostage", "trace", str(table), "X"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.startswith("error: ")
