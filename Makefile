@@ -20,9 +20,11 @@ CORES ?= all
 SCALE ?= $(shell sed -n "s/^scale: *\([a-z]*\).*/\1/p" params.yaml)
 ACTIVATE := source $(VENV)/bin/activate
 # One `dvc repro` serves all of these, and takes all cores.
-REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py tests/workflow/test_full_disk.py
+# The documented commands come last: they add jobs of their own to what was reproduced.
+REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py tests/workflow/test_full_disk.py \
+	tests/workflow/test_foreign_models.py tests/workflow/test_documented_commands.py
 
-.PHONY: help table1 test chaos check verify storage install lock clean benchmarks
+.PHONY: help table1 test chaos check verify pull storage install lock clean benchmarks
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +97,10 @@ lock: $(INSTALLED)  ## newest versions that pyproject.toml allows, installed and
 		--generate-hashes --no-annotate --no-header --no-strip-extras --upgrade --output-file requirements.lock
 	$(MAKE) install
 	$(ACTIVATE) && pytest tests/install/test_lock.py
+
+pull: $(INSTALLED)  ## what others have stored by DVC, into artifacts/
+	@test -f dvc.lock || { echo "error: no dvc.lock is committed here, so nobody has stored this commit's artifacts; make them (snakemake --cores all figures), or check out a commit that has one" >&2; exit 1; }
+	@$(ACTIVATE) && dvc pull || { echo "error: dvc pull found not all of it; name the remote that has it: dvc remote add --local -d NAME URL (known: $$(dvc remote list --show-origin 2>/dev/null | xargs))" >&2; exit 1; }
 
 storage:  ## how many bytes each stage keeps, here and in DVC's cache
 	@for kept in artifacts/*/* .snakemake/metadata build/scratch .dvc/cache; do \

@@ -15,6 +15,9 @@
 #   snakemake --cores all results/sundae_inpainting.csv             or sundae_pixels: masks; classes on grey pixels
 #   snakemake --cores all figures                                   every table and figure of the papers
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
+# Git keeps results/ of one scale, `committed` in params.yaml. At another one results/table1.csv is another name of
+# results/<scale>/table1.csv, which git ignores.
+import atexit
 
 
 container: "docker://python:3.11-slim"
@@ -37,6 +40,7 @@ include: "workflow/rules/results.smk"
 
 localrules:
     all,
+    data,
     figures,
     results_table1,
     results_tokenizers,
@@ -50,16 +54,49 @@ localrules:
     results_sundae,
 
 
-RESULTS = [f"results/{name}.csv" for name in tables(PLAN)]
+TABLES = [f"{RESULTS}/{name}.csv" for name in tables(PLAN)]
 
 
 rule figures:
     input:
-        RESULTS,
+        TABLES,
+
+
+# After dvc pull, which brings no prepared data: makes those that were.
+rule data:
+    input:
+        lambda wildcards: left_behind(),
 
 
 rule all:
     default_target: True
     input:
-        RESULTS,
-        "results/metrics.json",
+        TABLES,
+        f"{RESULTS}/metrics.json",
+
+
+if RESULTS != "results":
+
+    for place in placed():
+
+        rule:
+            name:
+                f"results/{place}"
+            input:
+                f"{RESULTS}/{place}",
+
+
+# DVC stores whole stages; one that nothing was asked of is an empty folder and not an error.
+onstart:
+    make_the_folders_that_dvc_stores()
+
+
+onsuccess:
+    if RESULTS != "results":
+        print(f"The results of scale {SCALE} lie in {RESULTS}/.", file=sys.stderr)
+
+
+# Snakemake has lines of its own to say after this one, so the names of the logs wait for its end.
+onerror:
+    for line in failures(log):
+        atexit.register(print, line, file=sys.stderr)

@@ -15,7 +15,9 @@ class Clone:
 
     @classmethod
     def of_the_working_tree(cls, folder):
-        """A git repository whose one commit holds what is tracked here, results aside, at scale smoke."""
+        """A git repository whose one commit holds what is tracked here, results aside, at scale smoke, whose results it
+        keeps in results/.
+        """
         tracked = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT, capture_output=True, text=True, check=True,
@@ -26,6 +28,7 @@ class Clone:
                 shutil.copy(ROOT / name, folder / name)
         clone = cls(folder)
         clone.edit("params.yaml", "scale: laptop", "scale: smoke")
+        clone.edit("params.yaml", "committed: laptop", "committed: smoke")
         clone.ask("git", "init", "--quiet")
         clone.commit("The working tree")
         return clone

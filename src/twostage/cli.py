@@ -32,7 +32,7 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
     """
     arguments = _arguments(name)
     with one_line_errors():
-        _start_log(arguments.log)
+        start_log(arguments.log)
         asked = _asked(name, arguments)
         job = asked.job
         config = parse(kind, job.config)
@@ -46,10 +46,11 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
         with locked(job) as has_waited:
             if (has_waited or arguments.config is None) and made.is_made(job, asked.jobs):
                 log.info("%s is made already, just so; delete it to make it again", job.out)
-                return
-            if arguments.log is None:
-                _start_log(job.folder / "log.txt")
-            _work(config, job, work)
+            else:
+                if arguments.log is None:
+                    start_log(job.folder / "log.txt")
+                _work(config, job, work)
+            name_pictures(job)
 
 
 def _work(config: C, job: Job, work: Callable[[C, Job], None]) -> None:
@@ -79,6 +80,13 @@ def locked(job: Job) -> Iterator[bool]:
         lock.release()
 
 
+def name_pictures(job: Job) -> None:
+    """Logs the paths of the pictures that the job made: what a person looks for in the last line."""
+    for file in job.files:
+        if file.endswith(".png"):
+            log.info("%s", job.folder / file)
+
+
 def run_import(name: str, about: str | None, work: Callable[[Path, Path, Path], None]) -> None:
     """Runs the converter `name` ("priors.import_released"): reads which released files it shall convert into which
     folder, logs, and calls `work(config, checkpoint, out)`. Errors as in `run`.
@@ -89,7 +97,7 @@ def run_import(name: str, about: str | None, work: Callable[[Path, Path, Path], 
     parser.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and config.json")
     arguments = parser.parse_args()
     with one_line_errors():
-        _start_log(None)
+        start_log(None)
         work(arguments.config, arguments.checkpoint, arguments.out)
 
 
@@ -155,7 +163,8 @@ def _asked(name: str, arguments: argparse.Namespace) -> prompt.Asked:
         raise TwostageError(f"{arguments.config} is not a job of this version; ask snakemake again") from error
 
 
-def _start_log(path: Path | None) -> None:
+def start_log(path: Path | None) -> None:
+    """Logs to stderr, and to the file as well."""
     # A log file on a full disk would answer every line with a traceback of its own; the console still has the line.
     logging.raiseExceptions = False
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]

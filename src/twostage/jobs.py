@@ -107,7 +107,8 @@ FILES = {
     "evaluation.sundae_pixels": ["metrics.json", "grid.npy"],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
-    "figures.summary": ["metrics.json", "table1_curves.csv", "orderings_curves.csv"],
+    "figures.summary": ["summary.json", "metrics.json"]
+    + [f"{name}.csv" for name in ("table1_curves", "orderings_curves", "rejection_curve")],
     "figures.orderings": ["orderings.csv", "orderings.md"]
     + [f"{name}.{kind}" for name in ("orderings", "orderings_grid", "orderings_samples") for kind in ("pdf", "png")],
     # One drawing for several experiments, told apart by their names.

@@ -26,6 +26,8 @@ Record = dict[str, Any]
 # Of these a total lists each value that occurs.
 ORIGINS = ("scale", "commit", "lock_sha256", "python", "device", "threads")
 PACKAGES = ("torch", "snakemake", "hydra-core", "numpy")
+# What a job's metrics say of how it trained and no config does: a rate that a sweep chose, the step that was kept.
+FACTS = ("learning_rate", "learning_rate_at_edge", "at_edge", "seed", "steps", "last_step")
 # What decides a number; a commit that leaves these alone made the same thing.
 LOCK = Path("requirements.lock")
 SOURCES = ("src", "conf", "workflow", "profiles", "Snakefile", "requirements.lock")
@@ -50,14 +52,17 @@ def write_record(job: Job, origin: Record) -> None:
     `rests_on` holds the records of all jobs before it, so that the last record of a chain tells of all of it even where
     the rest was not pulled. A job that was killed and went on counts the seconds of its last process only.
     """
-    own = _own(job, origin)
     earlier: dict[str, Record] = {}
-    for folder in job.inputs.values():
+    # Without a record, as of files that a user brought, a folder is all that is known of an input.
+    inputs = dict(job.inputs)
+    for name, folder in job.inputs.items():
         if (Path(folder) / PROVENANCE).exists():
             record = read_json(Path(folder) / PROVENANCE)
             earlier |= record.pop("rests_on")
             record.pop("total")
+            inputs[name] = record["job"]
             earlier[record["job"]] = record
+    own = _own(job, origin) | {"config": job.config, "inputs": inputs, "facts": _facts(job)}
     write_json(job.folder / PROVENANCE, own | {"total": total([*earlier.values(), own]), "rests_on": earlier})
 
 
@@ -95,6 +100,13 @@ def _own(job: Job, origin: Record) -> Record:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **_cost(),
     }
+
+
+def _facts(job: Job) -> Record:
+    """Those of FACTS that the job's metrics have."""
+    path = job.folder / "metrics.json"
+    metrics = read_json(path) if path.name in job.files and path.exists() else {}
+    return {name: metrics[name] for name in FACTS if name in metrics}
 
 
 def _cost() -> dict[str, float]:

@@ -103,3 +103,14 @@ def test_arrays_beside_the_declared_files_are_recorded_too(job, tmp_path):
     (tmp_path / "out/train_edges.npy").write_bytes(b"edges")
     write(job)
     assert set(read_json(tmp_path / "out/provenance.json")["files_sha256"]) == {"metrics.json", "train_edges.npy"}
+
+
+def test_a_record_keeps_config_inputs_and_the_rate_that_a_sweep_chose(job, tmp_path):
+    upstream(tmp_path / "tune", "priors.tune t", facts={"learning_rate": 0.004})
+    write_json(tmp_path / "out/metrics.json", {"learning_rate": 0.004, "seed": 1, "steps": 20, "nll": 5.0})
+    write(replace(job, inputs={"tune": str(tmp_path / "tune"), "brought": "photographs"}))
+    record = read_json(tmp_path / "out/provenance.json")
+    assert record["config"] == {"a": 1}
+    assert record["inputs"] == {"tune": "priors.tune t", "brought": "photographs"}
+    assert record["facts"] == {"learning_rate": 0.004, "seed": 1, "steps": 20}
+    assert record["rests_on"]["priors.tune t"]["facts"] == {"learning_rate": 0.004}

@@ -61,14 +61,14 @@ def flip_a_bit(folder):
 def test_a_folder_that_holds_something_else_is_made_again(clone, folder, change):
     change(folder)
     keep_times(folder, clone.folder / "build/kept")
-    plan = clone.dry_run("results/smoke/table1.csv")
+    plan = clone.dry_run("results/table1.csv")
     assert RIVAL in variants_of(plan)
     assert "priors_train" in rules_of(plan)
 
 
 def test_a_folder_that_was_only_touched_is_not(clone, folder):
     keep_times(folder, clone.folder / "build/kept")
-    assert "Nothing to be done" in clone.dry_run("results/smoke/table1.csv")
+    assert "Nothing to be done" in clone.dry_run("results/table1.csv")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_is_asked_for_beside_the_plan_leaves_its_folders_alone(clone, overr
     verb = [sys.executable, "-m", "twostage.sampling.from_data"]
     clone.ask(*verb, "scale=smoke", "data=cifar10", "sampling.num_images=4", *overrides)
     assert model.read_bytes() == before
-    assert "Nothing to be done" in clone.dry_run("results/smoke/table1.csv")
+    assert "Nothing to be done" in clone.dry_run("results/table1.csv")
 
 
 def test_a_prior_trained_by_hand_is_sampled_from_by_name_and_by_folder(clone, tmp_path):

@@ -1,4 +1,5 @@
 # What the rules share: the plan, each job's resolved config and code fingerprint as files, and look-ups. No rules.
+import functools
 import os
 import platform
 import re
@@ -17,10 +18,10 @@ from twostage.fingerprint import fingerprint
 from twostage.jobs import FILES, PROVENANCE, files_read
 from twostage.plan import refuse_broken, tables, whole_plan
 
-unknown = sorted(set(config) - {"scale"})
+unknown = sorted(set(config) - {"scale", "committed"})
 if unknown:
     print(
-        f"error: --config {unknown[0]} is unknown; the one key is scale",
+        f"error: --config {unknown[0]} is unknown; the keys are scale and committed",
         file=sys.stderr,
     )
     sys.exit(1)
@@ -42,6 +43,8 @@ except TwostageError as error:
     sys.exit(1)
 
 ARTIFACTS = f"artifacts/{SCALE}"
+# Git keeps the results of one scale; a run of another one must not write over them.
+RESULTS = "results" if SCALE == config["committed"] else f"results/{SCALE}"
 # A scale without GPUs runs on the CPU even where there is one: many jobs would share it, and their clocks with it.
 if PLAN.tree["scale"]["gpus_per_job"] == 0:
     os.environ.update(TWOSTAGE_DEVICE="cpu")
@@ -76,7 +79,11 @@ def drop_the_lock_of_a_killed_run():
     Beside a living run, exits with one line; who only looks goes on.
     """
     locks = list(Path(".snakemake/locks").glob("*.lock"))
-    host, pid, start = (HOLDER.read_text().split() if HOLDER.exists() else [])[:3] or ("", 0, 0)
+    host, pid, start = (HOLDER.read_text().split() if HOLDER.exists() else [])[:3] or (
+        "",
+        0,
+        0,
+    )
     is_ours = host == platform.node()
     is_alive = is_ours and started(int(pid)) == int(start)
     if locks and is_alive and not only_looks():
@@ -126,6 +133,43 @@ def distrust(job):
         workflow.dag.forcefiles.update(outputs)
 
 
+def asked_of(job):
+    """Files whose names are hashes of what they hold: the job's config, and its code."""
+    verb = f"{job.stage}.{job.verb}"
+    return {
+        "config": stored(f"configs/{job.stage}/{job.variant}", asdict(job)),
+        "code": stored(f"code/{verb}", fingerprint(verb) | made.brought(job)),
+    }
+
+
+def left_behind():
+    """Prepared data that are missing and would come out as they were: DVC does not store them."""
+    return [
+        path
+        for job in PLAN.jobs.values()
+        if job.stage == "data"
+        for path in (f"{job.out}/{file}" for file in job.files)
+        if not os.path.exists(path) and as_it_was(path, job)
+    ]
+
+
+def as_it_was(path, job):
+    """Whether Snakemake's record of the file names the config and the code that are asked for now."""
+    record = workflow.persistence.metadata(IOFile(path)) or {}
+    return set(record.get("input", ())) >= set(asked_of(job).values())
+
+
+@functools.cache
+def say_what_was_left_behind():
+    """To make data again for one job would run every other one that reads them: on their own, nothing else runs."""
+    if left_behind():
+        print(
+            "note: prepared data are not here, as DVC does not store them; before you change anything, make them as "
+            "they were: snakemake --cores all data",
+            file=sys.stderr,
+        )
+
+
 def job_inputs(verb):
     """Input function of a rule: the job's resolved config, its code's fingerprint and the files of its upstream."""
 
@@ -136,11 +180,11 @@ def job_inputs(verb):
                 f"{folder} is in no experiment at scale {SCALE}; known: conf/experiment/*.yaml"
             )
         job = PLAN.jobs[folder]
-        asked = stored(f"configs/{job.stage}/{job.variant}", asdict(job))
+        asked = asked_of(job)
         distrust(job)
-        return {
-            "config": asked,
-            "code": stored(f"code/{verb}", fingerprint(verb) | made.brought(job)),
+        if job.stage == "data":
+            say_what_was_left_behind()
+        return asked | {
             "upstream": [
                 f"{folder}/{file}"
                 for folder in job.inputs.values()
@@ -174,7 +218,7 @@ def evaluated(figure):
         return []
     sources = drawn.inputs.values()
     return [
-        f"results/evaluation/{PLAN.jobs[folder].variant}/{file}"
+        f"{RESULTS}/evaluation/{PLAN.jobs[folder].variant}/{file}"
         for folder in sources
         for file in PLAN.jobs[folder].files
     ]
@@ -183,3 +227,30 @@ def evaluated(figure):
 def beside(stage, name):
     """A path in the job's own folder, with the wildcard {variant}."""
     return f"{ARTIFACTS}/{stage}/{{variant}}/{name}"
+
+
+def placed():
+    """Paths in RESULTS of all that figures jobs make, and of their records."""
+    drawn = [job for job in PLAN.jobs.values() if job.stage == "figures"]
+    files = [file for job in drawn for file in job.files]
+    return [
+        f"figures/{file}" if file.endswith((".pdf", ".png")) else file for file in files
+    ] + [f"{job.variant}.provenance.json" for job in drawn]
+
+
+def make_the_folders_that_dvc_stores():
+    """All outputs of dvc.yaml's stage, so that a part of the workflow can be committed and pushed as well."""
+    for folder in ("weights", "tokenizers", "latents", "priors", "sampling"):
+        Path(ARTIFACTS, folder).mkdir(parents=True, exist_ok=True)
+    for folder in (f"{ARTIFACTS}/evaluation", f"{ARTIFACTS}/figures"):
+        Path(folder).mkdir(exist_ok=True)
+    Path("results", SCALE).mkdir(parents=True, exist_ok=True)
+
+
+def failures(logs):
+    """A line for every failed job of a run that kept these logs: where the job's own log lies."""
+    text = "".join(Path(log).read_text() for log in logs)
+    found = re.findall(r"^Error in \w+ (\w+):$.*?^ +log: (\S+)", text, re.M | re.S)
+    for name, path in dict.fromkeys(found):
+        variant = Path(path).parent.name if path.startswith("artifacts/") else ""
+        yield f"error: {f'{name} {variant}'.strip()} failed; its log: {path}"

@@ -1,4 +1,4 @@
-# What a reader wants, copied out of the artifacts into results/.
+# What a reader wants, copied out of the artifacts into results/, or into results/<scale>/ where git does not keep it.
 rule results_table1:
     input:
         tables=[
@@ -12,12 +12,12 @@ rule results_table1:
         record=f"{ARTIFACTS}/figures/table1/provenance.json",
         evaluated=evaluated("table1"),
     output:
-        "results/table1.csv",
-        "results/table1.md",
-        "results/table1.tex",
-        "results/figures/table1_curves.pdf",
-        "results/figures/table1_curves.png",
-        record="results/table1.provenance.json",
+        f"{RESULTS}/table1.csv",
+        f"{RESULTS}/table1.md",
+        f"{RESULTS}/table1.tex",
+        f"{RESULTS}/figures/table1_curves.pdf",
+        f"{RESULTS}/figures/table1_curves.png",
+        record=f"{RESULTS}/table1.provenance.json",
     log:
         "build/logs/results_table1.txt",
     benchmark:
@@ -28,7 +28,7 @@ rule results_table1:
         runtime=1,
         gpu=0,
     shell:
-        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "(to=$(dirname {output.record}) && cp {input.tables} $to && cp {input.figures} $to/figures "
         "&& cp {input.record} {output.record}) 2> {log}"
 
 
@@ -42,10 +42,10 @@ rule results_tokenizers:
         record=f"{ARTIFACTS}/figures/tokenizers/provenance.json",
         evaluated=evaluated("tokenizers"),
     output:
-        "results/tokenizers.csv",
-        "results/figures/reconstructions.pdf",
-        "results/figures/reconstructions.png",
-        record="results/tokenizers.provenance.json",
+        f"{RESULTS}/tokenizers.csv",
+        f"{RESULTS}/figures/reconstructions.pdf",
+        f"{RESULTS}/figures/reconstructions.png",
+        record=f"{RESULTS}/tokenizers.provenance.json",
     log:
         "build/logs/results_tokenizers.txt",
     benchmark:
@@ -56,7 +56,7 @@ rule results_tokenizers:
         runtime=1,
         gpu=0,
     shell:
-        "(cp {input.table} results/ && cp {input.figures} results/figures/ "
+        "(to=$(dirname {output.record}) && cp {input.table} $to && cp {input.figures} $to/figures "
         "&& cp {input.record} {output.record}) 2> {log}"
 
 
@@ -73,15 +73,15 @@ rule results_orderings:
         record=f"{ARTIFACTS}/figures/orderings/provenance.json",
         evaluated=evaluated("orderings"),
     output:
-        "results/orderings.csv",
-        "results/orderings.md",
-        "results/figures/orderings.pdf",
-        "results/figures/orderings.png",
-        "results/figures/orderings_grid.pdf",
-        "results/figures/orderings_grid.png",
-        "results/figures/orderings_samples.pdf",
-        "results/figures/orderings_samples.png",
-        record="results/orderings.provenance.json",
+        f"{RESULTS}/orderings.csv",
+        f"{RESULTS}/orderings.md",
+        f"{RESULTS}/figures/orderings.pdf",
+        f"{RESULTS}/figures/orderings.png",
+        f"{RESULTS}/figures/orderings_grid.pdf",
+        f"{RESULTS}/figures/orderings_grid.png",
+        f"{RESULTS}/figures/orderings_samples.pdf",
+        f"{RESULTS}/figures/orderings_samples.png",
+        record=f"{RESULTS}/orderings.provenance.json",
     log:
         "build/logs/results_orderings.txt",
     benchmark:
@@ -92,7 +92,7 @@ rule results_orderings:
         runtime=1,
         gpu=0,
     shell:
-        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "(to=$(dirname {output.record}) && cp {input.tables} $to && cp {input.figures} $to/figures "
         "&& cp {input.record} {output.record}) 2> {log}"
 
 
@@ -110,11 +110,11 @@ rule results_conditional:
         record=f"{ARTIFACTS}/figures/{{figure}}/provenance.json",
         evaluated=lambda wildcards: evaluated(wildcards.figure),
     output:
-        "results/{figure}.csv",
-        "results/{figure}.md",
-        "results/figures/{figure}.pdf",
-        "results/figures/{figure}.png",
-        record="results/{figure}.provenance.json",
+        f"{RESULTS}/{{figure}}.csv",
+        f"{RESULTS}/{{figure}}.md",
+        f"{RESULTS}/figures/{{figure}}.pdf",
+        f"{RESULTS}/figures/{{figure}}.png",
+        record=f"{RESULTS}/{{figure}}.provenance.json",
     log:
         "build/logs/results_{figure}.txt",
     benchmark:
@@ -130,7 +130,7 @@ rule results_conditional:
         runtime=1,
         gpu=0,
     shell:
-        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "(to=$(dirname {output.record}) && cp {input.tables} $to && cp {input.figures} $to/figures "
         "&& cp {input.record} {output.record}) 2> {log}"
 
 
@@ -148,11 +148,11 @@ rule results_tokenizer_ablation:
         record=f"{ARTIFACTS}/figures/{{figure}}/provenance.json",
         evaluated=lambda wildcards: evaluated(wildcards.figure),
     output:
-        "results/{figure}.csv",
-        "results/{figure}.md",
-        "results/figures/{figure}.pdf",
-        "results/figures/{figure}.png",
-        record="results/{figure}.provenance.json",
+        f"{RESULTS}/{{figure}}.csv",
+        f"{RESULTS}/{{figure}}.md",
+        f"{RESULTS}/figures/{{figure}}.pdf",
+        f"{RESULTS}/figures/{{figure}}.png",
+        record=f"{RESULTS}/{{figure}}.provenance.json",
     log:
         "build/logs/results_{figure}.txt",
     benchmark:
@@ -165,21 +165,25 @@ rule results_tokenizer_ablation:
         runtime=1,
         gpu=0,
     shell:
-        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "(to=$(dirname {output.record}) && cp {input.tables} $to && cp {input.figures} $to/figures "
         "&& cp {input.record} {output.record}) 2> {log}"
 
 
 rule results_summary:
     input:
+        f"{ARTIFACTS}/figures/summary/summary.json",
         f"{ARTIFACTS}/figures/summary/metrics.json",
         f"{ARTIFACTS}/figures/summary/table1_curves.csv",
         f"{ARTIFACTS}/figures/summary/orderings_curves.csv",
+        f"{ARTIFACTS}/figures/summary/rejection_curve.csv",
         record=f"{ARTIFACTS}/figures/summary/provenance.json",
     output:
-        "results/metrics.json",
-        "results/table1_curves.csv",
-        "results/orderings_curves.csv",
-        record="results/summary.provenance.json",
+        f"{RESULTS}/summary.json",
+        f"{RESULTS}/metrics.json",
+        f"{RESULTS}/table1_curves.csv",
+        f"{RESULTS}/orderings_curves.csv",
+        f"{RESULTS}/rejection_curve.csv",
+        record=f"{RESULTS}/summary.provenance.json",
     log:
         "build/logs/results_summary.txt",
     benchmark:
@@ -190,7 +194,7 @@ rule results_summary:
         runtime=1,
         gpu=0,
     shell:
-        "(cp {input} results/ && mv results/provenance.json {output.record}) 2> {log}"
+        "(to=$(dirname {output.record}) && cp {input} $to && mv $to/provenance.json {output.record}) 2> {log}"
 
 
 # What tables and figures are drawn from: small, so git keeps it and `make verify` needs nothing else.
@@ -198,7 +202,7 @@ rule results_evaluation:
     input:
         f"{ARTIFACTS}/evaluation/{{variant}}/{{file}}",
     output:
-        "results/evaluation/{variant}/{file}",
+        f"{RESULTS}/evaluation/{{variant}}/{{file}}",
     log:
         "build/logs/results_evaluation/{variant}.{file}.txt",
     benchmark:
@@ -225,11 +229,11 @@ rule results_pixels_vs_latents:
         record=f"{ARTIFACTS}/figures/pixels_vs_latents/provenance.json",
         evaluated=evaluated("pixels_vs_latents"),
     output:
-        "results/pixels_vs_latents.csv",
-        "results/pixels_vs_latents.md",
-        "results/figures/pixels_vs_latents.pdf",
-        "results/figures/pixels_vs_latents.png",
-        record="results/pixels_vs_latents.provenance.json",
+        f"{RESULTS}/pixels_vs_latents.csv",
+        f"{RESULTS}/pixels_vs_latents.md",
+        f"{RESULTS}/figures/pixels_vs_latents.pdf",
+        f"{RESULTS}/figures/pixels_vs_latents.png",
+        record=f"{RESULTS}/pixels_vs_latents.provenance.json",
     log:
         "build/logs/results_pixels_vs_latents.txt",
     benchmark:
@@ -240,7 +244,7 @@ rule results_pixels_vs_latents:
         runtime=1,
         gpu=0,
     shell:
-        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "(to=$(dirname {output.record}) && cp {input.tables} $to && cp {input.figures} $to/figures "
         "&& cp {input.record} {output.record}) 2> {log}"
 
 
@@ -259,13 +263,13 @@ rule results_f_sweep:
         record=f"{ARTIFACTS}/figures/{{figure}}/provenance.json",
         evaluated=lambda wildcards: evaluated(wildcards.figure),
     output:
-        "results/{figure}.csv",
-        "results/{figure}.md",
-        "results/figures/{figure}.pdf",
-        "results/figures/{figure}.png",
-        "results/figures/{figure}_samples.pdf",
-        "results/figures/{figure}_samples.png",
-        record="results/{figure}.provenance.json",
+        f"{RESULTS}/{{figure}}.csv",
+        f"{RESULTS}/{{figure}}.md",
+        f"{RESULTS}/figures/{{figure}}.pdf",
+        f"{RESULTS}/figures/{{figure}}.png",
+        f"{RESULTS}/figures/{{figure}}_samples.pdf",
+        f"{RESULTS}/figures/{{figure}}_samples.png",
+        record=f"{RESULTS}/{{figure}}.provenance.json",
     log:
         "build/logs/results_{figure}.txt",
     benchmark:
@@ -278,7 +282,7 @@ rule results_f_sweep:
         runtime=1,
         gpu=0,
     shell:
-        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "(to=$(dirname {output.record}) && cp {input.tables} $to && cp {input.figures} $to/figures "
         "&& cp {input.record} {output.record}) 2> {log}"
 
 
@@ -296,11 +300,11 @@ rule results_sundae:
         record=f"{ARTIFACTS}/figures/{{figure}}/provenance.json",
         evaluated=lambda wildcards: evaluated(wildcards.figure),
     output:
-        "results/{figure}.csv",
-        "results/{figure}.md",
-        "results/figures/{figure}.pdf",
-        "results/figures/{figure}.png",
-        record="results/{figure}.provenance.json",
+        f"{RESULTS}/{{figure}}.csv",
+        f"{RESULTS}/{{figure}}.md",
+        f"{RESULTS}/figures/{{figure}}.pdf",
+        f"{RESULTS}/figures/{{figure}}.png",
+        record=f"{RESULTS}/{{figure}}.provenance.json",
     log:
         "build/logs/results_{figure}.txt",
     benchmark:
@@ -319,5 +323,5 @@ rule results_sundae:
         runtime=1,
         gpu=0,
     shell:
-        "(cp {input.tables} results/ && cp {input.figures} results/figures/ "
+        "(to=$(dirname {output.record}) && cp {input.tables} $to && cp {input.figures} $to/figures "
         "&& cp {input.record} {output.record}) 2> {log}"

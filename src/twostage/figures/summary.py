@@ -1,8 +1,10 @@
-"""The headline numbers of every experiment as one small JSON, and the learning curves as CSVs: what DVC shows.
+"""All numbers of every experiment as one JSON, its headlines as another, and curves as CSVs: what DVC shows.
 
-A line of a CSV is one evaluation point: the panel and the curve that it belongs to, where it stands, its NLL.
+A line of a CSV is one evaluation point: the panel and the curve that it belongs to, where it stands, its NLL; of
+rejection, one setting.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,20 @@ FACTOR_METRICS = ("lpips", "nll_nats_per_image", "fid", "kid_mean", "sampling_se
 CONDITIONAL_MODELS = ("conditional", "unconditional")
 TABLE1_METRICS = ("transformer_steps", "transformer_time", "pixelsnail")
 
+# `dvc metrics show` prints one row: a number for each finding, so that it can be read. Name -> which number of the
+# summary it is, by its dotted name; the first one that matches.
+HEADLINES = {
+    "transformer_nll": r"table1_nll\.IN\.transformer_steps",
+    "pixelsnail_nll": r"table1_nll\.IN\.pixelsnail",
+    "subsample_nll": r"orderings_nll\.subsample",
+    "lpips_vgg": r"tokenizers\.cifar10_vqgan_f4\.lpips_vgg",
+    "rfid": r"vqgan_vs_vqvae\.VQGAN\.rfid",
+    "f8_speedup": r"f_sweep\.\w*f8\.sampling_speedup",
+    "edges_f1": r"conditional\.edges\.conditional\.edges_f1",
+    "transformer_fid": r"sundae_vs_autoregressive_\w+\.transformer\.fid",
+    "sundae_fid": r"sundae_vs_autoregressive_\w+\.SUNDAE[^.]*\.fid",
+}
+
 
 @dataclass
 class SummaryConfig:
@@ -28,11 +44,13 @@ class SummaryConfig:
 
 
 def summary(_: SummaryConfig, job: Job) -> None:
-    """Writes metrics.json, experiment -> row -> number, table1_curves.csv and orderings_curves.csv."""
+    """Writes summary.json, experiment -> row -> number, metrics.json, the few of HEADLINES, table1_curves.csv,
+    orderings_curves.csv and rejection_curve.csv.
+    """
     measured = {variant: read_json(Path(folder) / "metrics.json") for variant, folder in job.inputs.items()}
     rows = {metrics["row"]: metrics for metrics in measured.values() if "row" in metrics}
     ordered = measured["orderings"]["orderings"]
-    headlines = {
+    numbers = {
         "table1_nll": {label: {name: _mean(row, name) for name in TABLE1_METRICS} for label, row in rows.items()},
         "orderings_nll": {name: _mean(metrics, "validation") for name, metrics in ordered.items()},
         "tokenizers": {
@@ -51,9 +69,28 @@ def summary(_: SummaryConfig, job: Job) -> None:
         **{_key(variant): _scores(metrics) for variant, metrics in measured.items() if "values" in metrics},
         **{_key(variant): _factors(metrics) for variant, metrics in measured.items() if "factors" in metrics},
     }
-    write_json(job.folder / "metrics.json", headlines)
+    write_json(job.folder / "summary.json", numbers)
+    write_json(job.folder / "metrics.json", headlines(numbers))
     write_csv(job.folder / "table1_curves.csv", [line for row in rows.values() for line in _table1_lines(row)])
     write_csv(job.folder / "orderings_curves.csv", list(_orderings_lines(ordered)))
+    write_csv(job.folder / "rejection_curve.csv", _rejection_lines(measured["rejection"]))
+
+
+def headlines(numbers: dict[str, Any]) -> dict[str, float]:
+    """Those of HEADLINES that were measured, under their short names."""
+    flat = dict(_flat(numbers))
+    found = {
+        name: [value for key, value in flat.items() if re.fullmatch(wanted, key)] for name, wanted in HEADLINES.items()
+    }
+    return {name: values[0] for name, values in found.items() if values}
+
+
+def _flat(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        elif value is not None:
+            yield f"{above}{key}", value
 
 
 def _mean(metrics: dict[str, Any], name: str) -> float:
@@ -105,6 +142,12 @@ def _orderings_lines(ordered: dict[str, Any]) -> Iterator[dict[str, Any]]:
         curve = metrics["curves"]["validation"]
         for step, nll in zip(curve["step"], curve["mean"], strict=True):
             yield {"panel": "orderings", "curve": name, "seed": "mean", "step": int(step), NLL: nll}
+
+
+def _rejection_lines(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ours alone: of the paper's rows no class accuracy is known, and DVC draws an empty cell as a point at 0."""
+    keys = ("acceptance", "class_accuracy")
+    return [{"setting": label} | {key: row[key] for key in keys} for label, row in metrics["rows"].items()]
 
 
 def main() -> None:

@@ -139,6 +139,8 @@ def make(overrides: tuple[str, ...]) -> None:
             _check_classes(compose(overrides), metadata["classes"])
             # A small folder is split in other parts than it was asked for.
             _check_held_out(compose(overrides), metadata["splits"]["validation"]["num_images"])
+    if is_there:
+        cli.name_pictures(job)
 
 
 def run(job: Job) -> None:

@@ -1,5 +1,5 @@
 from twostage.artifacts import read_csv, read_json, write_json
-from twostage.figures.summary import SummaryConfig, summary
+from twostage.figures.summary import HEADLINES, SummaryConfig, summary
 from twostage.jobs import FILES, Job
 
 FACTOR = {
@@ -38,11 +38,14 @@ def job(tmp_path):
         "conditional": {"edges_f1": mean(0.5), "lpips_to_truth": mean(0.4)},
         "unconditional": {"edges_f1": mean(0.2)},
     }
+    settings = {"k 50": {"acceptance": 1.0, "class_accuracy": 0.25, "fid": 9.0}}
+    write_json(tmp_path / "rejection/metrics.json", {"rows": settings, "paper_rows": [{"acceptance_rate": 0.05}]})
     write_json(tmp_path / "edges/metrics.json", {"conditional_task": "edges", "rows": rows})
     inputs = {
         "edges": str(tmp_path / "edges"),
         "pixels_vs_latents": str(tmp_path / "pixels_vs_latents"),
         "f_sweep": str(tmp_path / "f_sweep"),
+        "rejection": str(tmp_path / "rejection"),
         "orderings": str(tmp_path / "orderings"),
         "table1.IN": str(tmp_path / "row"),
         "cifar10.vqgan_f4": str(tmp_path / "tokenizer"),
@@ -50,9 +53,9 @@ def job(tmp_path):
     return Job("figures", "summary", "summary", "smoke", {}, inputs, str(tmp_path / "out"), FILES["figures.summary"])
 
 
-def test_headlines_are_the_means_of_what_was_evaluated(tmp_path):
+def test_the_summary_has_the_means_of_what_was_evaluated(tmp_path):
     summary(SummaryConfig(), job(tmp_path))
-    assert read_json(tmp_path / "out/metrics.json") == {
+    assert read_json(tmp_path / "out/summary.json") == {
         "table1_nll": {"IN": {"transformer_steps": 4.0, "transformer_time": 3.9, "pixelsnail": 4.2}},
         "orderings_nll": {"row_major": 4.5},
         "conditional": {
@@ -76,7 +79,7 @@ def test_an_ablation_of_tokenizers_has_the_numbers_of_each(tmp_path):
     write_json(tmp_path / "sizes/metrics.json", {"ablation": "codebook_size", "compared": {"64": row}})
     asked.inputs["codebook_size"] = str(tmp_path / "sizes")
     summary(SummaryConfig(), asked)
-    assert read_json(tmp_path / "out/metrics.json")["codebook_size"] == {
+    assert read_json(tmp_path / "out/summary.json")["codebook_size"] == {
         "64": {"rfid": 70.0, "lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 40.0, "codes_used": 64}
     }
 
@@ -90,7 +93,7 @@ def test_sets_of_samples_and_choices_of_the_hourglass_have_their_numbers(tmp_pat
     asked.inputs["sundae_steps.FFHQ256"] = str(tmp_path / "steps")
     asked.inputs["hourglass_rotary.FFHQ256"] = str(tmp_path / "hourglass")
     summary(SummaryConfig(), asked)
-    found = read_json(tmp_path / "out/metrics.json")
+    found = read_json(tmp_path / "out/summary.json")
     assert found["sundae_steps_FFHQ256"] == {"steps 10": row}
     assert found["hourglass_rotary_FFHQ256"] == {"patches": 3.0}
 
@@ -109,3 +112,17 @@ def test_curves_are_one_line_per_evaluation_point(tmp_path):
         ("row_major", "0", "5.0"),
         ("row_major", "10", "4.5"),
     ]
+
+
+def test_headlines_are_few_numbers_under_names_without_levels(tmp_path):
+    summary(SummaryConfig(), job(tmp_path))
+    found = read_json(tmp_path / "out/metrics.json")
+    assert (found["transformer_nll"], found["pixelsnail_nll"], found["edges_f1"]) == (4.0, 4.2, 0.5)
+    assert all(isinstance(value, int | float) for value in found.values())
+    assert len(HEADLINES) <= 12
+
+
+def test_the_curve_of_rejection_has_no_empty_cell(tmp_path):
+    summary(SummaryConfig(), job(tmp_path))
+    (line,) = read_csv(tmp_path / "out/rejection_curve.csv")
+    assert line == {"setting": "k 50", "acceptance": "1.0", "class_accuracy": "0.25"}

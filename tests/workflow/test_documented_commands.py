@@ -1,0 +1,157 @@
+"""Every command of README and docs/ is run here, or stands in the table of those that are not, with the reason."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from .conftest import GROUP, ROOT
+from .documented import commands
+
+pytestmark = GROUP
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SMOKE = "scale=smoke"
+# As it stands there -> what is typed: the same words, at scale smoke and on folders and sizes that CI has.
+RUN = {
+    "snakemake --cores all results/table1.csv": None,
+    "snakemake --cores all figures": None,
+    "snakemake --cores all results/table1.csv --config scale=smoke": None,
+    "snakemake -n results/table1.csv --config scale=paper": None,
+    "snakemake --cores all results/orderings.csv": None,
+    "snakemake -n": None,
+    "snakemake --unlock": None,
+    "dvc repro": None,
+    "dvc metrics show": None,
+    "dvc plots show": None,
+    "dvc exp show --only-changed": None,
+    "dvc remote add -d lab ssh://user@host/path/to/storage": None,
+    "dvc remote add -d bucket s3://bucket/twostage": None,
+    "dvc remote modify bucket endpointurl https://minio.example.org":
+        "dvc remote add -d bucket s3://bucket/twostage && "
+        "dvc remote modify bucket endpointurl https://minio.example.org",
+    "make storage": None,
+    "python -m twostage trace results/table1.csv IN transformer_steps": None,
+    "python -m twostage.data.prepare data=folder data.name=mine data.root=/path/to/images":
+        f"python -m twostage.data.prepare data=folder data.name=mine data.root=photographs {SMOKE}",
+    "python -m twostage.tokenizers.train data=folder data.name=mine":
+        f"python -m twostage.tokenizers.train data=folder data.name=mine {SMOKE}",
+    "python -m twostage.priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":
+        f"python -m twostage.priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE}",
+    "python -m twostage.sampling.generate": f"python -m twostage.sampling.generate {SMOKE} sampling.num_images=2",
+    "python -m twostage.sampling.denoise priors=sundae": f"python -m twostage.sampling.denoise priors=sundae {SMOKE}",
+    "python -m twostage.sampling.inpaint priors=sundae": f"python -m twostage.sampling.inpaint priors=sundae {SMOKE}",
+    "python -m twostage.sampling.generate data=cifar10 'sampling.canvas_pixels=[1024,1024]'":
+        f"python -m twostage.sampling.generate data=cifar10 'sampling.canvas_pixels=[64,64]' {SMOKE} "
+        "sampling.num_images=1",
+    "python -c \"from sklearn.datasets import load_sample_image as load; from PIL import Image; "
+    "[Image.fromarray(load(f'{name}.jpg')).save(f'{name}.png') for name in ('flower', 'china')]\"": None,
+    "OMP_NUM_THREADS=1 python -m twostage.sampling.from_data data=cifar10 priors.condition=low_resolution_f1 "
+    "priors.learning_rate=0.002 scale.priors.steps=900 sampling.condition_file=flower.png "
+    "'sampling.canvas_pixels=[1024,1024]' sampling.num_images=1 sampling.batch_size=1 sampling.grid_images=1":
+        "OMP_NUM_THREADS=1 python -m twostage.sampling.from_data data=cifar10 priors.condition=low_resolution_f1 "
+        "priors.learning_rate=0.002 scale.priors.steps=10 sampling.condition_file=flower.png "
+        f"'sampling.canvas_pixels=[64,64]' sampling.num_images=1 sampling.batch_size=1 sampling.grid_images=1 {SMOKE}",
+    "python -m twostage.data.cards > docs/datasets.md": None,
+}  # fmt: skip
+INSTALLS = "installs the environment, in which this test runs"
+PLACEHOLDER = "no command as it stands: a reader fills it in"
+LEFT_OUT = {
+    "make table1": INSTALLS,
+    "make test": INSTALLS,
+    "make install": INSTALLS,
+    "source .venv/bin/activate": INSTALLS,
+    "make verify": "its environment is not here; test_dvc.py runs what it runs",
+    "make benchmarks": "half an hour of measurements",
+    "make clean-priors": "deletes what other tests read",
+    "dvc gc --workspace": "asks before it deletes",
+    "git clone ...": PLACEHOLDER,
+    "cd twostage": PLACEHOLDER,
+    "snakemake --cores all results/<name>.csv": PLACEHOLDER + "; test_dry_runs.py does",
+    "python -m twostage.data.check data=imagenet data.root=...": PLACEHOLDER,
+    "dvc pull": "test_dvc.py pulls into another clone",
+    "make pull": "its environment is not here; test_dvc.py runs what it runs",
+    "dvc exp run -S conf/scale/laptop.yaml:priors.steps=900": "hours at scale laptop; test_dvc.py runs one at smoke",
+    "python -m twostage.sources.fetch": "downloads every source",
+    "pytest -q -s --no-cov tests/unit/priors/test_table3.py": "a test of this suite",
+    "python -m twostage.sampling.from_data": "its example is run by test_from_data.py",
+    "python -m twostage.sampling.from_data data=folder data.name=mine data.root=photographs 'data.maps=[segmentation]' "
+    "data.num_labels=6 data.tune_images=10 data.validation_images=10 priors.condition=segmentation_f4 "
+    "sampling.num_images=1 sampling.condition_file=layout.png 'sampling.canvas_pixels=[512,512]'":
+        "test_from_data.py runs it",
+    "python -m twostage.tokenizers.import_released --config C.yaml --checkpoint C.ckpt --out DIR":
+        "needs a released checkpoint; tests/unit has tiny ones",
+    "python benchmarks/tiled_decoding.py": "a measurement of minutes",
+    "python -m twostage.data.check data=imagenet data.root=/data/imagenet": "needs ImageNet; test_check.py",
+    "python -m twostage.data.prepare data=imagenet data.root=/data/imagenet": "needs ImageNet; see WALKS",
+}  # fmt: skip
+# Ways that the documents describe in words, each to its end.
+WALKS = {
+    "celeba_hq": [
+        f"python -m twostage.data.prepare data=celeba_hq data.root=photographs {SMOKE}",
+        f"python -m twostage.tokenizers.train data=celeba_hq {SMOKE}",
+    ],
+    "label maps": [
+        "python -m twostage.data.prepare data=folder data.name=labelled data.root=labelled 'data.maps=[segmentation]' "
+        f"data.num_labels=4 {SMOKE}",
+        f"python -m twostage.tokenizers.train data=folder data.name=labelled tokenizers=segmentation_f4 {SMOKE}",
+    ],
+    "a rate of one's own": [
+        f"python -m twostage.priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE}",
+        f"python -m twostage.sampling.generate priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE} "
+        "sampling.num_images=2",
+    ],
+}
+
+
+def documented():
+    return list(dict.fromkeys(command for path in DOCUMENTS for command in commands(path.read_text())))
+
+
+def test_every_command_of_the_documents_is_run_or_left_out_for_a_reason():
+    assert set(documented()) - set(RUN) - set(LEFT_OUT) == set()
+
+
+@pytest.fixture(scope="module")
+def clone(made):
+    """What was reproduced, with 60 photographs in it, and what the commands leave behind taken away again."""
+    before = set(made.folder.iterdir())
+    whole = [Image.fromarray(picture) for picture in load_sample_images().images]
+    for number in range(60):
+        crop = whole[number % 2].crop((8 * number, 4 * number, 8 * number + 96, 4 * number + 96))
+        for path in (f"photographs/{number:02d}.jpg", f"labelled/images/{number:02d}.png"):
+            (made.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            crop.save(made.folder / path)
+        path = made.folder / f"labelled/segmentation/{number:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        crop.convert("L").point(lambda grey: grey // 64).save(path)
+    yield made
+    for path in set(made.folder.iterdir()) - before:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    made.ask("git", "checkout", "--", "docs")
+
+
+def succeeds(clone, command):
+    result = clone.run("bash", "-c", command)
+    # A remote that is not there would be in the way of the next command.
+    clone.ask("git", "checkout", "--", ".dvc")
+    assert result.returncode == 0, f"{command}: {result.stdout[-2000:]}{result.stderr[-3000:]}"
+    return result
+
+
+@pytest.mark.parametrize("command", [command for command in documented() if command in RUN])
+def test_a_documented_command_comes_to_its_end(clone, command):
+    result = succeeds(clone, RUN[command] or command)
+    if "twostage.sampling." in command:
+        # What a person looks for is the last thing said, and it is there.
+        last = Path(result.stderr.strip().splitlines()[-1])
+        assert last.suffix == ".png"
+        assert (clone.folder / last).is_file()
+
+
+@pytest.mark.parametrize("way", WALKS)
+def test_a_way_that_the_documents_describe_comes_to_its_end(clone, way):
+    for command in WALKS[way]:
+        succeeds(clone, command)
