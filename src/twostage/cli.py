@@ -56,9 +56,12 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
 def _work(config: C, job: Job, work: Callable[[C, Job], None]) -> None:
     # A folder that is being written has no record, so that nobody takes it for whole.
     (job.folder / PROVENANCE).unlink(missing_ok=True)
+    made.unfinished(job).parent.mkdir(parents=True, exist_ok=True)
+    made.unfinished(job).touch()
     origin = provenance.origin(job)
     work(config, job)
     provenance.write_record(job, origin)
+    made.unfinished(job).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

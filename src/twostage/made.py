@@ -21,6 +21,16 @@ Record = dict[str, Any]
 BROUGHT = ("condition_file", "mask_file")
 
 
+UNFINISHED = Path("build/unfinished")
+
+
+def unfinished(job: Job) -> Path:
+    """A file that is there from when the job begins until it ends well. Snakemake takes outputs that a failed or killed
+    job lacks for ones that nobody needs, as long as what was made of the earlier ones still lies there.
+    """
+    return UNFINISHED / job.scale / job.stage / job.variant
+
+
 def job_id(job: Job) -> str:
     """What the job is called in records: "priors.train cifar10.vqgan_f4.gpt.seed0"."""
     return f"{job.stage}.{job.verb} {job.variant}"

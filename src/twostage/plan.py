@@ -7,7 +7,7 @@ are an error.
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from twostage import conditions, configs, denoisers, factors, studies, tokenizer_plans
@@ -49,6 +49,16 @@ EXPERIMENTS = (
 )
 # Of Table 1: the rival, and the transformer that is matched to it in steps and in time.
 ARCHITECTURES = ("pixelsnail", "gpt")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A whole plan: jobs by their folders, the tree of its scale, and why each experiment that it lacks is broken."""
+
+    scale: str
+    jobs: dict[str, Job]
+    tree: Tree
+    broken: dict[str, str]
 
 
 class Plan:
@@ -341,7 +351,7 @@ def _join(plan: Plan, other: Plan) -> None:
 _NAMED_OTHERWISE = {"tokenizers": "table1", "reconstructions": "table1"}
 
 
-def refuse_broken(plan: Plan, targets: Iterable[str]) -> None:
+def refuse_broken(plan: Plan | Planned, targets: Iterable[str]) -> None:
     """Raises TwostageError, with the line that says why, if a target of snakemake's asks for an experiment that could
     not be planned: by its name, or with all others.
     """
@@ -366,7 +376,7 @@ def _is_on_request(experiment: str) -> bool:
     return re.search(r"^on_request: *true\b", text, re.MULTILINE) is not None
 
 
-def drawn(plan: Plan) -> list[Job]:
+def drawn(plan: Plan | Planned) -> list[Job]:
     """The evaluations that tables and figures are drawn from: results/ keeps their files.
 
     Others are read by evaluations alone, such as the features of real images.
@@ -375,7 +385,7 @@ def drawn(plan: Plan) -> list[Job]:
     return [job for job in plan.jobs.values() if job.out in read]
 
 
-def tables(plan: Plan) -> list[str]:
+def tables(plan: Plan | Planned) -> list[str]:
     """Names of the tables of a whole plan, results/*.csv, whose data nobody has to bring: those that it sums up."""
     figures = {job.variant: job for job in plan.jobs.values() if job.stage == "figures"}
     summed_up = set(figures.pop("summary").inputs.values())

@@ -16,8 +16,8 @@ from twostage.artifacts import read_json, sha256_json
 from twostage.chain import chain
 from twostage.errors import TwostageError
 from twostage.jobs import PROVENANCE, Job
+from twostage.kept_plan import kept_plan
 from twostage.made import asked_sha256, brought
-from twostage.plan import whole_plan
 
 # What a verb's jobs are made of, by its stage.
 READS = {
@@ -104,7 +104,7 @@ def _has_file(name: str) -> bool:
 def _placed(jobs: list[Job], verb: str, overrides: tuple[str, ...]) -> list[Job]:
     """The jobs in the folders where they belong, and before them what the plan's ones rest on."""
     scale = jobs[-1].scale
-    plan = whole_plan(scale).jobs
+    plan = kept_plan(scale).jobs
     kept = tuple(each for each in overrides if "." not in each.split("=")[0] or each.lstrip("+~").startswith(NAMED))
     usual = {job.out: job for job in chain(kept, verb, label=False)}
     moved: dict[str, str] = {}

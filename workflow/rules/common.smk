@@ -16,7 +16,8 @@ from twostage.artifacts import sha256_json, write_json
 from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
 from twostage.jobs import FILES, PROVENANCE, files_read
-from twostage.plan import refuse_broken, tables, whole_plan
+from twostage.kept_plan import kept_plan
+from twostage.plan import refuse_broken, tables
 
 unknown = sorted(set(config) - {"scale", "committed"})
 if unknown:
@@ -29,7 +30,7 @@ if unknown:
 SCALE = config["scale"]
 
 try:
-    PLAN = whole_plan(SCALE)
+    PLAN = kept_plan(SCALE)
     # Snakemake knows its targets only after this file; a job's own process names them otherwise.
     words = set(sys.argv[1:])
     if not {"--target-jobs", "--lint", "--list", "-l"} & words:
@@ -127,6 +128,8 @@ def distrust(job):
     outputs = [f"{job.out}/{file}" for file in (*job.files, PROVENANCE)]
     present = [path for path in outputs if os.path.exists(path)]
     if not present:
+        if made.unfinished(job).exists():
+            workflow.dag.forcefiles.update(outputs)
         return
     unknown = any(not workflow.persistence.metadata(IOFile(path)) for path in present)
     if unknown or made.fault(job, PLAN.jobs):
@@ -252,5 +255,9 @@ def failures(logs):
     text = "".join(Path(log).read_text() for log in logs)
     found = re.findall(r"^Error in \w+ (\w+):$.*?^ +log: (\S+)", text, re.M | re.S)
     for name, path in dict.fromkeys(found):
-        variant = Path(path).parent.name if path.startswith("artifacts/") else ""
-        yield f"error: {f'{name} {variant}'.strip()} failed; its log: {path}"
+        job = PLAN.jobs.get(str(Path(path).parent))
+        if job is not None:
+            # It may have failed before it could say that it began.
+            made.unfinished(job).parent.mkdir(parents=True, exist_ok=True)
+            made.unfinished(job).touch()
+        yield f"error: {name}{f' {job.variant}' if job else ''} failed; its log: {path}"
