@@ -16,6 +16,8 @@ from twostage.errors import TwostageError
 LONGEST_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 # A count that no run reaches; numpy's and torch's own counts end at 2^63.
+# Control signs, and halves of characters. U+DC80 to U+DCFF stand for the bytes of a file name that is no UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x1f\ud800-\udc7f\udd00-\udfff]")
 _MOST = 2**31 - 1
 
 
@@ -105,7 +107,7 @@ def _wrong_value(rule: typing.Mapping[str, Any], value: Any, key: str) -> Iterat
             yield f"{key} is {part}; choose {'some' if 'once' in rule else 'one'} of {', '.join(rule['choices'])}"
         if "name" in rule:
             yield from _wrong_name(part, key)
-        if isinstance(part, str) and any(ord(sign) < 32 or "\ud800" <= sign <= "\udfff" for sign in part):
+        if isinstance(part, str) and _UNPRINTABLE.search(part):
             yield f"{key} is {part!r}; leave out signs that cannot be printed"
     if "once" in rule and len(set(parts)) < len(parts):
         yield f"{key} is {', '.join(map(str, parts))}; name each once"
