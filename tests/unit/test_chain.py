@@ -165,8 +165,8 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
         ((*MINE, "sampling.classes=[cat]"), "classes names cat; the prior is conditioned by nothing: leave it null"),
         ((*BY_MAP, "sampling.classes=[]"), "names all classes; the prior is conditioned by segmentation_f4"),
         (
-            (*MINE, "priors.condition=class", "data.classes=[cat,dog]", "sampling.classes=[cat,3]"),
-            "names 3, none of the prior's 2 classes; they are cat, dog: choose from its classes",
+            (*MINE, "priors.condition=class", "data.classes=[cat,dog]", "sampling.classes=[cat,owl]"),
+            "names owl, none of the prior's 2 classes; they are cat, dog: choose from its classes",
         ),
         ((*MINE, "sampling.coordinates=true"), "the prior takes no condition; drop sampling.coordinates"),
         (
@@ -175,12 +175,12 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
         ),
         ((*MINE, "priors.condition=edges_f4", "sampling.coordinates=true"), "trained with the condition edges_f4; set"),
         ((*BY_MAP, "LAYOUT", "sampling.coordinates=true"), "a prior has one condition; choose"),
-        ((*MINE, "sampling.num_images=0"), "per_condition must be 1 or more"),
-        ((*MINE, "sampling.per_condition=0"), "per_condition must be 1 or more"),
-        ((*BY_MAP, "sampling.per_condition=-3"), "per_condition must be 1 or more"),
-        ((*MINE, "sampling.given=1.5"), r"given=1\.5 is no share in \[0, 1\)"),
-        ((*MINE, "sampling.temperature=-1"), r"temperature=-1\.0 is not positive"),
-        ((*MINE, "sampling.top_k=0"), "top_k=0 leaves no code"),
+        ((*MINE, "sampling.num_images=0"), "sampling.num_images is 0; set a number of at least 1"),
+        ((*MINE, "sampling.per_condition=0"), "sampling.per_condition is 0; set a number of at least 1"),
+        ((*BY_MAP, "sampling.per_condition=-3"), "sampling.per_condition is -3; set a number of at least 1"),
+        ((*MINE, "sampling.given=1.5"), r"sampling\.given is 1\.5; set a number from 0 to 1"),
+        ((*MINE, "sampling.temperature=-1"), r"sampling\.temperature is -1\.0; set a number of at least 0"),
+        ((*MINE, "sampling.top_k=0"), "sampling.top_k is 0; set a number of at least 1"),
         ((*MINE, "sampling.top_k=65"), "top_k=65 is larger than the vocabulary of 64 codes"),
         ((*MINE, "tokenizers=greys_f1", "sampling.top_k=257"), "larger than the vocabulary of 256 codes"),
         ((*MINE, "tokenizers=kmeans_f1", "sampling.top_k=513"), "larger than the vocabulary of 512 codes"),
@@ -228,7 +228,10 @@ def test_classes_are_held_against_the_dataset_as_soon_as_it_is_prepared(tmp_path
     def prepare(job):
         made.append(job.verb)
         if job.verb == "prepare":
-            write_json(job.folder / "metadata.json", {"classes": ["cat", "dog"]})
+            write_json(
+                job.folder / "metadata.json",
+                {"classes": ["cat", "dog"], "splits": {"validation": {"num_images": 5}}},
+            )
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(from_data, "run", prepare)

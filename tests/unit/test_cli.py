@@ -41,7 +41,7 @@ def call(monkeypatch, tmp_path, capsys):
         (["priors.lr=1e-3"], ["priors.lr", "'lr' not in 'PriorConfig'"]),
         (["priors.learning_rate=fast"], ["priors.learning_rate=fast", "could not be converted to Float"]),
         (["priors.loop.steps=1.5"], ["priors.loop.steps=1.5", "could not be converted to Integer"]),
-        (["data.size=64"], ["data.size=64", "stage data", "run that stage"]),
+        (["sampling.top_p=0.9"], ["sampling.top_p=0.9", "stage sampling", "priors.train does not read"]),
         (["scale=smoke"], ["artifacts/smoke/latents/cifar10.vqgan_f4/", "not made yet"]),
         (["--config", "nowhere.json"], ["nowhere.json is missing"]),
         (["--config", "x.json", "priors=gpt"], ["either --config or overrides"]),
@@ -104,7 +104,7 @@ def test_cfg_prints_the_slice_and_runs_nothing(call):
 
 def test_what_is_run_by_hand_has_a_folder_of_its_own_and_logs_to_a_file(call, tmp_path):
     seen = []
-    code, _ = call("scale=smoke", "--log", "log.txt", verb="data.prepare", kind=DataConfig,
+    code, _ = call("scale=smoke", "data.size=64", "--log", "log.txt", verb="data.prepare", kind=DataConfig,
                    work=lambda config, job: (seen.append((config, job)), cli.log.info("working")))  # fmt: skip
     assert code == 0
     config, done = seen[0]

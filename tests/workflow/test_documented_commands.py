@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from .conftest import GROUP, ROOT
+from tests.clone import ROOT
+
+from .conftest import GROUP
 from .documented import commands
 
 pytestmark = GROUP
@@ -23,6 +25,7 @@ RUN = {
     "snakemake --cores all results/orderings.csv": None,
     "snakemake -n": None,
     "snakemake --unlock": None,
+    "snakemake --cores all data": None,
     "dvc repro": None,
     "dvc metrics show": None,
     "dvc plots show": None,
@@ -40,6 +43,9 @@ RUN = {
         f"python -m twostage.tokenizers.train data=folder data.name=mine {SMOKE}",
     "python -m twostage.priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":
         f"python -m twostage.priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE}",
+    "python -m twostage.sampling.generate priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":
+        f"python -m twostage.sampling.generate priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE} "
+        "sampling.num_images=2",
     "python -m twostage.sampling.generate": f"python -m twostage.sampling.generate {SMOKE} sampling.num_images=2",
     "python -m twostage.sampling.denoise priors=sundae": f"python -m twostage.sampling.denoise priors=sundae {SMOKE}",
     "python -m twostage.sampling.inpaint priors=sundae": f"python -m twostage.sampling.inpaint priors=sundae {SMOKE}",
@@ -71,7 +77,9 @@ LEFT_OUT = {
     "cd twostage": PLACEHOLDER,
     "snakemake --cores all results/<name>.csv": PLACEHOLDER + "; test_dry_runs.py does",
     "python -m twostage.data.check data=imagenet data.root=...": PLACEHOLDER,
-    "dvc pull": "test_dvc.py pulls into another clone",
+    "make install TORCH_INDEX=<address of the index>": PLACEHOLDER + "; tests/install does",
+    "dvc commit --force": "test_dvc.py stores a part",
+    "dvc push": "test_dvc.py stores a part",
     "make pull": "its environment is not here; test_dvc.py runs what it runs",
     "dvc exp run -S conf/scale/laptop.yaml:priors.steps=900": "hours at scale laptop; test_dvc.py runs one at smoke",
     "python -m twostage.sources.fetch": "downloads every source",
@@ -97,11 +105,6 @@ WALKS = {
         "python -m twostage.data.prepare data=folder data.name=labelled data.root=labelled 'data.maps=[segmentation]' "
         f"data.num_labels=4 {SMOKE}",
         f"python -m twostage.tokenizers.train data=folder data.name=labelled tokenizers=segmentation_f4 {SMOKE}",
-    ],
-    "a rate of one's own": [
-        f"python -m twostage.priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE}",
-        f"python -m twostage.sampling.generate priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE} "
-        "sampling.num_images=2",
     ],
 }
 

@@ -115,8 +115,8 @@ CARDS = {
     "faces_hq": Card(
         "FacesHQ: CelebA-HQ and FFHQ",
         "Esser et al. 2021: Sec. 4.3, Fig. 7 and 8",
-        "those of its parts, which see",
-        "those of its parts",
+        "See CelebA-HQ and FFHQ.",
+        "See CelebA-HQ and FFHQ.",
         ("celeba_hq/..., ffhq/...: their pictures, at most one folder deep",),
         folders=("celeba_hq", "ffhq"),
         num_images=100000,
