@@ -1,10 +1,12 @@
 """Typed dataclasses of what `conf/` holds, and their composition.
 
-`conf/` holds the values, these classes hold the names and the types. A job never sees the whole tree: it gets its own
+`conf/` holds the values, these classes the names and types. A job never sees the whole tree: it gets its own
 slice (`DataConfig`, `TokenizerConfig`, ...) as resolved JSON, read back by `parse`. A verb that only plans ask for has
 its class beside it.
 """
 
+import functools
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -385,8 +387,16 @@ def parse(kind: type[T], values: dict[str, Any]) -> T:
 
 
 def trees() -> Trees:
-    """Composes the trees of a plan out of `conf/` as it is now."""
-    return Trees(CONF, Config)
+    """Composes the trees of a plan out of `conf/` and the environment as they are now."""
+    files = [(str(path), path.stat()) for path in sorted(CONF.rglob("*.yaml")) if path.is_file()]
+    state = tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in files)
+    return _trees(CONF, state, frozenset(os.environ.items()))
+
+
+@functools.lru_cache(maxsize=4)
+def _trees(conf: Path, state: tuple[Any, ...], environment: frozenset[tuple[str, str]]) -> Trees:  # noqa: ARG001
+    """One for every state, as what it has read and resolved is good for all who ask while nothing changes."""
+    return Trees(conf, Config)
 
 
 def compose(overrides: tuple[str, ...] = ()) -> dict[str, Any]:

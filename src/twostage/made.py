@@ -101,9 +101,9 @@ def fault(job: Job, jobs: Mapping[str, Job]) -> str | None:
         return f"has a damaged record: {error}"
     if record is None:
         return "has no record of what made it"
-    if record["job"] != job_id(job) or record["config_sha256"] != asked_sha256(job):
-        return f"was made by another job, {record['job']}{_difference(record, job)}"
-    if record["code_sha256"] != code_sha256(job):
+    if record.get("job") != job_id(job) or record.get("config_sha256") != asked_sha256(job):
+        return f"was made by another job, {record.get('job')}{_difference(record, job)}"
+    if record.get("code_sha256") != code_sha256(job):
         return "was made by other code"
     if record.get("brought_sha256", {}) != brought(job):
         return "was made of other pictures than those that lie there now"
@@ -146,7 +146,7 @@ def _moved_on(job: Job, record: Record, jobs: Mapping[str, Job]) -> str | None:
         now = read_record(Path(folder))
         if upstream is None or now is None:
             continue
-        then = record["rests_on"].get(job_id(upstream), {}).get("files_sha256", {})
+        then = record.get("rests_on", {}).get(job_id(upstream), {}).get("files_sha256", {})
         changed = [name for name in files_read(job, upstream) if then.get(name) != now["files_sha256"].get(name)]
         if changed:
             return f"rests on another {folder}/{changed[0]} than lies there now"
@@ -218,6 +218,6 @@ def read_record(folder: Path) -> Record | None:
     if not path.exists():
         return None
     record = read_json(path)
-    if not isinstance(record, dict) or not {"job", "files_sha256", "rests_on"} <= record.keys():
+    if not isinstance(record, dict) or not isinstance(record.get("files_sha256"), dict):
         raise TwostageError(f"{path} is no record of a job; delete it and ask for the folder again")
     return record

@@ -150,7 +150,9 @@ def pace_job(tree: Tree, own: Job, rival: Job) -> Job:
     config: Tree = dict(tree["scale"]["priors"]["pace"])
     inputs: dict[str, str] = {}
     for name, job in {"own": own, "rival": rival}.items():
-        config[name] = job.config | {"learning_rate": None, "loop": job.config["loop"] | {"seed": 0}}
+        # How long the two will train is not asked.
+        loop = job.config["loop"] | {"seed": 0, "steps": 1, "evaluate_every": 1, "checkpoint_every": 1}
+        config[name] = job.config | {"learning_rate": None, "loop": loop}
         inputs |= {f"{name}.{kind}": job.inputs[kind] for kind in ("latents", "condition") if kind in job.inputs}
     ours, theirs = (job.variant.rpartition(".seed")[0] for job in (own, rival))
     # On the same latents the rival is told by what it is, else by its latents too.

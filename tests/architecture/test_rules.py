@@ -30,12 +30,13 @@ def test_no_module_imports_snakemake_or_dvc(module):
     assert not {"snakemake", "dvc"} & set(imported(module))
 
 
-def test_only_configs_imports_hydra(module):
-    assert "hydra" not in set(imported(module)) or module.name == "configs.py"
+def test_only_what_reads_overrides_imports_hydra(module):
+    assert "hydra" not in set(imported(module)) or module.name == "overrides.py"
 
 
 def test_modules_and_functions_stay_short(module):
-    assert len(module.read_text().splitlines()) <= 400
+    # Past this a module holds two ideas.
+    assert len(module.read_text().splitlines()) <= 600
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 60, node.name

@@ -138,7 +138,7 @@ def changed(**chains):
 
     def compose(overrides):
         tree = configs.compose(overrides)
-        if "chains" in tree["experiment"]:
+        if "chains" in (tree["experiment"] or {}):
             tree["experiment"]["chains"] |= chains
         return tree
 

@@ -138,7 +138,7 @@ def changed(**row):
 
     def compose(overrides):
         tree = configs.compose(overrides)
-        for label in {"FacesHQ", "S-FLCKR"} & set(tree["experiment"]["rows"]):
+        for label in {"FacesHQ", "S-FLCKR"} & set((tree["experiment"] or {"rows": ()})["rows"]):
             columns = tree["experiment"]["rows"][label]
             if "window" in columns["stand_in"]:
                 columns["stand_in"] |= row
@@ -163,7 +163,7 @@ def test_one_factor_more_adds_its_jobs_and_changes_only_the_summary():
     ("row", "message"),
     [
         ({"tokenizers": ["kmeans_f1", "vqgan_f4", "edges_f4"]}, "vqgan_f4 and edges_f4 have the same f"),
-        ({"tokenizers": ["kmeans_f1", "vqgan_f3"]}, "Available options"),
+        ({"tokenizers": ["kmeans_f1", "vqgan_f3"]}, r"no file conf/tokenizers/vqgan_f3\.yaml; choose one of"),
         ({"widnow": 8}, r"experiment\.rows\.FacesHQ\.stand_in of f_sweep: .*widnow"),
     ],
 )

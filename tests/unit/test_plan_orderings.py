@@ -66,7 +66,8 @@ def changed(**changes):
 
     def compose(overrides):
         tree = configs.compose(overrides)
-        tree["experiment"] |= changes
+        if tree["experiment"]:
+            tree["experiment"] |= changes
         return tree
 
     return compose

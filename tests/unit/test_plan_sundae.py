@@ -28,8 +28,8 @@ from twostage.verbs import (
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
 
-def upstream(*overrides):
-    tree = configs.compose(("scale=smoke", "priors=sundae", *overrides))
+def upstream(*overrides, prior="sundae"):
+    tree = configs.compose(("scale=smoke", f"priors={prior}", *overrides))
     tokenizer = tokenizer_job(tree)
     return tree, tokenizer, latents_job(tree, tokenizer)
 
@@ -63,7 +63,7 @@ def test_its_samples_and_inpaintings_are_asked_for_by_their_own_slices():
 def test_how_sundae_is_sampled_does_not_touch_the_samples_of_a_transformer():
     jobs = []
     for steps in (20, 30):
-        tree, tokenizer, latents = upstream("priors=gpt", f"sampling.denoising.chain.steps={steps}")
+        tree, tokenizer, latents = upstream(f"sampling.denoising.chain.steps={steps}", prior="gpt")
         jobs.append(sampling_job(tree, prior_job(tree, latents, None, {}), tokenizer))
     assert jobs[0] == jobs[1]
     assert parse(SamplingConfig, jobs[0].config).top_k == 16
