@@ -118,7 +118,7 @@ def test_large_canvases_go_through_tiles(make_mapped, monkeypatch):
         ({"canvas_pixels": [32, 64]}, r"map\.png is 48x32, the canvas wants 64x32; conditions are not enlarged"),
         (
             {"condition_file": "nowhere.png"},
-            r"condition_file=nowhere\.png cannot be decoded: nowhere\.png: .*No such file",
+            r"condition_file=nowhere\.png cannot be decoded: .*No such file",
         ),
         ({"inputs": []}, "give the job an input `condition_tokenizer`"),
         ({"coordinates": True}, "a prior has one condition"),
