@@ -61,7 +61,7 @@ def _cell(rows: list[dict[str, str]], table: Path, row: str, column: str | None)
 
 def _completed(records: dict[str, Record], experiment: str) -> None:
     """Adds to records of versions that kept neither config nor inputs what the plan of this clone says of a job of that
-    name: its config, if it has the recorded hash, and its inputs, if the record knows them all.
+    name: its config, if it has the recorded hash, and its inputs, as far as the record knows them.
     """
     if all("config" in record for record in records.values()):
         return
@@ -77,8 +77,8 @@ def _completed(records: dict[str, Record], experiment: str) -> None:
         record["planned"] = True
         if record["config_sha256"] == sha256_json(job.config):
             record["config"] = job.config
-        if records.keys() >= set(inputs.values()):
-            record["inputs"] = inputs
+        # What a job reads today may not have been there yet.
+        record["inputs"] = {key: name for key, name in inputs.items() if name in records}
 
 
 def _name(job: Job) -> str:

@@ -122,10 +122,16 @@ def redraw(plan: Plan, folder: Path) -> Iterator[tuple[Path, bool | None]]:
             again = replace(job, inputs=inputs, out=str(folder / job.variant))
             kind, draw = DRAW[job.verb]
             known = all(here[source] for source in job.inputs.values())
-            if known:
+            if not known:
+                yield from ((place(name), None) for name in job.files)
+                continue
+            try:
                 draw(parse(kind, job.config), again)
+            except TwostageError as error:
+                print(f"  not drawn: {error}")
             for name in job.files:
-                yield place(name), committed(place(name)) == (again.folder / name).read_bytes() if known else None
+                drawn_again = again.folder / name
+                yield place(name), drawn_again.exists() and committed(place(name)) == drawn_again.read_bytes()
 
 
 def place(name: str) -> Path:

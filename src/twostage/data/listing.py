@@ -121,8 +121,8 @@ def nfc(name: str) -> str:
 
 
 def named(paths: Sequence[Path | str]) -> str:
-    """The first few of them, and how many there are in all."""
-    names = ", ".join(str(path) for path in paths[:NAMED])
+    """The first few of them, and how many there are in all; bytes that are no UTF-8 are escaped."""
+    names = ", ".join(str(path).encode("utf-8", "backslashreplace").decode() for path in paths[:NAMED])
     return names if len(paths) <= NAMED else f"{names} and {len(paths) - NAMED} more ({len(paths)} in all)"
 
 

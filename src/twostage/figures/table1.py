@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from twostage import cli
 from twostage.artifacts import read_json
 from twostage.configs import FiguresConfig
+from twostage.errors import TwostageError
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_text
 from twostage.jobs import Job
@@ -27,8 +28,10 @@ class Table1Config:
 
 
 def table1(config: Table1Config, job: Job) -> None:
-    """Writes table1.{csv,md,tex} and table1_curves.{pdf,png}."""
+    """Writes table1.{csv,md,tex} and table1_curves.{pdf,png}. Raises TwostageError for metrics of an older version."""
     rows = [read_json(job.upstream(label) / "metrics.json") for label in config.rows]
+    if any("pace" not in row for row in rows):
+        raise TwostageError("the metrics of Table 1 are of a version without paces; make them again: make table1")
     numbers = pd.DataFrame([_numbers(row) for row in rows])
     write_text(job.folder / "table1.csv", numbers.to_csv(index=False, float_format="%.5g"))
     printed = pd.DataFrame([_printed(row) for row in rows])
