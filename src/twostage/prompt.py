@@ -64,7 +64,8 @@ def asked(verb: str, overrides: tuple[str, ...], out: Path | None = None, label:
     given = {name: _given(name, folder, overrides) for name, folder in folders.items()}
     jobs = _drawn_from(verb, overrides, given) if "prior" in given else chain(overrides, verb, given, label)
     placed = _placed(jobs, verb, overrides)
-    job, before = placed[-1], {each.out: each for each in placed[:-1]}
+    # What the user names, no job asks for: it is taken as it is.
+    job, before = placed[-1], {each.out: each for each in placed[:-1] if each.verb != "given"}
     return Asked(job if out is None else _into(job, out), before, overrides)
 
 
