@@ -21,7 +21,7 @@ from tests.clone import Clone
 from twostage.artifacts import write_csv, write_json
 
 KINDS = ("job", "snakemake", "both")
-# What a run makes; the composed trees (build/trees) are shared and stay.
+# What a run makes.
 MADE = ("artifacts", "results", ".snakemake", "build/scratch", "build/configs", "build/code")
 POLL_SECONDS = 0.02
 CORES = 2
@@ -116,6 +116,7 @@ class Disturbance:
 
     def _start(self) -> subprocess.Popen:
         command = snakemake(self.report.targets)
+        self.log.parent.mkdir(exist_ok=True)
         with open(self.log, "ab") as log:
             return subprocess.Popen(command, cwd=self.clone.folder, env=self.clone.environment, stdout=log, stderr=log)
 

@@ -237,7 +237,8 @@ def test_after_a_partial_pull_figures_are_redrawn_and_nothing_is_trained(redrawa
     assert result.returncode == 0, result.stderr[-3000:]
     assert (redrawable.folder / "results/figures/table1_curves.png").read_bytes() != before
     assert (redrawable.folder / "results/table1.csv").read_bytes() == table
-    assert not (redrawable.folder / "artifacts/smoke/tokenizers").exists()
+    # A run makes the stages' folders, which DVC stores, and nothing in them.
+    assert not list(redrawable.folder.glob("artifacts/smoke/tokenizers/*"))
 
 
 def test_an_experiment_reruns_what_its_parameter_touches_and_shows_both(pulled):
