@@ -11,6 +11,8 @@ UNCOMPARED = {"log.txt", "benchmark.tsv"}
 # Keys of JSON at any depth, and columns of CSV: measured seconds, and what follows from them.
 MEASURED = re.compile(
     r"\w*seconds\w*|tokens_per_second|peak_memory_mb|finished"
+    # Where a folder lay when it was made: a job may be tried on another disk.
+    r"|folder"
     # The transformer trains on until PixelSNAIL's measured time: its last step, and its NLL read off at that time.
     r"|last_step|(transformer|difference)_time\w*"
 )
