@@ -21,7 +21,7 @@ SCALE ?= $(shell sed -n "s/^scale: *\([a-z]*\).*/\1/p" params.yaml)
 ACTIVATE := source $(VENV)/bin/activate
 # One `dvc repro` serves all of these, and takes all cores.
 # The documented commands come last: they add jobs of their own to what was reproduced.
-REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py tests/workflow/test_full_disk.py \
+REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py \
 	tests/workflow/test_foreign_models.py tests/workflow/test_documented_commands.py
 
 .PHONY: help table1 test chaos check verify pull storage install lock clean benchmarks

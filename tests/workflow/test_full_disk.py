@@ -8,6 +8,7 @@ from tests.chaos.full import first_of_each, into_a_full_disk, jobs_to_try
 from .conftest import GROUP
 
 
+@pytest.mark.chaos
 @GROUP
 def test_every_stage_ends_in_one_line_and_runs_whole_once_there_is_space(reproduced, tmp_path):
     require_mounts()
