@@ -19,7 +19,9 @@ from twostage.plan import Planned, whole_plan
 
 def kept_plan(scale: str) -> Planned:
     """`whole_plan(scale)`, out of build/plans/ where it is of these very files. Errors as there; none is kept."""
-    sources = {path: path.read_bytes() for path in (*configs.CONF.rglob("*.yaml"), *PACKAGE.rglob("*.py"))}
+    paths = (*configs.CONF.rglob("*.yaml"), *PACKAGE.rglob("*.py"))
+    # Editors leave links that lead nowhere.
+    sources = {path: path.read_bytes() for path in paths if path.is_file()}
     # What a config takes from the environment is in no file.
     if any(b"${oc.env" in content for path, content in sources.items() if path.suffix == ".yaml"):
         return _planned(scale)

@@ -112,7 +112,10 @@ def _placed(jobs: list[Job], verb: str, overrides: tuple[str, ...]) -> list[Job]
     placed: dict[str, Job] = {}
     for job in jobs:
         asked_for = replace(job, inputs={name: moved.get(folder, folder) for name, folder in job.inputs.items()})
-        here = _with_its_folder(asked_for, plan.get(job.out), usual.get(job.out), asked_for == job)
+        # A sweep of one's own finds another rate.
+        swept_alike = asked_for.inputs.get("tune") == job.inputs.get("tune")
+        planned = plan.get(job.out) if swept_alike else None
+        here = _with_its_folder(asked_for, planned, usual.get(job.out), asked_for == job)
         moved[job.out] = here.out
         for each in _upstream(here, plan) if here is plan.get(job.out) else ():
             placed.setdefault(each.out, each)

@@ -58,6 +58,7 @@ def test_what_the_plan_has_lies_in_the_plans_folder(plan, verb, overrides):
         ("latents.encode", ("latents.flips=false",)),
         ("priors.train", ("priors=pixelsnail", "priors.learning_rate=1e-5")),
         ("priors.train", ("priors=gpt", "scale.priors.steps=7")),
+        ("priors.train", ("priors=gpt", "priors.sweep.learning_rates=[1e-5]")),
         ("sampling.generate", ("sampling.top_p=0.9",)),
         ("sampling.generate", ("priors.learning_rate=1e-3",)),
         ("sampling.generate", ("scale.tokenizers.image.steps=10",)),
