@@ -33,7 +33,7 @@ NAMED = ("data.", "priors.condition=", "priors.ordering=", "priors.loop.seed=")
 # Folders of the user's in place of what the chain would make.
 GIVEN = ("prior", "tokenizer")
 # Inputs that decide for how long a prior trains and at which rate, not which prior it is.
-TUNED_BY = {"tune", "pixelsnail", "pace", "rival"}
+TUNED_BY = {"tune", "pace", "rival"}
 
 
 @dataclass(frozen=True)
