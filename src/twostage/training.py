@@ -4,6 +4,7 @@ A task does the mathematics; the loop does everything that must not be forgotten
 seed and the step, so the data position of a checkpoint is its step.
 """
 
+import functools
 import hashlib
 import logging
 import math
@@ -92,16 +93,11 @@ def batch_positions(num_examples: int, batch_size: int, seed: int, step: int) ->
     return order[batch * batch_size : (batch + 1) * batch_size]
 
 
-_last_order: tuple[tuple[int, int, int], np.ndarray] | None = None
-
-
+# Drawing an epoch's permutation anew for every step would cost more than a small model's step. Two are kept: rivals of
+# `priors.pace` step in turn, and each would redraw the other's on the clock.
+@functools.lru_cache(maxsize=2)
 def _epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
-    # One epoch's permutation is kept: drawing it anew for every step would cost more than a small model's step.
-    global _last_order
-    key = (num_examples, seed, epoch)
-    if _last_order is None or _last_order[0] != key:
-        _last_order = (key, np.random.default_rng((seed, epoch)).permutation(num_examples))
-    return _last_order[1]
+    return np.random.default_rng((seed, epoch)).permutation(num_examples)
 
 
 def warmed_up(learning_rate: float, warmup_steps: int, step: int) -> float:
