@@ -48,7 +48,7 @@ def chain(
     if verb in INSTEAD:
         refuse_unread(verb, tree["sampling"], configs.compose((f"scale={tree['scale']['name']}",))["sampling"])
     if verb.startswith("evaluation."):
-        return _evaluation(verb, tree)
+        return _evaluation(verb, tree, (given or {}).get("tokenizer") or tokenizer_job(tree))
     data = data_job(tree)
     tokenizer = (given or {}).get("tokenizer") or tokenizer_job(tree)
     if verb == "latents.plain":
@@ -100,8 +100,8 @@ def _ending_in(target: Job, jobs: list[Job]) -> list[Job]:
     return [*(job for job in jobs if job.out in needed and job.out != target.out), target]
 
 
-def _evaluation(verb: str, tree: Tree) -> list[Job]:
-    data, tokenizer = data_job(tree), tokenizer_job(tree)
+def _evaluation(verb: str, tree: Tree, tokenizer: Job) -> list[Job]:
+    data = data_job(tree)
     features = features_job(tree, data)
     networks = [weights_job(tree, name) for name in ("vgg16", "alexnet", "inception")]
     match verb:

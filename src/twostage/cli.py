@@ -43,8 +43,9 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
             made.require_inputs(job, asked.jobs, asked.how)
         else:
             made.verify_inputs(job)
-        with locked(job) as has_waited:
-            if (has_waited or arguments.config is None) and made.is_made(job, asked.jobs):
+        with locked(job):
+            # Snakemake takes away what it has made anew; another process may have made it meanwhile.
+            if made.is_made(job, asked.jobs):
                 log.info("%s is made already, just so; delete it to make it again", job.out)
             else:
                 if arguments.log is None:
@@ -65,20 +66,18 @@ def _work(config: C, job: Job, work: Callable[[C, Job], None]) -> None:
 
 
 @contextlib.contextmanager
-def locked(job: Job) -> Iterator[bool]:
-    """While the block runs, no other process of this clone writes the job's folder. Yields whether it had to wait."""
-    path = Path("build/locks") / job.scale / job.stage / f"{job.variant}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    has_waited = False
+def locked(job: Job) -> Iterator[None]:
+    """While the block runs, no other process of this clone writes the job's folder."""
+    folder = Path("build/locks") / made.place(job)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        has_waited = True
         log.info("another process is making %s; waiting for it", job.out)
         lock.acquire()
     try:
-        yield has_waited
+        yield
     finally:
         lock.release()
 
@@ -120,10 +119,9 @@ class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
             self._exit(f"the disk is full while writing {error.filename or 'an artifact'}; free some space, run again")
         if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
             self._exit(
-                f"no permission for {error.filename} ({error.strerror}); change its owner, or set TWOSTAGE_CACHE to a "
-                "folder of yours"
+                f"no permission for {error.filename} ({error.strerror}); make it readable and writable for you, or "
+                "work in a folder of your own"
             )
-
         if isinstance(error, Exception):
             _keep_traceback(error)
 
@@ -161,7 +159,7 @@ def _asked(name: str, arguments: argparse.Namespace) -> prompt.Asked:
     if arguments.overrides or arguments.out:
         raise TwostageError("either --config or overrides and --out, not both")
     try:
-        return prompt.Asked(Job(**read_json(arguments.config)), {}, ())
+        return prompt.Asked(Job(**read_json(arguments.config)), {})
     except TypeError as error:
         raise TwostageError(f"{arguments.config} is not a job of this version; ask snakemake again") from error
 

@@ -15,9 +15,9 @@ from twostage.errors import TwostageError
 # Names become folders, in which further parts are added to them: of 255 bytes that a file's name may have, a quarter.
 LONGEST_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
-# A count that no run reaches; numpy's and torch's own counts end at 2^63.
 # Control signs, and halves of characters. U+DC80 to U+DCFF stand for the bytes of a file name that is no UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x1f\ud800-\udc7f\udd00-\udfff]")
+# A count that no run reaches; numpy's and torch's own counts end at 2^63.
 _MOST = 2**31 - 1
 
 

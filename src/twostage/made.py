@@ -13,7 +13,7 @@ from twostage.artifacts import read_json, sha256_json
 from twostage.checksums import checksums
 from twostage.errors import TwostageError
 from twostage.fingerprint import fingerprint
-from twostage.jobs import PROVENANCE, Job, Tree, files_read
+from twostage.jobs import MODEL, PROVENANCE, Job, Tree, files_read
 
 Record = dict[str, Any]
 
@@ -21,14 +21,23 @@ Record = dict[str, Any]
 BROUGHT = ("condition_file", "mask_file")
 
 
-UNFINISHED = Path("build/unfinished")
+# What a training writes of its time: no two runs agree on it, and nothing but figures of time is made of it.
+TIMED = frozenset({"metrics.json", "curve.csv", "rounds.csv"})
 
 
 def unfinished(job: Job) -> Path:
     """A file that is there from when the job begins until it ends well. Snakemake takes outputs that a failed or killed
     job lacks for ones that nobody needs, as long as what was made of the earlier ones still lies there.
     """
-    return UNFINISHED / job.scale / job.stage / job.variant
+    return Path("build/unfinished") / place(job)
+
+
+def place(job: Job) -> Path:
+    """The job's folder as a path below another one: as it lies in artifacts/, or a hash of where else it lies."""
+    folder, artifacts = job.folder.resolve(), Path("artifacts").resolve()
+    if folder.is_relative_to(artifacts):
+        return folder.relative_to(artifacts)
+    return Path("elsewhere") / sha256_json(str(folder))[:16]
 
 
 def job_id(job: Job) -> str:
@@ -47,7 +56,7 @@ def code_sha256(job: Job) -> str:
 
 
 def brought(job: Job) -> dict[str, str]:
-    """Checksums of what the user brings to the job: a folder of pictures with its indices, a condition, a mask.
+    """Checksums of what the user brings to the job: pictures with their indices, a condition, a mask, a model.
 
     What is not at hand, as on a machine that only pulled what was made of it, is as the job's record says.
     """
@@ -55,9 +64,12 @@ def brought(job: Job) -> dict[str, str]:
     if job.config.get("source") == "folder" and job.config["root"]:
         paths["root"] = job.config["root"]
     found = {key: _content(Path(path).expanduser(), job.config) for key, path in paths.items()}
-    if None not in found.values():
-        return {key: value for key, value in found.items() if value is not None}
-    return dict((read_record(job.folder) or {}).get("brought_sha256", {}))
+    # The plan's folders are relative; a whole path was named by the user.
+    found |= {name: _model(Path(folder)) for name, folder in job.inputs.items() if Path(folder).is_absolute()}
+    if None in found.values():
+        recorded = (read_record(job.folder) or {}).get("brought_sha256", {})
+        found = {key: recorded.get(key) if value is None else value for key, value in found.items()}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _content(path: Path, config: Tree) -> str | None:
@@ -65,11 +77,19 @@ def _content(path: Path, config: Tree) -> str | None:
         return checksums(path.parent, [path.name])[path.name]
     if not path.is_dir():
         return None
-    # An index may lie outside of the folder, by its whole path.
-    indices = (Path(config[key] or "").expanduser() for key in ("index", "validation_index"))
-    names = [*_visible_files(path), *(str(index) for index in indices if index.is_absolute() and index.is_file())]
+    # An index may be hidden, or lie outside of the folder.
+    indices = (str(Path(config[key] or "").expanduser()) for key in ("index", "validation_index"))
+    return _checksum(path, {*_visible_files(path), *(index for index in indices if (path / index).is_file())})
+
+
+def _model(folder: Path) -> str | None:
+    names = [name for name in sorted(MODEL) if (folder / name).is_file()]
+    return _checksum(folder, names) if names else None
+
+
+def _checksum(folder: Path, names: Iterable[str]) -> str:
     try:
-        return sha256_json(sorted(checksums(path, names).items()))
+        return sha256_json(sorted(checksums(folder, names).items()))
     except OSError as error:
         raise TwostageError(f"{error.filename} cannot be read: {error.strerror}; mend that, or take it away") from error
 
@@ -107,7 +127,13 @@ def fault(job: Job, jobs: Mapping[str, Job]) -> str | None:
         return "was made by other code"
     if record.get("brought_sha256", {}) != brought(job):
         return "was made of other pictures than those that lie there now"
-    return damage(job.folder, record) or _moved_on(job, record, jobs)
+    return _unnamed(job, record) or damage(job.folder, record) or _moved_on(job, record, jobs)
+
+
+def _unnamed(job: Job, record: Record) -> str | None:
+    """Which of the job's files lie there without a word of them in the record."""
+    unnamed = [name for name in job.files if name not in record["files_sha256"] and (job.folder / name).is_file()]
+    return f"has files that its record does not name: {', '.join(unnamed)}" if unnamed else None
 
 
 def damage(folder: Path, record: Record) -> str | None:
@@ -144,10 +170,12 @@ def _moved_on(job: Job, record: Record, jobs: Mapping[str, Job]) -> str | None:
     for folder in job.inputs.values():
         upstream = jobs.get(folder)
         now = read_record(Path(folder))
-        if upstream is None or now is None:
+        if now is None:
             continue
-        then = record.get("rests_on", {}).get(job_id(upstream), {}).get("files_sha256", {})
-        changed = [name for name in files_read(job, upstream) if then.get(name) != now["files_sha256"].get(name)]
+        made_by = now["job"] if upstream is None else job_id(upstream)
+        then = record["rests_on"].get(made_by, {}).get("files_sha256", {})
+        names = set(now["files_sha256"]) - TIMED if upstream is None else set(files_read(job, upstream))
+        changed = [name for name in sorted(names) if then.get(name) != now["files_sha256"].get(name)]
         if changed:
             return f"rests on another {folder}/{changed[0]} than lies there now"
     return None
@@ -207,7 +235,10 @@ def verify_inputs(job: Job) -> None:
     """Raises TwostageError, naming a file, if what the job reads is not what its record says: damaged, or swapped."""
     for folder in job.inputs.values():
         record = read_record(Path(folder))
-        wrong = None if record is None else damage(Path(folder), record)
+        # What the user brings need not have one.
+        is_ours = Path(folder).is_relative_to("artifacts")
+        no_record = "has no record of what made it" if is_ours else None
+        wrong = no_record if record is None else damage(Path(folder), record)
         if wrong:
             raise TwostageError(f"{folder} {wrong}; delete the folder and ask for it again")
 
@@ -218,6 +249,7 @@ def read_record(folder: Path) -> Record | None:
     if not path.exists():
         return None
     record = read_json(path)
-    if not isinstance(record, dict) or not isinstance(record.get("files_sha256"), dict):
+    kinds = {"job": str, "config": dict, "inputs": dict, "files_sha256": dict, "rests_on": dict}
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
         raise TwostageError(f"{path} is no record of a job; delete it and ask for the folder again")
     return record

@@ -129,6 +129,24 @@ def _quoted_list(key: str, raw: str) -> str | None:
     return _proven(f"{key}=[{','.join(_in_quotes(part) for part in parts)}]", parts)
 
 
+def override_of(key: str, value: Any) -> str:
+    """The override by which a key gets a value that a resolved config holds."""
+    return f"{key}={_typed(value)}"
+
+
+def _typed(value: Any) -> str:
+    match value:
+        case str():
+            # Text that looks like a reference to another key is none; backslashes before one mean themselves.
+            return _in_quotes(re.sub(r"(\\*)\$\{", r"\1\1\\${", value))
+        case list():
+            return f"[{','.join(map(_typed, value))}]"
+        case dict():
+            return "{" + ",".join(f"{key}:{_typed(part)}" for key, part in value.items()) + "}"
+        case _:
+            return json.dumps(value)
+
+
 def _in_quotes(text: str) -> str:
     # Backslashes mean themselves, but before a quote.
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)

@@ -358,7 +358,8 @@ def refuse_broken(plan: Plan | Planned, targets: Iterable[str]) -> None:
     usual = [line for name, line in plan.broken.items() if not _is_on_request(name)]
     owners = {name: name for name in experiments()} | _NAMED_OTHERWISE
     for target in targets:
-        if usual and (target in ("all", "figures", "results/metrics.json") or "figures/summary/" in target):
+        of_all = re.fullmatch(r"all|figures|results/(\w+/)?(metrics|summary)\.json|.*/figures/summary/.*", target)
+        if usual and of_all:
             raise TwostageError(usual[0])
         # The longest: f_sweep_conditional.csv is none of f_sweep's.
         named = [name for name in owners if re.search(rf"(^|/){name}([._/]|$)", target)]

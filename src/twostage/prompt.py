@@ -4,10 +4,9 @@ A job that the plan has, lies in the plan's folder. Any other has a folder of it
 makes it another, so nothing that is asked for by hand takes the place of what a table is drawn from.
 """
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from twostage import configs
 from twostage.artifacts import read_json, sha256_json
 from twostage.chain import chain
 from twostage.errors import TwostageError
-from twostage.jobs import PROVENANCE, Job
+from twostage.jobs import Job
 from twostage.kept_plan import kept_plan
-from twostage.made import asked_sha256, brought
+from twostage.made import asked_sha256, brought, read_record
 
 # What a verb's jobs are made of, by its stage.
 READS = {
@@ -30,8 +29,20 @@ READS = {
 }
 # Keys that stand in the names of variants, or say of which data they are.
 NAMED = ("data.", "priors.condition=", "priors.ordering=", "priors.loop.seed=")
-# Folders of the user's in place of what the chain would make.
-GIVEN = ("prior", "tokenizer")
+# Folders of the user's in place of what the chain would make, and the verbs that read them.
+GIVEN = {
+    "prior": ("sampling.generate", "sampling.denoise", "sampling.inpaint"),
+    "tokenizer": (
+        "latents.encode",
+        "priors.tune",
+        "priors.train",
+        "sampling.generate",
+        "sampling.denoise",
+        "sampling.inpaint",
+        "evaluation.reconstruct",
+        "evaluation.rfid",
+    ),
+}
 # Inputs that decide for how long a prior trains and at which rate, not which prior it is.
 TUNED_BY = {"tune", "pace", "rival"}
 
@@ -42,14 +53,29 @@ class Asked:
 
     job: Job
     jobs: dict[str, Job]
-    overrides: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
+    folders: Mapping[str, str] = field(default_factory=dict)  # of GIVEN, as typed
 
     def how(self, job: Job) -> str:
         """How to make one of the jobs, as the end of a sentence."""
         if job.stage == "weights":
             return f"ask for it: snakemake --cores all --config scale={job.scale} -- {job.out}/{job.files[0]}"
+        verb = f"{job.stage}.{job.verb}"
         kept = [each for each in self.overrides if _group(each) in (*READS.get(job.stage, ()), "scale")]
-        return f"make it: python -m twostage.{job.stage}.{job.verb} {shlex.join(kept)}".rstrip()
+        folders = [f"{name}={folder}" for name, folder in self.folders.items() if verb in GIVEN[name]]
+        of_map = self._map_tokenizer(job)
+        if of_map is not None:
+            kept = [*(each for each in kept if _group(each) != "tokenizers"), f"tokenizers={of_map}"]
+            folders = []
+        return f"make it: python -m twostage.{verb} {shlex.join([*kept, *folders])}".rstrip()
+
+    def _map_tokenizer(self, job: Job) -> str | None:
+        """The name of the tokenizer that the job makes or reads, if it is that of the condition."""
+        tokenizer = job if job.stage == "tokenizers" else self.jobs.get(job.inputs.get("tokenizer", ""))
+        if tokenizer is None or job.stage not in ("tokenizers", "latents"):
+            return None
+        name = str(tokenizer.config["name"])
+        return None if name == configs.compose(self.overrides)["tokenizers"]["name"] else name
 
 
 def asked(verb: str, overrides: tuple[str, ...], out: Path | None = None, label: bool = False) -> Asked:
@@ -59,14 +85,17 @@ def asked(verb: str, overrides: tuple[str, ...], out: Path | None = None, label:
     line, if an override is a choice of a stage that the verb does not read, or what is asked does not go together.
     """
     folders = dict(each.split("=", 1) for each in overrides if each.split("=")[0] in GIVEN)
-    overrides = _remembered(verb, tuple(each for each in overrides if each.split("=")[0] not in GIVEN))
+    for name in folders:
+        if verb not in GIVEN[name]:
+            raise TwostageError(f"{verb} reads no {name}; {name}=DIR is for {', '.join(GIVEN[name])}")
+    overrides = remembered(verb, tuple(each for each in overrides if each.split("=")[0] not in GIVEN))
     _refuse_unread_stages(verb, overrides)
     given = {name: _given(name, folder, overrides) for name, folder in folders.items()}
     jobs = _drawn_from(verb, overrides, given) if "prior" in given else chain(overrides, verb, given, label)
     placed = _placed(jobs, verb, overrides)
     # What the user names, no job asks for: it is taken as it is.
     job, before = placed[-1], {each.out: each for each in placed[:-1] if each.verb != "given"}
-    return Asked(job if out is None else _into(job, out), before, overrides)
+    return Asked(job if out is None else _into(job, out), before, overrides, folders)
 
 
 def _group(override: str) -> str:
@@ -84,18 +113,23 @@ def _refuse_unread_stages(verb: str, overrides: Iterable[str]) -> None:
             )
 
 
-def _remembered(verb: str, overrides: tuple[str, ...]) -> tuple[str, ...]:
-    """With what data.prepare was told about a folder of the user's: later verbs need not be told it again."""
+def remembered(verb: str, overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """With what data.prepare was told about a folder of the user's: later verbs need not be told it again.
+
+    Raises TwostageError, one line, for what the overrides cannot be, and for a damaged record of the data.
+    """
     tree = configs.compose(overrides)
     data, scale = tree["data"], tree["scale"]["name"]
-    record = Path(f"artifacts/{scale}/data/{data['name']}") / PROVENANCE
-    if verb == "data.prepare" or data["source"] != "folder" or _has_file(data["name"]) or not record.exists():
+    if verb == "data.prepare" or data["source"] != "folder" or _has_file(data["name"]):
         return overrides
-    told: dict[str, Any] = read_json(record).get("config", {})
+    record = read_record(Path(f"artifacts/{scale}/data/{data['name']}"))
+    told: dict[str, Any] = record["config"] if record is not None else {}
     said = {each.lstrip("+~").split("=")[0] for each in overrides}
     keys = [key for key in told if f"data.{key}" not in said and told[key] != data.get(key)]
-    # JSON is what Hydra reads too, null and strings included.
-    return (*overrides, *(f"data.{key}={json.dumps(told[key], ensure_ascii=False)}" for key in keys))
+    # Hydra's parser takes a third of a second to import.
+    from twostage.overrides import override_of
+
+    return (*overrides, *(override_of(f"data.{key}", told[key]) for key in keys))
 
 
 def _has_file(name: str) -> bool:
@@ -158,13 +192,17 @@ def _upstream(job: Job, plan: Mapping[str, Job]) -> list[Job]:
 
 def _given(name: str, folder: str, overrides: tuple[str, ...]) -> Job:
     """A stand-in for the job that made a folder which the user names."""
-    path = Path(folder).expanduser()
+    # A whole path: by it `made.brought` knows what is the user's.
+    path = Path(folder).expanduser().resolve()
     if not (path / "config.json").is_file():
         raise TwostageError(f"{name}={folder} has no config.json; name the folder of a trained {name}")
-    of = read_json(path / "config.json").get("map", "image") if name == "tokenizer" else "image"
+    stored = read_json(path / "config.json")
+    if not isinstance(stored, dict):
+        raise TwostageError(f"{path}/config.json describes no {name}; bring the folder again")
+    of = stored.get("map", "image") if name == "tokenizer" else "image"
     tree = configs.compose(overrides)
-    variant = f"{tree['data']['name']}.{path.resolve().name}"
-    config = {"map": of, "name": path.resolve().name}
+    variant = f"{tree['data']['name']}.{path.name}"
+    config = {"map": of, "name": path.name}
     return Job(
         f"{name}s", "given", variant, tree["scale"]["name"], config, {}, str(path), ["model.safetensors", "config.json"]
     )
@@ -172,8 +210,6 @@ def _given(name: str, folder: str, overrides: tuple[str, ...]) -> Job:
 
 def _drawn_from(verb: str, overrides: tuple[str, ...], given: Mapping[str, Job]) -> list[Job]:
     """A sampling verb's job for a prior of the user's; tokenizer, condition and latents are those of its record."""
-    if not verb.startswith("sampling."):
-        raise TwostageError(f"{verb} reads no prior; prior=DIR is for sampling.generate, denoise and inpaint")
     (job,) = chain(overrides, verb, label=False)[-1:]
     prior = given["prior"]
     recorded = _recorded_inputs(prior.folder)
@@ -187,8 +223,8 @@ def _drawn_from(verb: str, overrides: tuple[str, ...], given: Mapping[str, Job])
         raise TwostageError(f"{prior.out} has no record of its tokenizer; name it: tokenizer=DIR")
     if job.config.get("condition_file") and "condition_tokenizer" in recorded:
         inputs["condition_tokenizer"] = recorded["condition_tokenizer"]
-    return [*given.values(), replace(job, variant=f"{prior.variant}", inputs=inputs,
-                                     out=f"artifacts/{job.scale}/sampling/{prior.variant}")]  # fmt: skip
+    out = f"artifacts/{job.scale}/sampling/{prior.variant}"
+    return [*given.values(), replace(job, variant=prior.variant, inputs=inputs, out=out)]
 
 
 def _needs_codes(job: Job) -> bool:
@@ -197,16 +233,15 @@ def _needs_codes(job: Job) -> bool:
 
 def _recorded_inputs(folder: Path) -> dict[str, str]:
     """Folders of the tokenizer, the latents and the condition of a prior, as far as its record names them."""
-    path = folder / PROVENANCE
-    if not path.exists():
+    record = read_record(folder)
+    if record is None:
         return {}
-    record = read_json(path)
     behind: dict[str, Any] = record["rests_on"]
 
     def inputs_of(name: str) -> dict[str, str]:
         return dict(behind.get(name, {}).get("inputs", {}))
 
-    own = dict(record.get("inputs", {}))
+    own = record["inputs"]
     ids = {name: own[name] for name in ("latents", "condition") if name in own}
     ids |= {"tokenizer": inputs_of(own.get("latents", "")).get("tokenizer", "")}
     ids |= {"condition_tokenizer": inputs_of(own.get("condition", "")).get("tokenizer", "")}
@@ -218,6 +253,17 @@ def _into(job: Job, out: Path) -> Job:
     folder = out.expanduser()
     if folder.resolve().is_relative_to(Path("artifacts").resolve()):
         raise TwostageError(f"--out {out} lies in artifacts/, whose folders the plan names; name one outside of it")
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / PROVENANCE).exists())):
-        raise TwostageError(f"--out {out} holds something that no verb wrote; name an empty or a new folder")
+    if folder.exists() and not (folder.is_dir() and _may_hold(folder, job)):
+        raise TwostageError(
+            f"--out {out} holds something that {job.stage}.{job.verb} did not write; name an empty or a new folder"
+        )
     return replace(job, out=str(folder))
+
+
+def _may_hold(folder: Path, job: Job) -> bool:
+    """Whether nothing is lost if the job is made in the folder: it is empty, or holds what the verb wrote, or began."""
+    record = read_record(folder)
+    if record is not None:
+        return bool(record["job"].startswith(f"{job.stage}.{job.verb} "))
+    own = {*job.files, "log.txt"}
+    return all(path.name in own or path.name.endswith(".partial") for path in folder.iterdir())

@@ -19,7 +19,7 @@ import psutil
 from twostage.artifacts import read_json, sha256_file, sha256_json, write_json
 from twostage.checksums import checksums
 from twostage.jobs import PROVENANCE, Job
-from twostage.made import asked_sha256, brought, code_sha256, job_id
+from twostage.made import asked_sha256, brought, code_sha256, job_id, missing, read_record
 
 Record = dict[str, Any]
 
@@ -52,12 +52,15 @@ def write_record(job: Job, origin: Record) -> None:
     `rests_on` holds the records of all jobs before it, so that the last record of a chain tells of all of it even where
     the rest was not pulled. A job that was killed and went on counts the seconds of its last process only.
     """
+    absent = missing(job, job.files)
+    if absent:
+        raise RuntimeError(f"{job_id(job)} ended without its file {job.folder / absent[0]}")
     earlier: dict[str, Record] = {}
     # Without a record, as of files that a user brought, a folder is all that is known of an input.
     inputs = dict(job.inputs)
     for name, folder in job.inputs.items():
-        if (Path(folder) / PROVENANCE).exists():
-            record = read_json(Path(folder) / PROVENANCE)
+        record = read_record(Path(folder))
+        if record is not None:
             earlier |= record.pop("rests_on")
             record.pop("total")
             inputs[name] = record["job"]

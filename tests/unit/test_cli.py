@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from twostage import cli, configs
+from twostage.artifacts import write_json
 from twostage.configs import DataConfig, PriorConfig
 from twostage.jobs import Job
 
@@ -104,8 +105,14 @@ def test_cfg_prints_the_slice_and_runs_nothing(call):
 
 def test_what_is_run_by_hand_has_a_folder_of_its_own_and_logs_to_a_file(call, tmp_path):
     seen = []
-    code, _ = call("scale=smoke", "data.size=64", "--log", "log.txt", verb="data.prepare", kind=DataConfig,
-                   work=lambda config, job: (seen.append((config, job)), cli.log.info("working")))  # fmt: skip
+
+    def work(config, job):
+        seen.append((config, job))
+        cli.log.info("working")
+        for name in job.files:
+            write_json(job.folder / name, {})
+
+    code, _ = call("scale=smoke", "data.size=64", "--log", "log.txt", verb="data.prepare", kind=DataConfig, work=work)
     assert code == 0
     config, done = seen[0]
     assert isinstance(config, DataConfig)

@@ -200,3 +200,77 @@ def test_a_folder_that_the_user_names_must_be_whole(latents, tmp_path):
         made.require_inputs(job, {}, how)
     with pytest.raises(TwostageError, match="nowhere is not a folder"):
         made.require_inputs(replace(job, inputs={"latents": "nowhere"}), {}, how)
+
+
+def test_an_index_counts_wherever_it_lies(tmp_path, data):
+    for index in ("../list.txt", ".hidden.txt"):
+        path = tmp_path / "pictures" / index
+        path.write_text("dogs/1.png")
+        job = run(replace(data, config={**data.config, "index": index}))
+        assert made.is_made(job, {})
+        path.write_text("dogs/2.png")
+        assert "was made of other pictures" in made.fault(job, {})
+
+
+def test_what_is_at_hand_is_compared_even_if_another_is_not(tmp_path):
+    (tmp_path / "mask.png").write_text("a mask")
+    (tmp_path / "map.png").write_text("a map")
+    config = {"mask_file": str(tmp_path / "mask.png"), "condition_file": str(tmp_path / "map.png")}
+    job = run(Job("sampling", "inpaint", "mine", "smoke", config, {}, str(tmp_path / "s"), ["metadata.json"]))
+    (tmp_path / "mask.png").unlink()
+    assert made.is_made(job, {})
+    (tmp_path / "map.png").write_text("another map")
+    assert not made.is_made(job, {})
+
+
+def test_a_file_that_its_record_does_not_name_is_not_believed(data, jobs):
+    more = replace(data, files=["metadata.json", "splits.json"])
+    (data.folder / "splits.json").write_text("by hand")
+    assert made.fault(more, jobs) == "has files that its record does not name: splits.json"
+
+
+def test_no_record_is_written_of_a_job_that_lacks_a_file(data):
+    more = replace(data, files=["metadata.json", "splits.json"])
+    with pytest.raises(RuntimeError, match=r"ended without its file .*splits.json"):
+        write_record(more, origin(more))
+
+
+def test_a_job_reads_no_folder_of_the_pipeline_that_has_no_record(data, latents):
+    made.verify_inputs(latents)
+    (data.folder / "provenance.json").unlink()
+    with pytest.raises(TwostageError, match=r"artifacts/smoke/data/mine has no record of what made it; delete"):
+        made.verify_inputs(latents)
+
+
+def test_a_model_of_the_users_that_was_replaced_concerns_what_was_made_of_it(tmp_path, data):
+    write_json(tmp_path / "model/config.json", {})
+    model = tmp_path / "model/model.safetensors"
+    model.write_bytes(b"weights")
+    job = replace(data, stage="sampling", verb="generate", config={}, inputs={"prior": str(model.parent)},
+                  out="artifacts/smoke/sampling/s")  # fmt: skip
+    run(job)
+    assert made.is_made(job, {})
+    model.write_bytes(b"others ")
+    assert not made.is_made(job, {})
+
+
+def test_a_folder_outside_the_plan_that_was_made_again_concerns_what_was_made_of_it(data, latents):
+    assert made.is_made(latents, {})
+    run(data, "other content")
+    assert "rests on another artifacts/smoke/data/mine/metadata.json" in made.fault(latents, {})
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "{}", '{"job": "a", "files_sha256": []}', '{"rests_on": {}}', "\0"])
+def test_a_damaged_record_is_one_line_and_no_reason_to_believe_the_folder(data, jobs, content):
+    (data.folder / "provenance.json").write_text(content)
+    with pytest.raises(TwostageError, match=r"provenance.json is (no record of a job|not JSON)"):
+        made.read_record(data.folder)
+    assert "has a damaged record" in made.fault(data, jobs)
+
+
+def test_a_folder_elsewhere_has_a_lock_of_its_own(tmp_path, data):
+    elsewhere = replace(data, out="../mine")
+    assert made.place(data).as_posix() == "smoke/data/mine"
+    assert made.place(elsewhere).parts[0] == "elsewhere"
+    assert made.place(elsewhere) == made.place(replace(data, out=str(tmp_path.parent / "mine")))
+    assert made.unfinished(elsewhere) != made.unfinished(data)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from twostage import configs
 from twostage.errors import TwostageError
+from twostage.overrides import override_of
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
@@ -100,3 +101,14 @@ def test_a_resolved_job_is_held_to_the_same_ranges():
     for wrong in ({"size": 0}, {"name": "../x"}, {"maps": ["edges", "edges"]}):
         with pytest.raises(TwostageError, match=next(iter(wrong))):
             configs.parse(configs.DataConfig, values | wrong)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@given(
+    st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=12).map(lambda text: text + "x")
+    | st.sampled_from(["a\\", "a\\\\", "${x}", "\\${x}", "${oc.env:HOME}", 'say "a"', "it's", "1.10", "null"])
+)
+def test_a_value_of_a_config_comes_back_by_the_override_that_is_written_of_it(text):
+    tree = configs.compose((override_of("data.root", text), override_of("data.classes", [text, "b"])))
+    assert tree["data"]["root"] == text
+    assert tree["data"]["classes"] == [text, "b"]

@@ -216,5 +216,72 @@ def test_out_is_the_folder_that_is_written(tmp_path, plan):
         asked("priors.train", SMOKE, Path("artifacts/smoke/priors/cifar10.vqgan_f4.gpt.seed0"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.tex").touch()
-    with pytest.raises(TwostageError, match="--out full holds something that no verb wrote"):
+    with pytest.raises(TwostageError, match=r"--out full holds something that priors.train did not write"):
         asked("priors.train", SMOKE, Path("full"))
+
+
+def test_out_takes_a_folder_that_the_same_verb_wrote_or_began_and_no_others(tmp_path):
+    prior = asked("priors.train", (*SMOKE, "priors.learning_rate=1e-3")).job
+    Path("begun").mkdir()
+    for name in ("log.txt", "config.json", ".model.safetensors.0.partial"):
+        (tmp_path / "begun" / name).touch()
+    assert asked("priors.train", SMOKE, Path("begun")).job.out == "begun"
+    trained(tmp_path / "mine", prior, {})
+    assert asked("priors.train", SMOKE, Path("mine")).job.out == "mine"
+    with pytest.raises(TwostageError, match=r"--out mine holds something that tokenizers.train did not write"):
+        asked("tokenizers.train", SMOKE, Path("mine"))
+
+
+def model_of_ones_own(tmp_path):
+    return trained(tmp_path / "t", Job("tokenizers", "train", "a", "smoke", {}, {}, "", []), {"map": "image"})
+
+
+@pytest.mark.parametrize("verb", ["evaluation.reconstruct", "evaluation.rfid"])
+def test_a_tokenizer_of_ones_own_can_be_evaluated(tmp_path, plan, verb):
+    tokenizer = model_of_ones_own(tmp_path)
+    job = asked(verb, (*SMOKE, f"tokenizer={tokenizer.out}")).job
+    assert job.inputs["tokenizer"] == tokenizer.out
+    assert job.out not in plan
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [("data.prepare", "tokenizer"), ("tokenizers.train", "tokenizer"), ("latents.plain", "tokenizer"),
+     ("evaluation.features", "tokenizer"), ("priors.train", "prior"), ("latents.encode", "prior")],
+)  # fmt: skip
+def test_a_verb_that_reads_no_such_folder_says_which_do(tmp_path, verb, name):
+    folder = model_of_ones_own(tmp_path).out
+    with pytest.raises(TwostageError, match=f"{verb} reads no {name}; {name}=DIR is for [a-z.]+, "):
+        asked(verb, (*SMOKE, f"{name}={folder}"))
+
+
+def test_another_model_in_the_same_folder_is_another_question(tmp_path):
+    tokenizer = model_of_ones_own(tmp_path)
+    request = ("latents.encode", (*SMOKE, f"tokenizer={tokenizer.out}"))
+    before = asked(*request).job.out
+    assert asked("latents.encode", (*SMOKE, "tokenizer=t")).job.out == before
+    (tokenizer.folder / "model.safetensors").write_bytes(b"others ")
+    assert asked(*request).job.out != before
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "{"])
+def test_a_damaged_model_or_record_is_one_line(tmp_path, content):
+    tokenizer = model_of_ones_own(tmp_path)
+    for name in ("config.json", "provenance.json"):
+        kept = (tokenizer.folder / name).read_text()
+        (tokenizer.folder / name).write_text(content)
+        with pytest.raises(TwostageError, match=name):
+            asked("sampling.generate", (*SMOKE, f"prior={tokenizer.out}"))
+        (tokenizer.folder / name).write_text(kept)
+
+
+def test_how_names_the_folders_and_the_tokenizer_of_the_condition(tmp_path):
+    tokenizer = model_of_ones_own(tmp_path)
+    got = asked("priors.train", (*SMOKE, f"tokenizer={tokenizer.out}", "priors.learning_rate=1e-3"))
+    latents = got.jobs[got.job.inputs["latents"]]
+    assert got.how(latents) == f"make it: python -m twostage.latents.encode scale=smoke tokenizer={tokenizer.out}"
+    got = asked("priors.train", (*SMOKE, "tokenizers.loop.steps=7", "priors.condition=edges_f4"))
+    condition = got.jobs[got.job.inputs["condition"]]
+    assert got.how(condition) == "make it: python -m twostage.latents.encode scale=smoke tokenizers=edges_f4"
+    of_map = got.jobs[condition.inputs["tokenizer"]]
+    assert got.how(of_map) == "make it: python -m twostage.tokenizers.train scale=smoke tokenizers=edges_f4"

@@ -14,7 +14,7 @@ def job(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/metrics.json").write_text("{}")
     (tmp_path / "requirements.lock").write_text("torch==2.14.1\n")
-    return Job("priors", "train", "v", "smoke", {"a": 1}, {}, str(tmp_path / "out"), ["metrics.json", "absent.csv"])
+    return Job("priors", "train", "v", "smoke", {"a": 1}, {}, str(tmp_path / "out"), ["metrics.json"])
 
 
 def write(job):
@@ -67,6 +67,7 @@ def upstream(folder, name, **changes):
         "job": name, "scale": "smoke", "config_sha256": name, "commit": "a", "uncommitted_changes": False,
         "lock_sha256": "l", "python": "3.11", "versions": dict.fromkeys(provenance.PACKAGES, "1"), "device": "a CPU",
         "threads": 1, "wall_seconds": 4.0, "cpu_seconds": 3.0, "peak_memory_mb": 500.0,
+        "config": {}, "inputs": {}, "files_sha256": {},
     } | changes  # fmt: skip
     write_json(folder / "provenance.json", record | {"total": {}, "rests_on": changes.pop("rests_on", {})})
     return record

@@ -1,7 +1,11 @@
 """What the workflow would do, without doing it."""
 
+import os
+import platform
 import re
+import shutil
 
+import psutil
 import pytest
 
 
@@ -178,12 +182,17 @@ def test_a_broken_study_stops_itself_alone(clone):
         look = ("snakemake", "-n", "--config", "scale=smoke", "--")
         others = clone.run(*look, "results/table1.csv")
         everything = [clone.run(*look, target) for target in ("all", "figures", "results/metrics.json")]
+        whole_path = clone.run(*look, f"{clone.folder}/results/orderings.csv")
+        looks = [clone.run("snakemake", "--config", "scale=smoke", *words) for words in (("--unlock",), ("--summary",))]
+        data = clone.run(*look, "data")
     finally:
         clone.edit("conf/experiment/orderings.yaml", "spiral_up]", "spiral_in]")
     assert others.returncode == 0, others.stderr
     assert "rule evaluation_compare:" in others.stdout
     assert "warning: left out of the plan: experiment.orderings is row_major, " in others.stderr
-    for result in everything:
+    for result in (*looks, data):
+        assert result.returncode == 0, result.stderr
+    for result in (*everything, whole_path):
         assert result.returncode != 0
         assert result.stderr.strip().splitlines()[-1].startswith("error: experiment.orderings is row_major, ")
 
@@ -215,3 +224,53 @@ def test_a_mistyped_key_on_snakemakes_command_line_is_one_line(clone):
     assert (
         result.stderr.strip().splitlines()[-1] == "error: --config scael is unknown; the keys are scale and committed"
     )
+
+
+def seconds_since_boot(pid):
+    return round(psutil.Process(pid).create_time() - psutil.boot_time())
+
+
+@pytest.fixture
+def lock(clone):
+    """A lock of Snakemake's, and a function that names who may hold it."""
+    path, holders = clone.folder / ".snakemake/locks/0.input.lock", clone.folder / ".snakemake/holders"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(holders, ignore_errors=True)
+    holders.mkdir(parents=True)
+    path.write_text("results/table1.csv\n")
+    yield path, lambda host, pid, start: (holders / f"{host}.{pid}.{start}").touch()
+    path.unlink(missing_ok=True)
+    shutil.rmtree(holders)
+
+
+def test_the_lock_of_a_killed_run_goes_even_if_its_number_lives_again(clone, lock):
+    path, held_by = lock
+    held_by(platform.node(), os.getpid(), seconds_since_boot(os.getpid()) - 100)
+    clone.dry_run("results/table1.csv")
+    assert not path.exists()
+
+
+def test_the_lock_of_a_living_run_stays_and_another_run_is_refused_in_one_line(clone, lock):
+    path, held_by = lock
+    held_by(platform.node(), os.getpid(), seconds_since_boot(os.getpid()))
+    # One that had come too late, and is gone.
+    held_by(platform.node(), 2**22 - 1, 1)
+    result = clone.snakemake("results/table1.csv")
+    assert result.stderr.strip().splitlines()[-1] == (
+        f"error: snakemake (process {os.getpid()}) is at work in this clone; wait for it, or stop it"
+    )
+    assert "evaluation_compare" in clone.run("snakemake", "-n", "--config", "scale=smoke").stdout
+    assert path.exists()
+
+
+@pytest.mark.parametrize("host", ["another.example.org", None])
+def test_a_lock_of_another_host_or_of_nobody_known_stays_until_unlocked(clone, lock, host):
+    path, held_by = lock
+    if host:
+        held_by(host, 7, 7)
+        held_by(platform.node(), 2**22 - 1, 1)
+    clone.run("snakemake", "-n", "--config", "scale=smoke", "--", "results/table1.csv")
+    assert path.exists()
+    clone.ask("snakemake", "--unlock")
+    assert not path.exists()
+    assert not list((clone.folder / ".snakemake/holders").iterdir())

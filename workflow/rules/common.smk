@@ -29,15 +29,41 @@ if unknown:
 
 SCALE = config["scale"]
 
+# Empty files named by the host, process and start of the runs that may hold Snakemake's lock.
+HOLDERS = Path(".snakemake/holders")
+
+
+# A plan of the work, as people spell it.
+DRY = {"-n", "-np", "--dry-run", "--dryrun"}
+
+
+def only_looks():
+    """Whether Snakemake was asked about the work, and not for it. Jobs on other nodes parse this file too (--nolock)."""
+    if {"--nolock", "--lint", *DRY} & set(sys.argv):
+        # Snakemake's own parser knows every spelling, but takes a quarter of a second.
+        return True
+    asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    looks = (
+        "nolock dryrun lint summary detailed_summary list_rules list_target_rules dag rulegraph filegraph d3dag "
+        "list_input_changes list_params_changes list_code_changes list_untracked unlock report"
+    )
+    return any(getattr(asked, name, None) for name in looks.split())
+
+
+def targets():
+    """What Snakemake is asked to make; files by their paths from here."""
+    asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    return [os.path.relpath(name) if "/" in name else name for name in asked.targets]
+
+
 try:
     PLAN = kept_plan(SCALE)
     # Snakemake knows its targets only after this file; a job's own process names them otherwise.
-    words = set(sys.argv[1:])
-    if not {"--target-jobs", "--lint", "--list", "-l"} & words:
+    if PLAN.broken and "--target-jobs" not in sys.argv:
         for line in PLAN.broken.values():
             print(f"warning: left out of the plan: {line}", file=sys.stderr)
-        named = [word for word in words if re.search("^(results|artifacts)/", word)]
-        refuse_broken(PLAN, sorted(words) if named else ["all"])
+        if DRY & set(sys.argv) or not only_looks():
+            refuse_broken(PLAN, targets() or ["all"])
 except TwostageError as error:
     # A traceback of the workflow's own lines would hide the one line that matters.
     print(f"error: {error}", file=sys.stderr)
@@ -57,55 +83,51 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
 GPUS_PER_JOB = PLAN.tree["scale"]["gpus_per_job"]
 
 
-# Host, process and its start of the last run that could take the lock.
-HOLDER = Path(".snakemake/holder")
-
-
-def only_looks():
-    """Whether Snakemake was asked about the work, and not for it. Jobs on other nodes parse this file too (--nolock)."""
-    if {"--nolock", "-n", "--dry-run", "--dryrun", "--lint"} & set(sys.argv):
-        # Snakemake's own parser knows every spelling, but takes a quarter of a second.
-        return True
-    asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
-    looks = (
-        "nolock dryrun lint summary detailed_summary list_rules list_target_rules dag rulegraph filegraph d3dag "
-        "list_input_changes list_params_changes list_code_changes list_untracked unlock report"
-    )
-    return any(getattr(asked, name, None) for name in looks.split())
-
-
 def drop_the_lock_of_a_killed_run():
-    """A killed snakemake leaves its lock behind. It goes if its process, on this host, is gone: a job that outlived it
-    holds its own folder, for which the same job of this run waits. A lock of another host, or of nobody known, stays.
-    Beside a living run, exits with one line; who only looks goes on.
+    """A killed snakemake leaves its lock behind. It goes if no process that could hold it is left: a job that outlived
+    its run holds its own folder, for which the same job of this run waits. Every run names itself in HOLDERS before it
+    asks for the lock; while one of another host is named there, or nobody is, the lock stays until `--unlock`. Beside
+    a living run, exits with one line; who only looks goes on.
     """
+    if "--unlock" in sys.argv:
+        for name in HOLDERS.glob("*"):
+            name.unlink(missing_ok=True)
     locks = list(Path(".snakemake/locks").glob("*.lock"))
-    host, pid, start = (HOLDER.read_text().split() if HOLDER.exists() else [])[:3] or (
-        "",
-        0,
-        0,
-    )
-    is_ours = host == platform.node()
-    is_alive = is_ours and started(int(pid)) == int(start)
-    if locks and is_alive and not only_looks():
+    named = [name.name.rsplit(".", 2) for name in HOLDERS.glob("*")]
+    ours = [
+        (int(pid), int(start)) for host, pid, start in named if host == platform.node()
+    ]
+    dead = [(pid, start) for pid, start in ours if started(pid) != start]
+    alive = [pid for pid, start in ours if (pid, start) not in dead]
+    if locks and dead and len(dead) == len(named):
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+    if only_looks():
+        return
+    if locks and alive:
         # Snakemake looks at its lock only after the whole plan, for which the other run pulls files away.
         print(
-            f"error: snakemake (process {pid}) is at work in this clone; wait for it, or stop it",
+            f"error: snakemake (process {alive[0]}) is at work in this clone; wait for it, or stop it",
             file=sys.stderr,
         )
         sys.exit(1)
-    if locks and is_ours and not is_alive:
-        for lock in locks:
-            lock.unlink(missing_ok=True)
-    if not only_looks() and (not locks or is_ours):
-        HOLDER.parent.mkdir(exist_ok=True)
-        HOLDER.write_text(f"{platform.node()} {os.getpid()} {started(os.getpid())}")
+    for pid, start in dead:
+        holder(pid, start).unlink(missing_ok=True)
+    HOLDERS.mkdir(parents=True, exist_ok=True)
+    holder(os.getpid(), started(os.getpid())).touch()
+
+
+def holder(pid, start):
+    """The file that names a process of this host."""
+    return HOLDERS / f"{platform.node()}.{pid}.{start}"
 
 
 def started(pid):
-    """When a process began, in seconds; None if there is none. After a restart another one may have its number."""
+    """Seconds from the machine's start to the process's, so that no set clock moves it; None if there is no such process.
+    After a restart another one may have its number.
+    """
     try:
-        return int(psutil.Process(pid).create_time())
+        return round(psutil.Process(pid).create_time() - psutil.boot_time())
     except psutil.Error:
         return None
 
