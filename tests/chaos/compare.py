@@ -5,12 +5,12 @@ import json
 import re
 from pathlib import Path
 
-# Written by Snakemake and by the logger: times, and where a resumed run took up.
-UNCOMPARED = {"log.txt", "benchmark.tsv"}
+# Written by Snakemake and by the logger: times, and where a resumed run took up. And the seconds of a pace's rounds.
+UNCOMPARED = {"log.txt", "benchmark.tsv", "rounds.csv"}
 
 # Keys of JSON at any depth, and columns of CSV: measured seconds, and what follows from them.
 MEASURED = re.compile(
-    r"\w*seconds\w*|tokens_per_second|peak_memory_mb|finished"
+    r"\w*seconds\w*|tokens_per_second|peak_memory_mb|finished|num_rounds"
     # Where a folder lay when it was made: a job may be tried on another disk.
     r"|folder"
     # The transformer trains on until PixelSNAIL's measured time: its last step, and its NLL read off at that time.
@@ -48,7 +48,7 @@ def _unlike_files(one: Path, other: Path) -> list[str]:
         case ".json":
             return _unlike(json.loads(one.read_bytes()), json.loads(other.read_bytes()), "")
         case ".csv":
-            return _unlike_rows(_rows(one), _rows(other))
+            return _unlike_rows(_rows(one), _rows(other), _is_timed(one))
         case _:
             return ["other bytes"]
 
@@ -84,9 +84,13 @@ def _rows(path: Path) -> list[dict[str, str]]:
         ]
 
 
-def _unlike_rows(one: list[dict[str, str]], other: list[dict[str, str]]) -> list[str]:
-    # As above: the curve of a run that was matched in time is as long as its clock said.
-    is_curve = all("step" in row for row in one + other)
-    if len(one) != len(other) and not is_curve:
+def _is_timed(curve: Path) -> bool:
+    """Whether the curve is of a run that was matched in time: as long as a measured ratio said."""
+    record = curve.with_name("provenance.json")
+    return record.exists() and json.loads(record.read_bytes())["job"].startswith("priors.timed ")
+
+
+def _unlike_rows(one: list[dict[str, str]], other: list[dict[str, str]], of_any_length: bool) -> list[str]:
+    if len(one) != len(other) and not of_any_length:
         return [f"{len(one)} rows and {len(other)}"]
     return [f"row {number}: {a} and {b}" for number, (a, b) in enumerate(zip(one, other, strict=False)) if a != b]

@@ -12,6 +12,8 @@ from tests.clone import Clone
 from twostage.jobs import Job
 
 PAGE_BYTES = 4096
+# As Snakemake gives a job one thread: more add in another order.
+ONE_THREAD = [f"{library}_NUM_THREADS=1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "GOTO")]
 
 
 def jobs_to_try(clone: Clone) -> list[Job]:
@@ -48,16 +50,7 @@ def into_a_full_disk(clone: Clone, job: Job, disk: Path, share: float) -> None:
         moved = replace(job, out=str(disk / job.variant))
         config = clone.folder / "build/full.json"
         config.write_text(json.dumps(asdict(moved)))
-        # As many threads as the workflow gives it: more add in another order.
-        command = (
-            "env",
-            "OMP_NUM_THREADS=1",
-            "python",
-            "-m",
-            f"twostage.{job.stage}.{job.verb}",
-            "--config",
-            str(config),
-        )
+        command = ("env", *ONE_THREAD, "python", "-m", f"twostage.{job.stage}.{job.verb}", "--config", str(config))
         result = clone.run(*command, "--log", f"{moved.out}/log.txt")
         errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
         assert (result.returncode, len(errors)) == (1, 1), f"{job.out}: {result.stderr}"

@@ -8,101 +8,30 @@ import shutil
 import psutil
 import pytest
 
+from twostage.plan import whole_plan
+
 
 @pytest.fixture(scope="module")
 def clone(new_clone):
     return new_clone()
 
 
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
-def test_table1_has_a_complete_plan_at_every_scale(clone, scale):
-    plan = clone.dry_run("results/table1.csv", scale=scale)
-    assert "results_table1" in plan
-    assert "evaluation_compare" in plan
-    assert plan.count("rule evaluation_compare:") == 5
+def rules_and_variants(plan):
+    """Rule and variant of every job in what Snakemake would do."""
+    return set(re.findall(r"^(?:local)?rule (\w+):$.*?^    wildcards: variant=([^\s,]+)", plan, re.M | re.S))
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
-def test_orderings_have_a_complete_plan_at_every_scale(clone, scale):
-    plan = clone.dry_run("results/orderings.csv", scale=scale)
-    seeds = 3 if scale == "workstation" else 2
-    assert plan.count("rule priors_train:") == 6 * seeds
-    # One tokenizer, one sweep, and no rival whose time has to be known first.
-    for rule in ("tokenizers_train", "latents_encode", "priors_tune", "evaluation_orderings", "results_orderings"):
-        assert plan.count(f"rule {rule}:") == 1, rule
-    assert "pixelsnail" not in plan
-
-
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
-def test_ablations_of_tokenizers_have_a_complete_plan_at_every_scale(clone, scale):
-    names = ["vqgan_vs_vqvae", "codebook_size", "warmup"]
-    plan = clone.dry_run(*(f"results/{name}.csv" for name in names), scale=scale)
-    # Table 1's image tokenizer is there once, shared by all; the laptop's warm-ups are too short to share it.
-    trained = {"smoke": 4, "laptop": 9, "workstation": 7, "paper": 6}[scale]
-    for rule in ("tokenizers_train", "evaluation_reconstruct", "evaluation_rfid"):
-        assert plan.count(f"rule {rule}:") == trained, rule
-    assert plan.count("rule evaluation_features:") == 1
-    for rule in ("evaluation_tokenizer_ablation", "figures_tokenizer_ablation", "results_tokenizer_ablation"):
-        assert plan.count(f"rule {rule}:") == len(names), rule
-    assert "rule priors_train:" not in plan
-
-
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
-def test_pixels_vs_latents_has_a_complete_plan_at_every_scale(clone, scale):
-    plan = clone.dry_run("results/pixels_vs_latents.csv", scale=scale)
-    for rule in (
-        "tokenizers_cluster",
-        "priors_train",
-        "priors_timed",
-        "priors_pace",
-        "evaluation_features",
-        "results_pixels_vs_latents",
-    ):
-        assert plan.count(f"rule {rule}:") == 1, rule
-    assert plan.count("rule sampling_generate:") == plan.count("rule evaluation_samples:") == 2
-
-
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
-def test_f_sweep_conditional_has_a_complete_plan_at_every_scale(clone, scale):
-    plan = clone.dry_run("results/f_sweep_conditional.csv", scale=scale)
-    for rule in ("priors_train", "sampling_generate", "evaluation_samples", "evaluation_likelihood"):
-        assert plan.count(f"rule {rule}:") == 3, rule
-    # Image and layout each; only at scale laptop the sweep's tokenizer is not one of the three.
-    assert plan.count("rule latents_encode:") == plan.count("rule tokenizers_train:") == (7 if scale == "laptop" else 6)
-    # Windows of image and layout: at f = 2 and 4 of 32 pixels, at f = 4 of 256.
-    assert plan.count("rule latents_crop:") == (2 if scale == "paper" else 4)
-    for rule in ("priors_tune", "evaluation_features", "evaluation_f_sweep", "figures_f_sweep", "results_f_sweep"):
-        assert plan.count(f"rule {rule}:") == 1, rule
-
-
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
-def test_f_sweep_has_a_complete_plan_at_every_scale(clone, scale):
-    plan = clone.dry_run("results/f_sweep.csv", scale=scale)
-    factors = 7 if scale == "paper" else 4
-    for rule in ("priors_train", "sampling_generate", "evaluation_samples", "evaluation_likelihood",
-                 "evaluation_reconstruct", "latents_encode"):  # fmt: skip
-        assert plan.count(f"rule {rule}:") == factors, rule
-    assert plan.count("rule tokenizers_train:") == factors - 1
-    # Grids no larger than the window are seen whole: f = 4 and 8 of 32 pixels, f = 16, 32 and 64 of 256.
-    assert plan.count("rule latents_crop:") == (4 if scale == "paper" else 2)
-    for rule in ("tokenizers_cluster", "priors_tune", "evaluation_f_sweep", "results_f_sweep"):
-        assert plan.count(f"rule {rule}:") == 1, rule
-
-
-@pytest.mark.parametrize("scale", ["smoke", "paper"])
-def test_tasks_of_conditional_synthesis_have_a_complete_plan(clone, scale):
-    names = ["class_conditional", "edges", "edges_sundae", "super_resolution", "layouts", "completion", "rejection"]
-    names += ["overfitting"]
-    plan = clone.dry_run(*(f"results/{name}.csv" for name in names), scale=scale)
-    assert plan.count("rule evaluation_conditional:") == 6
-    # Two seeds of SUNDAE with its condition and without it.
-    assert plan.count("rule sampling_denoise:") == 4
-    for rule in ("evaluation_rejection", "figures_overfitting", "latents_plain"):
-        assert plan.count(f"rule {rule}:") == 1, rule
-    # Two seeds of class, edges, low resolution and layouts; unconditional ones are shared where data are.
-    assert plan.count("rule evaluation_classifier:") == 2
-    for name in ("depth", "pose", "layouts_ade20k", "layouts_coco_stuff"):
-        assert "rule evaluation_conditional:" in clone.dry_run(f"results/{name}.csv", scale=scale)
+def test_snakemake_would_run_the_whole_plan_with_its_tables(clone, scale):
+    jobs = whole_plan(scale).jobs.values()
+    # Of every figure its first table, or the summary.
+    tables = [next(file for file in job.files if file.endswith((".csv", ".json")))
+              for job in jobs if job.stage == "figures"]  # fmt: skip
+    plan = clone.dry_run(*(f"results/{table}" for table in tables), scale=scale)
+    expected = {(f"{job.stage}_{job.verb}", job.variant) for job in jobs}
+    assert expected <= rules_and_variants(plan)
+    for table in tables:
+        assert re.search(rf"^ +output: .*results/(\w+/)?{table}", plan, re.M), table
 
 
 def test_a_new_file_is_a_task_with_a_table(clone):
@@ -120,7 +49,7 @@ def test_a_new_file_is_a_task_with_a_table(clone):
 
 
 def test_one_factor_more_runs_its_own_jobs_and_the_figure(clone):
-    with_all, without = (rules_and_variants(clone, names) for names in ("vqgan_f4, vqgan_f8]", "vqgan_f4]"))
+    with_all, without = (jobs_of_the_sweep(clone, names) for names in ("vqgan_f4, vqgan_f8]", "vqgan_f4]"))
     assert without < with_all
     added = {variant for _, variant in with_all - without}
     assert all("vqgan_f8" in variant for variant in added)
@@ -129,39 +58,14 @@ def test_one_factor_more_runs_its_own_jobs_and_the_figure(clone):
     }
 
 
-def rules_and_variants(clone, names):
+def jobs_of_the_sweep(clone, names):
     """Rule and variant of every job of the sweep over these factors."""
     clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", f"{names}, tune_on")
     try:
         plan = clone.dry_run("results/f_sweep.csv")
     finally:
         clone.edit("conf/experiment/f_sweep.yaml", f"{names}, tune_on", "vqgan_f4, vqgan_f8], tune_on")
-    return set(re.findall(r"^(?:local)?rule (\w+):$.*?^    wildcards: variant=([^\s,]+)", plan, re.M | re.S))
-
-
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
-def test_experiments_on_sundae_have_a_complete_plan_at_every_scale(clone, scale):
-    names = ["sundae_vs_autoregressive", "sundae_steps", "sundae_proportion", "sundae_temperature"]
-    plan = clone.dry_run(*(f"results/{name}.csv" for name in names), scale=scale)
-    paper = scale == "paper"
-    # Three datasets in the table, two of them in every sweep.
-    assert plan.count("rule evaluation_sample_sets:") == (9 if paper else 4)
-    # A transformer and a SUNDAE prior for every row, but no transformer at 1024x1024 pixels.
-    assert plan.count("rule priors_train:") == (5 if paper else 2)
-    assert plan.count("rule priors_timed:") == plan.count("rule priors_pace:") == (2 if paper else 1)
-    assert plan.count("rule tokenizers_train:") == (2 if paper else 1)
-    assert plan.count("rule evaluation_features:") == (3 if paper else 1)
-    assert plan.count("rule results_sundae:") == len(names)
-
-
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
-def test_hourglasses_masks_and_pixels_have_a_complete_plan_at_every_scale(clone, scale):
-    names = ["hourglass_resampling", "hourglass_rotary", "sundae_inpainting", "sundae_pixels"]
-    plan = clone.dry_run(*(f"results/{name}.csv" for name in names), scale=scale)
-    assert plan.count("rule sampling_inpaint:") == 2
-    for rule in ("tokenizers_greys", "latents_plain", "sampling_denoise", "evaluation_sundae_pixels"):
-        assert plan.count(f"rule {rule}:") == 1, rule
-    assert plan.count("rule results_sundae:") == len(names)
+    return rules_and_variants(plan)
 
 
 def test_an_unknown_ordering_in_the_experiment_is_one_line(clone):
