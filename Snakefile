@@ -27,14 +27,7 @@ configfile: "params.yaml"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/weights.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/tokenizers.smk"
-include: "workflow/rules/latents.smk"
-include: "workflow/rules/priors.smk"
-include: "workflow/rules/sampling.smk"
-include: "workflow/rules/evaluation.smk"
-include: "workflow/rules/figures.smk"
+include: "workflow/rules/stages.smk"
 include: "workflow/rules/results.smk"
 
 
@@ -42,16 +35,6 @@ localrules:
     all,
     data,
     figures,
-    results_table1,
-    results_tokenizers,
-    results_summary,
-    results_evaluation,
-    results_orderings,
-    results_tokenizer_ablation,
-    results_pixels_vs_latents,
-    results_f_sweep,
-    results_conditional,
-    results_sundae,
 
 
 TABLES = [f"{RESULTS}/{name}.csv" for name in tables(PLAN)]
@@ -73,17 +56,6 @@ rule all:
     input:
         TABLES,
         f"{RESULTS}/metrics.json",
-
-
-if RESULTS != "results":
-
-    for place in placed():
-
-        rule:
-            name:
-                f"results/{place}"
-            input:
-                f"{RESULTS}/{place}",
 
 
 # DVC stores whole stages; one that nothing was asked of is an empty folder and not an error.

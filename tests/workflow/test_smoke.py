@@ -130,7 +130,7 @@ def test_one_more_codebook_size_runs_its_own_jobs_and_the_figure(clone):
     assert variants_of(plan) == {new, f"rfid.{new}", "codebook_size"}
     assert rules_of(plan) == {
         "tokenizers_train", "evaluation_reconstruct", "evaluation_rfid", "evaluation_tokenizer_ablation",
-        "figures_tokenizer_ablation", "results_evaluation", "results_tokenizer_ablation",
+        "figures_tokenizer_ablation", "results_evaluation", "results_codebook_size",
     }  # fmt: skip
 
 

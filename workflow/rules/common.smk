@@ -235,11 +235,9 @@ def variants(*verbs):
     return "|".join(re.escape(job.variant) for job in jobs) or "(?!)"
 
 
-def evaluated(figure):
+def evaluated(drawn):
     """Copies in results/ of the metrics that a figure is drawn from, so that git alone can redraw it."""
-    drawn = PLAN.jobs.get(f"{ARTIFACTS}/figures/{figure}")
-    if drawn is None:
-        # Of an experiment that could not be planned: its targets are refused by name.
+    if drawn.variant == "summary":
         return []
     sources = drawn.inputs.values()
     return [
@@ -254,13 +252,20 @@ def beside(stage, name):
     return f"{ARTIFACTS}/{stage}/{{variant}}/{name}"
 
 
+def places(drawn):
+    """Paths in RESULTS of what a job of figures makes: drawings have a folder of their own."""
+    return [
+        f"figures/{file}" if file.endswith((".pdf", ".png")) else file
+        for file in drawn.files
+    ]
+
+
 def placed():
     """Paths in RESULTS of all that figures jobs make, and of their records."""
     drawn = [job for job in PLAN.jobs.values() if job.stage == "figures"]
-    files = [file for job in drawn for file in job.files]
-    return [
-        f"figures/{file}" if file.endswith((".pdf", ".png")) else file for file in files
-    ] + [f"{job.variant}.provenance.json" for job in drawn]
+    return [place for job in drawn for place in places(job)] + [
+        f"{job.variant}.provenance.json" for job in drawn
+    ]
 
 
 def make_the_folders_that_dvc_stores():

@@ -1,0 +1,60 @@
+# One rule for every verb of every stage. The plan says what a job reads and writes, NEEDS what it takes of a machine.
+
+# Verb -> memory in MB, minutes at most, GPUs. Whatever is not named here reads numbers and draws.
+NEEDS = {
+    "weights.convert": (3000, 30, 0),
+    "data.prepare": (4000, 120, 0),
+    "data.annotate": (4000, 1440, GPUS_PER_JOB),
+    "tokenizers.train": (4000, 2880, GPUS_PER_JOB),
+    "tokenizers.cluster": (4000, 120, GPUS_PER_JOB),
+    "tokenizers.greys": (2000, 30, 0),
+    "latents.encode": (3000, 240, GPUS_PER_JOB),
+    "latents.crop": (3000, 240, 0),
+    "latents.plain": (2000, 30, 0),
+    "priors.tune": (3000, 720, GPUS_PER_JOB),
+    "priors.pace": (3000, 720, GPUS_PER_JOB),
+    "priors.train": (3000, 2880, GPUS_PER_JOB),
+    "priors.timed": (3000, 2880, GPUS_PER_JOB),
+    "sampling.generate": (4000, 720, GPUS_PER_JOB),
+    "sampling.denoise": (4000, 720, GPUS_PER_JOB),
+    "sampling.inpaint": (4000, 720, GPUS_PER_JOB),
+    "evaluation.reconstruct": (4000, 120, GPUS_PER_JOB),
+    "evaluation.features": (4000, 240, GPUS_PER_JOB),
+    "evaluation.samples": (6000, 240, GPUS_PER_JOB),
+    "evaluation.rfid": (4000, 240, GPUS_PER_JOB),
+    "evaluation.likelihood": (4000, 720, GPUS_PER_JOB),
+    "evaluation.classifier": (3000, 720, GPUS_PER_JOB),
+    "evaluation.conditional": (4000, 120, GPUS_PER_JOB),
+    "evaluation.rejection": (4000, 720, GPUS_PER_JOB),
+    "evaluation.overfitting": (4000, 720, GPUS_PER_JOB),
+    "evaluation.sundae_pixels": (4000, 30, 0),
+}
+LIGHT = (1000, 10, 0)
+# Most jobs wait for these, so they go first.
+PRIORITY = {"tokenizers.train": 10, "priors.tune": 5}
+
+for verb in FILES:
+    stage = verb.split(".")[0]
+    mem_mb, minutes, gpus = NEEDS.get(verb, LIGHT)
+
+    rule:
+        name:
+            verb.replace(".", "_")
+        input:
+            unpack(job_inputs(verb)),
+        output:
+            job_outputs(verb),
+        log:
+            beside(stage, "log.txt"),
+        benchmark:
+            beside(stage, "benchmark.tsv")
+        wildcard_constraints:
+            variant=variants(verb),
+        priority: PRIORITY.get(verb, 0)
+        threads: 1
+        resources:
+            mem_mb=mem_mb,
+            runtime=minutes,
+            gpu=gpus,
+        shell:
+            f"python -m twostage.{verb} --config {{input.config}} --log {{log}}"
