@@ -18,6 +18,7 @@ METRICS = {
     "lpips_vgg": 0.2,
     "ok": True,
 }
+RECORD = {"job": "evaluation.compare v", "config": {}, "inputs": {}, "rests_on": {}}
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_the_tolerance_of_a_name(name, apart, same):
 
 def test_a_damaged_file_is_named_without_a_traceback(job):
     fresh(job)
-    write_json(job.folder / "provenance.json", {"files_sha256": {"metrics.json": "0"}})
+    write_json(job.folder / "provenance.json", RECORD | {"files_sha256": {"metrics.json": "0"}})
     (job.folder / "metrics.json").write_text("corrupt")
     assert verify.damaged(job) == [job.folder / "metrics.json"]
 
@@ -111,7 +112,7 @@ def test_a_file_unlike_its_record_is_damaged_and_a_missing_one_is_not(job):
     assert verify.damaged(job) == []
     fresh(job)
     content = sha256_file(job.folder / "metrics.json")
-    write_json(job.folder / "provenance.json", {"files_sha256": {"metrics.json": content, "absent.npy": "0"}})
+    write_json(job.folder / "provenance.json", RECORD | {"files_sha256": {"metrics.json": content, "absent.npy": "0"}})
     assert verify.damaged(job) == []
     (job.folder / "metrics.json").write_text("{")
     assert verify.damaged(job) == [job.folder / "metrics.json"]

@@ -119,7 +119,7 @@ def test_it_leaves_the_ratio_its_rounds_and_both_costs(prior_config, latents, co
 
 def test_a_prior_against_itself_costs_the_same(prior_config, latents, monkeypatch, tmp_path):
     """Real steps on the real clock: the same prior on both sides, so the ratio is known to be 1."""
-    config = PaceConfig(prior_config("gpt"), prior_config("gpt"), min_rounds=20, max_rounds=400, spread=0.005)
+    config = PaceConfig(prior_config("gpt"), prior_config("gpt"), min_rounds=20, max_rounds=100, spread=0.02)
     inputs = {f"{name}.latents": str(latents) for name in ("own", "rival")}
     job = Job("priors", "pace", "v", "smoke", {}, inputs, str(tmp_path / "out"), FILES["priors.pace"])
     pace(config, job)
