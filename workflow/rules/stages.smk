@@ -56,5 +56,8 @@ for verb in FILES:
             mem_mb=mem_mb,
             runtime=minutes,
             gpu=gpus,
+        # The shell's line is read when the job runs, and then `verb` is the last of the loop.
+        params:
+            verb=verb,
         shell:
-            f"python -m twostage.{verb} --config {{input.config}} --log {{log}}"
+            "python -m twostage.{params.verb} --config {input.config} --log {log}"
