@@ -1,5 +1,6 @@
 """Tensors that cross a stage, as safetensors: apart from `twostage.artifacts`, as plans and figures need no torch."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,12 +11,16 @@ from safetensors import SafetensorError, safe_open
 from twostage.artifacts import atomic_path
 from twostage.errors import TwostageError
 
+# safetensors keeps metadata in a map of no order, so with several keys equal content would have other bytes each time.
+_ONLY_KEY = "twostage"
+
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Writes tensors as safetensors. `metadata` holds strings only."""
+    """Writes tensors as safetensors: equal content, equal bytes. `metadata` holds strings only."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    kept = {_ONLY_KEY: json.dumps(metadata, sort_keys=True)} if metadata else {}
     with atomic_path(path) as temporary:
-        safetensors.torch.save_file(whole, temporary, metadata=dict(metadata or {}))
+        safetensors.torch.save_file(whole, temporary, metadata=kept)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -24,6 +29,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except SafetensorError as error:
+            kept = json.loads((file.metadata() or {}).get(_ONLY_KEY, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, kept  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError) as error:
         raise TwostageError(f"{path} is not a whole safetensors file ({error}); delete it and run again") from error

@@ -141,6 +141,22 @@ def test_tensors_round_trip_bit_for_bit(tmp_path):
     assert all(torch.equal(found[name], stored[name]) for name in stored)
 
 
+def test_equal_tensors_have_equal_bytes_in_every_process(tmp_path):
+    write = (
+        "import sys, torch; from pathlib import Path; from twostage.tensors import write_tensors; "
+        "about = {name: name for name in ('name', 'source', 'source_sha256', 'a', 'b')}; "
+        "write_tensors(Path(sys.argv[1]), {'w': torch.ones(2), 'b': torch.zeros(1)}, about)"
+    )
+    # The map has another order at every writing, in one process as well.
+    for number in range(3):
+        subprocess.run([sys.executable, "-c", write, str(tmp_path / f"{number}.safetensors")], check=True)
+    about = {name: name for name in ("b", "a", "source_sha256", "source", "name")}
+    for number in range(3, 8):
+        tensors.write_tensors(tmp_path / f"{number}.safetensors", {"b": torch.zeros(1), "w": torch.ones(2)}, about)
+    assert len({path.read_bytes() for path in tmp_path.glob("*.safetensors")}) == 1
+    assert tensors.read_tensors(tmp_path / "0.safetensors")[1] == about
+
+
 def test_sha256_of_a_file(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -77,8 +77,7 @@ def load(folder: Path, features: tuple[str, ...] = ("2048",)) -> FusedInception:
 def provenance(folder: Path) -> dict[str, Any]:
     """Where the weights of `folder` came from, and whether they have the `classifier` that logits need."""
     tensors, metadata = _read(folder)
-    # Sorted, as the file keeps its metadata in no order.
-    return {**dict(sorted(metadata.items())), "classifier": "fc.weight" in tensors}
+    return {**metadata, "classifier": "fc.weight" in tensors}
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
