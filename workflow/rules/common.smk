@@ -32,28 +32,33 @@ SCALE = config["scale"]
 # Empty files named by the host, process and start of the runs that may hold Snakemake's lock.
 HOLDERS = Path(".snakemake/holders")
 
-
 # A plan of the work, as people spell it.
 DRY = {"-n", "-np", "--dry-run", "--dryrun"}
+
+
+@functools.cache
+def command_line():
+    """What Snakemake was asked on its command line. Its own parser knows every spelling, but takes a quarter of a second."""
+    return get_argument_parser().parse_known_args(sys.argv[1:])[0]
 
 
 def only_looks():
     """Whether Snakemake was asked about the work, and not for it. Jobs on other nodes parse this file too (--nolock)."""
     if {"--nolock", "--lint", *DRY} & set(sys.argv):
-        # Snakemake's own parser knows every spelling, but takes a quarter of a second.
         return True
-    asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
     looks = (
         "nolock dryrun lint summary detailed_summary list_rules list_target_rules dag rulegraph filegraph d3dag "
         "list_input_changes list_params_changes list_code_changes list_untracked unlock report"
     )
-    return any(getattr(asked, name, None) for name in looks.split())
+    return any(getattr(command_line(), name, None) for name in looks.split())
 
 
 def targets():
     """What Snakemake is asked to make; files by their paths from here."""
-    asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
-    return [os.path.relpath(name) if "/" in name else name for name in asked.targets]
+    return [
+        os.path.relpath(name) if "/" in name else name
+        for name in command_line().targets
+    ]
 
 
 try:
@@ -90,36 +95,32 @@ def drop_the_lock_of_a_killed_run():
     a living run, exits with one line; who only looks goes on.
     """
     if "--unlock" in sys.argv:
-        for name in HOLDERS.glob("*"):
-            name.unlink(missing_ok=True)
+        for holder in HOLDERS.glob("*"):
+            holder.unlink(missing_ok=True)
     locks = list(Path(".snakemake/locks").glob("*.lock"))
-    named = [name.name.rsplit(".", 2) for name in HOLDERS.glob("*")]
-    ours = [
-        (int(pid), int(start)) for host, pid, start in named if host == platform.node()
-    ]
-    dead = [(pid, start) for pid, start in ours if started(pid) != start]
-    alive = [pid for pid, start in ours if (pid, start) not in dead]
-    if locks and dead and len(dead) == len(named):
+    holders, dead, alive = list(HOLDERS.glob("*")), [], []
+    for holder in holders:
+        host, pid, start = holder.name.rsplit(".", 2)
+        if host == platform.node():
+            (alive if started(int(pid)) == int(start) else dead).append(holder)
+    if locks and dead and len(dead) == len(holders):
         for lock in locks:
             lock.unlink(missing_ok=True)
     if only_looks():
         return
     if locks and alive:
         # Snakemake looks at its lock only after the whole plan, for which the other run pulls files away.
+        pid = alive[0].name.rsplit(".", 2)[1]
         print(
-            f"error: snakemake (process {alive[0]}) is at work in this clone; wait for it, or stop it",
+            f"error: snakemake (process {pid}) is at work in this clone; wait for it, or stop it",
             file=sys.stderr,
         )
         sys.exit(1)
-    for pid, start in dead:
-        holder(pid, start).unlink(missing_ok=True)
+    for holder in dead:
+        holder.unlink(missing_ok=True)
     HOLDERS.mkdir(parents=True, exist_ok=True)
-    holder(os.getpid(), started(os.getpid())).touch()
-
-
-def holder(pid, start):
-    """The file that names a process of this host."""
-    return HOLDERS / f"{platform.node()}.{pid}.{start}"
+    own = os.getpid()
+    (HOLDERS / f"{platform.node()}.{own}.{started(own)}").touch()
 
 
 def started(pid):
@@ -228,9 +229,9 @@ def job_outputs(verb):
     ]
 
 
-def variants(*verbs):
-    """The planned variants of verbs, as a pattern: two verbs of one stage share the shape of their paths."""
-    jobs = [job for job in PLAN.jobs.values() if f"{job.stage}.{job.verb}" in verbs]
+def variants(verb):
+    """The planned variants of a verb, as a pattern: two verbs of one stage share the shape of their paths."""
+    jobs = [job for job in PLAN.jobs.values() if f"{job.stage}.{job.verb}" == verb]
     # An empty pattern would constrain nothing: a verb that no experiment asks for matches no path.
     return "|".join(re.escape(job.variant) for job in jobs) or "(?!)"
 
@@ -238,6 +239,7 @@ def variants(*verbs):
 def evaluated(drawn):
     """Copies in results/ of the metrics that a figure is drawn from, so that git alone can redraw it."""
     if drawn.variant == "summary":
+        # It reads what the figures read, and their rules copy that.
         return []
     sources = drawn.inputs.values()
     return [
@@ -253,19 +255,11 @@ def beside(stage, name):
 
 
 def places(drawn):
-    """Paths in RESULTS of what a job of figures makes: drawings have a folder of their own."""
+    """Paths in RESULTS of what a job of figures makes, drawings in a folder of their own, and of its record."""
     return [
         f"figures/{file}" if file.endswith((".pdf", ".png")) else file
         for file in drawn.files
-    ]
-
-
-def placed():
-    """Paths in RESULTS of all that figures jobs make, and of their records."""
-    drawn = [job for job in PLAN.jobs.values() if job.stage == "figures"]
-    return [place for job in drawn for place in places(job)] + [
-        f"{job.variant}.provenance.json" for job in drawn
-    ]
+    ] + [f"{drawn.variant}.provenance.json"]
 
 
 def make_the_folders_that_dvc_stores():

@@ -1,18 +1,17 @@
 # What a reader wants, copied out of the artifacts into results/, or into results/<scale>/ where git does not keep it.
 
+DRAWN = [job for job in PLAN.jobs.values() if job.stage == "figures"]
 
-for drawn in (job for job in PLAN.jobs.values() if job.stage == "figures"):
+for drawn in DRAWN:
 
     rule:
         name:
             f"results_{drawn.variant}"
         input:
-            files=[f"{drawn.out}/{file}" for file in drawn.files],
-            record=f"{drawn.out}/{PROVENANCE}",
+            files=[f"{drawn.out}/{file}" for file in (*drawn.files, PROVENANCE)],
             evaluated=evaluated(drawn),
         output:
             [f"{RESULTS}/{place}" for place in places(drawn)],
-            record=f"{RESULTS}/{drawn.variant}.provenance.json",
         log:
             f"build/logs/results_{drawn.variant}.txt",
         benchmark:
@@ -24,8 +23,7 @@ for drawn in (job for job in PLAN.jobs.values() if job.stage == "figures"):
             runtime=1,
             gpu=0,
         shell:
-            "(set -- {output} && for file in {input.files}; do cp $file $1 && shift; done "
-            "&& cp {input.record} {output.record}) 2> {log}"
+            "(set -- {output}; for file in {input.files}; do cp $file $1; shift; done) 2> {log}"
 
 
 # What tables and figures are drawn from: small, so git keeps it and `make verify` needs nothing else.
@@ -50,7 +48,7 @@ rule results_evaluation:
 
 if RESULTS != "results":
 
-    for place in placed():
+    for place in (place for drawn in DRAWN for place in places(drawn)):
 
         rule:
             name:
