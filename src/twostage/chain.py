@@ -47,10 +47,10 @@ def chain(
     tree = configs.compose(overrides)
     if verb in INSTEAD:
         refuse_unread(verb, tree["sampling"], configs.compose((f"scale={tree['scale']['name']}",))["sampling"])
-    if verb.startswith("evaluation."):
-        return _evaluation(verb, tree, (given or {}).get("tokenizer") or tokenizer_job(tree))
     data = data_job(tree)
     tokenizer = (given or {}).get("tokenizer") or tokenizer_job(tree)
+    if verb.startswith("evaluation."):
+        return _evaluation(verb, tree, data, tokenizer)
     if verb == "latents.plain":
         return [data, plain_job(tree, tree["latents"]["map"])]
     latents, of_condition = latents_job(tree, tokenizer), condition_jobs(tree, overrides)
@@ -100,8 +100,7 @@ def _ending_in(target: Job, jobs: list[Job]) -> list[Job]:
     return [*(job for job in jobs if job.out in needed and job.out != target.out), target]
 
 
-def _evaluation(verb: str, tree: Tree, tokenizer: Job) -> list[Job]:
-    data = data_job(tree)
+def _evaluation(verb: str, tree: Tree, data: Job, tokenizer: Job) -> list[Job]:
     features = features_job(tree, data)
     networks = [weights_job(tree, name) for name in ("vgg16", "alexnet", "inception")]
     match verb:

@@ -64,8 +64,7 @@ def brought(job: Job) -> dict[str, str]:
     if job.config.get("source") == "folder" and job.config["root"]:
         paths["root"] = job.config["root"]
     found = {key: _content(Path(path).expanduser(), job.config) for key, path in paths.items()}
-    # The plan's folders are relative; a whole path was named by the user.
-    found |= {name: _model(Path(folder)) for name, folder in job.inputs.items() if Path(folder).is_absolute()}
+    found |= {name: _model(Path(folder)) for name, folder in job.inputs.items() if _is_users(folder)}
     if None in found.values():
         recorded = (read_record(job.folder) or {}).get("brought_sha256", {})
         found = {key: recorded.get(key) if value is None else value for key, value in found.items()}
@@ -80,6 +79,11 @@ def _content(path: Path, config: Tree) -> str | None:
     # An index may be hidden, or lie outside of the folder.
     indices = (str(Path(config[key] or "").expanduser()) for key in ("index", "validation_index"))
     return _checksum(path, {*_visible_files(path), *(index for index in indices if (path / index).is_file())})
+
+
+def _is_users(folder: str) -> bool:
+    """Whether the user named an input by `prior=DIR` or `tokenizer=DIR`: a whole path. The plan's are relative."""
+    return Path(folder).is_absolute()
 
 
 def _model(folder: Path) -> str | None:
@@ -236,8 +240,7 @@ def verify_inputs(job: Job) -> None:
     for folder in job.inputs.values():
         record = read_record(Path(folder))
         # What the user brings need not have one.
-        is_ours = Path(folder).is_relative_to("artifacts")
-        no_record = "has no record of what made it" if is_ours else None
+        no_record = None if _is_users(folder) else "has no record of what made it"
         wrong = no_record if record is None else damage(Path(folder), record)
         if wrong:
             raise TwostageError(f"{folder} {wrong}; delete the folder and ask for it again")

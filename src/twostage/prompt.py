@@ -84,10 +84,7 @@ def asked(verb: str, overrides: tuple[str, ...], out: Path | None = None, label:
     `out`: a folder outside of artifacts/ that the job shall write. `label` as in `chain`. Raises TwostageError, one
     line, if an override is a choice of a stage that the verb does not read, or what is asked does not go together.
     """
-    folders = dict(each.split("=", 1) for each in overrides if each.split("=")[0] in GIVEN)
-    for name in folders:
-        if verb not in GIVEN[name]:
-            raise TwostageError(f"{verb} reads no {name}; {name}=DIR is for {', '.join(GIVEN[name])}")
+    folders = folders_given(verb, overrides)
     overrides = remembered(verb, tuple(each for each in overrides if each.split("=")[0] not in GIVEN))
     _refuse_unread_stages(verb, overrides)
     given = {name: _given(name, folder, overrides) for name, folder in folders.items()}
@@ -96,6 +93,15 @@ def asked(verb: str, overrides: tuple[str, ...], out: Path | None = None, label:
     # What the user names, no job asks for: it is taken as it is.
     job, before = placed[-1], {each.out: each for each in placed[:-1] if each.verb != "given"}
     return Asked(job if out is None else _into(job, out), before, overrides, folders)
+
+
+def folders_given(verb: str, overrides: Iterable[str]) -> dict[str, str]:
+    """The folders of `prior=DIR` and `tokenizer=DIR`. Raises TwostageError for one that the verb does not read."""
+    folders = dict(each.split("=", 1) for each in overrides if each.split("=")[0] in GIVEN)
+    for name in folders:
+        if verb not in GIVEN[name]:
+            raise TwostageError(f"{verb} reads no {name}; {name}=DIR is for {', '.join(GIVEN[name])}")
+    return folders
 
 
 def _group(override: str) -> str:

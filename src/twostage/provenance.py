@@ -91,12 +91,11 @@ def total(records: list[Record]) -> Record:
 def _own(job: Job, origin: Record) -> Record:
     # Beside its files a dataset has one array a map, as many as its config asks for.
     arrays = (path.name for path in job.folder.glob("*.npy"))
-    made = [name for name in sorted({*job.files, *arrays}) if (job.folder / name).exists()]
     return {
         "job": job_id(job),
         "folder": job.out,
         "scale": job.scale,
-        "files_sha256": checksums(job.folder, made),
+        "files_sha256": checksums(job.folder, sorted({*job.files, *arrays})),
         **origin,
         "device": device_name(),
         "threads": _num_threads(),

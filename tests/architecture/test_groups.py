@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 SUITE = """
-import os, pathlib, pytest
+import os, pytest
 
 pytestmark = pytest.mark.xdist_group("one")
 

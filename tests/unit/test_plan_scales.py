@@ -5,11 +5,10 @@ from collections import Counter
 
 import pytest
 
+from tests.unit.conftest import SCALES
 from twostage.plan import whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
-
-SCALES = ["smoke", "laptop", "workstation", "paper"]
 
 
 @functools.cache

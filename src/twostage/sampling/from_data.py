@@ -126,9 +126,7 @@ def _reduction(tree: Tree, overrides: tuple[str, ...]) -> int:
 
 def make(overrides: tuple[str, ...]) -> None:
     """Runs all jobs that are not made. Raises TwostageError for what no training can mend, before any of it."""
-    for name in prompt.GIVEN:
-        if any(each.startswith(f"{name}=") for each in overrides):
-            raise TwostageError(f"from_data trains a {name} of its own; for one of yours: sampling.generate {name}=DIR")
+    prompt.folders_given("sampling.from_data", overrides)
     overrides = prompt.remembered("sampling.generate", overrides)
     check(overrides)
     asked = prompt.asked("sampling.generate", overrides, label=True)
