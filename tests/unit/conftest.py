@@ -17,6 +17,17 @@ def stage(plan, name):
     return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
 
 
+def with_upstream(jobs, folders):
+    """The jobs of these folders and all that they rest on, out of `jobs` by their folders."""
+    waiting, found = list(folders), {}
+    while waiting:
+        folder = waiting.pop()
+        if folder not in found:
+            found[folder] = jobs[folder]
+            waiting += jobs[folder].inputs.values()
+    return list(found.values())
+
+
 @pytest.fixture
 def repository_conf(monkeypatch):
     """Configs are read from the repository, wherever the tests run."""

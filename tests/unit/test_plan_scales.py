@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.unit.conftest import SCALES
+from tests.unit.conftest import SCALES, with_upstream
 from twostage.plan import whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
@@ -18,13 +18,8 @@ def jobs(scale):
 
 def rules(scale, *names):
     """How many jobs of every rule these experiments rest on."""
-    waiting, needed = [f"artifacts/{scale}/figures/{name}" for name in names], set()
-    while waiting:
-        folder = waiting.pop()
-        if folder not in needed:
-            needed.add(folder)
-            waiting += jobs(scale)[folder].inputs.values()
-    return Counter(f"{jobs(scale)[folder].stage}_{jobs(scale)[folder].verb}" for folder in needed)
+    needed = with_upstream(jobs(scale), [f"artifacts/{scale}/figures/{name}" for name in names])
+    return Counter(f"{job.stage}_{job.verb}" for job in needed)
 
 
 @pytest.mark.parametrize("scale", SCALES)
