@@ -4,10 +4,12 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 
 import psutil
 import pytest
 
+from tests.unit.conftest import SCALES, with_upstream
 from twostage.plan import whole_plan
 
 
@@ -18,17 +20,19 @@ def clone(new_clone):
 
 def rules_and_variants(plan):
     """Rule and variant of every job in what Snakemake would do."""
-    return set(re.findall(r"^(?:local)?rule (\w+):$.*?^    wildcards: variant=([^\s,]+)", plan, re.M | re.S))
+    # Of one job each: rules of results have no variant.
+    return set(re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    wildcards: variant=([^\s,]+)", plan, re.M))
 
 
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+@pytest.mark.parametrize("scale", SCALES)
 def test_snakemake_would_run_the_whole_plan_with_its_tables(clone, scale):
-    jobs = whole_plan(scale).jobs.values()
+    jobs = whole_plan(scale).jobs
+    figures = [job for job in jobs.values() if job.stage == "figures"]
     # Of every figure its first table, or the summary.
-    tables = [next(file for file in job.files if file.endswith((".csv", ".json")))
-              for job in jobs if job.stage == "figures"]  # fmt: skip
+    tables = [next(file for file in job.files if file.endswith((".csv", ".json"))) for job in figures]
     plan = clone.dry_run(*(f"results/{table}" for table in tables), scale=scale)
-    expected = {(f"{job.stage}_{job.verb}", job.variant) for job in jobs}
+    needed = with_upstream(jobs, [job.out for job in figures])
+    expected = {(f"{job.stage}_{job.verb}", job.variant) for job in needed}
     assert expected <= rules_and_variants(plan)
     for table in tables:
         assert re.search(rf"^ +output: .*results/(\w+/)?{table}", plan, re.M), table
@@ -152,6 +156,19 @@ def test_the_lock_of_a_killed_run_goes_even_if_its_number_lives_again(clone, loc
     held_by(platform.node(), os.getpid(), seconds_since_boot(os.getpid()) - 100)
     clone.dry_run("results/table1.csv")
     assert not path.exists()
+
+
+def test_the_lock_goes_even_if_nobody_has_taken_note_of_the_end_of_its_run(clone, lock):
+    path, held_by = lock
+    # Killed, and kept in the table of processes until its parent asks for its status.
+    killed = subprocess.Popen(["sleep", "60"])
+    held_by(platform.node(), killed.pid, seconds_since_boot(killed.pid))
+    killed.kill()
+    try:
+        clone.dry_run("results/table1.csv")
+        assert not path.exists()
+    finally:
+        killed.wait()
 
 
 def test_the_lock_of_a_living_run_stays_and_another_run_is_refused_in_one_line(clone, lock):

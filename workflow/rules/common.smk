@@ -102,7 +102,7 @@ def drop_the_lock_of_a_killed_run():
     for holder in holders:
         host, pid, start = holder.name.rsplit(".", 2)
         if host == platform.node():
-            (alive if started(int(pid)) == int(start) else dead).append(holder)
+            (alive if lives(int(pid), int(start)) else dead).append(holder)
     if locks and dead and len(dead) == len(holders):
         for lock in locks:
             lock.unlink(missing_ok=True)
@@ -119,18 +119,25 @@ def drop_the_lock_of_a_killed_run():
     for holder in dead:
         holder.unlink(missing_ok=True)
     HOLDERS.mkdir(parents=True, exist_ok=True)
-    own = os.getpid()
-    (HOLDERS / f"{platform.node()}.{own}.{started(own)}").touch()
+    own = psutil.Process()
+    (HOLDERS / f"{platform.node()}.{own.pid}.{seconds_since_boot(own)}").touch()
 
 
-def started(pid):
-    """Seconds from the machine's start to the process's, so that no set clock moves it; None if there is no such process.
-    After a restart another one may have its number.
+def lives(pid, start):
+    """Whether the process that began `start` seconds after the machine is still there, and not another one of its number.
+    A killed process stays in the table until its parent, such as a container's first process, asks for its status.
     """
     try:
-        return round(psutil.Process(pid).create_time() - psutil.boot_time())
+        process = psutil.Process(pid)
+        is_it = abs(seconds_since_boot(process) - start) <= 1
+        return is_it and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
-        return None
+        return False
+
+
+def seconds_since_boot(process):
+    """When the process began, by a clock that nobody sets; up to a second off, as the machine's start is rounded anew."""
+    return round(process.create_time() - psutil.boot_time())
 
 
 drop_the_lock_of_a_killed_run()
