@@ -48,7 +48,7 @@ check: $(INSTALLED)  ## style, types, imports, workflow lint
 	$(ACTIVATE) && snakefmt --check Snakefile workflow && snakemake --lint
 
 verify: $(INSTALLED)  ## do the committed tables and figures follow from the stored metrics, and does a fresh run agree?
-	$(ACTIVATE) && python -m twostage.verify
+	$(ACTIVATE) && python -m twostage verify
 
 benchmarks: $(INSTALLED)  ## against the plain formulations; writes benchmarks/*.json
 	$(ACTIVATE) && snakemake --cores $(CORES) --config scale=laptop -- \

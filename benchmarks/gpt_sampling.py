@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
-from twostage.artifacts import write_json
-from twostage.configs import GPTConfig
+from twostage.config.schema import GPTConfig
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.gpt import GPT
 from twostage.priors.transformer import Block
+from twostage.runtime.artifacts import write_json
 from twostage.sampling import Draw, sample, uniform_table
 
 KeyValue = tuple[torch.Tensor, torch.Tensor]

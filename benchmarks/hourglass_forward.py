@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from twostage.artifacts import write_json
-from twostage.configs import SundaeConfig
+from twostage.config.schema import SundaeConfig
 from twostage.priors.hourglass import Block, Grouping, Hourglass
 from twostage.priors.rotary import angles, rotation
+from twostage.runtime.artifacts import write_json
 
 
 class Plain(nn.Module):

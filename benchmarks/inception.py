@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from twostage.artifacts import write_json
+from twostage.runtime.artifacts import write_json
 from twostage.weights import fused_inception, inception
 
 # Of a feature's size, or of 1 where that is more; the stock extractor is as far from its own result in float64.

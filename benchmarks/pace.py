@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from twostage import training
-from twostage.artifacts import write_json
-from twostage.configs import PriorConfig, compose, parse
+from twostage.config.composition import compose, parse
+from twostage.config.schema import PriorConfig
 from twostage.latents.dataset import Split, TokenSpace
 from twostage.priors.model import build
 from twostage.priors.pace import ROUND, Ratio, alternate, flops_per_step
 from twostage.priors.task import PriorTask, new_task
+from twostage.runtime import training
+from twostage.runtime.artifacts import write_json
 
 BAR = 0.05
 NEIGHBOURS = {

@@ -28,11 +28,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from twostage.artifacts import write_json
-from twostage.configs import GPTConfig
+from twostage.config.schema import GPTConfig
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.gpt import GPT
 from twostage.priors.linear import packed
+from twostage.runtime.artifacts import write_json
 from twostage.sampling import Draw, slide, uniform_table
 from twostage.sampling.canvas import Canvas
 from twostage.sampling.sliding import Board, WholeWindows, slide_token_by_token

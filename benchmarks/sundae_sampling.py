@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from twostage.artifacts import write_json
-from twostage.configs import GPTConfig, SundaeConfig
+from twostage.config.schema import GPTConfig, SundaeConfig
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.gpt import GPT
 from twostage.priors.sundae import Sundae
+from twostage.runtime.artifacts import write_json
 from twostage.sampling import sample, uniform_table
 from twostage.sampling.denoising import Schedule, Streams, denoise
 

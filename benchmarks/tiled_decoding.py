@@ -30,8 +30,8 @@ import torch
 from PIL import Image
 
 from twostage import tokenizers
-from twostage.artifacts import read_array, write_array, write_json
 from twostage.data.pictures import image_array
+from twostage.runtime.artifacts import read_array, write_array, write_json
 from twostage.tokenizers import tiles
 
 SIZES = ((512, 768), (1024, 1024), (832, 1280))

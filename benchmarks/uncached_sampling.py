@@ -24,10 +24,10 @@ from typing import Any
 
 import torch
 
-from twostage.artifacts import write_json
-from twostage.configs import GPTConfig
+from twostage.config.schema import GPTConfig
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.gpt import GPT
+from twostage.runtime.artifacts import write_json
 from twostage.sampling import Draw, sample, uniform_table
 
 

@@ -24,9 +24,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from twostage import training
-from twostage.artifacts import write_json
-from twostage.configs import LoopConfig, QuantizerConfig, TokenizerConfig, TokenizerLossConfig
+from twostage.config.schema import LoopConfig, QuantizerConfig, TokenizerConfig, TokenizerLossConfig
+from twostage.runtime import training
+from twostage.runtime.artifacts import write_json
 from twostage.tokenizers.codebook import CodebookKeeper
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.losses import discriminator_loss, generator_loss, reconstruction_loss

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.chaos.compare import differences, files
 from tests.chaos.disks import enlarge, small_disk
 from tests.clone import Clone
-from twostage.jobs import Job
+from twostage.runtime.job import Job
 
 PAGE_BYTES = 4096
 # As Snakemake gives a job one thread: more add in another order.
@@ -20,7 +20,7 @@ def jobs_to_try(clone: Clone) -> list[Job]:
     """All jobs whose files and whose inputs' files lie in the clone."""
     plan = clone.ask(
         "python", "-c",
-        "import json; from dataclasses import asdict; from twostage.plan import whole_plan; "
+        "import json; from dataclasses import asdict; from twostage.planning.plan import whole_plan; "
         "print(json.dumps([asdict(job) for job in whole_plan('smoke').jobs.values()]))",
     )  # fmt: skip
     jobs = {job.out: job for job in (Job(**values) for values in json.loads(plan.splitlines()[-1]))}
@@ -50,7 +50,7 @@ def into_a_full_disk(clone: Clone, job: Job, disk: Path, share: float) -> None:
         moved = replace(job, out=str(disk / job.variant))
         config = clone.folder / "build/full.json"
         config.write_text(json.dumps(asdict(moved)))
-        command = ("env", *ONE_THREAD, "python", "-m", f"twostage.{job.stage}.{job.verb}", "--config", str(config))
+        command = ("env", *ONE_THREAD, "python", "-m", "twostage", f"{job.stage}.{job.verb}", "--config", str(config))
         result = clone.run(*command, "--log", f"{moved.out}/log.txt")
         errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
         assert (result.returncode, len(errors)) == (1, 1), f"{job.out}: {result.stderr}"

@@ -18,7 +18,7 @@ import psutil
 
 from tests.chaos.compare import differences, files
 from tests.clone import Clone
-from twostage.artifacts import write_csv, write_json
+from twostage.runtime.artifacts import write_csv, write_json
 
 KINDS = ("job", "snakemake", "both")
 # What a run makes.

@@ -13,8 +13,8 @@ import pytest
 
 from tests.chaos.disks import read_only, require_mounts
 from tests.clone import ROOT
-from twostage.artifacts import write_json
 from twostage.errors import TwostageError
+from twostage.runtime.artifacts import write_json
 from twostage.sources import fetch, unpack
 from twostage.sources.registry import SOURCES, Address, Content, Road, Source
 
@@ -64,7 +64,7 @@ def test_what_a_read_only_cache_lacks_is_named_with_the_mend(cache, damage):
     assert "other.bin" not in message
     assert ("missing" if damage is None else "damaged") in message
     assert "set TWOSTAGE_CACHE" in message
-    assert "python -m twostage.sources.fetch small" in message
+    assert "python -m twostage fetch small" in message
     assert damage is None or path.read_bytes() == damage
 
 
@@ -130,7 +130,7 @@ def test_a_cache_of_another_user_is_read(as_nobody, open_folder):
         fetch.obtain("cifar10")
     cache = open_folder / "cache"
     shutil.copytree(real / "cifar10", cache / "cifar10")
-    asked = ("-m", "twostage.sources.fetch", "cifar10")
+    asked = ("-m", "twostage", "fetch", "cifar10")
     known = {"TWOSTAGE_CACHE": str(cache), "PYTHONPATH": str(ROOT / "src"), "HOME": "/nonexistent"}
     result = as_nobody(*asked, **known)
     assert result.returncode == 0, result.stderr

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from twostage import configs
+from twostage.config import composition
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "workstation", "paper"]
@@ -31,12 +31,12 @@ def with_upstream(jobs, folders):
 @pytest.fixture
 def repository_conf(monkeypatch):
     """Configs are read from the repository, wherever the tests run."""
-    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+    monkeypatch.setattr(composition, "CONF", ROOT / "conf")
 
 
 @pytest.fixture
 def edited_conf(tmp_path, monkeypatch):
     """A copy of conf/ that a test may edit."""
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
-    monkeypatch.setattr(configs, "CONF", tmp_path / "conf")
+    monkeypatch.setattr(composition, "CONF", tmp_path / "conf")
     return tmp_path / "conf"

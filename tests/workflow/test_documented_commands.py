@@ -37,30 +37,30 @@ RUN = {
         "dvc remote modify bucket endpointurl https://minio.example.org",
     "make storage": None,
     "python -m twostage trace results/table1.csv IN transformer_steps": None,
-    "python -m twostage.data.prepare data=folder data.name=mine data.root=/path/to/images":
-        f"python -m twostage.data.prepare data=folder data.name=mine data.root=photographs {SMOKE}",
-    "python -m twostage.tokenizers.train data=folder data.name=mine":
-        f"python -m twostage.tokenizers.train data=folder data.name=mine {SMOKE}",
-    "python -m twostage.priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":
-        f"python -m twostage.priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE}",
-    "python -m twostage.sampling.generate priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":
-        f"python -m twostage.sampling.generate priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE} "
+    "python -m twostage data.prepare data=folder data.name=mine data.root=/path/to/images":
+        f"python -m twostage data.prepare data=folder data.name=mine data.root=photographs {SMOKE}",
+    "python -m twostage tokenizers.train data=folder data.name=mine":
+        f"python -m twostage tokenizers.train data=folder data.name=mine {SMOKE}",
+    "python -m twostage priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":
+        f"python -m twostage priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE}",
+    "python -m twostage sampling.generate priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":
+        f"python -m twostage sampling.generate priors=pixelsnail data=cifar10 priors.learning_rate=1e-3 {SMOKE} "
         "sampling.num_images=2",
-    "python -m twostage.sampling.generate": f"python -m twostage.sampling.generate {SMOKE} sampling.num_images=2",
-    "python -m twostage.sampling.denoise priors=sundae": f"python -m twostage.sampling.denoise priors=sundae {SMOKE}",
-    "python -m twostage.sampling.inpaint priors=sundae": f"python -m twostage.sampling.inpaint priors=sundae {SMOKE}",
-    "python -m twostage.sampling.generate data=cifar10 'sampling.canvas_pixels=[1024,1024]'":
-        f"python -m twostage.sampling.generate data=cifar10 'sampling.canvas_pixels=[64,64]' {SMOKE} "
+    "python -m twostage sampling.generate": f"python -m twostage sampling.generate {SMOKE} sampling.num_images=2",
+    "python -m twostage sampling.denoise priors=sundae": f"python -m twostage sampling.denoise priors=sundae {SMOKE}",
+    "python -m twostage sampling.inpaint priors=sundae": f"python -m twostage sampling.inpaint priors=sundae {SMOKE}",
+    "python -m twostage sampling.generate data=cifar10 'sampling.canvas_pixels=[1024,1024]'":
+        f"python -m twostage sampling.generate data=cifar10 'sampling.canvas_pixels=[64,64]' {SMOKE} "
         "sampling.num_images=1",
     "python -c \"from sklearn.datasets import load_sample_image as load; from PIL import Image; "
     "[Image.fromarray(load(f'{name}.jpg')).save(f'{name}.png') for name in ('flower', 'china')]\"": None,
-    "OMP_NUM_THREADS=1 python -m twostage.sampling.from_data data=cifar10 priors.condition=low_resolution_f1 "
+    "OMP_NUM_THREADS=1 python -m twostage from_data data=cifar10 priors.condition=low_resolution_f1 "
     "priors.learning_rate=0.002 scale.priors.steps=900 sampling.condition_file=flower.png "
     "'sampling.canvas_pixels=[1024,1024]' sampling.num_images=1 sampling.batch_size=1 sampling.grid_images=1":
-        "OMP_NUM_THREADS=1 python -m twostage.sampling.from_data data=cifar10 priors.condition=low_resolution_f1 "
+        "OMP_NUM_THREADS=1 python -m twostage from_data data=cifar10 priors.condition=low_resolution_f1 "
         "priors.learning_rate=0.002 scale.priors.steps=10 sampling.condition_file=flower.png "
         f"'sampling.canvas_pixels=[64,64]' sampling.num_images=1 sampling.batch_size=1 sampling.grid_images=1 {SMOKE}",
-    "python -m twostage.data.cards > docs/datasets.md": None,
+    "python -m twostage cards > docs/datasets.md": None,
 }  # fmt: skip
 INSTALLS = "installs the environment, in which this test runs"
 PLACEHOLDER = "no command as it stands: a reader fills it in"
@@ -76,35 +76,35 @@ LEFT_OUT = {
     "git clone ...": PLACEHOLDER,
     "cd twostage": PLACEHOLDER,
     "snakemake --cores all results/<name>.csv": PLACEHOLDER + "; test_dry_runs.py does",
-    "python -m twostage.data.check data=imagenet data.root=...": PLACEHOLDER,
+    "python -m twostage check data=imagenet data.root=...": PLACEHOLDER,
     "make install TORCH_INDEX=<address of the index>": PLACEHOLDER + "; tests/install does",
     "dvc commit --force": "test_dvc.py stores a part",
     "dvc push": "test_dvc.py stores a part",
     "make pull": "its environment is not here; test_dvc.py runs what it runs",
     "dvc exp run -S conf/scale/laptop.yaml:priors.steps=900": "hours at scale laptop; test_dvc.py runs one at smoke",
-    "python -m twostage.sources.fetch": "downloads every source",
+    "python -m twostage fetch": "downloads every source",
     "pytest -q -s --no-cov tests/unit/priors/test_table3.py": "a test of this suite",
-    "python -m twostage.sampling.from_data": "its example is run by test_from_data.py",
-    "python -m twostage.sampling.from_data data=folder data.name=mine data.root=photographs 'data.maps=[segmentation]' "
+    "python -m twostage from_data": "its example is run by test_from_data.py",
+    "python -m twostage from_data data=folder data.name=mine data.root=photographs 'data.maps=[segmentation]' "
     "data.num_labels=6 data.tune_images=10 data.validation_images=10 priors.condition=segmentation_f4 "
     "sampling.num_images=1 sampling.condition_file=layout.png 'sampling.canvas_pixels=[512,512]'":
         "test_from_data.py runs it",
-    "python -m twostage.tokenizers.import_released --config C.yaml --checkpoint C.ckpt --out DIR":
+    "python -m twostage tokenizers.import_released --config C.yaml --checkpoint C.ckpt --out DIR":
         "needs a released checkpoint; tests/unit has tiny ones",
     "python benchmarks/tiled_decoding.py": "a measurement of minutes",
-    "python -m twostage.data.check data=imagenet data.root=/data/imagenet": "needs ImageNet; test_check.py",
-    "python -m twostage.data.prepare data=imagenet data.root=/data/imagenet": "needs ImageNet; see WALKS",
+    "python -m twostage check data=imagenet data.root=/data/imagenet": "needs ImageNet; test_check.py",
+    "python -m twostage data.prepare data=imagenet data.root=/data/imagenet": "needs ImageNet; see WALKS",
 }  # fmt: skip
 # Ways that the documents describe in words, each to its end.
 WALKS = {
     "celeba_hq": [
-        f"python -m twostage.data.prepare data=celeba_hq data.root=photographs {SMOKE}",
-        f"python -m twostage.tokenizers.train data=celeba_hq {SMOKE}",
+        f"python -m twostage data.prepare data=celeba_hq data.root=photographs {SMOKE}",
+        f"python -m twostage tokenizers.train data=celeba_hq {SMOKE}",
     ],
     "label maps": [
-        "python -m twostage.data.prepare data=folder data.name=labelled data.root=labelled 'data.maps=[segmentation]' "
+        "python -m twostage data.prepare data=folder data.name=labelled data.root=labelled 'data.maps=[segmentation]' "
         f"data.num_labels=4 {SMOKE}",
-        f"python -m twostage.tokenizers.train data=folder data.name=labelled tokenizers=segmentation_f4 {SMOKE}",
+        f"python -m twostage tokenizers.train data=folder data.name=labelled tokenizers=segmentation_f4 {SMOKE}",
     ],
 }
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.unit.conftest import SCALES, with_upstream
-from twostage.plan import whole_plan
+from twostage.planning.plan import whole_plan
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_an_unknown_scale_is_one_line(clone):
 
 
 def test_the_paper_scale_names_the_data_that_a_user_must_bring(clone):
-    result = clone.run("python", "-m", "twostage.data.prepare", "scale=paper", "data=restricted_imagenet")
+    result = clone.run("python", "-m", "twostage", "data.prepare", "scale=paper", "data=restricted_imagenet")
     assert result.returncode == 1
     assert "datasets/restricted_imagenet" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1

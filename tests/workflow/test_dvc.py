@@ -132,7 +132,7 @@ def test_every_result_has_a_record_of_what_made_it(reproduced):
 
 @GROUP
 def test_verify_redraws_what_is_committed_and_names_what_moved(reproduced):
-    result = reproduced.run("python", "-m", "twostage.verify")
+    result = reproduced.run("python", "-m", "twostage", "verify")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "table1.csv: equal" in result.stdout
     assert "reconstructions.png: equal" in result.stdout
@@ -145,7 +145,7 @@ def test_verify_redraws_what_is_committed_and_names_what_moved(reproduced):
     # With its record the changed file would count as damaged.
     (folder / "provenance.json").unlink()
     try:
-        result = reproduced.run("python", "-m", "twostage.verify")
+        result = reproduced.run("python", "-m", "twostage", "verify")
     finally:
         for name, content in before.items():
             (folder / name).write_text(content)
@@ -314,7 +314,7 @@ def test_a_corrupted_cache_object_is_found_named_and_fetched_again(pulled):
     cached.write_bytes(b"corrupt")
     (pulled.folder / name).unlink()
     pulled.ask("dvc", "checkout")
-    result = pulled.run("python", "-m", "twostage.verify")
+    result = pulled.run("python", "-m", "twostage", "verify")
     assert result.returncode == 1
     assert f"{name}: DAMAGED" in result.stdout
     assert "Traceback" not in result.stderr

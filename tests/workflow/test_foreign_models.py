@@ -82,7 +82,7 @@ def test_a_folder_that_was_only_touched_is_not(clone, folder):
 def test_what_is_asked_for_beside_the_plan_leaves_its_folders_alone(clone, overrides):
     model = clone.folder / "artifacts/smoke/priors" / RIVAL / "model.safetensors"
     before = model.read_bytes()
-    verb = [sys.executable, "-m", "twostage.sampling.from_data"]
+    verb = [sys.executable, "-m", "twostage", "from_data"]
     clone.ask(*verb, "scale=smoke", "data=cifar10", "sampling.num_images=4", *overrides)
     assert model.read_bytes() == before
     assert "Nothing to be done" in clone.dry_run("results/table1.csv")
@@ -112,7 +112,7 @@ def test_two_that_prepare_one_dataset_at_once_make_it_once(clone, tmp_path):
     picture = data.astronaut()
     for number in range(40):
         imsave(tmp_path / f"{number}.png", picture[number : number + 64, :64], check_contrast=False)
-    command = [sys.executable, "-m", "twostage.data.prepare", "scale=smoke", "data=folder", "data.name=twice",
+    command = [sys.executable, "-m", "twostage", "data.prepare", "scale=smoke", "data=folder", "data.name=twice",
                f"data.root={tmp_path}", "data.tune_images=5", "data.validation_images=5"]  # fmt: skip
     for _ in range(3):
         shutil.rmtree(clone.folder / "artifacts/smoke/data/twice", ignore_errors=True)

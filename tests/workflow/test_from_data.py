@@ -40,7 +40,7 @@ def call(new_clone, photographs):
 
     def run(*overrides):
         result = clone.run(
-            sys.executable, "-m", "twostage.sampling.from_data", "scale=smoke", "data=folder", "data.name=mine",
+            sys.executable, "-m", "twostage", "from_data", "scale=smoke", "data=folder", "data.name=mine",
             f"data.root={photographs}", "data.maps=[segmentation]", f"data.num_labels={NUM_LABELS}",
             "data.tune_images=10", "data.validation_images=10", "priors.condition=segmentation_f4",
             f"sampling.condition_file={photographs.parent}/layout.png", "sampling.num_images=1",

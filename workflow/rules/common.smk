@@ -11,13 +11,14 @@ import psutil
 from snakemake.cli import get_argument_parser
 from snakemake.io import IOFile
 
-from twostage import made
-from twostage.artifacts import sha256_json, write_json
+from twostage.planning import made
+from twostage.runtime.artifacts import sha256_json, write_json
 from twostage.errors import TwostageError
-from twostage.fingerprint import fingerprint
-from twostage.jobs import FILES, PROVENANCE, files_read
-from twostage.kept_plan import kept_plan
-from twostage.plan import refuse_broken, tables
+from twostage.runtime.fingerprint import fingerprint
+from twostage.runtime.job import PROVENANCE
+from twostage.planning.verbs import FILES, files_read
+from twostage.planning.kept import kept_plan
+from twostage.planning.plan import refuse_broken, tables
 
 unknown = sorted(set(config) - {"scale", "committed"})
 if unknown:

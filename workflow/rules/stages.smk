@@ -60,4 +60,4 @@ for verb in FILES:
         params:
             verb=verb,
         shell:
-            "python -m twostage.{params.verb} --config {input.config} --log {log}"
+            "python -m twostage {params.verb} --config {input.config} --log {log}"

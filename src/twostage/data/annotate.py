@@ -15,12 +15,12 @@ import numpy as np
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from twostage import cli
-from twostage.artifacts import new_array, read_array, read_json, sha256_file, write_json
+from twostage.config.schema import SPLITS
 from twostage.data import networks
 from twostage.data.maps import canny_edges, low_resolution
 from twostage.errors import TwostageError
-from twostage.jobs import SPLITS, Job
+from twostage.runtime.artifacts import new_array, read_array, read_json, sha256_file, write_json
+from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -84,12 +84,3 @@ def open_annotator(config: AnnotateConfig, size: int) -> tuple[Annotator, dict[s
                 f"data.annotate makes low_resolution, edges, segmentation and depth, got {other.map}; bring other maps "
                 "beside your pictures (conf/data/folder.yaml)"
             )
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("data.annotate", AnnotateConfig, annotate)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,13 @@
 """Cards of the papers' datasets: licence, source, layout, and what a whole copy has. Written out: docs/datasets.md.
 
-`python -m twostage.data.cards > docs/datasets.md` writes it anew; a test holds it, these cards and conf/data together.
+`python -m twostage cards > docs/datasets.md` writes it anew; a test holds it, these cards and conf/data together.
 """
 
 from dataclasses import dataclass, field
 
 import yaml
 
-from twostage import configs
+from twostage.config import composition
 
 # What stands where a fact was not to be had from its publisher.
 AS_PUBLISHED = "as published; not reachable from our machines"
@@ -176,13 +176,13 @@ CARDS = {
 
 INTRODUCTION = """# Data cards
 
-Written by `python -m twostage.data.cards > docs/datasets.md`; a test holds it against `conf/data` and the check.
+Written by `python -m twostage cards > docs/datasets.md`; a test holds it against `conf/data` and the check.
 
 These are data that you bring. Put a copy where `root` says, or set `data.root`, and ask what it lacks:
 
 ```bash
-python -m twostage.data.check data=imagenet data.root=/data/imagenet
-python -m twostage.data.prepare data=imagenet data.root=/data/imagenet   # then as with any other data
+python -m twostage check data=imagenet data.root=/data/imagenet
+python -m twostage data.prepare data=imagenet data.root=/data/imagenet   # then as with any other data
 ```
 
 The check names the first missing parts and counts them; pictures and maps are looked at without being written anywhere.
@@ -216,7 +216,7 @@ def document() -> str:
 
 
 def _section(name: str, card: Card) -> str:
-    config = yaml.safe_load((configs.CONF / "data" / f"{name}.yaml").read_text())
+    config = yaml.safe_load((composition.CONF / "data" / f"{name}.yaml").read_text())
     maps = ", ".join(config["maps"]) or "none"
     if "num_labels" in config:
         maps += f" of {config['num_labels']} labels"
@@ -241,7 +241,3 @@ def _whole(card: Card) -> str:
     classes = f"{card.num_classes:,} class sub-folders" if card.num_classes else ""
     images = f"{card.num_images:,} pictures" if card.num_images else f"number of pictures {AS_PUBLISHED}"
     return ", ".join(part for part in (images, classes) if part)
-
-
-if __name__ == "__main__":
-    print(document(), end="")

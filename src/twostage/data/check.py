@@ -5,16 +5,13 @@ It is no job: it reads only, and prints what it finds.
 
 # N images
 
-import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from twostage import cli
-from twostage.configs import DataConfig, compose, parse
+from twostage.config.schema import DataConfig
 from twostage.data.cards import CARDS, Card
 from twostage.data.collection import Record
 from twostage.data.folder import (
@@ -35,7 +32,6 @@ from twostage.data.folder import (
 from twostage.data.listing import lines_of, named, walk
 from twostage.data.pictures import RefusedError, TooSmallError, UndecodableError, require_colours, upright_size
 from twostage.errors import TwostageError
-from twostage.overrides import add_overrides
 
 T = TypeVar("T")
 
@@ -47,9 +43,7 @@ def check(config: DataConfig) -> tuple[list[str], list[str]]:
     TwostageError if there is no folder, no picture in it, or the index is wrong, as then nothing else can be said.
     """
     if config.source != "folder":
-        raise TwostageError(
-            f"{config.name} is downloaded by itself: python -m twostage.sources.fetch; nothing to check"
-        )
+        raise TwostageError(f"{config.name} is downloaded by itself: python -m twostage fetch; nothing to check")
     listing = walk(root_folder(config))
     root, used = listing.root, set[Path]()
     paths, _ = found_images(config, listing)
@@ -137,26 +131,3 @@ def _maps(config: DataConfig, name: str, paths: Sequence[Path], maps: Sequence[P
 def _chunked(what: str, work: Callable[..., T], items: Sequence[object]) -> list[T]:
     starts = tqdm(range(0, len(items), CHUNK), desc=f"check {what}", unit="chunk", disable=None)
     return [result for start in starts for result in in_parallel(work, items[start : start + CHUNK])]
-
-
-def main() -> None:
-    """Command line of the verb: exit status 1, and a line for every problem, if the copy is not whole."""
-    parser = argparse.ArgumentParser(
-        prog="python -m twostage.data.check",
-        description="Says what a local copy of a dataset lacks, for example: data=imagenet data.root=/data/imagenet",
-    )
-    add_overrides(parser)
-    overrides = tuple(parser.parse_args().overrides)
-    with cli.one_line_errors():
-        # Names of files may be no text.
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        config = parse(DataConfig, compose(overrides)["data"])
-        found, problems = check(config)
-        print("\n".join([*found, *(f"problem: {problem}" for problem in problems)]))
-        if problems:
-            raise TwostageError(f"{config.root} is no whole copy of {config.name}: {len(problems)} problems, see above")
-        print(f"{config.root} is a whole copy of {config.name}, as far as conf/data/ and docs/datasets.md say")
-
-
-if __name__ == "__main__":
-    main()

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from twostage.artifacts import read_array
-from twostage.configs import DataConfig
+from twostage.config.schema import DataConfig
 from twostage.data.collection import ArrayCollection, array_records
 from twostage.errors import TwostageError
+from twostage.runtime.artifacts import read_array
 from twostage.sources.fetch import obtain
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

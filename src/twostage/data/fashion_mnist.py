@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twostage.configs import DataConfig
+from twostage.config.schema import DataConfig
 from twostage.data.collection import ArrayCollection, Record, array_records
 from twostage.data.maps import garment_layout
 from twostage.errors import TwostageError

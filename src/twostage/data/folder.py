@@ -22,8 +22,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from twostage.artifacts import sha256_json
-from twostage.configs import DataConfig
+from twostage.config.schema import DataConfig
 from twostage.data.collection import Record
 from twostage.data.keypoints import Poses, pose_map, read_keypoints
 from twostage.data.listing import LINK, ByName, LeftOut, Listing, lines_of, named, nfc, walk
@@ -40,6 +39,7 @@ from twostage.data.pictures import (
     upright_size,
 )
 from twostage.errors import TwostageError
+from twostage.runtime.artifacts import sha256_json
 
 MAP_FOLDERS = ("segmentation", "depth", "edges")
 KEYPOINTS = "keypoints.json"

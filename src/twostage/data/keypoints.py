@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from twostage.configs import POSE_LABELS
+from twostage.config.schema import POSE_LABELS
 from twostage.errors import TwostageError
 
 NUM_KEYPOINTS = 17

@@ -9,10 +9,10 @@ import torch
 from torch.nn import functional
 from torchvision.models import segmentation
 
-from twostage import training
-from twostage.artifacts import sha256_file
-from twostage.configs import VOC_LABELS
+from twostage.config.schema import VOC_LABELS
 from twostage.errors import TwostageError
+from twostage.runtime import training
+from twostage.runtime.artifacts import sha256_file
 from twostage.sources.fetch import cache_folder, obtain
 
 NUM_LABELS = VOC_LABELS  # background and Pascal VOC's twenty, to which torchvision reduced COCO's

@@ -13,16 +13,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 from tqdm import tqdm
 
-from twostage import cli
-from twostage.artifacts import new_array, sha256_file, sha256_json, write_json
-from twostage.configs import POSE_LABELS, DataConfig
+from twostage.config.schema import POSE_LABELS, DataConfig
 from twostage.data import cifar10, fashion_mnist, folder
 from twostage.data.collection import Collection, Record
 from twostage.data.folder import FolderCollection
 from twostage.data.listing import NAMED, LeftOut, lines_of, named, nfc
 from twostage.data.splits import assign, fitting, keep_classes
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime.artifacts import new_array, sha256_file, sha256_json, write_json
+from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -222,12 +221,3 @@ def _metadata(
 
 def _class_names(config: DataConfig, collection: Collection) -> list[str]:
     return [nfc(name) for name in config.classes] or list(collection.classes)
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("data.prepare", DataConfig, prepare)
-
-
-if __name__ == "__main__":
-    main()

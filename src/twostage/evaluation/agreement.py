@@ -8,10 +8,11 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from twostage import tokenizers, training
+from twostage import tokenizers
 from twostage.data.maps import canny_edges, low_resolution
 from twostage.errors import TwostageError
 from twostage.evaluation.classifier import Classifier
+from twostage.runtime import training
 from twostage.weights.lpips import PerceptualDistance
 
 # A decoder's black is not exactly black: what is brighter than this belongs to the silhouette.

@@ -19,15 +19,15 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models import resnet50
 
-from twostage import cli, training
-from twostage.artifacts import read_array, read_json, write_json
-from twostage.configs import ClassifierConfig
+from twostage.config.schema import ClassifierConfig
 from twostage.data.networks import network_input
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, read_json, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.tensors import read_tensors, write_tensors
+from twostage.runtime.training import Loop
 from twostage.sources.fetch import obtain
-from twostage.tensors import read_tensors, write_tensors
-from twostage.training import Loop
 
 log = logging.getLogger(__name__)
 
@@ -189,12 +189,3 @@ def load(folder: Path) -> Classifier:
             network = SmallClassifier(config["width"], len(config["classes"]))
     network.load_state_dict(read_tensors(folder / "model.safetensors")[0], assign=True)
     return Classifier(network.to(training.device()).eval(), config["network"], config["classes"])
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.classifier`."""
-    cli.run("evaluation.classifier", ClassifierConfig, classifier)
-
-
-if __name__ == "__main__":
-    main()

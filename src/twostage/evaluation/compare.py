@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from twostage import cli
-from twostage.artifacts import read_csv, read_json, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.sampled import Metrics, metrics_of, pace_of, require_alike
-from twostage.jobs import Job
-from twostage.scores import NLL
+from twostage.runtime.artifacts import read_csv, read_json, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL
 
 # Who is who in their pace: the transformer is matched in time to PixelSNAIL.
 ROLES = {"gpt": "own", "pixelsnail": "rival"}
@@ -146,12 +145,3 @@ def _pace(pace: Metrics, pairs: Sequence[tuple[Curve, Curve]]) -> Metrics:
         differences = [compare_seed(*pair, ratio)["difference_time"] for pair in pairs]
         found[f"difference_time_at_ratio_{end}"] = float(np.mean(differences))
     return found
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.compare`."""
-    cli.run("evaluation.compare", CompareConfig, compare)
-
-
-if __name__ == "__main__":
-    main()

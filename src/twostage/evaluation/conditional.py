@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from twostage import cli, training
-from twostage.artifacts import read_array, read_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation import classifier
 from twostage.evaluation.agreement import Given, Judges, agreement, diversity, likeness
@@ -19,8 +17,10 @@ from twostage.evaluation.compare import Summary
 from twostage.evaluation.conditions import shown_map
 from twostage.evaluation.reconstruct import reconstructed
 from twostage.evaluation.sampled import Metrics, metrics_of, require_alike
-from twostage.jobs import Job
-from twostage.scores import DENOISING, NLL
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import DENOISING, NLL
 from twostage.weights.lpips import PerceptualDistance
 
 MODELS = ("conditional", "unconditional")
@@ -193,12 +193,3 @@ def _grid(config: ConditionalConfig, samples: np.ndarray, once: Given, per_condi
         # Classes and coordinates have no picture; the figure writes the class's name. Of a beginning, the rest is grey.
         condition[:, height // 2 if config.condition is None else 0 :] = 208
     return np.concatenate([condition[:, None], once.image_NHWC[:rows, None], drawn], axis=1)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.conditional`."""
-    cli.run("evaluation.conditional", ConditionalConfig, conditional)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from twostage import cli, training
-from twostage.artifacts import read_array, write_array, write_json
 from twostage.evaluation.agreement import Given, Judges, agreement, likeness
 from twostage.evaluation.conditions import shown_map
 from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, require_drawn_alike, shown
-from twostage.jobs import Job
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, write_array, write_json
+from twostage.runtime.job import Job
 from twostage.weights.lpips import PerceptualDistance
 
 SHARED = ("real_images", "steps", "learning_rate", "likelihood_images")
@@ -126,12 +126,3 @@ def _conditional_grid(config: FSweepConfig, job: Job, sample_FGHW3: np.ndarray) 
         reconstructed = read_array(job.upstream(f"{factor}.reconstruct") / "grid.npy")[1]
         rows += [sample_GHW3, reconstructed[: len(sample_GHW3)]]
     return np.stack(rows)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.f_sweep`."""
-    cli.run("evaluation.f_sweep", FSweepConfig, f_sweep)
-
-
-if __name__ == "__main__":
-    main()

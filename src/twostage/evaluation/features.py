@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from twostage import cli, training
-from twostage.artifacts import read_array, read_json, write_array, write_json
-from twostage.configs import FeaturesConfig
+from twostage.config.schema import SPLITS, FeaturesConfig
 from twostage.errors import TwostageError
-from twostage.jobs import SPLITS, Job
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
+from twostage.runtime.job import Job
 from twostage.weights import fused_inception
 from twostage.weights.fused_inception import FusedInception
 
@@ -85,12 +85,3 @@ def extract(extractor: FusedInception, batches_NHWC: Iterable[np.ndarray]) -> di
         for name, feature_ND in zip(parts, extractor(image_NCHW), strict=True):
             parts[name].append(feature_ND.cpu().numpy())
     return {name: np.concatenate(part) for name, part in parts.items()}
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.features`."""
-    cli.run("evaluation.features", FeaturesConfig, features)
-
-
-if __name__ == "__main__":
-    main()

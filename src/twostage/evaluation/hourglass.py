@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from twostage import cli
-from twostage.artifacts import read_csv, read_json, write_json
 from twostage.evaluation.compare import Summary
 from twostage.evaluation.sampled import require_alike
-from twostage.jobs import Job
-from twostage.scores import DENOISING
+from twostage.runtime.artifacts import read_csv, read_json, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import DENOISING
 
 # What a controlled setting holds fixed, and the metrics of a run say.
 FIXED = ("steps", "num_parameters", "learning_rate", "architecture", "clock")
@@ -98,12 +97,3 @@ def _curve(job: Job, value: str, seeds: list[int]) -> dict[str, list[float]]:
     curves = [read_csv(job.upstream(f"{value}.seed{seed}") / "curve.csv") for seed in seeds]
     score_SP = np.array([[float(point[DENOISING]) for point in curve] for curve in curves])
     return {"step": [float(point["step"]) for point in curves[0]], "mean": score_SP.mean(axis=0).tolist()}
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.hourglass`."""
-    cli.run("evaluation.hourglass", HourglassConfig, hourglass)
-
-
-if __name__ == "__main__":
-    main()

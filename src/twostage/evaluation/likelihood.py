@@ -15,14 +15,15 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from twostage import cli, priors, training
-from twostage.artifacts import write_json
+from twostage import priors
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.dataset import TokenSpace, open_latents
 from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.model import Model
 from twostage.priors.sundae import Sundae
+from twostage.runtime import training
+from twostage.runtime.artifacts import write_json
+from twostage.runtime.job import Job
 from twostage.sampling.canvas import Place
 from twostage.sampling.sliding import check_window
 
@@ -128,12 +129,3 @@ def _by_window(model: Model, index_BHW: torch.Tensor) -> dict[tuple[int, int], l
     for place in check_window(model, (index_BHW.shape[1], index_BHW.shape[2])).places():
         found.setdefault(place.window, []).append(place)
     return found
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.likelihood`."""
-    cli.run("evaluation.likelihood", LikelihoodConfig, likelihood)
-
-
-if __name__ == "__main__":
-    main()

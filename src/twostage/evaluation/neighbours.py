@@ -7,7 +7,8 @@ import math
 import numpy as np
 import torch
 
-from twostage import tokenizers, training
+from twostage import tokenizers
+from twostage.runtime import training
 from twostage.weights.lpips import PerceptualDistance
 
 # Images whose features are computed at a time, and the bytes that the features of all queries at a time may take.

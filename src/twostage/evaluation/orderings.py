@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from twostage import cli
-from twostage.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import Summary
-from twostage.jobs import Job
 from twostage.latents.orderings import ordering
-from twostage.scores import NLL, on
+from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL, on
 
 # What a controlled setting holds fixed, and the metrics of a run say.
 FIXED = ("steps", "num_parameters", "learning_rate", "architecture")
@@ -133,12 +132,3 @@ def _printed(paper_nll: dict[str, float], name: str) -> dict[str, float | None]:
     if name not in paper_nll:
         return {"paper_nll": None, "paper_difference": None}
     return {"paper_nll": paper_nll[name], "paper_difference": paper_nll[name] - paper_nll["row_major"]}
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.orderings`."""
-    cli.run("evaluation.orderings", OrderingsConfig, orderings)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from twostage import cli, training
-from twostage.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.neighbours import nearest
 from twostage.evaluation.reconstruct import reconstructed
 from twostage.evaluation.sampled import Metrics, metrics_of
-from twostage.jobs import Job
-from twostage.scores import NLL, on
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL, on
 from twostage.weights.lpips import PerceptualDistance
 
 RUNS = ("early_stopping", "to_the_end")
@@ -124,12 +124,3 @@ def _curve(job: Job, run: str) -> dict[str, list[Any]]:
         "validation": [float(row[NLL]) for row in rows],
         "train": [float(row[train]) if row[train] else None for row in rows],
     }
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.overfitting`."""
-    cli.run("evaluation.overfitting", OverfittingConfig, overfitting)
-
-
-if __name__ == "__main__":
-    main()

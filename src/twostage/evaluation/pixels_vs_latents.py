@@ -5,8 +5,6 @@ Source: Esser et al. 2021, Sec. 4.3.
 
 from dataclasses import dataclass
 
-from twostage import cli
-from twostage.artifacts import read_csv, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.sampled import (
     Metrics,
@@ -18,8 +16,9 @@ from twostage.evaluation.sampled import (
     require_drawn_alike,
     shown,
 )
-from twostage.jobs import Job
-from twostage.scores import NLL
+from twostage.runtime.artifacts import read_csv, write_array, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL
 
 KINDS = ("pixels", "latents")
 # Who is who in their pace: the prior on latents is matched in time to the one on pixels.
@@ -91,12 +90,3 @@ def _curve(job: Job, kind: str, row: Metrics) -> dict[str, list[float]]:
 def _percent(before: float, after: float) -> float | None:
     """How much lower `after` is, percent of `before`; None where that means nothing."""
     return 100 * (1 - after / before) if before > 0 else None
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.pixels_vs_latents`."""
-    cli.run("evaluation.pixels_vs_latents", PixelsVsLatentsConfig, pixels_vs_latents)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from twostage import cli, tokenizers, training
-from twostage.artifacts import read_array, read_json, write_array, write_json
-from twostage.configs import EvaluationConfig
+from twostage import tokenizers
+from twostage.config.schema import EvaluationConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.statistics import code_statistics
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
+from twostage.runtime.job import Job
 from twostage.tokenizers import AnyTokenizer, as_bytes
 from twostage.weights.lpips import PerceptualDistance
 
@@ -87,12 +88,3 @@ def reconstructions(
     """The images after encoding and decoding, batch by batch, uint8 BHWC as they came, with a progress bar."""
     for image_BCHW in _batches(image_NHWC, batch_size, label):
         yield as_bytes(tokenizer.decode(tokenizer.encode(image_BCHW)))
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.reconstruct`."""
-    cli.run("evaluation.reconstruct", EvaluationConfig, reconstruct)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from twostage import cli, training
-from twostage.artifacts import read_array, write_array, write_json
-from twostage.configs import SamplesConfig
+from twostage.config.schema import SamplesConfig
 from twostage.errors import TwostageError
 from twostage.evaluation import classifier
 from twostage.evaluation.classifier import Classifier
@@ -23,7 +21,9 @@ from twostage.evaluation.distribution import inception_score
 from twostage.evaluation.features import batches, extract
 from twostage.evaluation.sampled import Metrics, metrics_of
 from twostage.evaluation.samples import NO_LOGITS, distances, require_enough
-from twostage.jobs import Job
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, write_array, write_json
+from twostage.runtime.job import Job
 from twostage.weights import fused_inception
 
 log = logging.getLogger(__name__)
@@ -194,12 +194,3 @@ def _inception_score(config: SamplesConfig, logits_AK: torch.Tensor | None) -> M
     if logits_AK is None:
         return dict.fromkeys(names)
     return dict(zip(names, inception_score(logits_AK, config.inception_score_splits, config.seed), strict=True))
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.rejection`."""
-    cli.run("evaluation.rejection", RejectionConfig, rejection)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,14 +7,15 @@ import logging
 import numpy as np
 import torch
 
-from twostage import cli, tokenizers, training
-from twostage.artifacts import read_array, read_json, write_json
-from twostage.configs import FeaturesConfig
+from twostage import tokenizers
+from twostage.config.schema import FeaturesConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.distribution import frechet_distance
 from twostage.evaluation.features import extract, image_sizes, real_images
 from twostage.evaluation.reconstruct import reconstructions
-from twostage.jobs import Job
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, read_json, write_json
+from twostage.runtime.job import Job
 from twostage.weights import fused_inception
 
 log = logging.getLogger(__name__)
@@ -48,12 +49,3 @@ def rfid(config: FeaturesConfig, job: Job) -> None:
     }
     write_json(job.folder / "metrics.json", metrics)
     log.info("%s: rFID %.2f over %d images", job.variant, metrics["rfid"], len(images))
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.rfid`."""
-    cli.run("evaluation.rfid", FeaturesConfig, rfid)
-
-
-if __name__ == "__main__":
-    main()

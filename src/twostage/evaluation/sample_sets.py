@@ -6,11 +6,10 @@ Source: McKinney & Willcocks 2022, Tables 1 and 2, Fig. 8, 12 and 13.
 from dataclasses import dataclass, field
 from typing import Any
 
-from twostage import cli
-from twostage.artifacts import write_array, write_json
 from twostage.evaluation.sampled import Metrics, facts, metrics_of, on_one_clock, pace_of, require_alike, shown
-from twostage.jobs import Job
-from twostage.scores import DENOISING
+from twostage.runtime.artifacts import write_array, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import DENOISING
 
 # What all sets must share for FID and seconds to be compared; if one prior is drawn from, its training too.
 SHARED = ("evaluated_images", "real_images", "tokens_per_image", "num_codes", "batch_size", "clock")
@@ -96,12 +95,3 @@ def _value(sampling: Metrics, name: str) -> float:
     """One number of a chain; what changes from the first step to the last is told by its first."""
     value = sampling[name]
     return float(value[0] if isinstance(value, list) else value)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.sample_sets`."""
-    cli.run("evaluation.sample_sets", SampleSetsConfig, sample_sets)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from twostage.artifacts import read_array, read_json
 from twostage.errors import TwostageError
-from twostage.jobs import Job
-from twostage.scores import NLL
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL
 
 Metrics = dict[str, Any]
 

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from twostage import cli, training
-from twostage.artifacts import read_array, read_json, write_json
-from twostage.configs import SamplesConfig
+from twostage.config.schema import SamplesConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.distribution import (
     density_coverage,
@@ -23,14 +21,16 @@ from twostage.evaluation.distribution import (
 )
 from twostage.evaluation.features import batches, extract, image_sizes
 from twostage.evaluation.infinity import RealStatistics, fid_infinity, least_samples
-from twostage.jobs import Job
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, read_json, write_json
+from twostage.runtime.job import Job
 from twostage.weights import fused_inception
 
 log = logging.getLogger(__name__)
 
 NO_LOGITS = (
     "the Inception weights have no classifier, as the package fallback lacks it; remove that file from the cache, run "
-    "`python -m twostage.sources.fetch inception` where torch-fidelity's official file can be reached, convert again"
+    "`python -m twostage fetch inception` where torch-fidelity's official file can be reached, convert again"
 )
 
 
@@ -145,12 +145,3 @@ def _protocol(config: SamplesConfig, job: Job, images: np.ndarray) -> dict[str, 
         "sampler": read_json(record) if record.exists() else None,
         "settings": asdict(config),
     }
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.samples`."""
-    cli.run("evaluation.samples", SamplesConfig, samples)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from twostage import cli
-from twostage.artifacts import read_array, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.sampled import metrics_of
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, write_array, write_json
+from twostage.runtime.job import Job
 
 OF_SAMPLING = ("results_per_image", "tokens_per_image", "given_tokens_per_image", "steps", "temperature", "proportion",
                "masked_share_of_pixels", "rule", "seconds_per_image", "clock")  # fmt: skip
@@ -99,12 +98,3 @@ class Inpainted:
         """Original, masked original and results of every image, uint8 [N, 2 + R, H, W, C]."""
         masked_NHWC = np.where(self.mask_HW[:, :, None], np.uint8(GREY), self.original_NHWC)
         return np.concatenate([self.original_NHWC[:, None], masked_NHWC[:, None], self.result_NRHWC], axis=1)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.sundae_inpainting`."""
-    cli.run("evaluation.sundae_inpainting", SundaeInpaintingConfig, sundae_inpainting)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.sampled import metrics_of
-from twostage.jobs import Job
-from twostage.scores import DENOISING
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import DENOISING
 
 OF_SAMPLING = ("tokens_per_image", "num_codes", "steps", "temperature", "proportion", "seconds_per_image", "clock")
 OF_PRIOR = ("num_parameters", "train_seconds", "learning_rate", "learning_rate_at_edge", "unigram_entropy_nats")
@@ -99,12 +98,3 @@ def classified(image_NHWC: np.ndarray, label_N: np.ndarray, mean_KP: np.ndarray)
     # |x - m|^2 without |x|^2, which is the same for every mean.
     distance_NK = np.square(mean_KP).sum(1) - 2 * image_NP @ mean_KP.T
     return distance_NK.argmin(1) == label_N
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.sundae_pixels`."""
-    cli.run("evaluation.sundae_pixels", SundaePixelsConfig, sundae_pixels)
-
-
-if __name__ == "__main__":
-    main()

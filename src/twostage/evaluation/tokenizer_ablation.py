@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from twostage import cli
-from twostage.artifacts import read_json, write_json
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_json, write_json
+from twostage.runtime.job import Job
 
 # Of a tokenizer's training, of LPIPS and PSNR on the validation split.
 TRAINED = ("steps", "num_parameters", "train_seconds", "seconds_per_step")
@@ -104,12 +103,3 @@ def _adversarial_steps(files: dict[str, Any]) -> int:
     if loss["adversarial"] == "none":
         return 0
     return max(0, int(files["tokenizer"]["steps"]) - int(loss["adversarial_start"]))
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.evaluation.tokenizer_ablation`."""
-    cli.run("evaluation.tokenizer_ablation", TokenizerAblationConfig, tokenizer_ablation)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import words, write_tables
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
 
 Metrics = dict[str, Any]
 
@@ -198,12 +197,3 @@ def _bars(axes: Axes, metrics: Metrics, measure: str, config: FiguresConfig) -> 
     axes.margins(x=0.2)
     axes.tick_params(axis="x", labelsize=5)
     axes.set_title(LABELS[measure], fontsize=6)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.conditional`."""
-    cli.run("figures.conditional", ConditionalConfig, conditional)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.conditional import LABELS
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
 
 Metrics = dict[str, Any]
 
@@ -233,12 +232,3 @@ def _conditional_samples(metrics: Metrics, grid: np.ndarray, config: FiguresConf
             fontsize="small",
         )
         save(figure, job.folder, f"{job.variant}_samples", config.png_dpi)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.f_sweep`."""
-    cli.run("figures.f_sweep", FSweepConfig, f_sweep)
-
-
-if __name__ == "__main__":
-    main()

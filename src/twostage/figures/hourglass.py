@@ -8,12 +8,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from twostage import cli
-from twostage.artifacts import read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_json
+from twostage.runtime.job import Job
 
 Metrics = dict[str, Any]
 
@@ -121,12 +120,3 @@ def _ends(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_ylabel("unrolled denoising\ncross-entropy [nats per token]")
     axes.set_title(f"after {metrics['steps']} steps (low: good)\na line a seed, dashes: means")
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.hourglass`."""
-    cli.run("figures.hourglass", HourglassConfig, hourglass)
-
-
-if __name__ == "__main__":
-    main()

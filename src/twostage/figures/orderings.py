@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
 
 Metrics = dict[str, Any]
 
@@ -200,12 +199,3 @@ def _samples(metrics: Metrics, image_ONHWC: np.ndarray, config: FiguresConfig, f
             fontsize="small",
         )
         save(figure, folder, "orderings_samples", config.png_dpi)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.orderings`."""
-    cli.run("figures.orderings", OrderingsConfig, orderings)
-
-
-if __name__ == "__main__":
-    main()

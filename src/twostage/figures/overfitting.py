@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
-from twostage.jobs import Job
-from twostage.scores import NLL
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL
 
 Metrics = dict[str, Any]
 
@@ -120,12 +119,3 @@ def _distances(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
     axes.set_xlabel("LPIPS to the nearest training image")
     axes.set_ylabel("share of images")
     axes.legend(frameon=False, fontsize=5, loc="upper left")
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.overfitting`."""
-    cli.run("figures.overfitting", OverfittingConfig, overfitting)
-
-
-if __name__ == "__main__":
-    main()

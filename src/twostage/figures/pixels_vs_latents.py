@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
-from twostage.jobs import Job
-from twostage.scores import NLL
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL
 
 Metrics = dict[str, Any]
 
@@ -139,12 +138,3 @@ def _bars(axes: Axes, metrics: Metrics, config: FiguresConfig, key: str, label: 
     axes.set_xticks(range(len(metrics["rows"])), list(metrics["rows"]))
     axes.margins(y=0.15)
     axes.set_ylabel(label)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.pixels_vs_latents`."""
-    cli.run("figures.pixels_vs_latents", PixelsVsLatentsConfig, pixels_vs_latents)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
 
 Metrics = dict[str, Any]
 
@@ -168,12 +167,3 @@ def _trade(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
     axes.set_xlabel("recall (diversity)")
     axes.set_ylabel("precision (fidelity)")
     axes.set_title("precision and recall")
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.rejection`."""
-    cli.run("figures.rejection", RejectionConfig, rejection)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,9 +13,9 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from tueplots import bundles
 
-from twostage.artifacts import atomic_path
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
+from twostage.runtime.artifacts import atomic_path
 
 # Matplotlib reads the date of its files from here; a fixed one makes equal figures equal files.
 os.environ.setdefault("SOURCE_DATE_EPOCH", "0")

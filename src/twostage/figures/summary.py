@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twostage import cli
-from twostage.artifacts import read_json, write_csv, write_json
-from twostage.jobs import Job
-from twostage.scores import NLL
+from twostage.runtime.artifacts import read_json, write_csv, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL
 
 TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 ABLATION_METRICS = ("rfid", "lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
@@ -148,12 +147,3 @@ def _rejection_lines(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """Ours alone: of the paper's rows no class accuracy is known, and DVC draws an empty cell as a point at 0."""
     keys = ("acceptance", "class_accuracy")
     return [{"setting": label} | {key: row[key] for key in keys} for label, row in metrics["rows"].items()]
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.summary`."""
-    cli.run("figures.summary", SummaryConfig, summary)
-
-
-if __name__ == "__main__":
-    main()

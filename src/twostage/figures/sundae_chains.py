@@ -10,13 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.style import save, style
 from twostage.figures.sundae_vs_autoregressive import ANNEALED, draw_strips, few, numbers_of
 from twostage.figures.tables import words, write_tables
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
 
 Metrics = dict[str, Any]
 
@@ -136,12 +135,3 @@ def _panel(axes: Axes, metrics: Metrics, config: FiguresConfig, key: str, label:
     # FID alone has a range far from zero, in which its differences would vanish.
     if key != "fid":
         axes.set_ylim(0, 1.1 * max(row[key] for row in rows) or 1)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.sundae_chains`."""
-    cli.run("figures.sundae_chains", SundaeChainsConfig, sundae_chains)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,13 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
 
 Metrics = dict[str, Any]
 
@@ -94,12 +93,3 @@ def _sheet(metrics: Metrics, grid_KNRHWC: np.ndarray, config: FiguresConfig, job
             panel.set_axis_off()
         figure.suptitle(f"Inpainting at scale {metrics['scale']}, {metrics['data']} (grey: masked)", fontsize="small")
         save(figure, job.folder, job.variant, config.png_dpi)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.sundae_inpainting`."""
-    cli.run("figures.sundae_inpainting", SundaeInpaintingConfig, sundae_inpainting)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,13 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
 
 Metrics = dict[str, Any]
 
@@ -96,12 +95,3 @@ def _sheet(metrics: Metrics, grid_KMHWC: np.ndarray, config: FiguresConfig, job:
             fontsize="small",
         )
         save(figure, job.folder, job.variant, config.png_dpi)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.sundae_pixels`."""
-    cli.run("figures.sundae_pixels", SundaePixelsConfig, sundae_pixels)
-
-
-if __name__ == "__main__":
-    main()

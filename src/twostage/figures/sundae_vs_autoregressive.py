@@ -11,14 +11,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.strips import strip
 from twostage.figures.style import save, style
 from twostage.figures.tables import plain, words, write_tables
-from twostage.jobs import Job
-from twostage.scores import NLL
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL
 
 Metrics = dict[str, Any]
 
@@ -192,12 +191,3 @@ def draw_strips(figure: SubFigure, labels: list[str], grid: np.ndarray) -> None:
         panel.imshow(strip(image_MHW3), interpolation="nearest")
         panel.set_title(f"{label}: the first samples", fontsize="x-small")
         panel.set_axis_off()
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.sundae_vs_autoregressive`."""
-    cli.run("figures.sundae_vs_autoregressive", SundaeVsAutoregressiveConfig, sundae_vs_autoregressive)
-
-
-if __name__ == "__main__":
-    main()

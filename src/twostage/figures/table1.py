@@ -8,13 +8,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from twostage import cli
-from twostage.artifacts import read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_text
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_json
+from twostage.runtime.job import Job
 
 NAMES = {"gpt": "transformer", "pixelsnail": "PixelSNAIL"}
 
@@ -138,12 +137,3 @@ def _panel(axes: Axes, row: dict[str, Any], config: FiguresConfig, over: str, la
     lowest = min(min(curve["nll"]) for curve in row["curves"].values())
     axes.set_ylim(lowest - 0.1 * (entropy - lowest), entropy + 0.15 * (entropy - lowest))
     axes.set_xlabel(label)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.table1`."""
-    cli.run("figures.table1", Table1Config, table1)
-
-
-if __name__ == "__main__":
-    main()

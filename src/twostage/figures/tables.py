@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from twostage.artifacts import atomic_path
-from twostage.jobs import Job
+from twostage.runtime.artifacts import atomic_path
+from twostage.runtime.job import Job
 
 
 def write_tables(job: Job, numbers: pd.DataFrame, *printed: tuple[list[dict[str, str]], str]) -> None:

@@ -11,14 +11,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.figures.style import save, style
 from twostage.figures.tables import write_tables
 from twostage.figures.tokenizers import tiled
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
 
 Metrics = dict[str, Any]
 
@@ -177,12 +176,3 @@ def _paper(axes: Axes, metrics: Metrics) -> None:
     axes.set_ylim(bottom=0)
     # Between ours, above, and the paper's, below.
     axes.legend(frameon=False, fontsize="x-small", handlelength=1, loc="center right")
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.tokenizer_ablation`."""
-    cli.run("figures.tokenizer_ablation", TokenizerAblationConfig, tokenizer_ablation)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,11 +6,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json, write_csv
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.style import save, style
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json, write_csv
+from twostage.runtime.job import Job
 
 
 @dataclass
@@ -47,12 +46,3 @@ def tiled(grid: np.ndarray) -> np.ndarray:
     padded = np.pad(grid, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
     rows, columns, height, width, channels = padded.shape
     return padded.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.figures.tokenizers`."""
-    cli.run("figures.tokenizers", TokenizersConfig, tokenizers)
-
-
-if __name__ == "__main__":
-    main()

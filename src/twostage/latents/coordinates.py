@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from twostage.artifacts import sha256_json
+from twostage.runtime.artifacts import sha256_json
 
 
 def coordinate_codes(size: tuple[int, int], factor: int, num_codes: int) -> np.ndarray:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from omegaconf import MISSING
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json, write_array, write_json
+from twostage.config.schema import SPLITS
 from twostage.errors import TwostageError
-from twostage.jobs import SPLITS, Job
 from twostage.latents.dataset import index_file
 from twostage.latents.statistics import code_statistics
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
+from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +66,3 @@ def windows(index_Nhw: np.ndarray, side: int, per_image: int, random: np.random.
     for at, (top, left) in enumerate(zip(top_W, left_W, strict=True)):
         found[at] = index_Nhw[at % num_images, top : top + side, left : left + side]
     return found
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("latents.crop", WindowsConfig, crop)
-
-
-if __name__ == "__main__":
-    main()

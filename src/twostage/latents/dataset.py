@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from twostage.artifacts import read_array, read_json
 from twostage.errors import TwostageError
+from twostage.runtime.artifacts import read_array, read_json
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from twostage import cli, tokenizers, training
-from twostage.artifacts import new_array, read_array, read_json, write_json
-from twostage.configs import LatentsConfig
+from twostage import tokenizers
+from twostage.config.schema import LatentsConfig
 from twostage.data.keypoints import MIRRORED
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.dataset import index_file
 from twostage.latents.statistics import code_statistics
+from twostage.runtime import training
+from twostage.runtime.artifacts import new_array, read_array, read_json, write_json
+from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -154,12 +155,3 @@ def _batches(images_NHWC: np.ndarray, batch_size: int) -> Iterator[tuple[int, np
 @torch.inference_mode()
 def _encode_batch(tokenizer: Encoder, images_BHWC: np.ndarray) -> np.ndarray:
     return tokenizer.encode(tokenizer.prepare(images_BHWC)).cpu().numpy()
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("latents.encode", LatentsConfig, encode)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from twostage.configs import ORDERINGS
+from twostage.config.schema import ORDERINGS
 from twostage.errors import TwostageError
 
 

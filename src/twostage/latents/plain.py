@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from omegaconf import MISSING
 
-from twostage import cli
-from twostage.artifacts import read_array, read_json, sha256_json, write_array, write_json
+from twostage.config.schema import SPLITS
 from twostage.errors import TwostageError
-from twostage.jobs import SPLITS, Job
 from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
 from twostage.latents.dataset import index_file
 from twostage.latents.statistics import code_statistics
+from twostage.runtime.artifacts import read_array, read_json, sha256_json, write_array, write_json
+from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +101,3 @@ def _codes(config: PlainConfig, label_N: np.ndarray, num_codes: int, grid: tuple
         return label_N.astype(np.uint16)[:, None, None]
     codes_hw = coordinate_codes(grid, config.factor, num_codes).astype(np.uint16)
     return np.repeat(codes_hw[None], len(label_N), axis=0)
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("latents.plain", PlainConfig, plain)
-
-
-if __name__ == "__main__":
-    main()

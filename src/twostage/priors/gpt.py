@@ -5,7 +5,7 @@
 import torch
 from torch import nn
 
-from twostage.configs import GPTConfig
+from twostage.config.schema import GPTConfig
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.condition import require_rows
 from twostage.priors.linear import Linear

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from twostage.configs import SundaeConfig
+from twostage.config.schema import SundaeConfig
 from twostage.errors import TwostageError
 from twostage.priors.linear import Linear
 from twostage.priors.rotary import angles, rotate, rotation

@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
-from twostage.checkpoints import read_released_state
-from twostage.configs import PriorConfig, SundaeConfig, parse
+from twostage.config.composition import parse
+from twostage.config.schema import PriorConfig, SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.model import load_strictly, store, trained_format
 from twostage.priors.rotary import RELEASED_SIDE, released_frequencies
 from twostage.priors.sundae import Sundae
+from twostage.sources.checkpoints import read_released_state
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Converts a prior in the format of the released checkpoints to our files: a transformer (Esser et al. 2021) or an
 hourglass transformer (McKinney & Willcocks 2022), as the config says.
 
-python -m twostage.priors.import_released --config C.yaml --checkpoint C.ckpt --out DIR
+python -m twostage priors.import_released --config C.yaml --checkpoint C.ckpt --out DIR
 """
 
 import logging
@@ -10,13 +10,12 @@ from pathlib import Path
 
 import torch
 
-from twostage import cli
-from twostage.checkpoints import read_released_config, read_released_state
-from twostage.configs import GPTConfig
+from twostage.config.schema import GPTConfig
 from twostage.errors import TwostageError
 from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.import_hourglass import import_hourglass, is_hourglass
 from twostage.priors.model import load_strictly, released_format, store
+from twostage.sources.checkpoints import read_released_config, read_released_state
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ RENAMED = [
 PROJECTION = re.compile(r"(blocks\.\d+)\.attn\.(query|key|value)\.(weight|bias)")
 
 
-def import_released(config: Path, checkpoint: Path, out: Path) -> None:
+def convert(config: Path, checkpoint: Path, out: Path) -> None:
     """Writes `model.safetensors` and `config.json` of a released hourglass, or of a checkpoint's `transformer.` part.
 
     Raises TwostageError if the config lacks a size, or the checkpoint a tensor, or either has one that is not known.
@@ -111,12 +110,3 @@ def _joined_projections(tensors: dict[str, torch.Tensor], source: Path) -> dict[
             raise TwostageError(f"{source}: tensor {PREFIX}{missing[0]} is missing; download the checkpoint again")
         joined[f"transformer.{block}.attention.query_key_value.{kind}"] = torch.cat([tensors[name] for name in names])
     return joined
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.priors.import_released`."""
-    cli.run_import("priors.import_released", __doc__, import_released)
-
-
-if __name__ == "__main__":
-    main()

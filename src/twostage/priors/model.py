@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from twostage.artifacts import read_json, write_json
-from twostage.configs import GPTConfig, PixelSNAILConfig, PriorConfig, SundaeConfig
+from twostage.config.schema import GPTConfig, PixelSNAILConfig, PriorConfig, SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import inverse, ordering
@@ -17,7 +16,8 @@ from twostage.priors.condition import require_codes_of, require_tokens
 from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.pixelsnail import PixelSNAIL
 from twostage.priors.sundae import DenoisingPrior, Sundae
-from twostage.tensors import read_tensors, write_tensors
+from twostage.runtime.artifacts import read_json, write_json
+from twostage.runtime.tensors import read_tensors, write_tensors
 
 Model = GPT | PixelSNAIL  # autoregressive: both map (index_BT, condition_BS | None) to logits_BTV
 AnyModel = Model | Sundae  # what trains here

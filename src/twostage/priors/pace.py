@@ -16,15 +16,15 @@ from scipy import stats
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from twostage import cli, training
-from twostage.artifacts import write_csv, write_json
-from twostage.configs import PriorConfig
+from twostage.config.schema import PriorConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.dataset import open_latents
 from twostage.priors.model import build, num_parameters
 from twostage.priors.task import PriorTask, new_task
 from twostage.priors.train import how_timed
+from twostage.runtime import training
+from twostage.runtime.artifacts import write_csv, write_json
+from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -145,12 +145,3 @@ def flops_per_step(task: PriorTask) -> int:
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         task.step(0)
     return int(counter.get_total_flops())
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.priors.pace`."""
-    cli.run("priors.pace", PaceConfig, pace)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from twostage.configs import PixelSNAILConfig
+from twostage.config.schema import PixelSNAILConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.condition import require_rows

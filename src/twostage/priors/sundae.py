@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from twostage.configs import SundaeConfig
+from twostage.config.schema import SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.condition import require_codes_of, require_rows, require_tokens

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from twostage import training
-from twostage.configs import PriorConfig
+from twostage.config.schema import PriorConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import Split
 from twostage.latents.orderings import ordering
 from twostage.priors.model import AnyModel
 from twostage.priors.sundae import EVALUATION, TRAINING, Noise, Sundae, noise_of, unrolled
-from twostage.scores import DENOISING, NLL
-from twostage.training import autocast, warmed_up
+from twostage.runtime import training
+from twostage.runtime.scores import DENOISING, NLL
+from twostage.runtime.training import autocast, warmed_up
 
 
 class PriorTask:

@@ -8,12 +8,11 @@ import dataclasses
 import logging
 from typing import Any
 
-from twostage import cli
-from twostage.artifacts import read_json
-from twostage.configs import PriorConfig
+from twostage.config.schema import PriorConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.priors.train import run, steps_at_equal_time
+from twostage.runtime.artifacts import read_json
+from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +42,3 @@ def _learning_rate(job: Job, rival: dict[str, Any]) -> tuple[float, bool | None]
         return float(rival["learning_rate"]), rival["learning_rate_at_edge"]
     chosen = read_json(job.upstream("tune") / "metrics.json")
     return float(chosen["learning_rate"]), bool(chosen["at_edge"])
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("priors.timed", PriorConfig, timed)
-
-
-if __name__ == "__main__":
-    main()

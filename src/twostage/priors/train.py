@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from twostage import cli, training
-from twostage.artifacts import read_json, write_csv, write_json
-from twostage.configs import PriorConfig
+from twostage.config.schema import PriorConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.dataset import Latents, open_latents
 from twostage.priors.model import build, num_parameters, store, trained_format
 from twostage.priors.task import PriorTask, new_task
-from twostage.scores import NLL, on
-from twostage.training import Loop, read_checkpoint, write_checkpoint
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_json, write_csv, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL, on
+from twostage.runtime.training import Loop, read_checkpoint, write_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -167,12 +167,3 @@ def how_timed() -> dict[str, Any]:
     """What seconds of `training_clock` are: `threads`, and the name of the `clock`."""
     clock = "process CPU time" if training.device().type == "cpu" else "wall time on an own device"
     return {"threads": torch.get_num_threads(), "clock": clock}
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("priors.train", PriorConfig, train)
-
-
-if __name__ == "__main__":
-    main()

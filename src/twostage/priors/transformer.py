@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from twostage.configs import GPTConfig
+from twostage.config.schema import GPTConfig
 from twostage.errors import TwostageError
 from twostage.priors.linear import Linear
 

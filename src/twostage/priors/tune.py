@@ -6,16 +6,16 @@ import math
 import shutil
 from typing import Any
 
-from twostage import cli, training
-from twostage.artifacts import write_csv, write_json
-from twostage.configs import PriorConfig
+from twostage.config.schema import PriorConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.dataset import Latents
 from twostage.priors.model import build
 from twostage.priors.task import PriorTask, new_task
 from twostage.priors.train import latents_of
-from twostage.scores import on
+from twostage.runtime import training
+from twostage.runtime.artifacts import write_csv, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import on
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +80,3 @@ def choose(rows: list[dict[str, Any]], score: str) -> dict[str, Any]:
     rates = [row["learning_rate"] for row in rows]
     edge = len(rates) > 1 and best["learning_rate"] in (min(rates), max(rates))
     return {**best, "at_edge": edge, "learning_rates": rates}
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("priors.tune", PriorConfig, tune)
-
-
-if __name__ == "__main__":
-    main()

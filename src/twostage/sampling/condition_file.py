@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from twostage import tokenizers
-from twostage.configs import DrawingConfig
+from twostage.config.schema import DrawingConfig
 from twostage.data.pictures import (
     TooSmallError,
     UndecodableError,
@@ -19,8 +19,8 @@ from twostage.data.pictures import (
     label_array,
 )
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.dataset import TokenSpace
+from twostage.runtime.job import Job
 from twostage.tokenizers import AnyTokenizer, tiles
 from twostage.tokenizers.model import Tokenizer
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from twostage import cli, training
-from twostage.artifacts import read_array, write_array, write_json
-from twostage.configs import ChainConfig, DenoisingConfig
+from twostage.config.schema import ChainConfig, DenoisingConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.priors.sundae import Sundae
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, write_array, write_json
+from twostage.runtime.job import Job
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.pictures import tiled, write_png
 from twostage.sampling.record import Seconds, decoded, open_image_tokenizer, record
@@ -142,12 +142,3 @@ def _metrics(config: DenoisingConfig, job: Job, model: Sundae, seconds: Seconds)
         "class_names": class_names(job),
         "num_codes": model.tokens.num_codes,
     }
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("sampling.denoise", DenoisingConfig, denoise_images)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from twostage.configs import ChainConfig
+from twostage.config.schema import ChainConfig
 from twostage.errors import TwostageError
 from twostage.priors.linear import packed
 from twostage.priors.sundae import SAMPLING, Sundae, codes_at, noise_of

@@ -5,10 +5,10 @@
 import logging
 from typing import Any
 
-from twostage import cli, training
-from twostage.artifacts import read_array, write_json
-from twostage.configs import SamplingConfig
-from twostage.jobs import Job
+from twostage.config.schema import SamplingConfig
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, write_json
+from twostage.runtime.job import Job
 from twostage.sampling.pictures import tiled, write_png
 from twostage.sampling.record import Seconds, open_image_tokenizer, record
 from twostage.sampling.request import Request, class_names, open_request
@@ -57,12 +57,3 @@ def _metrics(config: SamplingConfig, job: Job, request: Request, seconds: Second
 
 def _speeds(metrics: dict[str, Any]) -> tuple[float, float]:
     return metrics["seconds_per_image"], metrics["tokens_per_second"]
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("sampling.generate", SamplingConfig, generate)
-
-
-if __name__ == "__main__":
-    main()

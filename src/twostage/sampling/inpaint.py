@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from twostage import cli, training
-from twostage.artifacts import read_array, write_array, write_json
-from twostage.configs import InpaintingConfig
+from twostage.config.schema import InpaintingConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.priors.sundae import Sundae
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, write_array, write_json
+from twostage.runtime.job import Job
 from twostage.sampling.denoise import chain_metrics, open_sundae
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.masks import code_mask, generated_mask, read_mask
@@ -127,12 +127,3 @@ def _metrics(
         "rule": config.rule,
         "seed": config.seed,
     }
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("sampling.inpaint", InpaintingConfig, inpaint)
-
-
-if __name__ == "__main__":
-    main()

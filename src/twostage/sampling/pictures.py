@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from twostage.artifacts import atomic_path
+from twostage.runtime.artifacts import atomic_path
 
 
 def tiled(image_NHWC: np.ndarray, gap: int = 2) -> np.ndarray:

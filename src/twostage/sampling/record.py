@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from twostage import tokenizers, training
-from twostage.artifacts import new_array
+from twostage import tokenizers
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime import training
+from twostage.runtime.artifacts import new_array
+from twostage.runtime.job import Job
 from twostage.tokenizers import AnyTokenizer, as_bytes, tiles
 from twostage.tokenizers.model import Tokenizer
 

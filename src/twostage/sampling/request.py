@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from twostage import priors, tokenizers, training
-from twostage.artifacts import read_json
-from twostage.configs import DrawingConfig, SamplingConfig
+from twostage import priors, tokenizers
+from twostage.config.schema import DrawingConfig, SamplingConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
 from twostage.latents.dataset import Latents, TokenSpace, open_latents
 from twostage.latents.orderings import ordering
 from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.model import AnyModel, Model
 from twostage.priors.sundae import Sundae
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_json
+from twostage.runtime.job import Job
 from twostage.sampling.autoregressive import sample
 from twostage.sampling.condition_file import condition_codes
 from twostage.sampling.draw import Draw, uniform_table

@@ -1,9 +1,8 @@
 """The user cache: content files of the registry's sources, verified, shared by clones and by parallel jobs.
 
-`python -m twostage.sources.fetch cifar10 vgg16` fills it ahead, on a machine that has network.
+`python -m twostage fetch cifar10 vgg16` fills it ahead, on a machine that has network.
 """
 
-import argparse
 import errno
 import hashlib
 import logging
@@ -15,10 +14,10 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from twostage.artifacts import NOT_WRITABLE, sha256_file
 from twostage.errors import TwostageError
+from twostage.runtime.artifacts import NOT_WRITABLE, sha256_file
 from twostage.sources.clients import UnreachableError, download
-from twostage.sources.registry import OPTIONAL, SOURCES, Address, Content, Package, Road, Source, find
+from twostage.sources.registry import Address, Content, Package, Road, Source, find
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +107,7 @@ def _explain_unwritable(source: Source, cache: Path, error: OSError) -> str:
     return (
         f"{source.name} must be fetched ({lacking}), but {error.filename or cache} cannot be written "
         f"({error.strerror}); set TWOSTAGE_CACHE to a folder of yours, or ask the owner of {cache} to run "
-        f"`python -m twostage.sources.fetch {source.name}`"
+        f"`python -m twostage fetch {source.name}`"
     )
 
 
@@ -127,7 +126,7 @@ def _explain(source: Source, cache: Path, failures: list[str]) -> str:
     names = " or ".join(dict.fromkeys(archive.filename for road in source.roads[:1] for archive in road.archives))
     return (
         f"{source.name} cannot be downloaded; tried {'; '.join(failures)}. Put {names} into {cache / 'downloads'}/, or "
-        f"run `python -m twostage.sources.fetch {source.name}` where there is network and set TWOSTAGE_CACHE to "
+        f"run `python -m twostage fetch {source.name}` where there is network and set TWOSTAGE_CACHE to "
         "the folder it filled"
     )
 
@@ -185,22 +184,3 @@ def _keep(path: Path, final: Path) -> None:
 
 def _expected(expected: str, got: str) -> str:
     return f"expected {expected[:12]}, got {got[:12]}"
-
-
-def main() -> None:
-    """Fills the user cache with the sources named, or with all."""
-    # Imported here, as the command line knows the configs and the core of this module needs none of them.
-    from twostage.cli import one_line_errors
-
-    parser = argparse.ArgumentParser(prog="python -m twostage.sources.fetch", description=main.__doc__)
-    parser.add_argument("names", nargs="*", default=[n for n in SOURCES if n not in OPTIONAL], help=", ".join(SOURCES))
-    names = parser.parse_args().names
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        for name in names:
-            for path in obtain(name).paths.values():
-                log.info("%s: %s", name, path)
-
-
-if __name__ == "__main__":
-    main()

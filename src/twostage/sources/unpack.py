@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from twostage.artifacts import write_array
+from twostage.runtime.artifacts import write_array
 from twostage.sources.archives import damage_named, extract
 from twostage.sources.pickles import load_arrays
 

@@ -14,11 +14,11 @@ import torch
 from omegaconf import MISSING
 from sklearn.cluster import MiniBatchKMeans
 
-from twostage import cli, training
-from twostage.artifacts import write_json
-from twostage.configs import KMeansConfig
+from twostage.config.schema import KMeansConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime import training
+from twostage.runtime.artifacts import write_json
+from twostage.runtime.job import Job
 from twostage.tokenizers import pixels
 from twostage.tokenizers.pixels import PixelTokenizer
 from twostage.tokenizers.quantizer import count_codes, perplexity
@@ -106,12 +106,3 @@ def _metrics(tokenizer: PixelTokenizer, data: MapData, config: KMeansConfig) -> 
         "num_parameters": tokenizer.palette_K3.numel(),
         "num_pixels": min(config.pixels, int(np.prod(data.train_NHWC.shape[:3]))),
     }
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("tokenizers.cluster", ClusterConfig, cluster)
-
-
-if __name__ == "__main__":
-    main()

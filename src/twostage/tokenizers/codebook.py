@@ -8,7 +8,7 @@ None of it is in the paper; without it a short budget ends with a handful of cod
 import torch
 from torch import Tensor, nn
 
-from twostage.configs import QuantizerConfig
+from twostage.config.schema import QuantizerConfig
 from twostage.errors import TwostageError
 from twostage.tokenizers.quantizer import Quantizer, count_codes
 

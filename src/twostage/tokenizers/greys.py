@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from twostage import cli, training
-from twostage.artifacts import write_json
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime import training
+from twostage.runtime.artifacts import write_json
+from twostage.runtime.job import Job
 from twostage.tokenizers import pixels
 from twostage.tokenizers.pixels import PixelTokenizer
 from twostage.tokenizers.quantizer import count_codes, perplexity
@@ -65,12 +65,3 @@ def greys(config: GreysConfig, job: Job) -> None:
         "num_parameters": 0,
     }
     write_json(job.folder / "metrics.json", metrics)
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("tokenizers.greys", GreysConfig, greys)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Converts a released-format VQGAN, or the first stage of a released transformer, to our safetensors and config.
 
-python -m twostage.tokenizers.import_released --config C.yaml --checkpoint C.ckpt --out DIR
+python -m twostage tokenizers.import_released --config C.yaml --checkpoint C.ckpt --out DIR
 """
 
 import logging
@@ -9,10 +9,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from twostage import cli
-from twostage.checkpoints import read_released_config, read_released_state
 from twostage.errors import TwostageError
-from twostage.tensors import write_tensors
+from twostage.runtime.tensors import write_tensors
+from twostage.sources.checkpoints import read_released_config, read_released_state
 from twostage.tokenizers import model
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.released import split_state, translate_config
@@ -54,12 +53,3 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], checkpoint: Path) ->
                 f"of {type(module).__name__}; give the config that belongs to this checkpoint"
             )
     module.load_state_dict(tensors)
-
-
-def main() -> None:
-    """Entry point of `python -m twostage.tokenizers.import_released`."""
-    cli.run_import("tokenizers.import_released", __doc__, convert)
-
-
-if __name__ == "__main__":
-    main()

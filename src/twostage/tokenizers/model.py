@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twostage import training
-from twostage.artifacts import read_json, write_json
-from twostage.configs import TokenizerConfig, parse
+from twostage.config.composition import parse
+from twostage.config.schema import TokenizerConfig
 from twostage.errors import TwostageError
-from twostage.tensors import read_tensors, write_tensors
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_json, write_json
+from twostage.runtime.tensors import read_tensors, write_tensors
 from twostage.tokenizers.accepted import require_codes, require_prepared
 from twostage.tokenizers.maps import prepare_map
 from twostage.tokenizers.networks import Decoder, Encoder

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twostage.configs import TokenizerConfig
+from twostage.config.schema import TokenizerConfig
 from twostage.errors import TwostageError
 
 

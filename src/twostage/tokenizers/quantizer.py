@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twostage.configs import QuantizerConfig
+from twostage.config.schema import QuantizerConfig
 from twostage.errors import TwostageError
 
 

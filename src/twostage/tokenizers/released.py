@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from twostage.configs import LoopConfig, QuantizerConfig, TokenizerConfig, TokenizerLossConfig
+from twostage.config.schema import LoopConfig, QuantizerConfig, TokenizerConfig, TokenizerLossConfig
 from twostage.errors import TwostageError
 
 # Parts of a released transformer checkpoint that are not its first stage.

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from twostage.configs import TokenizerLossConfig
+from twostage.config.schema import TokenizerLossConfig
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.losses import adaptive_weight, discriminator_loss, generator_loss, reconstruction_loss
 from twostage.tokenizers.model import Tokenizer

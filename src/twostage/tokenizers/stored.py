@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from twostage.artifacts import read_json, sha256_file
 from twostage.errors import TwostageError
+from twostage.runtime.artifacts import read_json, sha256_file
 from twostage.tokenizers import model, pixels
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.pixels import PixelTokenizer

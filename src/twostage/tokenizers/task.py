@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twostage import training
-from twostage.artifacts import read_array, read_json
-from twostage.configs import TokenizerConfig
+from twostage.config.schema import TokenizerConfig
 from twostage.errors import TwostageError
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, read_json
 from twostage.tokenizers.codebook import CodebookKeeper
 from twostage.tokenizers.discriminator import PatchDiscriminator, smallest_side
 from twostage.tokenizers.losses import reconstruction_loss

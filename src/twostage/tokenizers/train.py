@@ -4,12 +4,12 @@ import logging
 
 import torch
 
-from twostage import cli, training
-from twostage.artifacts import write_csv, write_json
-from twostage.configs import TokenizerConfig
+from twostage.config.schema import TokenizerConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
-from twostage.tensors import write_tensors
+from twostage.runtime import training
+from twostage.runtime.artifacts import write_csv, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.tensors import write_tensors
 from twostage.tokenizers import model
 from twostage.tokenizers.step import Perceptual
 from twostage.tokenizers.task import MapData, TokenizerTask, build_models
@@ -73,12 +73,3 @@ def _write(job: Job, task: TokenizerTask, loop: training.Loop, metrics: dict[str
         write_tensors(job.folder / "discriminator.safetensors", task.models.discriminator.state_dict())
     write_csv(job.folder / "curve.csv", loop.curve)
     write_json(job.folder / "metrics.json", metrics)
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("tokenizers.train", TokenizerConfig, train)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from twostage import cli
-from twostage.configs import WeightsConfig
+from twostage.config.schema import WeightsConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime.job import Job
+from twostage.runtime.tensors import write_tensors
 from twostage.sources.fetch import obtain
 from twostage.sources.pickles import load_arrays
-from twostage.tensors import write_tensors
 from twostage.weights import inception
 
 log = logging.getLogger(__name__)
@@ -109,12 +108,3 @@ def _refuse_other_names(path: Path, got: set[str], expected: set[str]) -> None:
     if got != expected:
         odd = ", ".join(sorted(got ^ expected)[:3])
         raise TwostageError(f"{path.name} holds other tensors than expected ({odd}); remove it and run again")
-
-
-def main() -> None:
-    """Command line of the verb."""
-    cli.run("weights.convert", WeightsConfig, convert)
-
-
-if __name__ == "__main__":
-    main()

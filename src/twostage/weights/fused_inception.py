@@ -18,7 +18,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
 
 from twostage.errors import TwostageError
-from twostage.tensors import read_tensors
+from twostage.runtime.tensors import read_tensors
 from twostage.weights import inception
 
 NAME = "inception-v3-fused"

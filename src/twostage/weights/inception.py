@@ -8,7 +8,7 @@ import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from twostage.errors import TwostageError
-from twostage.tensors import read_tensors
+from twostage.runtime.tensors import read_tensors
 
 _FC_SHAPES = {"fc.weight": (1008, 2048), "fc.bias": (1008,)}
 

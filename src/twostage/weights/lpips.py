@@ -17,7 +17,7 @@ from lpips import pretrained_networks
 from torch import Tensor, nn
 
 from twostage.errors import TwostageError
-from twostage.tensors import read_tensors
+from twostage.runtime.tensors import read_tensors
 
 # What the lpips package calls the backbones of our weights stage.
 HEADS = {"vgg16": "vgg", "alexnet": "alex"}
@@ -88,6 +88,6 @@ def _backbone(name: str, tensors: dict[str, Tensor]) -> nn.Module:
     # lpips numbers the layers as torchvision does, and puts a slice in front.
     names = {key: "features." + key.split(".", 1)[1] for key in backbone.state_dict()}
     if set(names.values()) != set(tensors):
-        raise TwostageError(f"weights of {name} do not fit; run `python -m twostage.weights.convert` again")
+        raise TwostageError(f"weights of {name} do not fit; run `python -m twostage weights.convert` again")
     backbone.load_state_dict({key: tensors[ours] for key, ours in names.items()}, assign=True)
     return backbone

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from twostage.artifacts import read_array, read_json
-from twostage.configs import DataConfig
+from twostage.config.schema import DataConfig
 from twostage.data.prepare import prepare
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
 from twostage.sources.fetch import obtain
 
 ANIMALS = ["bird", "cat", "deer", "dog", "frog", "horse"]

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from twostage.artifacts import read_array, read_json, sha256_file, write_array, write_json
 from twostage.data import networks
 from twostage.data.annotate import AnnotateConfig, annotate
 from twostage.data.maps import canny_edges
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, read_json, sha256_file, write_array, write_json
+from twostage.runtime.job import Job
 from twostage.tokenizers.task import MapData
 
 

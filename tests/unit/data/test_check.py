@@ -10,8 +10,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from twostage import configs
-from twostage.configs import DataConfig, compose, parse
+from twostage.commands import check as command
+from twostage.config import composition
+from twostage.config.composition import compose, parse
+from twostage.config.schema import DataConfig
 from twostage.data import cards, check
 from twostage.errors import TwostageError
 
@@ -23,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def repository(monkeypatch):
-    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+    monkeypatch.setattr(composition, "CONF", ROOT / "conf")
 
 
 def problems(config):
@@ -139,10 +141,10 @@ def test_the_command_line_says_it_all(repository, pictures, monkeypatch, capsys,
     arguments = ["data=folder", f"data.root={pictures}", "data.size=16"]
     monkeypatch.setattr(sys, "argv", ["check", *arguments])
     if status is None:
-        check.main()
+        command.main()
     else:
         with pytest.raises(SystemExit) as stopped:
-            check.main()
+            command.main()
         assert stopped.value.code == status
     printed = capsys.readouterr().out
     assert f"30 pictures in {pictures}" in printed

@@ -12,7 +12,7 @@ from skimage.feature import canny
 from twostage.data import folder
 from twostage.data.prepare import prepare
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime.job import Job
 
 from .conftest import config_of, run
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from twostage.artifacts import read_json, write_json
-from twostage.configs import DataConfig
+from twostage.config.schema import DataConfig
 from twostage.data import check
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_json, write_json
+from twostage.runtime.job import Job
 
 from .conftest import run
 from .test_folder import add_maps, config_for, error_of, label_picture

@@ -5,11 +5,11 @@ import pytest
 from skimage.color import rgb2gray
 from skimage.feature import canny
 
-from twostage.artifacts import read_array, sha256_file, sha256_json
 from twostage.data import cifar10, fashion_mnist
 from twostage.data.prepare import prepare
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_array, sha256_file, sha256_json
+from twostage.runtime.job import Job
 from twostage.sources.fetch import obtain
 
 from .conftest import config_of, run

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from twostage.artifacts import write_array, write_json
-from twostage.jobs import Job
+from twostage.runtime.artifacts import write_array, write_json
+from twostage.runtime.job import Job
 from twostage.weights import fused_inception
 
 

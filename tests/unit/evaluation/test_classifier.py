@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from twostage.artifacts import read_json, write_array, write_json
-from twostage.configs import ClassifierConfig, LoopConfig
+from twostage.config.schema import ClassifierConfig, LoopConfig
 from twostage.errors import TwostageError
 from twostage.evaluation import classifier as module
 from twostage.evaluation.classifier import classifier
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_json, write_array, write_json
+from twostage.runtime.job import Job
 
 
 def write_data(folder, classes=("dark", "bright")):

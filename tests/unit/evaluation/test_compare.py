@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from twostage.artifacts import read_json, write_csv, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import CompareConfig, Curve, Summary, compare, compare_seed
-from twostage.jobs import FILES, Job
-from twostage.scores import NLL
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_json, write_csv, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL
 
 
 def curve(step, nll):

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from tests.unit.evaluation.test_agreement import Levels
-from twostage.artifacts import read_array, read_json, write_array, write_json
 from twostage.data.maps import canny_edges
 from twostage.errors import TwostageError
 from twostage.evaluation import conditional as module
 from twostage.evaluation.conditional import ConditionalConfig, conditional
 from twostage.evaluation.conditions import shown_map
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
+from twostage.runtime.job import Job
 from twostage.weights.lpips import PerceptualDistance
 
 from .conftest import random_images

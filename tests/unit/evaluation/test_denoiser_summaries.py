@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from tests.unit.evaluation.test_factor_summaries import NLL, write_line, write_pace
-from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.hourglass import HourglassConfig, hourglass
 from twostage.evaluation.sample_sets import SampleSetsConfig, sample_sets
 from twostage.evaluation.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
 from twostage.evaluation.sundae_pixels import SundaePixelsConfig, class_means, classified, sundae_pixels
-from twostage.jobs import FILES, Job
-from twostage.scores import DENOISING
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_csv, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import DENOISING
 
 CHAIN = {"steps": 10, "min_steps": 10, "temperature": [1.0, 0.5], "proportion": [0.5, 0.5], "mean_steps_per_image": 9.5,
          "top_k": None}  # fmt: skip

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from tests.unit.evaluation.test_agreement import Levels
-from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.f_sweep import FSweepConfig, f_sweep
 from twostage.evaluation.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_csv, write_json
+from twostage.runtime.job import Job
 from twostage.weights.lpips import PerceptualDistance
 
 from .conftest import random_images

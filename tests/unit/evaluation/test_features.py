@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from tests.unit.evaluation.conftest import TinyExtractor, job
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FeaturesConfig
+from twostage.config.schema import FeaturesConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.features import features
+from twostage.runtime.artifacts import read_array, read_json
 
 
 def run(folder, **changes):

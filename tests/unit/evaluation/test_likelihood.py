@@ -9,14 +9,15 @@ import torch
 from torch.nn import functional
 
 from tests.unit.sampling.conftest import OTHER_CODES, sharp, write_latents, write_prior
-from twostage.artifacts import read_json
-from twostage.configs import GPTConfig, PixelSNAILConfig
+from twostage.config.schema import GPTConfig, PixelSNAILConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.likelihood import LikelihoodConfig, image_nll, likelihood
-from twostage.jobs import FILES, Job
 from twostage.latents.dataset import TokenSpace
+from twostage.planning.verbs import FILES
 from twostage.priors.gpt import GPT
 from twostage.priors.pixelsnail import PixelSNAIL
+from twostage.runtime.artifacts import read_json
+from twostage.runtime.job import Job
 from twostage.sampling.canvas import Canvas
 from twostage.sampling.sliding import Board, WholeWindows
 

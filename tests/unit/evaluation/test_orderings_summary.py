@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.orderings import OrderingsConfig, orderings
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_csv, write_json
+from twostage.runtime.job import Job
 
 STEPS = [0, 5, 10]
 # Seeds differ far more than orders do: only the pairing tells the orders apart.

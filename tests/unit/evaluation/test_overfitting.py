@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from tests.unit.evaluation.test_neighbours import Tiny
-from twostage.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation import overfitting as module
 from twostage.evaluation.overfitting import OverfittingConfig, overfitting
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_csv, write_json
+from twostage.runtime.job import Job
 from twostage.weights.lpips import PerceptualDistance
 
 from .conftest import random_images

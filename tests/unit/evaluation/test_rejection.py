@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from twostage.artifacts import read_array, read_json, write_array, write_json
-from twostage.configs import FeaturesConfig, SamplesConfig
+from twostage.config.schema import FeaturesConfig, SamplesConfig
 from twostage.errors import TwostageError
 from twostage.evaluation import classifier
 from twostage.evaluation.classifier import Classifier
 from twostage.evaluation.features import features
 from twostage.evaluation.rejection import RejectionConfig, Setting, accept, rejection
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
 
 from .conftest import job, random_images
 from .test_agreement import ByRed

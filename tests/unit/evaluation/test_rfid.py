@@ -6,12 +6,12 @@ import torch
 
 from tests.unit.evaluation.conftest import job
 from twostage import tokenizers
-from twostage.artifacts import read_array, read_json
-from twostage.configs import FeaturesConfig
+from twostage.config.schema import FeaturesConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.features import features
 from twostage.evaluation.reconstruct import reconstructions
 from twostage.evaluation.rfid import rfid
+from twostage.runtime.artifacts import read_array, read_json
 
 CONFIG = FeaturesConfig("validation", 40, 16)
 

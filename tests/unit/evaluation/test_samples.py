@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.unit.evaluation.conftest import job, random_images
-from twostage.artifacts import read_json, write_array, write_json
-from twostage.configs import FeaturesConfig, SamplesConfig
+from twostage.config.schema import FeaturesConfig, SamplesConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.features import features
 from twostage.evaluation.samples import samples
+from twostage.runtime.artifacts import read_json, write_array, write_json
 
 CONFIG = SamplesConfig(
     images=50,

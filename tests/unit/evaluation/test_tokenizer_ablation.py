@@ -2,10 +2,11 @@
 
 import pytest
 
-from twostage.artifacts import read_json, write_json
 from twostage.errors import TwostageError
 from twostage.evaluation.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_json, write_json
+from twostage.runtime.job import Job
 
 PAPER = [{"label": "1024", "rfid": 7.94, "rfid_train": 10.54}]
 CONFIG = TokenizerAblationConfig("codebook_size", "number of codes", ["32", "64"], "it falls (Table 5)", PAPER)

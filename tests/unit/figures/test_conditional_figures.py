@@ -7,12 +7,13 @@ from tests.unit.evaluation.test_conditional import CHAINS, SUNDAE, evaluated
 from tests.unit.evaluation.test_overfitting import studied
 from tests.unit.evaluation.test_rejection import evaluate  # noqa: F401
 from tests.unit.figures.conftest import assert_same_files_twice
-from twostage.artifacts import read_csv, read_json, write_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.conditional import ConditionalConfig, conditional
 from twostage.figures.overfitting import OverfittingConfig, overfitting
 from twostage.figures.rejection import RejectionConfig, rejection
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_csv, read_json, write_json
+from twostage.runtime.job import Job
 
 PALETTE = dict.fromkeys(("conditional", "unconditional", "reconstruction", "real", "pixelsnail"), "#0072B2")
 LOOK = FiguresConfig(style="neurips2024", palette=PALETTE, png_dpi=50)

@@ -4,14 +4,15 @@ import pytest
 
 from tests.unit.evaluation.test_denoiser_summaries import compared, inpainted, pixels, resampled, swept
 from tests.unit.figures.conftest import assert_same_files_twice
-from twostage.artifacts import read_csv
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.hourglass import HourglassConfig, hourglass
 from twostage.figures.sundae_chains import SundaeChainsConfig, sundae_chains
 from twostage.figures.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
 from twostage.figures.sundae_pixels import SundaePixelsConfig, sundae_pixels
 from twostage.figures.sundae_vs_autoregressive import SundaeVsAutoregressiveConfig, sundae_vs_autoregressive
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_csv
+from twostage.runtime.job import Job
 
 LOOK = FiguresConfig(style="neurips2024", palette={"gpt": "#0072B2", "sundae": "#009E73"}, png_dpi=50)
 EXPERIMENTS = {

@@ -6,12 +6,13 @@ import numpy as np
 
 from tests.unit.evaluation.test_factor_summaries import compared, swept, swept_with_maps
 from tests.unit.figures.conftest import assert_same_files_twice
-from twostage.artifacts import read_csv, read_json, write_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.figures.f_sweep import FSweepConfig, f_sweep
 from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
 from twostage.figures.strips import strip
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_csv, read_json, write_json
+from twostage.runtime.job import Job
 
 LOOK = FiguresConfig(style="neurips2024", palette={"pixels": "#E69F00", "latents": "#0072B2"}, png_dpi=50)
 

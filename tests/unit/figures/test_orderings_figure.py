@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from tests.unit.figures.conftest import assert_same_files_twice
-from twostage.artifacts import read_csv, write_array, write_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import Summary
 from twostage.figures.orderings import OrderingsConfig, orderings
-from twostage.jobs import FILES, Job
 from twostage.latents.orderings import ordering
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_csv, write_array, write_json
+from twostage.runtime.job import Job
 
 NAMES = ["row_major", "spiral_out", "random"]
 PAPER = {"row_major": 4.767, "spiral_out": 4.889}

@@ -1,6 +1,7 @@
-from twostage.artifacts import read_csv, read_json, write_json
 from twostage.figures.summary import HEADLINES, SummaryConfig, summary
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_csv, read_json, write_json
+from twostage.runtime.job import Job
 
 FACTOR = {
     "lpips": 0.1, "nll_nats_per_image": 4000.0, "fid": 200.0, "kid_mean": 0.2, "sampling_seconds_per_image": 0.5,

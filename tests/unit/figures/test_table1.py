@@ -3,12 +3,13 @@ from dataclasses import asdict
 import pytest
 
 from tests.unit.figures.conftest import assert_same_files_twice
-from twostage.artifacts import read_csv, write_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import Summary
 from twostage.figures.table1 import Table1Config, table1
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_csv, write_json
+from twostage.runtime.job import Job
 
 LOOK = FiguresConfig(style="neurips2024", palette={"gpt": "#0072B2", "pixelsnail": "#D55E00"}, png_dpi=50)
 

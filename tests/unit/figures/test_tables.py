@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from twostage.artifacts import read_csv
 from twostage.figures.tables import plain, words, write_tables
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_csv
+from twostage.runtime.job import Job
 
 
 def test_whole_numbers_stay_whole_where_a_line_lacks_one(tmp_path):

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 
 from tests.unit.figures.conftest import assert_same_files_twice
-from twostage.artifacts import read_csv, write_array, write_json
-from twostage.configs import FiguresConfig
+from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.figures.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_csv, write_array, write_json
+from twostage.runtime.job import Job
 
 LOOK = FiguresConfig(style="neurips2024", palette={"tokenizer": "#0072B2"}, png_dpi=50)
 CONFIG = TokenizerAblationConfig(LOOK)

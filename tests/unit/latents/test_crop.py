@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from twostage.artifacts import read_array, read_json
 from twostage.errors import TwostageError
-from twostage.jobs import FILES, Job
 from twostage.latents.crop import WindowsConfig, crop, windows
 from twostage.latents.dataset import TokenSpace, open_latents
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
 
 from .test_latents_dataset import write_latents
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from twostage import tokenizers
-from twostage.artifacts import read_array, read_json, sha256_file, write_array, write_json
-from twostage.configs import LatentsConfig
+from twostage.config.schema import LatentsConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.encode import encode
+from twostage.runtime.artifacts import read_array, read_json, sha256_file, write_array, write_json
+from twostage.runtime.job import Job
 
 SIZES = {"train": 7, "tune": 4, "validation": 5}
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from twostage.artifacts import read_json, write_array, write_json
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace, open_latents
+from twostage.runtime.artifacts import read_json, write_array, write_json
 
 
 def write_latents(folder, num_codes=8, **changes):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twostage.configs import ORDERINGS
+from twostage.config.schema import ORDERINGS
 from twostage.errors import TwostageError
 from twostage.latents.orderings import inverse, ordering
 

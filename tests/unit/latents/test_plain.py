@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from twostage.artifacts import read_array, read_json, write_array, write_json
 from twostage.errors import TwostageError
-from twostage.jobs import FILES, Job
 from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
 from twostage.latents.dataset import TokenSpace, open_latents
 from twostage.latents.plain import PlainConfig, plain
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
+from twostage.runtime.job import Job
 
 CLASSES = ["cat", "dog", "frog"]
 

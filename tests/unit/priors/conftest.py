@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twostage import training
-from twostage.artifacts import write_array, write_json
-from twostage.configs import GPTConfig, LoopConfig, PixelSNAILConfig, PriorConfig, SundaeConfig, SweepConfig
+from twostage.config.schema import GPTConfig, LoopConfig, PixelSNAILConfig, PriorConfig, SundaeConfig, SweepConfig
 from twostage.latents.dataset import TokenSpace
+from twostage.runtime import training
+from twostage.runtime.artifacts import write_array, write_json
 
 GRID, NUM_CODES, NUM_CONDITION_CODES = (4, 4), 11, 7
 

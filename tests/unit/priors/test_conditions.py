@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from twostage.configs import GPTConfig, LoopConfig
+from twostage.config.schema import GPTConfig, LoopConfig
 from twostage.errors import TwostageError
 from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import Split, TokenSpace

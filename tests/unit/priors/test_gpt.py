@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from twostage.configs import GPTConfig
+from twostage.config.schema import GPTConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.gpt import GPT

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from twostage.configs import SundaeConfig
+from twostage.config.schema import SundaeConfig
 from twostage.errors import TwostageError
 from twostage.priors.hourglass import Grouping, Hourglass, SelfAttention
 from twostage.priors.rotary import angles, rotate, rotation

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from twostage import __main__ as twostage
 from twostage import priors
 from twostage.errors import TwostageError
-from twostage.priors import import_released as module
-from twostage.priors.import_released import import_released
 from twostage.priors.rotary import released_frequencies
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference"
@@ -29,9 +28,18 @@ def reference():
 def test_the_stored_logits_come_out(reference, tmp_path, monkeypatch):
     config, checkpoint, pairs = reference
     out = str(tmp_path / "sundae")
-    arguments = ["import_released", "--config", str(config), "--checkpoint", str(checkpoint), "--out", out]
+    arguments = [
+        "twostage",
+        "priors.import_released",
+        "--config",
+        str(config),
+        "--checkpoint",
+        str(checkpoint),
+        "--out",
+        out,
+    ]
     monkeypatch.setattr("sys.argv", arguments)
-    module.main()
+    twostage.main()
     with np.load(pairs) as stored:
         logits = priors.load(out).logits(torch.from_numpy(stored["tokens"]), class_B=None)
         np.testing.assert_allclose(logits.numpy(), stored["logits"], atol=1e-5, rtol=0)
@@ -40,7 +48,7 @@ def test_the_stored_logits_come_out(reference, tmp_path, monkeypatch):
 def test_the_papers_model_is_another_one(reference, tmp_path):
     """Rotating every head, and attending to the very patch, changes what comes out: the switches do something."""
     config, checkpoint, pairs = reference
-    import_released(config, checkpoint, tmp_path / "sundae")
+    convert(config, checkpoint, tmp_path / "sundae")
     stored = json.loads((tmp_path / "sundae/config.json").read_text())
     tokens = torch.from_numpy(np.load(pairs)["tokens"])
     released = priors.load(tmp_path / "sundae").logits(tokens)
@@ -75,7 +83,7 @@ def convert(folder, tensors, **changes):
     torch.save({"net": tensors}, folder / "c.pt")
     sizes = {name: size for name, size in (SIZES | changes).items() if size is not None}
     (folder / "c.json").write_text(json.dumps(sizes))
-    import_released(folder / "c.json", folder / "c.pt", folder / "out")
+    convert(folder / "c.json", folder / "c.pt", folder / "out")
     return priors.load(folder / "out")
 
 
@@ -151,4 +159,4 @@ def test_nothing_but_tensors_is_unpickled(tmp_path):
     assert not (tmp_path / "ran").exists()
     torch.save({"state_dict": released_tensors()}, tmp_path / "c.pt")
     with pytest.raises(TwostageError, match="has no net of tensors"):
-        import_released(tmp_path / "c.json", tmp_path / "c.pt", tmp_path / "out")
+        convert(tmp_path / "c.json", tmp_path / "c.pt", tmp_path / "out")

@@ -7,10 +7,9 @@ import pytest
 import torch
 import yaml
 
+from twostage import __main__ as twostage
 from twostage import priors
 from twostage.errors import TwostageError
-from twostage.priors import import_released as module
-from twostage.priors.import_released import import_released
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference"
 SIZES = {"n_embd": 8, "n_layer": 1, "n_head": 2, "vocab_size": 5, "block_size": 6}
@@ -26,7 +25,7 @@ def reference():
 
 def test_the_stored_logits_come_out(reference, tmp_path):
     config, checkpoint, pairs = reference
-    import_released(config, checkpoint, tmp_path / "gpt")
+    convert(config, checkpoint, tmp_path / "gpt")
     prior = priors.load(tmp_path / "gpt")
     with np.load(pairs) as stored:
         logits = prior.logits(torch.from_numpy(stored["tokens"]))
@@ -37,9 +36,18 @@ def test_the_stored_logits_come_out(reference, tmp_path):
 def test_the_command_line_converts(reference, tmp_path, monkeypatch):
     config, checkpoint, _ = reference
     out = str(tmp_path / "gpt")
-    arguments = ["import_released", "--config", str(config), "--checkpoint", str(checkpoint), "--out", out]
+    arguments = [
+        "twostage",
+        "priors.import_released",
+        "--config",
+        str(config),
+        "--checkpoint",
+        str(checkpoint),
+        "--out",
+        out,
+    ]
     monkeypatch.setattr("sys.argv", arguments)
-    module.main()
+    twostage.main()
     assert priors.load(tmp_path / "gpt").model.codes.num_embeddings == 64
 
 
@@ -59,7 +67,7 @@ def convert(folder, tensors, sizes=None):
     torch.save({"state_dict": tensors}, folder / "c.ckpt")
     tree = {"model": {"params": {"transformer_config": {"params": SIZES if sizes is None else sizes}}}}
     (folder / "c.yaml").write_text(yaml.safe_dump(tree))
-    import_released(folder / "c.yaml", folder / "c.ckpt", folder / "out")
+    convert(folder / "c.yaml", folder / "c.ckpt", folder / "out")
 
 
 def test_projections_are_joined_in_order(tmp_path):
@@ -104,12 +112,12 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
     convert(tmp_path, released_tensors())
     (tmp_path / "broken.ckpt").write_bytes((tmp_path / "c.ckpt").read_bytes()[:500])
     with pytest.raises(TwostageError, match=r"broken\.ckpt is truncated"):
-        import_released(tmp_path / "c.yaml", tmp_path / "broken.ckpt", tmp_path / "no")
+        convert(tmp_path / "c.yaml", tmp_path / "broken.ckpt", tmp_path / "no")
     with pytest.raises(TwostageError, match=r"none\.ckpt does not exist"):
-        import_released(tmp_path / "c.yaml", tmp_path / "none.ckpt", tmp_path / "no")
+        convert(tmp_path / "c.yaml", tmp_path / "none.ckpt", tmp_path / "no")
     (tmp_path / "wrong.yaml").write_text("model: {}")
     with pytest.raises(TwostageError, match="transformer_config"):
-        import_released(tmp_path / "wrong.yaml", tmp_path / "c.ckpt", tmp_path / "no")
+        convert(tmp_path / "wrong.yaml", tmp_path / "c.ckpt", tmp_path / "no")
     with pytest.raises(TwostageError, match="n_unmasked"):
         convert(tmp_path, released_tensors(), SIZES | {"n_unmasked": 4})
 

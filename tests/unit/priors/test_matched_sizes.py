@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from twostage import configs
-from twostage.configs import PriorConfig, parse
+from twostage.config import composition
+from twostage.config.composition import parse
+from twostage.config.schema import PriorConfig
 from twostage.latents.dataset import TokenSpace
-from twostage.plan import Plan
+from twostage.planning.plan import Plan
 from twostage.priors.model import build, num_parameters
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +30,7 @@ def parameters(plan, job):
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
 def test_pixelsnail_matches_the_transformer_in_every_row(monkeypatch, scale):
-    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+    monkeypatch.setattr(composition, "CONF", ROOT / "conf")
     plan = Plan("table1", scale)
     rows = [job for job in plan.jobs.values() if job.verb == "compare"]
     assert len(rows) == 5
@@ -40,7 +41,7 @@ def test_pixelsnail_matches_the_transformer_in_every_row(monkeypatch, scale):
 
 def test_the_papers_sizes_are_the_printed_ones(monkeypatch):
     """Table 1 prints 85 M (RIN), 310 M (LSUN-CT, IN, S-FLCKR) and 180 M (D-RIN)."""
-    monkeypatch.setattr(configs, "CONF", ROOT / "conf")
+    monkeypatch.setattr(composition, "CONF", ROOT / "conf")
     plan = Plan("table1", "paper")
     millions = {
         row.variant: parameters(plan, plan.jobs[row.inputs["gpt.seed0"]]) / 1e6

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from twostage import training
-from twostage.artifacts import read_csv, read_json
 from twostage.errors import TwostageError
-from twostage.jobs import FILES, Job
 from twostage.latents.dataset import TokenSpace, open_latents
+from twostage.planning.verbs import FILES
 from twostage.priors.model import build
 from twostage.priors.pace import WARM_UP_ROUNDS, PaceConfig, Ratio, alternate, flops_per_step, pace
 from twostage.priors.task import PriorTask, new_task
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_csv, read_json
+from twostage.runtime.job import Job
 
 
 @pytest.fixture(autouse=True)

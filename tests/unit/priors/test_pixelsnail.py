@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from twostage.configs import PixelSNAILConfig
+from twostage.config.schema import PixelSNAILConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.linear import Linear

@@ -8,18 +8,19 @@ import pytest
 import torch
 from torch.nn import functional
 
-from twostage import priors, training
-from twostage.artifacts import read_array, read_json
-from twostage.configs import ORDERINGS
+from twostage import priors
+from twostage.config.schema import ORDERINGS
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.dataset import TokenSpace, open_latents
 from twostage.latents.orderings import ordering
 from twostage.priors.model import Prior, build
 from twostage.priors.task import PriorTask
 from twostage.priors.train import train
+from twostage.runtime import training
+from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL
 from twostage.sampling import sample, uniform_table
-from twostage.scores import NLL
 
 
 def make_task(config, latents, condition=None):

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from twostage import training
 from twostage.errors import TwostageError
 from twostage.latents.dataset import open_latents
 from twostage.priors.gpt import GPT
 from twostage.priors.model import build
 from twostage.priors.task import PriorTask, decay_groups, warmed_up
-from twostage.scores import NLL
+from twostage.runtime import training
+from twostage.runtime.scores import NLL
 
 
 def make_task(config, latents, condition=None, rate=1e-2):

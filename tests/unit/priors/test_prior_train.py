@@ -15,16 +15,16 @@ import torch
 
 import twostage
 from twostage import priors
-from twostage.artifacts import read_csv, read_json, write_json
-from twostage.configs import LoopConfig
+from twostage.config.schema import LoopConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.latents.dataset import open_latents
 from twostage.priors.task import DenoisingTask, PriorTask
 from twostage.priors.train import EqualTime, train
-from twostage.scores import DENOISING, NLL
-from twostage.tensors import read_tensors
-from twostage.training import Loop
+from twostage.runtime.artifacts import read_csv, read_json, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import DENOISING, NLL
+from twostage.runtime.tensors import read_tensors
+from twostage.runtime.training import Loop
 
 FILES = ["model.safetensors", "config.json", "curve.csv", "metrics.json"]
 
@@ -239,7 +239,7 @@ def verb(job, folder):
     config = folder / f"{job.variant}.json"
     config.write_text(json.dumps(dataclasses.asdict(job)))
     environment = os.environ | {"PYTHONPATH": str(Path(twostage.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "twostage.priors.train", "--config", str(config)]
+    command = [sys.executable, "-m", "twostage", "priors.train", "--config", str(config)]
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, start_new_session=True)
 
 

@@ -6,14 +6,15 @@ import torch
 from torch.nn import functional
 
 from tests.unit.priors.conftest import NUM_CODES, prior_config
-from twostage import priors, training
-from twostage.configs import SundaeConfig
+from twostage import priors
+from twostage.config.schema import SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import Split, TokenSpace, open_latents
 from twostage.priors.model import build, store, trained_format
 from twostage.priors.sundae import Noise, Sundae, codes_at, unrolled
 from twostage.priors.task import DenoisingTask, new_task
-from twostage.scores import DENOISING
+from twostage.runtime import training
+from twostage.runtime.scores import DENOISING
 
 CLASSES = TokenSpace(NUM_CODES, (4, 4), TokenSpace(3, (1, 1), map="class"))
 PLAIN = TokenSpace(NUM_CODES, (4, 4))

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from twostage import configs
-from twostage.configs import PriorConfig, TokenizerConfig, compose, parse
+from twostage.config import composition
+from twostage.config.composition import compose, parse
+from twostage.config.schema import PriorConfig, TokenizerConfig
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.model import build, num_parameters
 from twostage.priors.sundae import Sundae
@@ -32,7 +33,7 @@ STAGE_1 = {
 
 @pytest.fixture(autouse=True)
 def conf(monkeypatch):
-    monkeypatch.setattr(configs, "CONF", Path(__file__).parents[3] / "conf")
+    monkeypatch.setattr(composition, "CONF", Path(__file__).parents[3] / "conf")
 
 
 @pytest.mark.parametrize("row", TABLE_3)

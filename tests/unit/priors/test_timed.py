@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from twostage import priors
-from twostage.artifacts import read_csv, read_json, write_json
 from twostage.errors import TwostageError
-from twostage.jobs import FILES, Job
 from twostage.latents.dataset import open_latents
+from twostage.planning.verbs import FILES
 from twostage.priors.task import PriorTask
 from twostage.priors.timed import timed
 from twostage.priors.train import train
-from twostage.scores import NLL
+from twostage.runtime.artifacts import read_csv, read_json, write_json
+from twostage.runtime.job import Job
+from twostage.runtime.scores import NLL
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,8 @@ import os, subprocess, sys, time
 from pathlib import Path
 import numpy as np
 import torch
-from twostage import training
-from twostage.configs import GPTConfig, LoopConfig, PriorConfig
+from twostage.runtime import training
+from twostage.config.schema import GPTConfig, LoopConfig, PriorConfig
 from twostage.latents.dataset import Split, TokenSpace
 from twostage.priors.model import build
 from twostage.priors.task import PriorTask

@@ -5,11 +5,11 @@ import logging
 
 import pytest
 
-from twostage.artifacts import read_array, read_csv, read_json, write_array
-from twostage.configs import SweepConfig
+from twostage.config.schema import SweepConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
 from twostage.priors.tune import choose, tune
+from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array
+from twostage.runtime.job import Job
 
 TUNE_NLL = "tune_nll_nats_per_token"
 

@@ -9,13 +9,14 @@ from torch import nn
 
 from tests.unit.priors.conftest import prior_config
 from tests.unit.tokenizers.conftest import small_config
-from twostage.artifacts import write_array, write_json
-from twostage.configs import GPTConfig, PixelSNAILConfig, SamplingConfig
-from twostage.jobs import FILES, Job
+from twostage.config.schema import GPTConfig, PixelSNAILConfig, SamplingConfig
 from twostage.latents.dataset import TokenSpace
+from twostage.planning.verbs import FILES
 from twostage.priors.gpt import GPT
 from twostage.priors.model import store, trained_format
 from twostage.priors.pixelsnail import PixelSNAIL
+from twostage.runtime.artifacts import write_array, write_json
+from twostage.runtime.job import Job
 from twostage.tokenizers import checksum
 from twostage.tokenizers.model import Tokenizer, save
 

@@ -8,10 +8,11 @@ from PIL import Image
 from tests.unit.sampling.conftest import GRID, NUM_CODES, OTHER_CODES, write_prior
 from tests.unit.tokenizers.conftest import small_config
 from twostage import priors, tokenizers
-from twostage.artifacts import read_array, read_json
-from twostage.configs import SamplingConfig, parse
+from twostage.config.composition import parse
+from twostage.config.schema import SamplingConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
+from twostage.runtime.artifacts import read_array, read_json
 from twostage.sampling import Draw, slide, uniform_table
 from twostage.sampling.generate import generate
 from twostage.tokenizers import pixels, tiles

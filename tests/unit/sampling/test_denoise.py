@@ -11,14 +11,16 @@ from tests.unit.priors.conftest import prior_config
 from tests.unit.sampling.conftest import GRID, NUM_CODES, OTHER_CODES, write_latents, write_tokenizer
 from tests.unit.tokenizers.conftest import small_config
 from twostage import priors, tokenizers
-from twostage.artifacts import read_array, read_json, write_json
-from twostage.configs import ChainConfig, DenoisingConfig, InpaintingConfig, SundaeConfig, parse
+from twostage.config.composition import parse
+from twostage.config.schema import ChainConfig, DenoisingConfig, InpaintingConfig, SundaeConfig
 from twostage.errors import TwostageError
-from twostage.jobs import FILES, Job
 from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import TokenSpace
+from twostage.planning.verbs import FILES
 from twostage.priors.model import store, trained_format
 from twostage.priors.sundae import Sundae
+from twostage.runtime.artifacts import read_array, read_json, write_json
+from twostage.runtime.job import Job
 from twostage.sampling.denoise import denoise_images
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.inpaint import inpaint

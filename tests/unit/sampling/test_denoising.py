@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from twostage.configs import SundaeConfig
+from twostage.config.schema import SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.sundae import Sundae, codes_at

@@ -15,12 +15,13 @@ from tests.unit.sampling.conftest import (
     write_tokenizer,
 )
 from twostage import priors, tokenizers
-from twostage.artifacts import read_array, read_json, write_json
-from twostage.configs import SamplingConfig, parse
+from twostage.config.composition import parse
+from twostage.config.schema import SamplingConfig
 from twostage.errors import TwostageError
 from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
 from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import ordering
+from twostage.runtime.artifacts import read_array, read_json, write_json
 from twostage.sampling import Draw, sample, slide, uniform_table
 from twostage.sampling.generate import generate
 from twostage.sampling.request import check_classes
@@ -351,7 +352,7 @@ def test_conditions_of_another_kind_are_refused(make_job, num_codes, grid):
 
 
 def test_an_imported_prior_is_refused(make_job, tmp_path):
-    from twostage.configs import GPTConfig
+    from twostage.config.schema import GPTConfig
     from twostage.priors.gpt import ReleasedGPT
     from twostage.priors.model import released_format, store
 

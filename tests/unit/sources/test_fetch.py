@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from twostage.commands import fetch as command
 from twostage.errors import TwostageError
 from twostage.sources import fetch, unpack
 from twostage.sources.clients import UnreachableError
@@ -172,9 +173,9 @@ def test_every_pin_of_the_registry_is_a_checksum():
 
 def test_the_command_line_fills_the_cache(cache, network, monkeypatch):
     monkeypatch.setattr("sys.argv", ["fetch", "small"])
-    fetch.main()
+    command.main()
     assert (cache / "small/content.bin").read_bytes() == CONTENT
     monkeypatch.setattr("sys.argv", ["fetch", "imagnet"])
     with pytest.raises(SystemExit) as caught:
-        fetch.main()
+        command.main()
     assert caught.value.code == 1

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from twostage.artifacts import sha256_file
 from twostage.errors import TwostageError
+from twostage.runtime.artifacts import sha256_file
 from twostage.sources import unpack
 from twostage.sources.fetch import obtain
 from twostage.sources.registry import CIFAR10_CONTENTS, FASHION_MNIST_CONTENTS

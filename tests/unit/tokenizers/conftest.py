@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from twostage.artifacts import write_array, write_json
-from twostage.configs import LoopConfig, QuantizerConfig, TokenizerConfig, TokenizerLossConfig
+from twostage.config.schema import LoopConfig, QuantizerConfig, TokenizerConfig, TokenizerLossConfig
+from twostage.runtime.artifacts import write_array, write_json
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from twostage.configs import POSE_LABELS, TokenizerConfig, compose, parse
+from twostage.config.composition import compose, parse
+from twostage.config.schema import POSE_LABELS, TokenizerConfig
 from twostage.tokenizers import Tokenizer
 from twostage.tokenizers.cluster import ClusterConfig
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from twostage import tokenizers
-from twostage.artifacts import read_json, write_array, write_json
 from twostage.errors import TwostageError
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_json, write_array, write_json
+from twostage.runtime.job import Job
 from twostage.tokenizers.greys import GreysConfig, grey_tokenizer, greys
 
 

@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from twostage.errors import TwostageError
-from twostage.tensors import read_tensors
+from twostage.runtime.tensors import read_tensors
 from twostage.tokenizers import load
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.import_released import convert
@@ -147,7 +147,7 @@ def test_configs_that_do_not_fit_are_named(key, value, message, pair, tmp_path):
 
 
 def test_command_line(pair, tmp_path):
-    command = [sys.executable, "-m", "twostage.tokenizers.import_released", "--config", str(pair[0])]
+    command = [sys.executable, "-m", "twostage", "tokenizers.import_released", "--config", str(pair[0])]
     good = [*command, "--checkpoint", str(pair[1]), "--out", str(tmp_path / "out")]
     assert subprocess.run(good, capture_output=True, check=True).returncode == 0
     assert (tmp_path / "out" / "config.json").exists()

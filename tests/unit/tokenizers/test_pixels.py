@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twostage import tokenizers
-from twostage.artifacts import read_json, write_json
-from twostage.configs import KMeansConfig
+from twostage.config.schema import KMeansConfig
 from twostage.errors import TwostageError
-from twostage.jobs import FILES, Job
+from twostage.planning.verbs import FILES
+from twostage.runtime.artifacts import read_json, write_json
+from twostage.runtime.job import Job
 from twostage.tokenizers.cluster import ClusterConfig, cluster, drawn_pixels, find_palette
 from twostage.tokenizers.pixels import PixelTokenizer, save
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from twostage import training
 from twostage.errors import TwostageError
+from twostage.runtime import training
 from twostage.tokenizers.task import MapData, TokenizerTask, build_models, learning_rate
 
 from .conftest import RandomPerceptual, small_config

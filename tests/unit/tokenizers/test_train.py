@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from twostage import tokenizers
-from twostage.artifacts import read_csv, read_json
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime.artifacts import read_csv, read_json
+from twostage.runtime.job import Job
 from twostage.tokenizers.train import train
 
 from .conftest import small_config

@@ -1,8 +1,8 @@
 import pytest
 
-from twostage.artifacts import read_array
-from twostage.configs import WeightsConfig
-from twostage.jobs import Job
+from twostage.config.schema import WeightsConfig
+from twostage.runtime.artifacts import read_array
+from twostage.runtime.job import Job
 from twostage.sources.fetch import obtain
 from twostage.weights.convert import convert
 

@@ -9,12 +9,12 @@ import torch
 import torchvision
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
-from twostage.configs import WeightsConfig
+from twostage.config.schema import WeightsConfig
 from twostage.errors import TwostageError
-from twostage.jobs import Job
+from twostage.runtime.job import Job
+from twostage.runtime.tensors import read_tensors
 from twostage.sources.fetch import obtain
 from twostage.sources.pickles import load_arrays
-from twostage.tensors import read_tensors
 from twostage.weights import inception
 from twostage.weights.convert import CONVOLUTIONS, PACKAGE_NAMES, backbone, convert, inception_state
 from twostage.weights.lpips import head_weights

@@ -7,10 +7,10 @@ import torch_fidelity
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
-from twostage.artifacts import read_array
 from twostage.errors import TwostageError
+from twostage.runtime.artifacts import read_array
+from twostage.runtime.tensors import read_tensors, write_tensors
 from twostage.sources.fetch import obtain
-from twostage.tensors import read_tensors, write_tensors
 from twostage.weights import fused_inception, inception
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from twostage.errors import TwostageError
-from twostage.tensors import read_tensors, write_tensors
+from twostage.runtime.tensors import read_tensors, write_tensors
 from twostage.weights.lpips import HEADS, PerceptualDistance
 
 

@@ -1,0 +1,30 @@
+"""`twostage check data=NAME data.root=DIR`: what a local copy of a dataset lacks."""
+
+import argparse
+import sys
+
+from twostage.commands.run import one_line_errors
+from twostage.config.composition import compose, parse
+from twostage.config.overrides import add_overrides
+from twostage.config.schema import DataConfig
+from twostage.data.check import check
+from twostage.errors import TwostageError
+
+
+def main() -> None:
+    """Command line of the verb: exit status 1, and a line for every problem, if the copy is not whole."""
+    parser = argparse.ArgumentParser(
+        prog="twostage check",
+        description="Says what a local copy of a dataset lacks, for example: data=imagenet data.root=/data/imagenet",
+    )
+    add_overrides(parser)
+    overrides = tuple(parser.parse_args().overrides)
+    with one_line_errors():
+        # Names of files may be no text.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        config = parse(DataConfig, compose(overrides)["data"])
+        found, problems = check(config)
+        print("\n".join([*found, *(f"problem: {problem}" for problem in problems)]))
+        if problems:
+            raise TwostageError(f"{config.root} is no whole copy of {config.name}: {len(problems)} problems, see above")
+        print(f"{config.root} is a whole copy of {config.name}, as far as conf/data/ and docs/datasets.md say")

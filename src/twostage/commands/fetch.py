@@ -1,0 +1,22 @@
+"""`twostage fetch [NAME ...]`: fills the user cache, on a machine that has network."""
+
+import argparse
+import logging
+
+from twostage.commands.run import one_line_errors
+from twostage.sources.fetch import obtain
+from twostage.sources.registry import OPTIONAL, SOURCES
+
+log = logging.getLogger("twostage")
+
+
+def main() -> None:
+    """Fills the user cache with the sources named, or with all."""
+    parser = argparse.ArgumentParser(prog="twostage fetch", description=main.__doc__)
+    parser.add_argument("names", nargs="*", default=[n for n in SOURCES if n not in OPTIONAL], help=", ".join(SOURCES))
+    names = parser.parse_args().names
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        for name in names:
+            for path in obtain(name).paths.values():
+                log.info("%s: %s", name, path)

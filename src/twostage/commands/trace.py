@@ -1,0 +1,179 @@
+"""Which jobs made a number of a table: their learning rates, seeds, steps, commits and configs.
+
+Reads what git keeps, `results/NAME.csv` and `results/NAME.provenance.json`, so it needs no artifacts.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from twostage.config.composition import CONF
+from twostage.errors import TwostageError
+from twostage.planning.plan import Plan
+from twostage.runtime.artifacts import read_csv, read_json, sha256_json
+from twostage.runtime.job import Job
+
+Record = dict[str, Any]
+
+
+def trace(table: Path, row: str, column: str | None, with_configs: bool = False) -> str:
+    """Text: the cell's value (the whole row without a column), and a line for every job that it rests on.
+
+    `row` is a value of the table's first column that names one row, or of any other column. Raises TwostageError if
+    the table has no record, no such row or no such column.
+    """
+    path = table.with_suffix(".provenance.json")
+    if not table.is_file() or not path.is_file():
+        missing = table if not table.is_file() else path
+        raise TwostageError(f"{missing} is missing; name a table of results/ with its record beside it")
+    record = read_json(path)
+    cell = _cell(read_csv(table), table, row, column)
+    records = {**record["rests_on"], record["job"]: _without_the_rest(record)}
+    _completed(records, table.stem)
+    behind = _behind(records, record["job"], row)
+    rates = Rates(table.parent, records)
+    lines = [_line(records[name], rates) for name in behind]
+    parts = [f"{table}, row {row}{cell}, scale {record['scale']}", tabulate(lines, headers="keys", tablefmt="plain")]
+    parts += [json.dumps({name: records[name].get("config") for name in behind}, indent=2)] if with_configs else []
+    return "\n".join([*parts, *_unknown([records[name] for name in behind])])
+
+
+def _without_the_rest(record: Record) -> Record:
+    return {key: value for key, value in record.items() if key not in ("rests_on", "total")}
+
+
+def _cell(rows: list[dict[str, str]], table: Path, row: str, column: str | None) -> str:
+    """ ": COLUMN = VALUE" of the row."""
+    found = next((line for name in rows[0] for line in rows if line[name] == row), None)
+    if found is None:
+        named = ", ".join(dict.fromkeys(next(iter(line.values())) for line in rows))
+        raise TwostageError(f"{table} has no row {row}; its rows: {named}")
+    if column is None:
+        return ""
+    if column not in found:
+        raise TwostageError(f"{table} has no column {column}; its columns: {', '.join(found)}")
+    return f": {column} = {found[column]}"
+
+
+def _completed(records: dict[str, Record], experiment: str) -> None:
+    """Adds to records of versions that kept neither config nor inputs what the plan of this clone says of a job of that
+    name: its config, if it has the recorded hash, and its inputs, as far as the record knows them.
+    """
+    if all("config" in record for record in records.values()):
+        return
+    scale = next(iter(records.values()))["scale"]
+    # Tables without a file of their own belong to Table 1.
+    name = experiment if (CONF / f"experiment/{experiment}.yaml").is_file() else "table1"
+    planned = Plan(name, scale).jobs
+    for job in planned.values():
+        record = records.get(_name(job), {"config": None})
+        inputs = {key: _name(planned[folder]) for key, folder in job.inputs.items()}
+        if "config" in record:
+            continue
+        record["planned"] = True
+        if record["config_sha256"] == sha256_json(job.config):
+            record["config"] = job.config
+        # What a job reads today may not have been there yet.
+        record["inputs"] = {key: name for key, name in inputs.items() if name in records}
+
+
+def _name(job: Job) -> str:
+    return f"{job.stage}.{job.verb} {job.variant}"
+
+
+def _behind(records: dict[str, Record], last: str, row: str) -> list[str]:
+    """The jobs behind a row, in the order in which they ran: of the evaluation that the row is named after, if there is
+    one, otherwise of the whole table.
+    """
+    own = [name for name in records if _is_of_row(name, row)]
+    # Without its inputs, nothing is known of an evaluation but that all came before the table.
+    starts = own if own and all("inputs" in records[name] for name in own) else [last]
+    if "inputs" not in records[starts[0]]:
+        return list(records)
+    wanted: set[str] = set()
+    waiting = list(starts)
+    while waiting:
+        name = waiting.pop()
+        if name in records and name not in wanted:
+            wanted.add(name)
+            waiting += records[name].get("inputs", {}).values()
+    return [name for name in records if name in wanted]
+
+
+def _is_of_row(name: str, row: str) -> bool:
+    verb, _, variant = name.partition(" ")
+    return verb.startswith("evaluation.") and (variant == row or variant.endswith(f".{row}"))
+
+
+class Rates:
+    """Learning rates that sweeps chose: of the records, and where they do not say, of the stored evaluations."""
+
+    def __init__(self, results: Path, records: dict[str, Record]) -> None:
+        self.records = records
+        self.measured = {
+            name: list(_rates(read_json(path)))
+            for name in records
+            if (path := results / "evaluation" / name.partition(" ")[2] / "metrics.json").is_file()
+        }
+
+    def of(self, record: Record) -> Any:
+        """The rate that the job trained with; "?" if nothing says so, "" of a job that trains nothing."""
+        config = record.get("config") or {}
+        said = record.get("facts", {}).get("learning_rate") or config.get("learning_rate")
+        if said is not None or not record["job"].startswith("priors."):
+            return "" if said is None else said
+        tunes = (self.records.get(name, {}) for name in record.get("inputs", {}).values())
+        chosen = {tune["facts"]["learning_rate"] for tune in tunes if "learning_rate" in tune.get("facts", {})}
+        found = chosen or self._stored(record["job"])
+        return found.pop() if len(found) == 1 else "?"
+
+    def _stored(self, job: str) -> set[float]:
+        """The rates that evaluations of this job stored; if they name architectures or seeds, those of its own."""
+        readers = [name for name, record in self.records.items() if self._reads(record, job)]
+        rates = [rate for name in readers for rate in self.measured.get(name, [])]
+        own = {rate for place, rate in rates if set(place) & set(job.split("."))}
+        return own or {rate for _, rate in rates}
+
+    def _reads(self, record: Record, job: str) -> bool:
+        """Whether a record's job reads the other, or a prior whose rate the other chose."""
+        inputs = record.get("inputs", {}).values()
+        trained = [self.records.get(name, {}).get("inputs", {}) for name in inputs if name.startswith("priors.")]
+        return job in inputs or any(job in tuned.values() for tuned in trained)
+
+
+def _rates(tree: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Every learning rate in stored metrics, with the keys that lead to it."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            if key == "learning_rate" and isinstance(value, float):
+                yield place, value
+            yield from _rates(value, (*place, key))
+
+
+def _line(record: Record, rates: Rates) -> dict[str, Any]:
+    config, facts = record.get("config") or {}, record.get("facts", {})
+    loop, named = config.get("loop") or {}, re.search(r"\.seed(\d+)$", record["job"])
+    return {
+        "job": record["job"],
+        "learning rate": rates.of(record),
+        "seed": facts.get("seed", loop.get("seed", config.get("seed", named[1] if named else ""))),
+        "steps": facts.get("steps", loop.get("steps", "")),
+        "commit": (record["commit"] or "no commit")[:7] + (" + changes" if record["uncommitted_changes"] else ""),
+        "config": record["config_sha256"][:12],
+    }
+
+
+def _unknown(behind: list[Record]) -> Iterator[str]:
+    """A sentence each on what the records do not say, and who says it instead."""
+    if any("planned" in record for record in behind):
+        yield (
+            "The record kept no configs and inputs: inputs are as this clone plans them, rates as results/evaluation/ "
+            "has them, configs this clone's where their hash is the recorded one."
+        )
+    lost = sum("config" not in record for record in behind)
+    if lost:
+        yield f"Of {lost} jobs this clone has another config now: check out their commits to see what they were asked."

@@ -1,0 +1,253 @@
+"""Do the committed results hold? Redraws tables and figures from the stored metrics; compares a fresh run with them.
+
+Before that, every artifact at hand is held against the checksum in its job's record: a damaged one is named.
+
+`python -m twostage verify`, from the root of a clone. The reference is what git's last commit holds in `results/`, as a
+fresh run writes over the files themselves.
+"""
+
+import argparse
+import json
+import math
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from twostage.commands import run
+from twostage.config.composition import parse
+from twostage.errors import TwostageError
+from twostage.figures.conditional import ConditionalConfig, conditional
+from twostage.figures.f_sweep import FSweepConfig, f_sweep
+from twostage.figures.hourglass import HourglassConfig, hourglass
+from twostage.figures.orderings import OrderingsConfig, orderings
+from twostage.figures.overfitting import OverfittingConfig, overfitting
+from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
+from twostage.figures.rejection import RejectionConfig, rejection
+from twostage.figures.summary import SummaryConfig, summary
+from twostage.figures.sundae_chains import SundaeChainsConfig, sundae_chains
+from twostage.figures.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
+from twostage.figures.sundae_pixels import SundaePixelsConfig, sundae_pixels
+from twostage.figures.sundae_vs_autoregressive import SundaeVsAutoregressiveConfig, sundae_vs_autoregressive
+from twostage.figures.table1 import Table1Config, table1
+from twostage.figures.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
+from twostage.figures.tokenizers import TokenizersConfig, tokenizers
+from twostage.planning import made
+from twostage.planning.plan import Plan, drawn, whole_plan
+from twostage.runtime.artifacts import sha256_json
+from twostage.runtime.fingerprint import fingerprint
+from twostage.runtime.job import Job
+
+RESULTS = Path("results")
+
+# figures verb -> how its job is run; one that is not here is not redrawn.
+DRAW: dict[str, tuple[type[Any], Callable[[Any, Job], None]]] = {
+    "table1": (Table1Config, table1),
+    "tokenizers": (TokenizersConfig, tokenizers),
+    "orderings": (OrderingsConfig, orderings),
+    "tokenizer_ablation": (TokenizerAblationConfig, tokenizer_ablation),
+    "pixels_vs_latents": (PixelsVsLatentsConfig, pixels_vs_latents),
+    "f_sweep": (FSweepConfig, f_sweep),
+    "conditional": (ConditionalConfig, conditional),
+    "rejection": (RejectionConfig, rejection),
+    "overfitting": (OverfittingConfig, overfitting),
+    "sundae_vs_autoregressive": (SundaeVsAutoregressiveConfig, sundae_vs_autoregressive),
+    "sundae_chains": (SundaeChainsConfig, sundae_chains),
+    "hourglass": (HourglassConfig, hourglass),
+    "sundae_inpainting": (SundaeInpaintingConfig, sundae_inpainting),
+    "sundae_pixels": (SundaePixelsConfig, sundae_pixels),
+    "summary": (SummaryConfig, summary),
+}
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a number whose name matches may lie from the reference: absolute, or relative to the larger one."""
+
+    name: str  # regular expression, searched in the dotted name
+    absolute: float = 0.0
+    relative: float = 0.0
+
+    def allows(self, reference: float, fresh: float) -> bool:
+        """Whether `fresh` lies within the tolerance of `reference`."""
+        return math.isclose(reference, fresh, abs_tol=self.absolute, rel_tol=self.relative)
+
+
+# The first that matches holds. Kernels of another CPU round differently, and short trainings carry that about as far as
+# another seed does: by up to 0.02 nats per token at scale laptop.
+TOLERANCES = (
+    Tolerance(r"seconds|speedup", relative=0.8),  # another machine, up to five times as fast or slow
+    Tolerance(r"latents\.steps|SUNDAE's time\.steps", relative=0.8),  # as many as another run's time allows
+    Tolerance(r"gflops", relative=1e-6),
+    Tolerance(r"_time", absolute=0.3),  # nats per token at a rival's time: how fast the two are, differs by machine
+    Tolerance(r"(^|\.)paper_|^images$|^steps$|num_|^seeds|learning_rate|picture_side", relative=1e-12),
+    Tolerance(r"percent", absolute=10.0),  # a difference of two FIDs
+    Tolerance(r"fid|kid", relative=0.1, absolute=0.01),
+    Tolerance(r"nats_per_image", relative=0.02),
+    Tolerance(r"^masks\..*(redrawn|kept)", absolute=3.0),  # grey levels
+    Tolerance(r"classified", absolute=0.1),  # a share of few samples a class; their sum moves less
+    Tolerance(r"density|coverage|precision|recall", absolute=0.05),
+    Tolerance(r"perplexity", relative=0.1),
+    Tolerance(r"codes_used", relative=0.02),
+    Tolerance(r"lpips", absolute=0.01),
+    Tolerance(r"class_recovered|accuracy|_f1|_iou", absolute=0.06),  # shares of a thousand samples
+    Tolerance(r"psnr", absolute=0.3),  # decibels
+    Tolerance(r"", absolute=0.03),  # nats per token
+)
+# Curves end in the numbers that are compared; intervals over two seeds say nothing of a run.
+NOT_COMPARED = re.compile(r"(^|\.)(curves|grid_order)\.|ci95|std")
+
+
+def committed(path: Path) -> bytes | None:
+    """What the last commit holds at `path`, or None; outside a git clone, what lies there."""
+    inside = subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True, check=False)
+    if inside.returncode != 0:
+        return path.read_bytes() if path.exists() else None
+    shown = subprocess.run(["git", "show", f"HEAD:./{path.as_posix()}"], capture_output=True, check=False)
+    return shown.stdout if shown.returncode == 0 else None
+
+
+def redraw(plan: Plan, folder: Path) -> Iterator[tuple[Path, bool | None]]:
+    """Draws every result from the committed metrics into `folder`; yields its path in results/ and if it is equal.
+
+    None stands for a result whose metrics are not committed yet.
+    """
+    stored = folder / "evaluation"
+    here = {job.out: _restore(job, stored / job.variant) for job in drawn(plan)}
+    for job in plan.jobs.values():
+        if job.stage == "figures" and job.verb in DRAW:
+            inputs = {name: str(stored / plan.jobs[source].variant) for name, source in job.inputs.items()}
+            again = replace(job, inputs=inputs, out=str(folder / job.variant))
+            kind, draw = DRAW[job.verb]
+            known = all(here[source] for source in job.inputs.values())
+            if not known:
+                yield from ((place(name), None) for name in job.files)
+                continue
+            try:
+                draw(parse(kind, job.config), again)
+            except TwostageError as error:
+                print(f"  not drawn: {error}")
+            for name in job.files:
+                drawn_again = again.folder / name
+                yield place(name), drawn_again.exists() and committed(place(name)) == drawn_again.read_bytes()
+
+
+def place(name: str) -> Path:
+    """Where a figures job's file lies in results/."""
+    return RESULTS / "figures" / name if name.endswith((".pdf", ".png")) else RESULTS / name
+
+
+def _restore(job: Job, folder: Path) -> bool:
+    """Writes the committed files of an evaluation; False if they are not all committed."""
+    contents = {name: committed(RESULTS / "evaluation" / job.variant / name) for name in job.files}
+    folder.mkdir(parents=True)
+    for name, content in contents.items():
+        if content is not None:
+            (folder / name).write_bytes(content)
+    return None not in contents.values()
+
+
+def damaged(job: Job) -> list[Path]:
+    """The files of the job that are here and are not what its record says; without a record, none."""
+    record = made.read_record(job.folder)
+    return [] if record is None else [job.folder / name for name in made.changed_files(job.folder, record)]
+
+
+def moved(job: Job) -> tuple[int, list[str]]:
+    """A fresh run's metrics beside the committed ones: how many numbers were compared, a line for each that moved."""
+    reference = committed(RESULTS / "evaluation" / job.variant / "metrics.json")
+    if reference is None:
+        return 0, [f"{job.variant}: no committed metrics"]
+    ours = dict(numbers(json.loads((job.folder / "metrics.json").read_bytes())))
+    theirs = dict(numbers(json.loads(reference)))
+    lines = [f"{job.variant} {name}: only in one of the two" for name in sorted(set(ours) ^ set(theirs))]
+    both = [name for name in theirs if name in ours]
+    for name in both:
+        tolerance = tolerance_of(name)
+        if not tolerance.allows(theirs[name], ours[name]):
+            allowed = f"{tolerance.relative:g} relative" if tolerance.relative else f"{tolerance.absolute:g}"
+            lines.append(f"{job.variant} {name}: {theirs[name]:g} -> {ours[name]:g} (tolerance {allowed})")
+    return len(both), lines
+
+
+def tolerance_of(name: str) -> Tolerance:
+    """That of a number with this dotted name."""
+    return next(rule for rule in TOLERANCES if re.search(rule.name, name))
+
+
+def numbers(tree: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Every number that is compared, by its dotted name."""
+    if NOT_COMPARED.search(name):
+        return
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from numbers(value, f"{name}.{key}" if name else key)
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from numbers(value, f"{name}.{index}")
+    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+        yield name, float(tree)
+
+
+def committed_record() -> dict[str, Any]:
+    """The record of the committed Table 1. Raises TwostageError if there is none."""
+    content = committed(RESULTS / "table1.provenance.json")
+    if content is None:
+        raise TwostageError(f"{RESULTS}/table1.provenance.json is not committed; run make table1 and commit results/")
+    record: dict[str, Any] = json.loads(content)
+    return record
+
+
+def made_by_other_code(record: dict[str, Any]) -> list[str]:
+    """Verbs of the jobs behind a result whose code is no longer that of the record: the same mathematics or not."""
+    recorded = {name.split()[0]: one["code_sha256"] for name, one in record["rests_on"].items()}
+    return sorted(verb for verb, code in recorded.items() if code != sha256_json(fingerprint(verb)))
+
+
+def verify() -> bool:
+    """Prints what is damaged, what equals and what moved; True if all holds."""
+    record = committed_record()
+    plan = whole_plan(record["scale"])
+    others = made_by_other_code(record)
+    if others:
+        print(f"Table 1 was made at commit {record['commit']}; since then the code changed of {', '.join(others)}.")
+    broken = [path for job in plan.jobs.values() for path in damaged(job)]
+    for path in broken:
+        print(f"{path}: DAMAGED, its record has another checksum; delete it, then dvc pull or snakemake brings it back")
+    print(f"Tables and figures, drawn again from the metrics of the last commit (scale {plan.scale}):")
+    with tempfile.TemporaryDirectory() as folder:
+        equal = [_say(path, same) for path, same in redraw(plan, Path(folder))]
+    damaged_folders = {path.parent for path in broken}
+    whole = [job for job in drawn(plan) if job.folder not in damaged_folders]
+    fresh = [job for job in whole if (job.folder / "metrics.json").exists()]
+    if not fresh:
+        print(f"No run of scale {plan.scale} in artifacts/ to compare; make table1 or dvc pull brings one.")
+    compared = [moved(job) for job in fresh]
+    lines = [line for _, found in compared for line in found]
+    if fresh:
+        total = sum(count for count, _ in compared)
+        print(f"The run in artifacts/{plan.scale} beside the committed one: {total} numbers, {len(lines)} moved.")
+    for line in lines:
+        print(f"  {line}")
+    return all(equal) and not lines and not broken
+
+
+def _say(path: Path, same: bool | None) -> bool:
+    """Prints one result's line; False if it differs."""
+    print(f"  {path}: {'not committed yet' if same is None else 'equal' if same else 'DIFFERS'}")
+    return same is not False
+
+
+def main() -> None:
+    """Command line: exit status 0 if everything holds, 1 if not."""
+    argparse.ArgumentParser(prog="twostage verify", description=__doc__).parse_args()
+    with run.one_line_errors():
+        holds = verify()
+    raise SystemExit(0 if holds else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""What a person types of a config, `group=option` and `key=value`, in the grammar of Hydra, whose parser reads it.
+
+The only module that imports hydra. Values of text keep the characters that were typed: a dataset may be called 1.10.
+"""
+
+import argparse
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any, get_args, get_origin
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from twostage.config.errors import first_line
+from twostage.config.trees import Change
+from twostage.config.values import hint_of
+from twostage.errors import TwostageError
+
+_KEY = re.compile(r"(\+{0,2})([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
+ONE_RUN = (
+    "one run has one value of a key: run the command once for each, or name the values in a file of conf/experiment/ "
+    "and ask snakemake"
+)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that a person types overrides by; Hydra's --multirun is answered with what works here."""
+    parser.add_argument("overrides", nargs="*", help="group=choice or key=value of conf/, in Hydra's syntax")
+    parser.add_argument("-m", "--multirun", action=_NoMultirun, nargs=0, help=argparse.SUPPRESS)
+
+
+class _NoMultirun(argparse.Action):
+    def __call__(self, *_: Any, **__: Any) -> None:
+        raise SystemExit(f"error: no --multirun: {ONE_RUN}")
+
+
+def changes(overrides: Sequence[str], schema: type) -> list[Change]:
+    """The changes of a tree of `schema` that overrides ask for. Raises TwostageError, one line, for what cannot be
+    read, with the quoting that works where there is one.
+    """
+    found = [_change(override, schema) for override in overrides]
+    groups = [change.key for change in found if "." not in change.key]
+    if twice := [group for group in groups if groups.count(group) > 1]:
+        raise TwostageError(f"{twice[0]} is chosen twice: {' '.join(overrides)}; choose one")
+    return found
+
+
+def _change(override: str, schema: type) -> Change:
+    match = _KEY.fullmatch(override)
+    shown = _printable(override)
+    if match is None or ".." in match[2] or match[2].endswith("."):
+        raise TwostageError(f"{shown}: write group=option or key=value, with dots between a key's parts")
+    plus, key, raw = match[1], match[2], match[3].strip()
+    # A group's option is a word, whatever it looks like.
+    hint = hint_of(schema, key) if "." in key else str
+    try:
+        value = _parsed(f"{key}={raw}", key, raw, hint, shown)
+        text = json.dumps(_as_typed(value, key, raw, hint, shown))
+    except (TypeError, ValueError) as error:
+        raise TwostageError(f"{shown}: {first_line(error)}") from error
+    return Change(key, text, shown, may_add=bool(plus))
+
+
+def _parsed(override: str, key: str, raw: str, hint: Any, shown: str) -> Any:
+    """The value as Hydra's grammar reads it."""
+    try:
+        parsed = _read(override)
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
+        raise TwostageError(f"{shown}: cannot be read; {_mend(key, raw, hint)}") from error
+    if parsed.is_sweep_override():
+        raise TwostageError(f"{shown}: {ONE_RUN}{_or_quoted(key, raw, hint)}")
+    return parsed.value()
+
+
+def _read(override: str) -> Override:
+    return OverridesParser.create().parse_override(override)
+
+
+def _as_typed(value: Any, key: str, raw: str, hint: Any, shown: str) -> Any:
+    """A value of text as it was typed: the grammar would read 1.10 as a number, and make 1.1 of it."""
+    if hint is str and isinstance(value, bool | int | float) and not re.match(r"\w+\(", raw):
+        return raw
+    if _has_number_for_text(value, hint):
+        raise TwostageError(f"{shown}: text is asked for, and this has other values; {_mend(key, raw, hint)}")
+    return value
+
+
+def _has_number_for_text(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is list and isinstance(value, list):
+        return any(_has_number_for_text(part, get_args(hint)[0]) for part in value)
+    if isinstance(value, dict):
+        of_parts = {part: hint_of(hint, str(part)) for part in value}
+        return any(_has_number_for_text(value[part], of_part) for part, of_part in of_parts.items())
+    return hint is str and isinstance(value, bool | int | float)
+
+
+def _mend(key: str, raw: str, hint: Any) -> str:
+    if get_origin(hint) is list:
+        return f"write {_quoted_list(key, raw)}" if _quoted_list(key, raw) else f"write a list as '{key}=[a,b]'"
+    quoted = _quoted(key, raw)
+    if hint is str and quoted:
+        return f"write {quoted}"
+    return f"write a plain value, or quote text inside the shell's quotes: '{key}=\"some text\"'"
+
+
+def _or_quoted(key: str, raw: str, hint: Any) -> str:
+    if get_origin(hint) is list and (quoted := _quoted_list(key, raw)):
+        return f"; as one list, {quoted}"
+    if hint is str and (quoted := _quoted(key, raw)):
+        return f"; as one text, {quoted}"
+    return ""
+
+
+def _quoted(key: str, raw: str) -> str | None:
+    """The override for a shell by which the key gets the very text `raw`; None if there is none."""
+    return _proven(f"{key}={_in_quotes(raw)}", raw)
+
+
+def _quoted_list(key: str, raw: str) -> str | None:
+    """The same for a list: its parts as they were typed, each in quotes."""
+    inner = raw.removeprefix("[").removesuffix("]")
+    parts = [part.strip() for part in inner.split(",")]
+    if not inner or any(sign in inner for sign in "[]{}\"'\\"):
+        return None
+    return _proven(f"{key}=[{','.join(_in_quotes(part) for part in parts)}]", parts)
+
+
+def override_of(key: str, value: Any) -> str:
+    """The override by which a key gets a value that a resolved config holds."""
+    return f"{key}={_typed(value)}"
+
+
+def _typed(value: Any) -> str:
+    match value:
+        case str():
+            # Text that looks like a reference to another key is none; backslashes before one mean themselves.
+            return _in_quotes(re.sub(r"(\\*)\$\{", r"\1\1\\${", value))
+        case list():
+            return f"[{','.join(map(_typed, value))}]"
+        case dict():
+            return "{" + ",".join(f"{key}:{_typed(part)}" for key, part in value.items()) + "}"
+        case _:
+            return json.dumps(value)
+
+
+def _in_quotes(text: str) -> str:
+    # Backslashes mean themselves, but before a quote.
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)
+    return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
+
+
+def _proven(override: str, meant: Any) -> str | None:
+    try:
+        is_meant = _read(override).value() == meant
+    except (HydraException, OmegaConfBaseException, RecursionError):
+        return None
+    return shlex.quote(override) if is_meant and override.isprintable() else None
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else ascii(text)[1:-1]

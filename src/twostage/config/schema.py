@@ -1,0 +1,364 @@
+"""Typed dataclasses of what `conf/` holds, and their composition.
+
+`conf/` holds the values, these classes the names and types. A job never sees the whole tree: it gets its own
+slice (`DataConfig`, `TokenizerConfig`, ...) as resolved JSON, read back by `parse`. A verb that only plans ask for has
+its class beside it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from twostage.config.values import above, at_least, folder_name, one_of, share, some_of
+
+# Orders of image tokens, in the order of Esser et al. 2021, Sec. D; the control is ours.
+ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in", "random")
+
+# Parts of a dataset: trained on, held out for sweeps of learning rates, held out for what is reported.
+SPLITS = ("train", "tune", "validation")
+
+# Maps of images that a dataset may bring; what tokenizers may read besides; codes without a tokenizer.
+MAPS = ("edges", "segmentation", "depth", "pose")
+TOKENIZED = ("image", *MAPS, "low_resolution")
+
+# Label ids of maps that no dataset brings: torchvision's DeepLab v3; a COCO pose (background, 17 keypoints, limbs).
+VOC_LABELS, POSE_LABELS = 21, 19
+
+
+@dataclass
+class WeightsConfig:
+    """One pretrained network that other stages use as it is."""
+
+    name: str = one_of("vgg16", "alexnet", "inception")
+
+
+@dataclass
+class DataConfig:
+    """One dataset: where it comes from, which classes, which maps are made beside the images."""
+
+    name: str = folder_name()
+    source: str = one_of("cifar10", "fashion_mnist", "folder")
+    size: int = at_least(1)  # side of the square images, pixels
+    classes: list[str] = field(default_factory=list)  # class names to keep; empty: all
+    maps: list[str] = some_of(*MAPS)  # edges | segmentation | depth | pose
+    num_labels: int | None = at_least(1, default=None)  # labels of the segmentation map, including background
+    tune_images: int = at_least(1)  # held out of the training split, for learning-rate sweeps
+    # source=folder: held out of the images; other sources have a test split
+    validation_images: int | None = at_least(1, default=None)
+    root: str | None = None  # source=folder: the user's directory
+    index: str | None = None  # source=folder: a text file in root: the images to use, one a line; null: all there are
+    validation_index: str | None = None  # source=folder: a text file in root: those held out; null: a seeded draw
+    class_ranges: list[list[int]] = field(default_factory=list)  # source=folder: [first, last] positions of the class
+    # sub-folders that are used, counted from 0 in the order of their names; empty, or a folder of just these: all
+    label_offset: int = 0  # added to every id of a segmentation map, modulo 256
+    canny_sigma: float = above(0)  # Gaussian width of the edge detector, pixels
+
+
+@dataclass
+class QuantizerConfig:
+    """The codebook and how it learns."""
+
+    num_codes: int = at_least(1)  # |Z|
+    code_dim: int = at_least(1)  # n_z
+    beta: float = at_least(0)  # Eq. 4
+    beta_on: str = one_of("commitment", "codebook")  # commitment (paper, Eq. 4) | codebook (released code)
+    learned_by: str = one_of("gradient", "ema")  # gradient (paper, Eq. 4) | ema
+    ema_decay: float = share()
+    init: str = one_of("data", "uniform")  # data | uniform (released code: U(-1/K, 1/K))
+    revive_after: int | None = at_least(1)  # steps without use before a code is moved onto data; null: never
+
+
+@dataclass
+class TokenizerLossConfig:
+    """The objective of stage 1 (Esser et al. 2021, Eq. 4 to 7)."""
+
+    reconstruction: str = one_of("l1", "l2", "cross_entropy", "binary_cross_entropy")
+    perceptual: str = one_of("vgg", "alex", "none")
+    early_perceptual: str = one_of("vgg", "alex", "none")  # takes its place in the first steps
+    early_perceptual_steps: int = at_least(0)
+    perceptual_weight: float = at_least(0)
+    adversarial: str = one_of("hinge", "log", "none")
+    adversarial_weight: float = at_least(0)  # multiplies the adaptive weight
+    adversarial_start: int = at_least(0)  # warm-up: lambda is 0 and the discriminator rests before this step
+    adaptive_delta: float = at_least(0)  # Eq. 7
+    adaptive_max: float | None = at_least(0)  # bound of the adaptive weight; null: none (Eq. 7)
+    discriminator_channels: int = at_least(1)
+    discriminator_layers: int = at_least(1)
+
+
+@dataclass
+class LoopConfig:
+    """Budget and rhythm of one training run; counts are optimiser steps."""
+
+    steps: int = at_least(1)
+    batch_size: int = at_least(1)
+    evaluate_every: int = at_least(1)
+    checkpoint_every: int = at_least(1)
+    seed: int = at_least(0)
+    precision: str = one_of("float32", "bfloat16")  # float32 | bfloat16 (autocast)
+
+
+@dataclass
+class KMeansConfig:
+    """A palette of colours that stand for pixels, f = 1: found by k-means, not trained."""
+
+    num_codes: int = at_least(1)  # colours of the palette
+    pixels: int = at_least(1)  # of the training split, drawn at random: what the palette is found on
+    batch_size: int = at_least(1)  # pixels of one mini-batch
+    epochs: int = at_least(1)  # passes over the pixels, at most
+    seed: int = at_least(0)
+
+
+@dataclass
+class TokenizerConfig:
+    """A stage-1 model: f = 2^m, m the number of down- and upsampling steps.
+
+    With `kmeans` or `greys`, a palette: of the other keys it reads name, map and num_downsamplings (0) alone.
+    """
+
+    name: str = folder_name()
+    map: str = one_of(*TOKENIZED)  # what it tokenizes: image | edges | segmentation | depth | low_resolution | pose
+    layout: str = one_of("paper", "released")  # paper (Table 6) | released
+    num_downsamplings: int = at_least(0)  # m
+    channels: int = at_least(1)  # C'
+    channel_multipliers: list[int] = at_least(1)  # one per level; paper: m levels, released: m + 1
+    num_res_blocks: int = at_least(0)  # per level
+    attention_levels: list[int] = at_least(0)  # released layout: levels whose blocks carry attention too
+    z_channels: int = at_least(1)  # width of the encoder's output before the 1x1 projection to code_dim
+    dropout: float = share()
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    loss: TokenizerLossConfig = field(default_factory=TokenizerLossConfig)
+    learning_rate: float = at_least(0)
+    decay_from: int | None = at_least(0)  # step from which the rate falls along a cosine to zero; null: never
+    warmup_steps: int = at_least(0)  # linear
+    betas: list[float] = share()
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    kmeans: KMeansConfig | None = None  # null: networks
+    greys: bool = False  # the codes are the 256 grey levels
+
+
+@dataclass
+class LatentsConfig:
+    """Index grids of one map of one dataset under one tokenizer."""
+
+    map: str = MISSING  # image | edges | segmentation | depth
+    flips: bool = MISSING  # horizontal flips of the training split
+    train_images: int | None = at_least(1)  # null: all
+    validation_images: int | None = at_least(1)  # null: all
+    batch_size: int = at_least(1)
+
+
+@dataclass
+class GPTConfig:
+    """GPT-2 architecture."""
+
+    width: int = at_least(1)
+    num_layers: int = at_least(1)
+    num_heads: int = at_least(1)
+    dropout: float = share()
+    shared_condition_codes: bool = False  # one table for codes of images and conditions: equal indices collide
+
+
+@dataclass
+class PixelSNAILConfig:
+    """PixelSNAIL (Chen et al. 2018), softmax over codes."""
+
+    width: int = at_least(1)
+    num_blocks: int = at_least(1)
+    res_blocks_per_block: int = at_least(1)
+    kernel_size: int = at_least(1)
+    attention_key_width: int = at_least(1)
+    attention_value_width: int = at_least(1)
+    num_heads: int = at_least(1)
+    condition_width: int = at_least(1)  # of the planes that a spatial condition becomes
+    dropout: float = share()
+
+
+@dataclass
+class SundaeConfig:
+    """A step-unrolled denoising autoencoder whose network is an hourglass transformer."""
+
+    width: int = at_least(1)
+    num_heads: int = at_least(1)
+    head_width: int = at_least(1)
+    depth: list[int] = at_least(0)  # layers before, within and after the shortened part
+    shorten_factor: int = at_least(1)  # tokens that become one: a square number
+    resampling: str = one_of("patches", "sequence", "released")  # which tokens become one, see priors.hourglass
+    rotary: str = one_of("axial", "sequence", "released")  # which angles positions are, see priors.rotary
+    dropout: float = share()
+    unrolls: int = at_least(1)  # steps of the chain in one training step
+
+
+@dataclass
+class SweepConfig:
+    """The learning-rate sweep on the tune split."""
+
+    learning_rates: list[float] = above(0)
+    steps: int = at_least(1)
+
+
+@dataclass
+class PriorConfig:
+    """A stage-2 model and how it trains."""
+
+    architecture: str = one_of("gpt", "pixelsnail", "sundae")
+    gpt: GPTConfig | None = None
+    pixelsnail: PixelSNAILConfig | None = None
+    sundae: SundaeConfig | None = None
+    learning_rate: float | None = above(0, default=None)  # null: the winner of the sweep
+    warmup_steps: int = at_least(0)  # linear
+    betas: list[float] = share()
+    weight_decay: float = at_least(0)  # on matrices only
+    gradient_clip: float = above(0)  # global norm
+    sweep: SweepConfig | None = None  # null where the rate is known
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    ordering: str = one_of(*ORDERINGS, default="row_major")  # one of ORDERINGS; of image tokens, never of a condition's
+    # evaluations without a better one after which training ends; null: never
+    early_stopping: int | None = at_least(1, default=None)
+    condition: str | None = folder_name(
+        default=None
+    )  # class | coordinates | the tokenizer of a map; null: unconditional
+
+
+@dataclass
+class FeaturesConfig:
+    """Inception features of the real images that generated ones are compared with."""
+
+    split: str = one_of("train", "tune", "validation")
+    images: int | None = at_least(1)  # the split's first so many; null: all
+    batch_size: int = at_least(1)
+
+
+@dataclass
+class SamplesConfig:
+    """How a set of samples is compared with real images."""
+
+    images: int = at_least(1)  # the set's first so many
+    batch_size: int = at_least(1)
+    kid_subsets: int = at_least(1)
+    kid_subset_size: int = at_least(1)
+    precision_neighbours: int = at_least(1)  # k of precision and recall
+    coverage_neighbours: int = at_least(1)  # k of density and coverage
+    inception_score_splits: int = at_least(1)
+    infinity_parts: int = at_least(1)  # FID-infinity: parts that the samples are divided into, at most
+    seed: int = at_least(0)  # of the subsets of KID and FID-infinity and the splits of Inception Score
+
+
+@dataclass
+class ClassifierConfig:
+    """An independent classifier of a dataset's images: judges samples, and rejects them."""
+
+    # small (trained on the training split) | resnet50 (torchvision's, of ImageNet)
+    network: str = one_of("small", "resnet50")
+    width: int = at_least(0)  # network=small: channels at full resolution
+    learning_rate: float = above(0)  # network=small: the highest, along a cosine to zero
+    weight_decay: float = at_least(0)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+@dataclass
+class ChainConfig:
+    """How SUNDAE's chain runs; what has a start and an end changes linearly from step to step."""
+
+    steps: int = at_least(1)
+    min_steps: int = at_least(1)  # a sample freezes no earlier; as many as `steps`: none ever does
+    temperature_start: float = at_least(0)
+    temperature_end: float = at_least(0)
+    proportion_start: float = share()  # share of the tokens that a step draws anew
+    proportion_end: float = share()
+
+
+@dataclass(kw_only=True)
+class DrawingConfig:
+    """How many images are drawn, and under which conditions: the same for every kind of prior, but for inpainting."""
+
+    num_images: int = at_least(1)
+    batch_size: int = at_least(1)
+    grid_images: int = at_least(1)  # shown in grid.png
+    seed: int = at_least(0)
+    coordinates: bool = False  # the prior's condition is where a token lies on the canvas
+    condition_file: str | None = None  # a picture of the user's that conditions all canvases, such as a label map
+    condition_label_offset: int = 0  # added to the ids of a label map, as data.label_offset was in training
+    # samples in a row of one condition; autoregressive: of one beginning too
+    per_condition: int = at_least(1, default=1)
+    classes: list[str] | None = None  # class names, taken in turn; []: all; null: those of the validation images
+
+
+@dataclass(kw_only=True)
+class DenoisingConfig(DrawingConfig):
+    """Images out of a SUNDAE prior and a tokenizer."""
+
+    chain: ChainConfig = field(default_factory=ChainConfig)
+    film_images: int = at_least(1)  # the first so many, whose chains are shown
+    film_frames: int = at_least(1)  # states of a chain that are shown, the first and the last among them
+
+
+@dataclass
+class InpaintingConfig:
+    """Held-out images of which a SUNDAE prior draws a part anew."""
+
+    num_images: int = at_least(1)
+    results: int = at_least(1)  # for every image
+    batch_size: int = at_least(1)
+    chain: ChainConfig = field(default_factory=ChainConfig)
+    mask: str = one_of("block", "random", "half", "outpainting", "file")
+    mask_share: float = share()  # of the pixels, for block, random and outpainting
+    mask_file: str | None = MISSING  # for mask=file: a picture of the images' size, white where they are drawn anew
+    # which codes are drawn anew: all_pixels (paper) or any_pixel (released code) in the mask
+    rule: str = one_of("all_pixels", "any_pixel")
+    seed: int = at_least(0)
+
+
+@dataclass(kw_only=True)
+class SamplingConfig(DrawingConfig):
+    """Images out of a prior and a tokenizer: autoregressive priors, and the two ways of SUNDAE priors."""
+
+    temperature: float = at_least(0)
+    top_k: int | None = at_least(1)  # draw from the k likeliest codes; null: from all
+    top_p: float | None = share()  # draw from the likeliest codes that make up p; null: from all
+    given: float = share()  # share of every image's tokens, the first ones, that is taken from a real image
+    canvas: list[int] | None = at_least(1)  # rows and columns, tokens; null: the prior's own grid
+    # canvas as height and width in pixels, of which f divides both
+    canvas_pixels: list[int] | None = at_least(1, default=None)
+    # of keys and values that windows keep; what does not fit is computed again
+    cache_megabytes: int = at_least(0, default=2000)
+    denoising: DenoisingConfig | None = None
+    inpainting: InpaintingConfig | None = None
+
+
+@dataclass
+class EvaluationConfig:
+    """What is measured of finished models."""
+
+    reconstruction_images: int = at_least(1)
+    grid_images: int = at_least(1)  # shown in the reconstruction figure
+    batch_size: int = at_least(1)
+    features: FeaturesConfig | None = None
+    rfid_images: int | None = at_least(1, default=None)  # the first so many of those that have features; null: all
+    samples: SamplesConfig | None = None
+    classifier: ClassifierConfig | None = None
+
+
+@dataclass
+class FiguresConfig:
+    """How figures look; no number in a figure depends on this."""
+
+    style: str = MISSING  # a tueplots bundle
+    palette: dict[str, str] = MISSING
+    png_dpi: int = at_least(1)
+
+
+@dataclass
+class Config:
+    """The whole tree, as `conf/config.yaml` lists it."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    tokenizers: TokenizerConfig = field(default_factory=TokenizerConfig)
+    latents: LatentsConfig = field(default_factory=LatentsConfig)
+    priors: PriorConfig = field(default_factory=PriorConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
+    scale: Any = MISSING  # sizes and budgets that the groups above refer to
+    experiment: Any = MISSING  # rows of one table or figure of the papers

@@ -1,0 +1,1 @@
+"""Plans of experiments that are more than rows under one change."""

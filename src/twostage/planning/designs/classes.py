@@ -1,0 +1,127 @@
+"""The plans of two studies of class-conditional and of overfitting priors: Esser et al. 2021, Table 4 and Sec. E."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from twostage.errors import TwostageError
+from twostage.planning.cells import Cell
+from twostage.planning.designs import conditional
+from twostage.planning.jobs import (
+    classifier_job,
+    data_job,
+    features_job,
+    latents_job,
+    prior_job,
+    sampling_job,
+    weights_job,
+)
+from twostage.planning.verbs import new_job
+from twostage.runtime.job import Job, Tree
+
+if TYPE_CHECKING:
+    from twostage.planning.plan import Plan
+
+# Seeds of the classifier that rejects samples and of the one that judges what is left.
+REJECTOR, JUDGE = 0, 1
+
+
+def rejection(plan: Plan) -> None:
+    """Adds the jobs of Table 4: pools of class-conditional samples under several top-k and top-p, out of which a
+    classifier accepts the best.
+    """
+    cell, budget = conditional.the_cell(plan, Cell), plan.tree["scale"]["experiment"]["rejection"]
+    latents = plan._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
+    # The first seed of the class-conditional task.
+    prior = next(iter(conditional.priors(plan, cell, latents, conditional.tuned(plan, cell, latents)).values()))
+    inputs: dict[str, Job] = {}
+
+    def drawn(name: str, num_images: int, top_k: int | None, top_p: float | None) -> None:
+        asked: Tree = {"num_images": num_images, "top_k": top_k, "top_p": top_p, "classes": []}
+        # A seed for each: equal random numbers would draw nearly equal images, and the pool would hold them in pairs.
+        asked["seed"] = len(inputs)
+        tree = plan._tree_of(cell)
+        tree["sampling"] |= asked | {"batch_size": min(num_images, tree["sampling"]["batch_size"])}
+        tokenizer = plan.jobs[latents.inputs["tokenizer"]]
+        inputs[name] = plan._add(sampling_job(tree, prior, tokenizer, plan._condition(cell), label=f"classes_{name}"))
+
+    for top_k in budget["mixed_k"]:
+        drawn(f"k{top_k}", budget["pool"] // len(budget["mixed_k"]), top_k, None)
+    for top_p in budget["top_p"]:
+        drawn(f"p{top_p}", budget["accepted"], None, top_p)
+    tree = plan._tree_of(cell)
+    data = plan._add(data_job(tree))
+    inputs |= {"rejector": plan._add(classifier_job(tree, data)), "judge": plan._add(_judge(tree, data))}
+    inputs["inception"] = plan._add(weights_job(tree, "inception"))
+    inputs["real"] = plan._add(features_job(tree, data))
+    config = {key: plan.experiment[key] for key in ("paper_says", "paper_rows")}
+    config |= {"data": cell.data, "accepted": budget["accepted"], "settings": _settings(budget), "seed": 0}
+    config |= {"samples": tree["evaluation"]["samples"], "grid_images": tree["evaluation"]["grid_images"] + 4}
+    _drawn(plan, "rejection", config, inputs)
+
+
+def _judge(tree: Tree, data: Job) -> Job:
+    """A second classifier: the first one's own samples would flatter it. Of ImageNet there is but the one."""
+    classifier = tree["evaluation"]["classifier"]
+    loop = classifier["loop"] | {"seed": JUDGE}
+    other = tree | {"evaluation": tree["evaluation"] | {"classifier": classifier | {"loop": loop}}}
+    job = classifier_job(other, data)
+    return new_job("evaluation.classifier", f"{job.variant}.seed{JUDGE}", tree, job.config, {"data": data})
+
+
+def _settings(budget: Tree) -> list[dict[str, Any]]:
+    """Rows: every top-k and top-p by itself, then the pool of all top-k at every acceptance rate."""
+    if not set(budget["top_k"]) <= set(budget["mixed_k"]):
+        raise TwostageError(
+            f"scale.experiment.rejection.top_k is {budget['top_k']}; its rows are drawn from the pool, so name some of "
+            f"mixed_k, {budget['mixed_k']}"
+        )
+    rows = [
+        {"label": f"k {k}", "top_k": str(k), "top_p": 1.0, "acceptance": 1.0, "samplers": [f"k{k}"]}
+        for k in budget["top_k"]
+    ]
+    rows += [
+        {"label": f"p {p}", "top_k": "all", "top_p": p, "acceptance": 1.0, "samplers": [f"p{p}"]}
+        for p in budget["top_p"]
+    ]
+    mixed = {"top_k": "mixed", "top_p": 1.0, "samplers": [f"k{k}" for k in budget["mixed_k"]]}
+    return rows + [mixed | {"label": f"mixed k, {rate:g}", "acceptance": rate} for rate in budget["acceptance"]]
+
+
+def overfitting(plan: Plan) -> None:
+    """Adds the jobs of Sec. E: one prior on few images, to the end and with early stopping, and samples of both."""
+    cell, budget = conditional.the_cell(plan, Cell), plan.tree["scale"]["experiment"]["overfitting"]
+    whole = plan._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
+    tune, tokenizer = conditional.tuned(plan, cell, whole), plan.jobs[whole.inputs["tokenizer"]]
+    latents = _fewer(plan._tree_of(cell), whole, tokenizer, budget["train_images"])
+    plan._add(latents)
+    data = plan._add(data_job(plan._tree_of(cell)))
+    inputs = {"data": data, "latents": latents, "tokenizer": tokenizer}
+    inputs["vgg16"] = plan._add(weights_job(plan.tree, "vgg16"))
+    for run, patience in (("early_stopping", budget["patience"]), ("to_the_end", None)):
+        tree = plan._tree_of(cell, priors="gpt", seed=0)
+        tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "evaluate_every")}
+        tree["priors"]["early_stopping"] = patience
+        prior = plan._add(prior_job(tree, latents, None, {"tune": tune}, label=run))
+        asked = {"num_images": budget["images"], "batch_size": min(budget["images"], tree["sampling"]["batch_size"])}
+        tree["sampling"] |= asked
+        inputs |= {f"{run}.prior": prior, f"{run}.sampling": plan._add(sampling_job(tree, prior, tokenizer))}
+    config = {key: budget[key] for key in ("train_images", "images", "neighbours")}
+    config |= {"data": cell.data, "grid_images": plan.tree["evaluation"]["grid_images"]}
+    _drawn(plan, "overfitting", config | {"paper_says": plan.experiment["paper_says"]}, inputs)
+
+
+def _fewer(tree: Tree, whole: Job, tokenizer: Job, train_images: int | None) -> Job:
+    """Latents of the first training images alone; of all of them, those that are there anyway."""
+    if train_images is None:
+        return whole
+    job = latents_job(tree | {"latents": tree["latents"] | {"train_images": train_images}}, tokenizer)
+    variant = f"{job.variant}.first_{train_images}"
+    return replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}")
+
+
+def _drawn(plan: Plan, name: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
+    """The study's summary and figure, which share its name."""
+    summary = plan._add(new_job(f"evaluation.{name}", name, plan.tree, config, inputs))
+    plan._add(new_job(f"figures.{name}", name, plan.tree, {"figures": plan.tree["figures"]}, {"summary": summary}))

@@ -1,0 +1,1 @@
+"""What every stage stands on: files, checksums, jobs, the training loop. Knows no stage."""

@@ -1,0 +1,35 @@
+"""Tensors that cross a stage, as safetensors: apart from `runtime.artifacts`, as plans and figures need no torch."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from twostage.errors import TwostageError
+from twostage.runtime.artifacts import atomic_path
+
+# safetensors keeps metadata in a map of no order, so with several keys equal content would have other bytes each time.
+_ONLY_KEY = "twostage"
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes tensors as safetensors: equal content, equal bytes. `metadata` holds strings only."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    kept = {_ONLY_KEY: json.dumps(metadata, sort_keys=True)} if metadata else {}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(whole, temporary, metadata=kept)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file. Raises TwostageError if it is missing or damaged."""
+    if not Path(path).exists():
+        raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            kept = json.loads((file.metadata() or {}).get(_ONLY_KEY, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, kept  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise TwostageError(f"{path} is not a whole safetensors file ({error}); delete it and run again") from error

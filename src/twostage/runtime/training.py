@@ -1,0 +1,265 @@
+"""The training loop: steps, evaluation points, checkpoints, exact resume, seeding, progress, curves.
+
+A task does the mathematics; the loop does everything that must not be forgotten. Batches are a pure function of the
+seed and the step, so the data position of a checkpoint is its step.
+"""
+
+import functools
+import hashlib
+import logging
+import math
+import os
+import pickle
+import random
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from twostage.config.schema import LoopConfig
+from twostage.errors import TwostageError
+from twostage.runtime.artifacts import atomic_path, sha256_file
+
+log = logging.getLogger(__name__)
+
+
+class Diverged(TwostageError):
+    """A loss became NaN or infinite. A sweep notes it and goes on; every other run ends."""
+
+
+class Task(Protocol):
+    """What the loop trains."""
+
+    def step(self, step: int) -> dict[str, torch.Tensor]:
+        """One optimiser update on the batch of this step. Returns scalars, `loss` among them."""
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Scalars on held-out data. Must leave the state and the random number generators as they were."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Models and optimisers as nested dicts of tensors and plain values."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes back what `state` gave."""
+        ...
+
+
+def device() -> torch.device:
+    """The device of this process: TWOSTAGE_DEVICE if set (the workflow sets it by scale), else CUDA if there is any."""
+    return torch.device(os.environ.get("TWOSTAGE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def autocast(precision: str) -> torch.autocast:
+    """The autocast of a `LoopConfig.precision` on this process's device. Raises TwostageError for an unknown one."""
+    match precision:
+        case "float32":
+            return torch.autocast(device().type, enabled=False)
+        case "bfloat16":
+            return torch.autocast(device().type, dtype=torch.bfloat16)
+        case other:
+            raise TwostageError(f"loop.precision={other} is unknown; choose float32 or bfloat16")
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and torch; denormal numbers are flushed, as they slow convolutions on CPUs several times."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    # As use_deterministic_algorithms(True, warn_only=True), which takes 1.3 s more to load a compiler that nobody uses.
+    torch.set_deterministic_debug_mode("warn")
+    # Nothing here reads memory before writing it; filling it first costs 6 % of a tokenizer's step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.set_flush_denormal(True)
+
+
+def batch_positions(num_examples: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+    """Positions of the examples of one step, int64 [batch_size]: shuffled epochs without replacement, cut into batches.
+
+    A pure function of its arguments. Raises TwostageError if there are fewer examples than a batch holds.
+    """
+    batches_per_epoch = num_examples // batch_size
+    if batches_per_epoch == 0:
+        raise TwostageError(f"{num_examples} training examples do not fill one batch of {batch_size}; set batch_size")
+    epoch, batch = divmod(step, batches_per_epoch)
+    order = _epoch_order(num_examples, seed, epoch)
+    return order[batch * batch_size : (batch + 1) * batch_size]
+
+
+# Drawing an epoch's permutation anew for every step would cost more than a small model's step. Two are kept: rivals of
+# `priors.pace` step in turn, and each would redraw the other's on the clock.
+@functools.lru_cache(maxsize=2)
+def _epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(num_examples)
+
+
+def warmed_up(learning_rate: float, warmup_steps: int, step: int) -> float:
+    """The rate of a step (counted from 0): linear over the first `warmup_steps`, then constant."""
+    return learning_rate * min(1.0, (step + 1) / max(warmup_steps, 1))
+
+
+def training_clock() -> float:
+    """Seconds of training so far, on a clock that other jobs of the machine do not move.
+
+    On a CPU: the process's own CPU time (a job has one thread, so alone on its core it equals the time of the clock
+    on the wall). On an accelerator: wall time after a synchronisation, as a job owns its device.
+    """
+    if device().type == "cpu":
+        return time.process_time()
+    torch.accelerator.synchronize()
+    return time.perf_counter()
+
+
+DIGEST_BYTES = 64
+
+
+def write_checkpoint(path: Path, state: Any) -> None:
+    """Writes tensors and plain values as `torch.save` does, and the hex sha256 of that at the end of the file.
+
+    torch looks at no checksum: it would take flipped bits for weights.
+    """
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+        digest = sha256_file(temporary)
+        with open(temporary, "a") as file:
+            file.write(digest)
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What `write_checkpoint` wrote, on the CPU; no object but tensors and plain values is unpickled.
+
+    Raises TwostageError unless the file is there and every byte is as it was written.
+    """
+    if not path.exists():
+        raise TwostageError(f"{path} is missing; delete {path.parent} to start afresh")
+    with open(path, "rb") as file:
+        if not _is_whole(file, path.stat().st_size - DIGEST_BYTES):
+            raise TwostageError(f"{path} is no whole checkpoint; delete it to start afresh")
+        file.seek(0)
+        try:
+            return torch.load(file, weights_only=True, map_location="cpu")
+        except pickle.UnpicklingError as error:
+            raise TwostageError(f"{path} holds other objects than a checkpoint; delete it to start afresh") from error
+
+
+def _is_whole(file: BinaryIO, num_bytes: int) -> bool:
+    """Whether the sha256 of the first `num_bytes` is what comes after them."""
+    digest = hashlib.sha256()
+    while num_bytes > 0:
+        part = file.read(min(num_bytes, 1 << 20))
+        digest.update(part)
+        num_bytes -= len(part)
+    return file.read() == digest.hexdigest().encode()
+
+
+class Loop:
+    """Trains a task from its last checkpoint on.
+
+    `curve` has one row per evaluation point: `step`, `train_seconds` (cumulative, training only), the means of the
+    step's scalars since the last point, and the task's evaluation.
+    """
+
+    def __init__(self, task: Task, config: LoopConfig, scratch: Path, label: str) -> None:
+        self.task, self.config, self.label = task, config, label
+        self.scratch = scratch
+        self.step, self.train_seconds = 0, 0.0
+        self.curve: list[dict[str, float]] = []
+        self._sums: dict[str, tuple[float, int]] = {}
+        if self._checkpoint.exists():
+            self._resume()
+        else:
+            self._evaluate()
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.scratch / "checkpoint.pt"
+
+    def run(self, until: Callable[["Loop"], bool]) -> None:
+        """Trains until `until(loop)` is true at an evaluation point. Raises Diverged at NaN or infinity."""
+        budget = self.config.steps if self.step < self.config.steps else None
+        with tqdm(desc=self.label, initial=self.step, total=budget, unit="step", disable=None) as progress:
+            while not (self._at_evaluation_point() and until(self)):
+                self._train_one_step(progress)
+                if self._at_evaluation_point():
+                    self._evaluate()
+                if self.step % self.config.checkpoint_every == 0:
+                    self.save()
+        self.save()
+
+    def _at_evaluation_point(self) -> bool:
+        return self.step % self.config.evaluate_every == 0 or self.step == self.config.steps
+
+    def _train_one_step(self, progress: "tqdm[Any]") -> None:
+        start = training_clock()
+        scalars = {name: float(value.detach()) for name, value in self.task.step(self.step).items()}
+        self.train_seconds += training_clock() - start
+        self._check(scalars, self.step + 1)
+        for name, value in scalars.items():
+            total, count = self._sums.get(name, (0.0, 0))
+            self._sums[name] = (total + value, count + 1)
+        self.step += 1
+        progress.set_postfix_str(f"loss {scalars['loss']:.3f}", refresh=False)
+        progress.update()
+
+    def _check(self, scalars: dict[str, float], step: int) -> None:
+        for name, value in scalars.items():
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"{self.label}: {name} is {value} at step {step}; the last good state is kept in "
+                    f"{self.scratch}; lower the learning rate or set loop.precision=float32"
+                )
+
+    def _evaluate(self) -> None:
+        means = {name: total / count for name, (total, count) in self._sums.items()}
+        evaluation = self.task.evaluate()
+        self._check(evaluation, self.step)
+        row = {"step": self.step, "train_seconds": self.train_seconds, **means, **evaluation}
+        self.curve.append(row)
+        self._sums = {}
+        log.info("%s: %s", self.label, "  ".join(f"{name} {value:.5g}" for name, value in row.items()))
+
+    def save(self) -> None:
+        """Writes the checkpoint: models, optimisers, random number generators, data position and curve."""
+        state = {
+            "task": self.task.state(),
+            "step": self.step,
+            "train_seconds": self.train_seconds,
+            "curve": self.curve,
+            "sums": self._sums,
+            "torch_rng": torch.get_rng_state(),
+            "device_rng": _device_rng(),
+        }
+        write_checkpoint(self._checkpoint, state)
+
+    def _resume(self) -> None:
+        state = read_checkpoint(self._checkpoint)
+        try:
+            self.task.load_state(state["task"])
+            self.step, self.train_seconds = state["step"], state["train_seconds"]
+            self.curve, self._sums = state["curve"], state["sums"]
+            torch.set_rng_state(state["torch_rng"])
+            device_rng = state["device_rng"]
+        except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+            # torch lists every tensor of another model, a line each.
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TwostageError(
+                f"{self._checkpoint} is not a checkpoint of this run ({reason}); delete it to start afresh"
+            ) from error
+        if device().type == "cuda" and device_rng is not None:
+            torch.cuda.set_rng_state(device_rng)
+        log.info("%s: resumed at step %d", self.label, self.step)
+
+    def discard(self) -> None:
+        """Removes the scratch folder, once the job's outputs are written."""
+        shutil.rmtree(self.scratch)
+
+
+def _device_rng() -> torch.Tensor | None:
+    return torch.cuda.get_rng_state() if device().type == "cuda" else None

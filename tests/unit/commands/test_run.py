@@ -1,0 +1,134 @@
+"""What a person sees who mistypes: one line on stderr, exit status 1, nothing written."""
+
+import errno
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from twostage.commands import run
+from twostage.config import composition
+from twostage.config.schema import DataConfig, PriorConfig
+from twostage.runtime.artifacts import write_json
+from twostage.runtime.job import Job
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(composition, "CONF", ROOT / "conf")
+
+    def run(*arguments, verb="priors.train", kind=PriorConfig, work=lambda config, job: None):
+        monkeypatch.setattr(sys, "argv", [verb, *arguments])
+        try:
+            run.run(verb, kind, work)
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["scale=huge"], ["scale/huge", "laptop", "smoke", "workstation", "paper"]),
+        (["data=cifar11"], ["data/cifar11", "cifar10_animals", "folder"]),
+        (["priors=lstm"], ["priors/lstm", "gpt", "pixelsnail"]),
+        (["priors.lr=1e-3"], ["priors.lr", "'lr' not in 'PriorConfig'"]),
+        (["priors.learning_rate=fast"], ["priors.learning_rate=fast", "could not be converted to Float"]),
+        (["priors.loop.steps=1.5"], ["priors.loop.steps=1.5", "could not be converted to Integer"]),
+        (["sampling.top_p=0.9"], ["sampling.top_p=0.9", "stage sampling", "priors.train does not read"]),
+        (["scale=smoke"], ["artifacts/smoke/latents/cifar10.vqgan_f4/", "not made yet"]),
+        (["--config", "nowhere.json"], ["nowhere.json is missing"]),
+        (["--config", "x.json", "priors=gpt"], ["either --config or overrides"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(call, tmp_path, arguments, named):
+    code, printed = call(*arguments)
+    assert code == 1
+    assert len(printed.err.strip().splitlines()) == 1
+    assert printed.err.startswith("error: ")
+    assert all(word in printed.err for word in named)
+    assert list(tmp_path.iterdir()) == []
+
+
+def job(config):
+    return Job("priors", "train", "x", "smoke", config, {}, "artifacts/smoke/priors/x", [])
+
+
+def test_a_wrong_type_in_a_resolved_job_is_named(call, tmp_path):
+    (tmp_path / "job.json").write_text(json.dumps(asdict(job({"betas": "much"}))))
+    code, printed = call("--config", "job.json")
+    assert code == 1
+    assert "PriorConfig" in printed.err
+    assert len(printed.err.splitlines()) == 1
+
+
+def test_a_job_of_another_version_is_refused(call, tmp_path):
+    (tmp_path / "job.json").write_text("{}")
+    code, printed = call("--config", "job.json")
+    assert code == 1
+    assert "not a job of this version" in printed.err
+
+
+def test_a_full_disk_is_one_line(call):
+    def work(config, job):
+        raise OSError(errno.ENOSPC, "No space left on device", "artifacts/model.safetensors")
+
+    code, printed = call("scale=smoke", verb="data.prepare", kind=DataConfig, work=work)
+    assert code == 1
+    assert (
+        printed.err == "error: the disk is full while writing artifacts/model.safetensors; free some space, run again\n"
+    )
+
+
+def test_a_bug_keeps_its_traceback(call):
+    def work(config, job):
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        call("scale=smoke", verb="data.prepare", kind=DataConfig, work=work)
+
+
+def test_cfg_prints_the_slice_and_runs_nothing(call):
+    code, printed = call("--cfg", "job", "scale=smoke", "priors=pixelsnail", "priors.learning_rate=1e-3")
+    assert code == 0
+    config = json.loads(printed.out)
+    assert config["architecture"] == "pixelsnail"
+    assert config["learning_rate"] == 1e-3
+
+
+def test_what_is_run_by_hand_has_a_folder_of_its_own_and_logs_to_a_file(call, tmp_path):
+    seen = []
+
+    def work(config, job):
+        seen.append((config, job))
+        run.log.info("working")
+        for name in job.files:
+            write_json(job.folder / name, {})
+
+    code, _ = call("scale=smoke", "data.size=64", "--log", "log.txt", verb="data.prepare", kind=DataConfig, work=work)
+    assert code == 0
+    config, done = seen[0]
+    assert isinstance(config, DataConfig)
+    assert done.variant.startswith("cifar10.by_hand_")
+    assert (tmp_path / "log.txt").read_text() == "working\n"
+
+
+def test_a_verb_that_only_an_experiment_can_ask_for_says_so(call):
+    code, printed = call("scale=smoke", verb="evaluation.compare")
+    assert code == 1
+    assert "needs --config with a resolved job" in printed.err
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+def test_hydras_multirun_is_answered_in_one_line(call, flag):
+    code, printed = call(flag, "priors.loop.seed=0,1")
+    assert "once for each" in str(code)
+    assert printed.out == ""

@@ -1,0 +1,118 @@
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from twostage.commands import verify
+from twostage.errors import TwostageError
+from twostage.runtime.artifacts import sha256_file, write_json
+from twostage.runtime.job import Job
+
+METRICS = {
+    "row": "IN",
+    "steps": 450,
+    "nll_nats_per_token": {"pixelsnail": {"mean": 5.0, "std": 0.1, "ci95_low": 3.0}},
+    "cost": {"gpt": {"seconds_per_step": 0.1, "num_parameters": 1000}},
+    "curves": {"gpt.seed0": {"nll": [6.0, 5.0]}},
+    "lpips_vgg": 0.2,
+    "ok": True,
+}
+RECORD = {"job": "evaluation.compare v", "config": {}, "inputs": {}, "rests_on": {}}
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_json(Path("results/evaluation/v/metrics.json"), METRICS)
+    return Job("evaluation", "compare", "v", "smoke", {}, {}, "artifacts/smoke/evaluation/v", ["metrics.json"])
+
+
+def fresh(job, **changes):
+    write_json(job.folder / "metrics.json", METRICS | changes)
+    return verify.moved(job)
+
+
+def test_equal_runs_have_nothing_moved(job):
+    assert fresh(job) == (5, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"steps": 451}, "steps"),
+        ({"lpips_vgg": 0.22}, "lpips_vgg"),
+        ({"nll_nats_per_token": {"pixelsnail": {"mean": 5.04, "std": 0.1, "ci95_low": 3.0}}}, "pixelsnail.mean"),
+        ({"cost": {"gpt": {"seconds_per_step": 0.6, "num_parameters": 1000}}}, "seconds_per_step"),
+        ({"cost": {"gpt": {"seconds_per_step": 0.1, "num_parameters": 1001}}}, "num_parameters"),
+    ],
+)
+def test_a_number_beyond_its_tolerance_is_named_with_both_values(job, changes, name):
+    count, lines = fresh(job, **changes)
+    assert count == 5
+    assert len(lines) == 1
+    assert name in lines[0]
+    assert "->" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lpips_vgg": 0.205},
+        {"nll_nats_per_token": {"pixelsnail": {"mean": 5.02, "std": 0.9, "ci95_low": -9.0}}},
+        {"cost": {"gpt": {"seconds_per_step": 0.3, "num_parameters": 1000}}},
+        {"curves": {"gpt.seed0": {"nll": [9.0, 9.0]}}},
+    ],
+)
+def test_within_its_tolerance_nothing_moved(job, changes):
+    assert fresh(job, **changes)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "apart", "same"),
+    [
+        ("orderings.subsample.paper_nll", 0.001, False),
+        ("per_seed.0.difference_steps", 0.04, False),
+        ("nll_nats_per_token.transformer_time.mean", 0.2, True),
+        ("nll_nats_per_token.transformer_steps.mean", 0.02, True),
+    ],
+)
+def test_the_tolerance_of_a_name(name, apart, same):
+    assert verify.tolerance_of(name).allows(5.0, 5.0 + apart) is same
+
+
+def test_a_damaged_file_is_named_without_a_traceback(job):
+    fresh(job)
+    write_json(job.folder / "provenance.json", RECORD | {"files_sha256": {"metrics.json": "0"}})
+    (job.folder / "metrics.json").write_text("corrupt")
+    assert verify.damaged(job) == [job.folder / "metrics.json"]
+
+
+def test_a_number_that_only_one_side_has_is_named(job):
+    assert fresh(job, images=3)[1] == ["v images: only in one of the two"]
+
+
+def test_without_committed_results_there_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TwostageError, match="run make table1 and commit results/"):
+        verify.committed_record()
+
+
+def test_the_reference_is_the_last_commit_not_the_working_tree(job, tmp_path):
+    for command in (["init", "-q"], ["add", "results"], ["commit", "-qm", "m"]):
+        subprocess.run(
+            ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], check=True, capture_output=True
+        )
+    path = Path("results/evaluation/v/metrics.json")
+    path.write_text(json.dumps(METRICS | {"steps": 1}))
+    assert json.loads(verify.committed(path))["steps"] == 450
+
+
+def test_a_file_unlike_its_record_is_damaged_and_a_missing_one_is_not(job):
+    assert verify.damaged(job) == []
+    fresh(job)
+    content = sha256_file(job.folder / "metrics.json")
+    write_json(job.folder / "provenance.json", RECORD | {"files_sha256": {"metrics.json": content, "absent.npy": "0"}})
+    assert verify.damaged(job) == []
+    (job.folder / "metrics.json").write_text("{")
+    assert verify.damaged(job) == [job.folder / "metrics.json"]

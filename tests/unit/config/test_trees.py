@@ -1,0 +1,142 @@
+"""Trees of plans equal what Hydra composes, and depend on nothing but the files, the overrides and what these name."""
+
+import itertools
+import json
+import os
+
+import hydra
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from tests.unit.conftest import SCALES
+from twostage.config import composition, schema
+from twostage.errors import TwostageError
+from twostage.planning.plan import whole_plan
+
+
+def composed_by_hydra(conf, overrides):
+    ConfigStore.instance().store(name="schema", node=schema.Config)
+    with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+        config = hydra.compose("config", overrides=list(overrides))
+    OmegaConf.resolve(config)
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def asked_for(scale, monkeypatch):
+    """Overrides that the whole plan of a scale asks for, each at least once, an experiment beside another choice: Hydra
+    would take minutes for all trees.
+    """
+    asked = {}
+    trees = composition.trees()
+
+    def compose(overrides):
+        asked[tuple(overrides)] = None
+        return trees(overrides)
+
+    monkeypatch.setattr(composition, "trees", lambda: compose)
+    whole_plan(scale)
+    chosen, seen = [], set()
+    for overrides in asked:
+        if set(overrides) - seen:
+            chosen.append(overrides)
+            seen |= set(overrides)
+    experiments = [each[1:] for each in chosen if each[-1].startswith("experiment=")]
+    others = [each for each in chosen if not each[-1].startswith("experiment=")]
+    pairs = itertools.zip_longest(others, experiments)
+    return [(other or (f"scale={scale}",)) + (experiment or ()) for other, experiment in pairs]
+
+
+@pytest.mark.usefixtures("repository_conf")
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_override_of_a_whole_plan_gives_hydras_tree(scale, monkeypatch):
+    trees = composition.trees()
+    for overrides in asked_for(scale, monkeypatch):
+        by_hydra = composed_by_hydra(composition.CONF, overrides)
+        if not any(each.startswith("experiment=") for each in overrides):
+            by_hydra["experiment"] = None
+        # As text: the order of keys, and 1 against 1.0, count too.
+        assert json.dumps(trees(overrides)) == json.dumps(by_hydra), overrides
+
+
+@pytest.mark.usefixtures("repository_conf")
+def test_what_a_person_types_equals_hydras():
+    overrides = ["scale=smoke", "data=folder", "data.root=/a/b", "data.maps=[edges,depth]", "priors=sundae_mnist",
+                 "priors.sundae.depth=[1,1,1]", "sampling.seed=3", "tokenizers.loss={perceptual: none}",
+                 "sampling.classes=[]", "tokenizers.quantizer.revive_after=null", "scale.tokenizers.image.steps=7",
+                 "experiment=orderings"]  # fmt: skip
+    assert json.dumps(composition.compose(tuple(overrides))) == json.dumps(
+        composed_by_hydra(composition.CONF, overrides)
+    )
+
+
+def test_no_caller_can_change_what_others_get(edited_conf):
+    trees = composition.trees()
+    trees(("scale=smoke",))["scale"]["data"]["size"] = 1
+    assert trees(("scale=smoke",))["scale"]["data"]["size"] == 32
+
+
+def test_an_environment_variable_is_read_anew(edited_conf, monkeypatch):
+    for folder in ("/a", "/b"):
+        monkeypatch.setenv("PICS", folder)
+        assert composition.compose(("data=folder", "data.root=${oc.env:PICS}"))["data"]["root"] == folder
+    path = edited_conf / "data/folder.yaml"
+    path.write_text(path.read_text().replace("root: null", "root: ${oc.env:PICS}"))
+    for folder in ("/c", "/d"):
+        monkeypatch.setenv("PICS", folder)
+        assert composition.trees()(("data=folder",))["data"]["root"] == folder
+    assert not (edited_conf.parent / "build").exists()
+
+
+def test_an_edit_changes_the_trees_of_what_builds_on_it(edited_conf):
+    before = composition.compose(("scale=smoke", "priors=sundae_mnist"))
+    path = edited_conf / "priors/sundae.yaml"
+    path.write_text(path.read_text().replace("gradient_clip: ", "gradient_clip: 1", 1))
+    after = composition.compose(("scale=smoke", "priors=sundae_mnist"))
+    assert after["priors"]["gradient_clip"] != before["priors"]["gradient_clip"]
+    assert after | {"priors": before["priors"]} == before
+
+
+def test_a_value_that_refers_elsewhere_follows_a_change_there(edited_conf):
+    trees = composition.trees()
+    assert trees(("scale=smoke",))["sampling"]["condition_label_offset"] == 0
+    assert trees(("scale=smoke", "data.label_offset=1"))["sampling"]["condition_label_offset"] == 1
+    assert trees(('data.root="${priors.architecture}"',))["data"]["root"] == "gpt"
+    assert trees(('data.root="${priors.architecture}"', "priors=pixelsnail"))["data"]["root"] == "pixelsnail"
+    relative = ('data.root="${..priors.architecture}"',)
+    assert trees((*relative, "priors=pixelsnail"))["data"]["root"] == "pixelsnail"
+    assert trees(relative)["data"]["root"] == "gpt"
+
+
+BROKEN = {
+    "not YAML": "name: [cifar10",
+    "a value of the wrong type": "name: cifar10\nsize: large\n",
+    "an unknown key": "name: cifar10\nsides: 3\n",
+    "a key twice": "name: cifar10\nname: cifar11\n",
+    "a value out of its range": "name: cifar10\nsize: 0\n",
+    "no keys": "- cifar10\n",
+    "bytes": b"name: \xff\n",
+    "an interpolation of nothing": "name: ${scale.nothing}\n",
+    "a circle": "name: ${data.name}\n",
+    "defaults of another kind": "defaults: [{/priors: gpt}, _self_]\n",
+    "itself": "defaults: [mine, _self_]\n",
+    "no such file": "defaults: [nothing, _self_]\n",
+    "a package": "# @package _global_\nname: x\n",
+    "a date of YAML": "name: !!binary aGVsbG8=\n",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_one_line_that_names_it(edited_conf, text):
+    (edited_conf / "data/mine.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(TwostageError, match=r"conf/data/(mine|nothing)\.yaml") as error:
+        composition.compose(("data=mine",))
+    assert len(str(error.value).splitlines()) == 1
+    assert composition.compose(("data=cifar10",))["data"]["name"] == "cifar10"
+
+
+def test_an_empty_file_of_an_older_version_is_not_read(edited_conf):
+    os.makedirs(edited_conf.parent / "build/trees")
+    (edited_conf.parent / "build/trees/x.json").touch()
+    assert composition.compose(())["data"]["name"] == "cifar10"

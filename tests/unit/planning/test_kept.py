@@ -1,0 +1,58 @@
+"""A plan that was made once is the plan, until a file that it depends on changes."""
+
+import json
+
+import pytest
+
+from twostage.planning import kept as module
+from twostage.planning.kept import kept_plan
+from twostage.planning.plan import whole_plan
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """The scales that were planned anew."""
+    scales = []
+    monkeypatch.setattr(module, "whole_plan", lambda scale: (scales.append(scale), whole_plan(scale))[1])
+    return scales
+
+
+def test_what_is_kept_is_the_whole_plan(edited_conf, planned):
+    whole = whole_plan("smoke")
+    for _ in range(2):
+        kept = kept_plan("smoke")
+        assert kept.jobs == whole.jobs
+        assert list(kept.jobs) == list(whole.jobs)
+        assert (kept.tree, kept.broken) == (whole.tree, {})
+    assert planned == ["smoke"]
+
+
+def test_a_changed_line_is_planned_anew(edited_conf, planned):
+    before = kept_plan("smoke")
+    path = edited_conf / "scale/smoke.yaml"
+    path.write_text(path.read_text().replace("num_codes: ", "num_codes: 1", 1))
+    after = kept_plan("smoke")
+    assert planned == ["smoke", "smoke"]
+    assert after.jobs != before.jobs
+
+
+def test_a_broken_study_is_named_every_time(edited_conf, planned):
+    path = edited_conf / "experiment/orderings.yaml"
+    path.write_text(path.read_text().replace("spiral_in]", "spiral_up]"))
+    assert [list(kept_plan("smoke").broken) for _ in range(2)] == [["orderings"]] * 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", json.dumps({"key": "another"})])
+def test_a_damaged_file_is_planned_anew(edited_conf, planned, content):
+    expected = kept_plan("smoke").jobs
+    (edited_conf.parent / "build/plans/smoke.json").write_text(content)
+    assert kept_plan("smoke").jobs == expected
+
+
+def test_what_the_environment_says_is_asked_every_time(edited_conf, planned, monkeypatch):
+    path = edited_conf / "data/celeba_hq.yaml"
+    path.write_text(path.read_text().replace("root: datasets/celeba_hq", "root: ${oc.env:PICS}"))
+    for root in ("a", "b"):
+        monkeypatch.setenv("PICS", root)
+        kept_plan("smoke")
+    assert planned == ["smoke", "smoke"]
