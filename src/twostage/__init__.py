@@ -1,1 +1,1 @@
-"""Reproducible research on two-stage image synthesis: README.md says what, conf/ how much, plan.py in which order."""
+"""Reproducible research on two-stage image synthesis: README.md says what, conf/ how much, planning/ in which order."""

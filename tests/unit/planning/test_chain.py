@@ -7,13 +7,13 @@ from dataclasses import asdict
 import pytest
 from PIL import Image
 
+from twostage.commands import from_data
 from twostage.errors import TwostageError
 from twostage.planning import chain as chain_module
 from twostage.planning.chain import chain
 from twostage.planning.provenance import origin, write_record
 from twostage.runtime.artifacts import write_json
 from twostage.runtime.job import Job
-from twostage.sampling import from_data
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
