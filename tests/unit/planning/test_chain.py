@@ -277,7 +277,7 @@ def test_a_failed_job_ends_the_chain(two_jobs, tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         from_data.run(two_jobs[0])
     assert stopped.value.code == 3
-    assert asked[0][1:4] == ["-m", "twostage", "data.prepare", "--config"]
+    assert asked[0][1:5] == ["-m", "twostage", "data.prepare", "--config"]
     assert json.loads((tmp_path / asked[0][4]).read_text()) == asdict(two_jobs[0])
 
 
