@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.unit.conftest import SCALES, with_upstream
-from twostage.planning.plan import whole_plan
+from twostage.planning.whole import whole_plan
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from twostage.runtime.fingerprint import fingerprint
 from twostage.runtime.job import PROVENANCE
 from twostage.planning.verbs import FILES, files_read
 from twostage.planning.kept import kept_plan
-from twostage.planning.plan import refuse_broken, tables
+from twostage.planning.whole import refuse_broken, tables
 
 unknown = sorted(set(config) - {"scale", "committed"})
 if unknown:

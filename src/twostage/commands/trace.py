@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from twostage.config.composition import CONF
 from twostage.errors import TwostageError
-from twostage.planning.plan import Plan
+from twostage.planning.whole import plan_of
 from twostage.runtime.artifacts import read_csv, read_json, sha256_json
 from twostage.runtime.job import Job
 
@@ -68,7 +68,7 @@ def _completed(records: dict[str, Record], experiment: str) -> None:
     scale = next(iter(records.values()))["scale"]
     # Tables without a file of their own belong to Table 1.
     name = experiment if (CONF / f"experiment/{experiment}.yaml").is_file() else "table1"
-    planned = Plan(name, scale).jobs
+    planned = plan_of(name, scale).jobs
     for job in planned.values():
         record = records.get(_name(job), {"config": None})
         inputs = {key: _name(planned[folder]) for key, folder in job.inputs.items()}

@@ -36,7 +36,8 @@ from twostage.figures.table1 import Table1Config, table1
 from twostage.figures.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
 from twostage.figures.tokenizers import TokenizersConfig, tokenizers
 from twostage.planning import made
-from twostage.planning.plan import Plan, drawn, whole_plan
+from twostage.planning.builder import Builder
+from twostage.planning.whole import drawn, whole_plan
 from twostage.runtime.artifacts import sha256_json
 from twostage.runtime.fingerprint import fingerprint
 from twostage.runtime.job import Job
@@ -110,7 +111,7 @@ def committed(path: Path) -> bytes | None:
     return shown.stdout if shown.returncode == 0 else None
 
 
-def redraw(plan: Plan, folder: Path) -> Iterator[tuple[Path, bool | None]]:
+def redraw(plan: Builder, folder: Path) -> Iterator[tuple[Path, bool | None]]:
     """Draws every result from the committed metrics into `folder`; yields its path in results/ and if it is equal.
 
     None stands for a result whose metrics are not committed yet.

@@ -11,7 +11,7 @@ from typing import Any
 import omegaconf
 
 from twostage.config import composition
-from twostage.planning.plan import Planned, whole_plan
+from twostage.planning.whole import Planned, whole_plan
 from twostage.runtime.artifacts import sha256_json, write_json
 from twostage.runtime.fingerprint import PACKAGE
 from twostage.runtime.job import Job

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from tests.unit.conftest import SCALES
 from twostage.config import composition, schema
 from twostage.errors import TwostageError
-from twostage.planning.plan import whole_plan
+from twostage.planning.whole import whole_plan
 
 
 def composed_by_hydra(conf, overrides):

@@ -6,7 +6,7 @@ import pytest
 
 from twostage.planning import kept as module
 from twostage.planning.kept import kept_plan
-from twostage.planning.plan import whole_plan
+from twostage.planning.whole import whole_plan
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from twostage.planning.jobs import (
     tokenizer_job,
     weights_job,
 )
-from twostage.planning.plan import Plan, refuse_broken, whole_plan
 from twostage.planning.prompt import asked
 from twostage.planning.verbs import FILES, files_read
+from twostage.planning.whole import plan_of, refuse_broken, whole_plan
 from twostage.priors.pace import PaceConfig
 from twostage.runtime.job import Job
 
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.usefixtures("repository_conf")
 
 @pytest.fixture(params=SCALES)
 def plan(request):
-    return Plan("table1", request.param)
+    return plan_of("table1", request.param)
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
     made = {}
-    for folder, job in Plan(experiment, scale).jobs.items():
+    for folder, job in plan_of(experiment, scale).jobs.items():
         assert set(job.inputs.values()) <= set(made), f"{folder} comes before its inputs"
         assert job.out == folder == f"artifacts/{scale}/{job.stage}/{job.variant}"
         assert job.files == [name.format(variant=job.variant) for name in FILES[f"{job.stage}.{job.verb}"]]
@@ -79,13 +79,13 @@ def test_learning_rates_come_from_a_sweep_of_the_same_architecture(plan):
 
 
 def test_stand_ins_share_the_tokenizer_and_the_paper_trains_one_per_row():
-    assert set(stage(Plan("table1", "laptop"), "tokenizers.train")) == {
+    assert set(stage(plan_of("table1", "laptop"), "tokenizers.train")) == {
         "cifar10.vqgan_f4",
         "cifar10_animals.edges_f4",
         "fashion_mnist.vqgan_f4",
         "fashion_mnist.segmentation_f4",
     }
-    assert {name for name in stage(Plan("table1", "paper"), "tokenizers.train") if "vqgan" in name} == {
+    assert {name for name in stage(plan_of("table1", "paper"), "tokenizers.train") if "vqgan" in name} == {
         "restricted_imagenet.vqgan_f16_k768",  # RIN
         "restricted_imagenet.vqgan_f16",  # D-RIN
         "lsun_churches_towers.vqgan_f16",
@@ -95,7 +95,7 @@ def test_stand_ins_share_the_tokenizer_and_the_paper_trains_one_per_row():
 
 
 def test_the_papers_rows_have_the_printed_sizes():
-    plan = Plan("table1", "paper")
+    plan = plan_of("table1", "paper")
     tokenizers = stage(plan, "tokenizers.train")
     assert tokenizers["restricted_imagenet.vqgan_f16_k768"].config["quantizer"]["num_codes"] == 768  # Table 7, RIN
     assert tokenizers["imagenet.vqgan_f16"].config["quantizer"]["num_codes"] == 1024  # Table 7, IN
@@ -107,7 +107,7 @@ def test_the_papers_rows_have_the_printed_sizes():
 
 
 def test_an_unused_figure_colour_touches_figures_only():
-    before = Plan("table1", "smoke")
+    before = plan_of("table1", "smoke")
     tree = composition.compose(("scale=smoke", "experiment=table1"))
     tree["figures"]["palette"]["gpt"] = "#000000"
 
@@ -116,7 +116,7 @@ def test_an_unused_figure_colour_touches_figures_only():
     def compose(overrides):
         return tree if any(o.startswith("experiment") for o in overrides) else trees(overrides)
 
-    after = Plan("table1", "smoke", compose)
+    after = plan_of("table1", "smoke", compose)
     changed = {job.stage for folder, job in after.jobs.items() if asdict(job) != asdict(before.jobs[folder])}
     assert changed == {"figures"}
 
@@ -127,13 +127,13 @@ def test_a_longer_budget_leaves_the_sweep_alone():
     def compose(overrides):
         return trees((*overrides, "scale.priors.steps=20"))
 
-    before, after = Plan("table1", "smoke"), Plan("table1", "smoke", compose)
+    before, after = plan_of("table1", "smoke"), plan_of("table1", "smoke", compose)
     changed = {f"{job.stage}.{job.verb}" for folder, job in after.jobs.items() if job != before.jobs[folder]}
     assert changed == {"priors.train"}
 
 
 def test_two_jobs_for_one_folder_are_refused():
-    plan = Plan("table1", "smoke")
+    plan = plan_of("table1", "smoke")
     job = next(iter(plan.jobs.values()))
     with pytest.raises(TwostageError, match="two different jobs want"):
         plan._add(type(job)(**{**asdict(job), "config": {"name": "other"}}))
@@ -141,11 +141,11 @@ def test_two_jobs_for_one_folder_are_refused():
 
 def test_an_unknown_experiment_is_named():
     with pytest.raises(TwostageError, match=r"no file conf/experiment/table9\.yaml; choose one of .*table1"):
-        Plan("table9", "smoke")
+        plan_of("table9", "smoke")
 
 
 def test_a_checkpoint_of_other_inputs_is_not_taken_up(tmp_path, monkeypatch):
-    plan = Plan("table1", "smoke")
+    plan = plan_of("table1", "smoke")
     job = next(job for job in plan.jobs.values() if job.verb == "train" and job.stage == "priors")
     monkeypatch.chdir(tmp_path)
     latents = tmp_path / job.inputs["latents"]
@@ -173,18 +173,18 @@ def with_row(**changes):
 
 def test_a_mistyped_key_of_a_row_is_named():
     with pytest.raises(TwostageError, match=r"experiment\.rows\.RIN\.stand_in of table1: .*tokeniser_data"):
-        Plan("table1", "smoke", with_row(tokeniser_data="cifar10"))
+        plan_of("table1", "smoke", with_row(tokeniser_data="cifar10"))
 
 
 def test_a_row_that_borrows_from_no_sweep_is_named():
     with pytest.raises(TwostageError, match="row RIN says tune_on=LSUN-CT, which has no sweep of its own"):
-        Plan("table1", "smoke", with_row(tune_on="LSUN-CT"))
+        plan_of("table1", "smoke", with_row(tune_on="LSUN-CT"))
 
 
 @pytest.mark.parametrize("unknown", [{"data": "cifar11"}, {"tokenizer": "vqgan_f5"}, {"condition": "smells_f4"}])
 def test_a_row_of_unknown_variants_is_refused_with_the_choices(unknown):
     with pytest.raises(TwostageError, match=r"no file conf/.*; choose one of"):
-        Plan("table1", "smoke", with_row(**unknown))
+        plan_of("table1", "smoke", with_row(**unknown))
 
 
 def evaluation_jobs(*overrides, sampling="cifar10.vqgan_f4.gpt.seed0"):
@@ -236,7 +236,7 @@ def test_every_scale_asks_metrics_for_no_more_than_it_has(scale):
 
 
 def test_samples_share_the_variant_of_their_prior_and_read_what_they_need():
-    plan = Plan("table1", "laptop")
+    plan = plan_of("table1", "laptop")
     prior = stage(plan, "priors.train")["cifar10_animals.by_cifar10.vqgan_f4.given_edges_f4.gpt.seed0"]
     tokenizer = stage(plan, "tokenizers.train")["cifar10.vqgan_f4"]
     condition = plan.jobs[prior.inputs["condition"]]

@@ -7,16 +7,16 @@ import pytest
 from tests.unit.conftest import ON_REQUEST, SCALES, stage
 from twostage.config import composition, schema
 from twostage.errors import TwostageError
-from twostage.planning.plan import Plan, tables, whole_plan
 from twostage.planning.prompt import asked as asked_by_hand
 from twostage.planning.unread import INSTEAD
+from twostage.planning.whole import plan_of, tables, whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
 
 @pytest.mark.parametrize("experiment", ["class_conditional", "edges", "super_resolution", "layouts"])
 def test_both_models_differ_in_their_condition_alone(experiment):
-    plan = Plan(experiment, "laptop")
+    plan = plan_of(experiment, "laptop")
     runs = stage(plan, "priors.train").values()
     given = {run.config["loop"]["seed"]: run for run in runs if "condition" in run.inputs}
     free = {run.config["loop"]["seed"]: run for run in runs if "condition" not in run.inputs}
@@ -34,7 +34,7 @@ def test_both_models_differ_in_their_condition_alone(experiment):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_edges_by_sundae_are_the_task_of_edges_with_another_prior(scale):
-    ours, other = Plan("edges_sundae", scale), Plan("edges", scale)
+    ours, other = plan_of("edges_sundae", scale), plan_of("edges", scale)
     runs = stage(ours, "priors.train").values()
     assert {run.config["architecture"] for run in runs} == {"sundae"}
     latents = [{(run.inputs["latents"], run.inputs.get("condition")) for run in stage(plan, "priors.train").values()}
@@ -63,7 +63,7 @@ def test_edges_by_sundae_are_the_task_of_edges_with_another_prior(scale):
 
 def test_edges_by_sundae_have_the_sweep_of_the_second_papers_experiments():
     name = "artifacts/laptop/priors/cifar10.vqgan_f4.sundae.tune"
-    assert Plan("edges_sundae", "laptop").jobs[name] == Plan("sundae_steps", "laptop").jobs[name]
+    assert plan_of("edges_sundae", "laptop").jobs[name] == plan_of("sundae_steps", "laptop").jobs[name]
 
 
 def test_a_task_takes_any_prior_by_its_experiment_alone():
@@ -76,16 +76,18 @@ def test_a_task_takes_any_prior_by_its_experiment_alone():
         return tree
 
     prior = "pixelsnail"
-    plan = Plan("super_resolution", "smoke", compose)
+    plan = plan_of("super_resolution", "smoke", compose)
     assert {run.config["architecture"] for run in stage(plan, "priors.train").values()} == {"pixelsnail"}
     assert len(stage(plan, "sampling.generate")) == 4
     prior = "sundae"
     with pytest.raises(TwostageError, match="completes images token by token, which prior=sundae does not"):
-        Plan("completion", "smoke", compose)
+        plan_of("completion", "smoke", compose)
 
 
 def test_tasks_share_tokenizers_sweeps_and_unconditional_runs():
-    plans = {name: Plan(name, "laptop") for name in ("class_conditional", "super_resolution", "completion", "table1")}
+    plans = {
+        name: plan_of(name, "laptop") for name in ("class_conditional", "super_resolution", "completion", "table1")
+    }
     unconditional = "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.row_major.steps900.seed0"
     tokenizer = "artifacts/laptop/tokenizers/cifar10.vqgan_f4"
     tune = "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.tune"
@@ -99,16 +101,16 @@ def test_tasks_share_tokenizers_sweeps_and_unconditional_runs():
 
 
 def test_a_map_that_the_dataset_lacks_is_annotated_and_one_that_it_has_is_not():
-    (annotate,) = stage(Plan("super_resolution", "laptop"), "data.annotate").values()
+    (annotate,) = stage(plan_of("super_resolution", "laptop"), "data.annotate").values()
     assert (annotate.variant, annotate.config) == (
         "cifar10.low_resolution_x4", {"map": "low_resolution", "factor": 4}
     )  # fmt: skip
-    (annotate,) = stage(Plan("super_resolution", "paper"), "data.annotate").values()
+    (annotate,) = stage(plan_of("super_resolution", "paper"), "data.annotate").values()
     assert annotate.config["factor"] == 8
-    assert not stage(Plan("edges", "laptop"), "data.annotate")
-    (annotate,) = stage(Plan("edges", "paper"), "data.annotate").values()
+    assert not stage(plan_of("edges", "laptop"), "data.annotate")
+    (annotate,) = stage(plan_of("edges", "paper"), "data.annotate").values()
     assert annotate.config == {"map": "edges", "canny_sigma": 1.0}
-    paper = Plan("super_resolution", "paper")
+    paper = plan_of("super_resolution", "paper")
     (tokenizer,) = [job for job in stage(paper, "tokenizers.train").values() if job.config["map"] == "low_resolution"]
     assert tokenizer.inputs["data"] == "artifacts/paper/data/imagenet.low_resolution_x8"
 
@@ -116,18 +118,18 @@ def test_a_map_that_the_dataset_lacks_is_annotated_and_one_that_it_has_is_not():
 def test_depth_and_pose_wait_for_their_data():
     assert not ON_REQUEST & set(tables(whole_plan("smoke")))
     for name in ON_REQUEST:
-        assert not stage(Plan(name, "smoke"), "data.annotate")
+        assert not stage(plan_of(name, "smoke"), "data.annotate")
     for name in ("depth", "pose"):
-        plan = Plan(name, "smoke")
+        plan = plan_of(name, "smoke")
         assert plan.jobs[f"artifacts/smoke/evaluation/{name}"].config["condition"] == name
-    assert Plan("pose", "smoke").jobs["artifacts/smoke/evaluation/pose"].config["num_labels"] == 19
+    assert plan_of("pose", "smoke").jobs["artifacts/smoke/evaluation/pose"].config["num_labels"] == 19
 
 
 @pytest.mark.parametrize(
     ("name", "num_labels", "num_codes"), [("layouts_ade20k", 151, 4096), ("layouts_coco_stuff", 183, 8192)]
 )
 def test_table_2_has_its_fid_on_data_of_its_labels(name, num_labels, num_codes):
-    plan = Plan(name, "paper")
+    plan = plan_of(name, "paper")
     summary = plan.jobs[f"artifacts/paper/evaluation/{name}"]
     assert summary.config["num_labels"] == num_labels
     samples = plan.jobs[summary.inputs["conditional.samples"]]
@@ -137,7 +139,7 @@ def test_table_2_has_its_fid_on_data_of_its_labels(name, num_labels, num_codes):
 
 
 def test_rejection_draws_all_classes_and_is_judged_by_another_classifier():
-    plan = Plan("rejection", "laptop")
+    plan = plan_of("rejection", "laptop")
     summary = plan.jobs["artifacts/laptop/evaluation/rejection"]
     rejector, judge = (plan.jobs[summary.inputs[name]] for name in ("rejector", "judge"))
     assert (rejector.config["loop"]["seed"], judge.config["loop"]["seed"]) == (0, 1)
@@ -164,11 +166,11 @@ def test_a_row_outside_the_pool_is_one_line():
         return tree
 
     with pytest.raises(TwostageError, match=r"rejection\.top_k is \[7\]; .* mixed_k, \[16, 64\]"):
-        Plan("rejection", "smoke", compose)
+        plan_of("rejection", "smoke", compose)
 
 
 def test_overfitting_compares_early_stopping_with_the_end_on_the_same_few_images():
-    plan = Plan("overfitting", "laptop")
+    plan = plan_of("overfitting", "laptop")
     stopped, ended = (plan.jobs[f"artifacts/laptop/priors/cifar10.vqgan_f4.first_500.gpt.{run}.seed0"]
                       for run in ("early_stopping", "to_the_end"))  # fmt: skip
     assert stopped.inputs == ended.inputs

@@ -9,8 +9,8 @@ from twostage.config import composition, schema
 from twostage.config.composition import parse
 from twostage.config.schema import PriorConfig
 from twostage.errors import TwostageError
-from twostage.planning.plan import Plan, whole_plan
 from twostage.planning.prompt import asked
+from twostage.planning.whole import plan_of, whole_plan
 from twostage.sampling.denoising import Schedule
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
@@ -19,7 +19,7 @@ CHAINS = ["sundae_steps", "sundae_proportion", "sundae_temperature"]
 
 @pytest.mark.parametrize("experiment", CHAINS)
 def test_the_papers_rows_have_numbers_for_what_varies(experiment):
-    found = stage(Plan(experiment, "laptop"), "evaluation.sample_sets").values()
+    found = stage(plan_of(experiment, "laptop"), "evaluation.sample_sets").values()
     values = [row[job.config["varies"]] for job in found for row in job.config["paper_rows"]]
     assert all(isinstance(value, float) for value in values)
     assert values or experiment != "sundae_steps"
@@ -28,7 +28,7 @@ def test_the_papers_rows_have_numbers_for_what_varies(experiment):
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("experiment", CHAINS)
 def test_sweeps_train_nothing_that_the_table_does_not(experiment, scale):
-    table, sweep = Plan("sundae_vs_autoregressive", scale), Plan(experiment, scale)
+    table, sweep = plan_of("sundae_vs_autoregressive", scale), plan_of(experiment, scale)
     for verb in ("train", "tune", "timed", "pace"):
         shared = stage(table, f"priors.{verb}")
         assert all(shared[variant] == job for variant, job in stage(sweep, f"priors.{verb}").items())
@@ -37,7 +37,7 @@ def test_sweeps_train_nothing_that_the_table_does_not(experiment, scale):
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("experiment", CHAINS)
 def test_only_what_varies_varies_in_a_sweep(experiment, scale):
-    plan = Plan(experiment, scale)
+    plan = plan_of(experiment, scale)
     for summary in stage(plan, "evaluation.sample_sets").values():
         sets = range(len(summary.config["sets"]))
         samplings = [plan.jobs[summary.inputs[f"set{at}.sampling"]] for at in sets]
@@ -55,7 +55,7 @@ def test_only_what_varies_varies_in_a_sweep(experiment, scale):
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_set_has_the_same_real_images_and_as_many_samples(scale):
     for experiment in (*CHAINS, "sundae_vs_autoregressive"):
-        plan = Plan(experiment, scale)
+        plan = plan_of(experiment, scale)
         for summary in stage(plan, "evaluation.sample_sets").values():
             folders = [folder for name, folder in summary.inputs.items() if name.endswith(".samples")]
             jobs = [plan.jobs[folder] for folder in folders]
@@ -66,7 +66,7 @@ def test_every_set_has_the_same_real_images_and_as_many_samples(scale):
 
 
 def test_the_transformers_are_those_of_other_experiments_and_one_that_trains_as_long():
-    plan, orderings = Plan("sundae_vs_autoregressive", "laptop"), Plan("orderings", "laptop")
+    plan, orderings = plan_of("sundae_vs_autoregressive", "laptop"), plan_of("orderings", "laptop")
     for name in ("priors", "sampling"):
         shared = f"artifacts/laptop/{name}/cifar10.vqgan_f4.gpt.row_major.seed0"
         assert plan.jobs[shared] == orderings.jobs[shared]
@@ -80,7 +80,7 @@ def test_the_transformers_are_those_of_other_experiments_and_one_that_trains_as_
 
 
 def test_the_papers_rows_have_the_printed_data_and_sizes():
-    plan = Plan("sundae_vs_autoregressive", "paper")
+    plan = plan_of("sundae_vs_autoregressive", "paper")
     assert set(stage(plan, "evaluation.sample_sets")) == {
         f"sundae_vs_autoregressive.{row}" for row in ("FFHQ256", "CelebA", "FFHQ1024")
     }
@@ -94,14 +94,14 @@ def test_the_papers_rows_have_the_printed_data_and_sizes():
     assert not [variant for variant in stage(plan, "sampling.generate") if variant.startswith("ffhq_1024")]
     steps = {job.config["chain"]["steps"] for job in stage(plan, "sampling.denoise").values()}
     assert steps == {100, 200}
-    (pixels,) = stage(Plan("sundae_pixels", "paper"), "priors.train").values()
+    (pixels,) = stage(plan_of("sundae_pixels", "paper"), "priors.train").values()
     assert (pixels.config["sundae"]["depth"], pixels.config["sundae"]["unrolls"]) == ([2, 8, 2], 2)
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("key", ["resampling", "rotary"])
 def test_runs_of_an_hourglass_differ_in_one_choice_and_the_seed(key, scale):
-    plan = Plan(f"hourglass_{key}", scale)
+    plan = plan_of(f"hourglass_{key}", scale)
     runs = list(stage(plan, "priors.train").values())
     assert len(runs) == 2 * len(plan.experiment["seeds"])
     assert {run.config["sundae"][key] for run in runs} == set(plan.experiment["values"])
@@ -114,7 +114,7 @@ def test_runs_of_an_hourglass_differ_in_one_choice_and_the_seed(key, scale):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_pixels_are_grey_levels_given_their_class(scale):
-    plan = Plan("sundae_pixels", scale)
+    plan = plan_of("sundae_pixels", scale)
     (prior,) = stage(plan, "priors.train").values()
     assert prior.variant == "fashion_mnist_28.greys_f1.given_class.sundae.seed0"
     assert plan.jobs[prior.inputs["latents"]].config["flips"] is False
@@ -147,8 +147,8 @@ def changed(**chains):
 
 
 def test_one_value_more_adds_its_samples_and_changes_only_the_summary():
-    before = Plan("sundae_steps", "smoke", changed(values=[6, 12]))
-    after = Plan("sundae_steps", "smoke", changed(values=[6, 12, 24]))
+    before = plan_of("sundae_steps", "smoke", changed(values=[6, 12]))
+    after = plan_of("sundae_steps", "smoke", changed(values=[6, 12, 24]))
     new = {folder for folder, job in after.jobs.items() if before.jobs.get(folder) != job}
     assert all("steps24" in folder or folder.endswith("evaluation/sundae_steps.FFHQ256") for folder in new)
 
@@ -158,7 +158,7 @@ def test_one_value_more_adds_its_samples_and_changes_only_the_summary():
 )
 def test_a_sweep_that_makes_no_sense_is_one_line(wrong):
     with pytest.raises(TwostageError, match=re.escape("scale.experiment.sundae.chains.steps is")):
-        Plan("sundae_steps", "smoke", changed(**wrong))
+        plan_of("sundae_steps", "smoke", changed(**wrong))
 
 
 @pytest.mark.parametrize("scale", SCALES)

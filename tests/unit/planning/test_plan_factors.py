@@ -5,15 +5,15 @@ import pytest
 from tests.unit.conftest import ON_REQUEST, SCALES, stage
 from twostage.config import composition
 from twostage.errors import TwostageError
-from twostage.planning.plan import Plan, drawn, whole_plan
 from twostage.planning.prompt import asked
+from twostage.planning.whole import drawn, plan_of, whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_pixels_and_latents_differ_in_their_tokens_alone(scale):
-    plan = Plan("pixels_vs_latents", scale)
+    plan = plan_of("pixels_vs_latents", scale)
     (pixels,), (latents,) = (stage(plan, f"priors.{verb}").values() for verb in ("train", "timed"))
     assert latents.inputs["rival"] == pixels.out
     pace = plan.jobs[latents.inputs["pace"]]
@@ -34,7 +34,7 @@ def test_pixels_and_latents_differ_in_their_tokens_alone(scale):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_no_prior_of_the_sweep_sees_more_than_a_window_and_every_image_is_drawn_whole(scale):
-    plan = Plan("f_sweep", scale)
+    plan = plan_of("f_sweep", scale)
     size, window = (256, 16) if scale == "paper" else (32, 8)
     factors = [1, 2, 4, 8, 16, 32, 64] if scale == "paper" else [1, 2, 4, 8]
     (summary,) = stage(plan, "evaluation.f_sweep").values()
@@ -50,7 +50,7 @@ def test_no_prior_of_the_sweep_sees_more_than_a_window_and_every_image_is_drawn_
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_one_transformer_one_budget_and_one_learning_rate_for_every_factor(scale):
-    plan = Plan("f_sweep", scale)
+    plan = plan_of("f_sweep", scale)
     runs = list(stage(plan, "priors.train").values())
     assert all(run.config == runs[0].config for run in runs)
     assert all(run.inputs["tune"] == runs[0].inputs["tune"] for run in runs)
@@ -58,7 +58,7 @@ def test_one_transformer_one_budget_and_one_learning_rate_for_every_factor(scale
 
 
 def test_stand_ins_share_table1s_sweep_and_tokenizer_and_the_orderings_run():
-    plan, table1, orderings = (Plan(name, "laptop") for name in ("f_sweep", "table1", "orderings"))
+    plan, table1, orderings = (plan_of(name, "laptop") for name in ("f_sweep", "table1", "orderings"))
     for folder in ("tokenizers/cifar10.vqgan_f4", "latents/cifar10.vqgan_f4", "priors/cifar10.vqgan_f4.gpt.tune"):
         assert plan.jobs[f"artifacts/laptop/{folder}"] == table1.jobs[f"artifacts/laptop/{folder}"]
     shared = "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.row_major.seed0"
@@ -80,7 +80,7 @@ def test_what_is_drawn_can_be_committed_and_the_rest_stays(scale):
 @pytest.mark.parametrize("scale", SCALES)
 def test_no_more_samples_are_asked_for_than_drawn(scale):
     for name in ("pixels_vs_latents", "f_sweep", "f_sweep_conditional"):
-        plan = Plan(name, scale)
+        plan = plan_of(name, scale)
         for job in stage(plan, "evaluation.samples").values():
             sampling = plan.jobs[job.inputs["samples"]]
             assert job.config["kid_subset_size"] <= job.config["images"] == sampling.config["num_images"]
@@ -88,7 +88,7 @@ def test_no_more_samples_are_asked_for_than_drawn(scale):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_factor_of_the_conditional_sweep_has_a_condition_at_its_own_places(scale):
-    plan = Plan("f_sweep_conditional", scale)
+    plan = plan_of("f_sweep_conditional", scale)
     (summary,) = stage(plan, "evaluation.f_sweep").values()
     assert list(summary.config["tokenizers"]) == (["f4", "f16", "f32"] if scale == "paper" else ["f2", "f4", "f8"])
     for factor in summary.config["tokenizers"]:
@@ -105,7 +105,7 @@ def test_every_factor_of_the_conditional_sweep_has_a_condition_at_its_own_places
 
 
 def test_short_tokenizers_have_names_of_their_own_and_the_sweep_is_table1s():
-    plan, table1 = Plan("f_sweep_conditional", "laptop"), Plan("table1", "laptop")
+    plan, table1 = plan_of("f_sweep_conditional", "laptop"), plan_of("table1", "laptop")
     (tune,) = stage(plan, "priors.tune").values()
     assert tune == table1.jobs[tune.out]
     short = {name: job.config["loop"]["steps"] for name, job in stage(plan, "tokenizers.train").items()}
@@ -114,7 +114,7 @@ def test_short_tokenizers_have_names_of_their_own_and_the_sweep_is_table1s():
     }
     assert short["fashion_mnist.vqgan_f4"] > 300
     # Where the scale changes nothing they are those of everybody.
-    assert not [name for name in stage(Plan("f_sweep_conditional", "smoke"), "tokenizers.train") if "short" in name]
+    assert not [name for name in stage(plan_of("f_sweep_conditional", "smoke"), "tokenizers.train") if "short" in name]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_short_tokenizers_have_names_of_their_own_and_the_sweep_is_table1s():
 )
 def test_conditions_that_do_not_go_with_the_tokenizers_are_one_line(row, message):
     with pytest.raises(TwostageError, match=message):
-        Plan("f_sweep_conditional", "smoke", changed(**row))
+        plan_of("f_sweep_conditional", "smoke", changed(**row))
 
 
 def changed(**row):
@@ -149,8 +149,8 @@ def changed(**row):
 
 def test_one_factor_more_adds_its_jobs_and_changes_only_the_summary():
     names = ["kmeans_f1", "vqgan_f2", "vqgan_f4"]
-    before = Plan("f_sweep", "smoke", changed(tokenizers=names))
-    after = Plan("f_sweep", "smoke", changed(tokenizers=[*names, "vqgan_f8"]))
+    before = plan_of("f_sweep", "smoke", changed(tokenizers=names))
+    after = plan_of("f_sweep", "smoke", changed(tokenizers=[*names, "vqgan_f8"]))
     new = {folder for folder, job in after.jobs.items() if before.jobs.get(folder) != job}
     of_f8 = {folder for folder in new if "vqgan_f8" in folder}
     assert new - of_f8 == {"artifacts/smoke/evaluation/f_sweep"}
@@ -169,7 +169,7 @@ def test_one_factor_more_adds_its_jobs_and_changes_only_the_summary():
 )
 def test_a_row_that_makes_no_sense_is_one_line(row, message):
     with pytest.raises(TwostageError, match=message):
-        Plan("f_sweep", "smoke", changed(**row))
+        plan_of("f_sweep", "smoke", changed(**row))
 
 
 def test_a_learned_tokenizer_is_asked_for_as_before_and_pixels_by_their_own_verb():

@@ -5,15 +5,15 @@ import pytest
 from tests.unit.conftest import EXPERIMENTS, SCALES, stage
 from twostage.config import composition
 from twostage.errors import TwostageError
-from twostage.planning.plan import Plan, whole_plan
 from twostage.planning.prompt import asked
+from twostage.planning.whole import plan_of, whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
 
 @pytest.fixture(params=SCALES)
 def plan(request):
-    return Plan("orderings", request.param)
+    return plan_of("orderings", request.param)
 
 
 def test_one_run_per_ordering_and_seed_and_nothing_else_differs(plan):
@@ -40,8 +40,8 @@ def test_the_learning_rate_is_that_of_the_row_major_sweep(plan):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_both_experiments_share_what_they_can(scale):
-    table1, orderings, whole = Plan("table1", scale), Plan("orderings", scale), whole_plan(scale)
-    planned = {folder: job for name in EXPERIMENTS for folder, job in Plan(name, scale).jobs.items()}
+    table1, orderings, whole = plan_of("table1", scale), plan_of("orderings", scale), whole_plan(scale)
+    planned = {folder: job for name in EXPERIMENTS for folder, job in plan_of(name, scale).jobs.items()}
     sums_up = whole.jobs[f"artifacts/{scale}/figures/summary"]
     assert whole.jobs == planned | {sums_up.out: sums_up}
     assert {"orderings", "table1.IN", "codebook_size", "f_sweep"} <= set(sums_up.inputs)
@@ -54,7 +54,7 @@ def test_both_experiments_share_what_they_can(scale):
 
 
 def test_table1s_runs_keep_their_names_and_other_orders_are_named():
-    assert "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.seed0" in Plan("table1", "laptop").jobs
+    assert "artifacts/laptop/priors/cifar10.vqgan_f4.gpt.seed0" in plan_of("table1", "laptop").jobs
     # The plan's run takes its rate from the row-major sweep.
     overrides = ("scale=smoke", "priors.ordering=spiral_out")
     assert asked("priors.train", overrides).job.variant == "cifar10.vqgan_f4.gpt.spiral_out.seed0"
@@ -74,9 +74,9 @@ def changed(**changes):
 
 
 def test_one_more_ordering_adds_its_runs_and_changes_only_the_summary():
-    before = Plan("orderings", "smoke")
+    before = plan_of("orderings", "smoke")
     names = [*before.experiment["orderings"], "random"]
-    after = Plan("orderings", "smoke", changed(orderings=names))
+    after = plan_of("orderings", "smoke", changed(orderings=names))
     different = {folder.removeprefix("artifacts/smoke/") for folder, job in after.jobs.items()
                  if before.jobs.get(folder) != job}  # fmt: skip
     runs = {f"priors/cifar10.vqgan_f4.gpt.random.seed{seed}" for seed in (0, 1)}
@@ -90,10 +90,10 @@ def test_one_more_ordering_adds_its_runs_and_changes_only_the_summary():
 )
 def test_unknown_missing_and_repeated_orderings_are_one_line(names):
     with pytest.raises(TwostageError, match=rf"experiment\.orderings is {', '.join(names)}; name row_major"):
-        Plan("orderings", "smoke", changed(orderings=names))
+        plan_of("orderings", "smoke", changed(orderings=names))
 
 
 def test_a_second_row_is_refused():
     row = {"stand_in": {"data": "cifar10", "tokenizer": "vqgan_f4"}}
     with pytest.raises(TwostageError, match="must be one, got A, B"):
-        Plan("orderings", "smoke", changed(rows={"A": row, "B": row}))
+        plan_of("orderings", "smoke", changed(rows={"A": row, "B": row}))

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.unit.conftest import SCALES, with_upstream
-from twostage.planning.plan import whole_plan
+from twostage.planning.whole import whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 

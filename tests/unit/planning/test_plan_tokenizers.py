@@ -5,7 +5,7 @@ import pytest
 from tests.unit.conftest import SCALES, stage
 from twostage.config import composition
 from twostage.errors import TwostageError
-from twostage.planning.plan import Plan
+from twostage.planning.whole import plan_of
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 ABLATIONS = ["vqgan_vs_vqvae", "codebook_size", "warmup"]
@@ -30,7 +30,7 @@ def changed(**changes):
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_every_row_is_trained_reconstructed_and_given_an_rfid(name, scale):
-    plan = Plan(name, scale)
+    plan = plan_of(name, scale)
     tokenizers = set(trained(plan))
     assert set(stage(plan, "evaluation.reconstruct")) == tokenizers
     assert set(stage(plan, "evaluation.rfid")) == {f"rfid.{variant}" for variant in tokenizers}
@@ -45,7 +45,7 @@ def test_every_row_is_trained_reconstructed_and_given_an_rfid(name, scale):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_vqvae_is_a_vqgan_but_for_its_name_and_loss(scale):
-    vqgan, vqvae = trained(Plan("vqgan_vs_vqvae", scale)).values()
+    vqgan, vqvae = trained(plan_of("vqgan_vs_vqvae", scale)).values()
     assert {key for key in vqgan if vqgan[key] != vqvae[key]} == {"name", "loss"}
     loss = vqvae["loss"]
     assert (loss["reconstruction"], loss["perceptual"], loss["early_perceptual"]) == ("l2", "none", "none")
@@ -54,7 +54,7 @@ def test_a_vqvae_is_a_vqgan_but_for_its_name_and_loss(scale):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_tokenizers_of_two_sizes_differ_in_codes_and_the_patience_with_them(scale):
-    plan = Plan("codebook_size", scale)
+    plan = plan_of("codebook_size", scale)
     configurations = list(trained(plan).values())
     assert [config["quantizer"]["num_codes"] for config in configurations] == plan.experiment["values"]
     alike = [config | {"name": "", "quantizer": None} for config in configurations]
@@ -69,7 +69,7 @@ def test_tokenizers_of_two_sizes_differ_in_codes_and_the_patience_with_them(scal
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_warm_ups_differ_in_their_length_alone(scale):
-    plan = Plan("warmup", scale)
+    plan = plan_of("warmup", scale)
     configurations = list(trained(plan).values())
     starts = [config["loss"]["adversarial_start"] for config in configurations]
     assert starts == plan.experiment["values"]
@@ -80,34 +80,34 @@ def test_warm_ups_differ_in_their_length_alone(scale):
 
 
 def test_the_usual_tokenizer_is_the_one_that_table1_trains():
-    table1 = Plan("table1", "laptop")
+    table1 = plan_of("table1", "laptop")
     for name in ("vqgan_vs_vqvae", "codebook_size"):
-        shared = trained(Plan(name, "laptop"))["cifar10.vqgan_f4"]
+        shared = trained(plan_of(name, "laptop"))["cifar10.vqgan_f4"]
         assert shared == trained(table1)["cifar10.vqgan_f4"]
-    assert list(trained(Plan("codebook_size", "laptop"))) == [
+    assert list(trained(plan_of("codebook_size", "laptop"))) == [
         "cifar10.vqgan_f4_k128", "cifar10.vqgan_f4", "cifar10.vqgan_f4_k2048",
     ]  # fmt: skip
     # A shorter budget, so a baseline of its own.
-    assert "cifar10.vqgan_f4" not in trained(Plan("warmup", "laptop"))
-    assert list(trained(Plan("warmup", "paper"))) == [
+    assert "cifar10.vqgan_f4" not in trained(plan_of("warmup", "laptop"))
+    assert list(trained(plan_of("warmup", "paper"))) == [
         "imagenet.vqgan_f16_start0", "imagenet.vqgan_f16_start100000", "imagenet.vqgan_f16",
         "imagenet.vqgan_f16_start500000",
     ]  # fmt: skip
 
 
 def test_the_papers_table5_is_planned_as_printed():
-    (summary,) = stage(Plan("codebook_size", "paper"), "evaluation.tokenizer_ablation").values()
+    (summary,) = stage(plan_of("codebook_size", "paper"), "evaluation.tokenizer_ablation").values()
     assert summary.config["rows"] == ["1024", "16384"]
     assert summary.config["paper_rows"] == [
         {"label": "1024", "rfid": 7.94, "rfid_train": 10.54},
         {"label": "16384", "rfid": 4.98, "rfid_train": 7.41},
     ]
-    assert trained(Plan("codebook_size", "paper"))["imagenet.vqgan_f16_k16384"]["quantizer"]["revive_after"] == 320
+    assert trained(plan_of("codebook_size", "paper"))["imagenet.vqgan_f16_k16384"]["quantizer"]["revive_after"] == 320
 
 
 def test_one_more_size_adds_its_own_jobs_and_changes_only_the_summary():
-    before = Plan("codebook_size", "smoke")
-    after = Plan("codebook_size", "smoke", changed(values=[*before.experiment["values"], 48]))
+    before = plan_of("codebook_size", "smoke")
+    after = plan_of("codebook_size", "smoke", changed(values=[*before.experiment["values"], 48]))
     different = {folder.removeprefix("artifacts/smoke/") for folder, job in after.jobs.items()
                  if before.jobs.get(folder) != job}  # fmt: skip
     assert different == {
@@ -129,10 +129,10 @@ def test_one_more_size_adds_its_own_jobs_and_changes_only_the_summary():
 )
 def test_values_that_make_no_ablation_are_one_line(name, values, message):
     with pytest.raises(TwostageError, match=message):
-        Plan(name, "smoke", changed(values=values))
+        plan_of(name, "smoke", changed(values=values))
 
 
 def test_a_tokenizer_of_maps_is_refused():
     rows = {"IN": {"stand_in": {"data": "cifar10", "tokenizer": "edges_f4"}}}
     with pytest.raises(TwostageError, match="codebook_size compares image tokenizers, edges_f4"):
-        Plan("codebook_size", "smoke", changed(rows=rows))
+        plan_of("codebook_size", "smoke", changed(rows=rows))

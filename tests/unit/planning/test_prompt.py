@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from twostage.errors import TwostageError
-from twostage.planning.plan import whole_plan
 from twostage.planning.prompt import asked
 from twostage.planning.provenance import origin, write_record
+from twostage.planning.whole import whole_plan
 from twostage.runtime.artifacts import write_json
 from twostage.runtime.job import Job
 

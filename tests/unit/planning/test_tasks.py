@@ -9,7 +9,7 @@ from twostage.config import composition
 from twostage.errors import TwostageError
 from twostage.evaluation.agreement import Given, agreement
 from twostage.planning.designs.conditional import MEASURES
-from twostage.planning.plan import Plan, experiments, tables, whole_plan
+from twostage.planning.whole import experiments, plan_of, tables, whole_plan
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def write(edited_conf):
 def test_a_new_file_is_a_task_that_the_workflow_plans(write):
     write("edges_sundae")
     assert "mine" in experiments()
-    whole, mine = whole_plan("smoke"), Plan("mine", "smoke")
+    whole, mine = whole_plan("smoke"), plan_of("mine", "smoke")
     assert mine.jobs.items() <= whole.jobs.items()
     assert "mine" in tables(whole)
     ours, other = (whole.jobs[f"artifacts/smoke/evaluation/{name}"] for name in ("mine", "edges_sundae"))
@@ -62,7 +62,7 @@ def test_a_file_whose_name_no_target_can_have_is_one_line(edited_conf, name):
 
 @pytest.mark.usefixtures("repository_conf")
 def test_the_tables_are_those_of_all_experiments_but_what_needs_data():
-    on_request = {name for name in experiments() if Plan(name, "smoke").on_request}
+    on_request = {name for name in experiments() if plan_of(name, "smoke").on_request}
     assert set(tables(whole_plan("smoke"))) == {*experiments(), "tokenizers"} - on_request
 
 
@@ -81,7 +81,7 @@ def test_the_tables_are_those_of_all_experiments_but_what_needs_data():
 def test_a_file_that_is_no_task_is_one_line(write, edit, said):
     write("edges", edit)
     with pytest.raises(TwostageError, match=said) as caught:
-        Plan("mine", "smoke")
+        plan_of("mine", "smoke")
     assert "\n" not in str(caught.value)
     assert str(caught.value) in whole_plan("smoke").broken["mine"]
 
@@ -112,7 +112,7 @@ def with_rows(**keys):
 @pytest.mark.parametrize("experiment", ["table1", "orderings", "vqgan_vs_vqvae", "rejection", "overfitting"])
 def test_a_prior_is_refused_where_it_would_not_be_the_one_that_trains(experiment):
     with pytest.raises(TwostageError, match=rf"experiment\.rows\..*\.stand_in of {experiment}: .*'prior'"):
-        Plan(experiment, "smoke", with_rows(prior="sundae"))
+        plan_of(experiment, "smoke", with_rows(prior="sundae"))
 
 
 @pytest.mark.usefixtures("repository_conf")
@@ -134,7 +134,7 @@ def test_a_measure_that_the_condition_does_not_allow_is_one_line(experiment, mea
         return tree
 
     with pytest.raises(TwostageError, match=rf"^experiment\.measures\.stand_in of {experiment} {allowed}"):
-        Plan(experiment, "smoke", compose)
+        plan_of(experiment, "smoke", compose)
 
 
 @pytest.mark.parametrize("kind", MEASURES)
@@ -155,8 +155,8 @@ def test_a_condition_on_another_grid_is_one_line_for_priors_that_read_it_place_b
     experiment, condition, sides, prior
 ):
     with pytest.raises(TwostageError, match=rf"of {experiment}: prior={prior} takes a condition .*{sides}; name"):
-        Plan(experiment, "smoke", with_rows(condition=condition, prior=prior))
-    runs = stage(Plan(experiment, "smoke", with_rows(condition=condition)), "priors.train")
+        plan_of(experiment, "smoke", with_rows(condition=condition, prior=prior))
+    runs = stage(plan_of(experiment, "smoke", with_rows(condition=condition)), "priors.train")
     assert {run.config["architecture"] for run in runs.values()} == {"gpt"}
 
 
@@ -164,7 +164,7 @@ def test_a_condition_on_another_grid_is_one_line_for_priors_that_read_it_place_b
 @pytest.mark.parametrize("condition", ["class", "coordinates", "low_resolution_f1"])
 def test_a_class_or_a_condition_on_the_same_grid_goes_with_every_prior(condition):
     for prior in ("pixelsnail", "sundae"):
-        plan = Plan("super_resolution", "smoke", with_measures([], with_rows(condition=condition, prior=prior)))
+        plan = plan_of("super_resolution", "smoke", with_measures([], with_rows(condition=condition, prior=prior)))
         runs = stage(plan, "priors.train").values()
         assert {run.config["architecture"] for run in runs} == {prior}
         assert {run.config["condition"] for run in runs} == {condition, None}

@@ -12,7 +12,7 @@ from tests.unit.evaluation.test_agreement import Levels
 from twostage.config import composition, schema
 from twostage.evaluation.conditional import ConditionalConfig
 from twostage.figures.conditional import ConditionalConfig as FigureConfig
-from twostage.planning.plan import Plan
+from twostage.planning.whole import plan_of
 from twostage.runtime.artifacts import read_array, read_json, write_json
 from twostage.weights.lpips import PerceptualDistance
 
@@ -65,7 +65,7 @@ def tiny(root):
 @pytest.mark.parametrize("task", ["depth", "pose"])
 def test_a_folder_becomes_samples_beside_their_conditions(task, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(PerceptualDistance, "load", classmethod(lambda cls, path: Levels()))
-    plan = Plan(task, "smoke", tiny(pictures))
+    plan = plan_of(task, "smoke", tiny(pictures))
     monkeypatch.chdir(tmp_path)
     for job in plan.jobs.values():
         name = f"{job.stage}.{job.verb}"

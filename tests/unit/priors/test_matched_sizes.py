@@ -9,7 +9,7 @@ from twostage.config import composition
 from twostage.config.composition import parse
 from twostage.config.schema import PriorConfig
 from twostage.latents.dataset import TokenSpace
-from twostage.planning.plan import Plan
+from twostage.planning.whole import plan_of
 from twostage.priors.model import build, num_parameters
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +31,7 @@ def parameters(plan, job):
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
 def test_pixelsnail_matches_the_transformer_in_every_row(monkeypatch, scale):
     monkeypatch.setattr(composition, "CONF", ROOT / "conf")
-    plan = Plan("table1", scale)
+    plan = plan_of("table1", scale)
     rows = [job for job in plan.jobs.values() if job.verb == "compare"]
     assert len(rows) == 5
     for row in rows:
@@ -42,7 +42,7 @@ def test_pixelsnail_matches_the_transformer_in_every_row(monkeypatch, scale):
 def test_the_papers_sizes_are_the_printed_ones(monkeypatch):
     """Table 1 prints 85 M (RIN), 310 M (LSUN-CT, IN, S-FLCKR) and 180 M (D-RIN)."""
     monkeypatch.setattr(composition, "CONF", ROOT / "conf")
-    plan = Plan("table1", "paper")
+    plan = plan_of("table1", "paper")
     millions = {
         row.variant: parameters(plan, plan.jobs[row.inputs["gpt.seed0"]]) / 1e6
         for row in plan.jobs.values()

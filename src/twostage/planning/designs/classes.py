@@ -1,11 +1,10 @@
 """The plans of two studies of class-conditional and of overfitting priors: Esser et al. 2021, Table 4 and Sec. E."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twostage.errors import TwostageError
+from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
 from twostage.planning.designs import conditional
 from twostage.planning.jobs import (
@@ -20,19 +19,17 @@ from twostage.planning.jobs import (
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
 
-if TYPE_CHECKING:
-    from twostage.planning.plan import Plan
-
 # Seeds of the classifier that rejects samples and of the one that judges what is left.
 REJECTOR, JUDGE = 0, 1
 
 
-def rejection(plan: Plan) -> None:
+def rejection(plan: Builder) -> None:
     """Adds the jobs of Table 4: pools of class-conditional samples under several top-k and top-p, out of which a
     classifier accepts the best.
     """
-    cell, budget = conditional.the_cell(plan, Cell), plan.tree["scale"]["experiment"]["rejection"]
-    latents = plan._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
+    _, cell = plan.only_row(Cell)
+    budget = plan.tree["scale"]["experiment"]["rejection"]
+    latents = plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
     # The first seed of the class-conditional task.
     prior = next(iter(conditional.priors(plan, cell, latents, conditional.tuned(plan, cell, latents)).values()))
     inputs: dict[str, Job] = {}
@@ -41,20 +38,20 @@ def rejection(plan: Plan) -> None:
         asked: Tree = {"num_images": num_images, "top_k": top_k, "top_p": top_p, "classes": []}
         # A seed for each: equal random numbers would draw nearly equal images, and the pool would hold them in pairs.
         asked["seed"] = len(inputs)
-        tree = plan._tree_of(cell)
+        tree = plan.tree_of(cell)
         tree["sampling"] |= asked | {"batch_size": min(num_images, tree["sampling"]["batch_size"])}
         tokenizer = plan.jobs[latents.inputs["tokenizer"]]
-        inputs[name] = plan._add(sampling_job(tree, prior, tokenizer, plan._condition(cell), label=f"classes_{name}"))
+        inputs[name] = plan.add(sampling_job(tree, prior, tokenizer, plan.condition(cell), label=f"classes_{name}"))
 
     for top_k in budget["mixed_k"]:
         drawn(f"k{top_k}", budget["pool"] // len(budget["mixed_k"]), top_k, None)
     for top_p in budget["top_p"]:
         drawn(f"p{top_p}", budget["accepted"], None, top_p)
-    tree = plan._tree_of(cell)
-    data = plan._add(data_job(tree))
-    inputs |= {"rejector": plan._add(classifier_job(tree, data)), "judge": plan._add(_judge(tree, data))}
-    inputs["inception"] = plan._add(weights_job(tree, "inception"))
-    inputs["real"] = plan._add(features_job(tree, data))
+    tree = plan.tree_of(cell)
+    data = plan.add(data_job(tree))
+    inputs |= {"rejector": plan.add(classifier_job(tree, data)), "judge": plan.add(_judge(tree, data))}
+    inputs["inception"] = plan.add(weights_job(tree, "inception"))
+    inputs["real"] = plan.add(features_job(tree, data))
     config = {key: plan.experiment[key] for key in ("paper_says", "paper_rows")}
     config |= {"data": cell.data, "accepted": budget["accepted"], "settings": _settings(budget), "seed": 0}
     config |= {"samples": tree["evaluation"]["samples"], "grid_images": tree["evaluation"]["grid_images"] + 4}
@@ -89,24 +86,25 @@ def _settings(budget: Tree) -> list[dict[str, Any]]:
     return rows + [mixed | {"label": f"mixed k, {rate:g}", "acceptance": rate} for rate in budget["acceptance"]]
 
 
-def overfitting(plan: Plan) -> None:
+def overfitting(plan: Builder) -> None:
     """Adds the jobs of Sec. E: one prior on few images, to the end and with early stopping, and samples of both."""
-    cell, budget = conditional.the_cell(plan, Cell), plan.tree["scale"]["experiment"]["overfitting"]
-    whole = plan._encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
+    _, cell = plan.only_row(Cell)
+    budget = plan.tree["scale"]["experiment"]["overfitting"]
+    whole = plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
     tune, tokenizer = conditional.tuned(plan, cell, whole), plan.jobs[whole.inputs["tokenizer"]]
-    latents = _fewer(plan._tree_of(cell), whole, tokenizer, budget["train_images"])
-    plan._add(latents)
-    data = plan._add(data_job(plan._tree_of(cell)))
+    latents = _fewer(plan.tree_of(cell), whole, tokenizer, budget["train_images"])
+    plan.add(latents)
+    data = plan.add(data_job(plan.tree_of(cell)))
     inputs = {"data": data, "latents": latents, "tokenizer": tokenizer}
-    inputs["vgg16"] = plan._add(weights_job(plan.tree, "vgg16"))
+    inputs["vgg16"] = plan.add(weights_job(plan.tree, "vgg16"))
     for run, patience in (("early_stopping", budget["patience"]), ("to_the_end", None)):
-        tree = plan._tree_of(cell, priors="gpt", seed=0)
+        tree = plan.tree_of(cell, priors="gpt", seed=0)
         tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "evaluate_every")}
         tree["priors"]["early_stopping"] = patience
-        prior = plan._add(prior_job(tree, latents, None, {"tune": tune}, label=run))
+        prior = plan.add(prior_job(tree, latents, None, {"tune": tune}, label=run))
         asked = {"num_images": budget["images"], "batch_size": min(budget["images"], tree["sampling"]["batch_size"])}
         tree["sampling"] |= asked
-        inputs |= {f"{run}.prior": prior, f"{run}.sampling": plan._add(sampling_job(tree, prior, tokenizer))}
+        inputs |= {f"{run}.prior": prior, f"{run}.sampling": plan.add(sampling_job(tree, prior, tokenizer))}
     config = {key: budget[key] for key in ("train_images", "images", "neighbours")}
     config |= {"data": cell.data, "grid_images": plan.tree["evaluation"]["grid_images"]}
     _drawn(plan, "overfitting", config | {"paper_says": plan.experiment["paper_says"]}, inputs)
@@ -121,7 +119,7 @@ def _fewer(tree: Tree, whole: Job, tokenizer: Job, train_images: int | None) -> 
     return replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}")
 
 
-def _drawn(plan: Plan, name: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
+def _drawn(plan: Builder, name: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
     """The study's summary and figure, which share its name."""
-    summary = plan._add(new_job(f"evaluation.{name}", name, plan.tree, config, inputs))
-    plan._add(new_job(f"figures.{name}", name, plan.tree, {"figures": plan.tree["figures"]}, {"summary": summary}))
+    summary = plan.add(new_job(f"evaluation.{name}", name, plan.tree, config, inputs))
+    plan.add(new_job(f"figures.{name}", name, plan.tree, {"figures": plan.tree["figures"]}, {"summary": summary}))

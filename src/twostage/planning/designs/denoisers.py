@@ -3,17 +3,16 @@
 All of them draw from one prior of a dataset's latents, so that a sweep over what samplers do trains nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from omegaconf import MISSING
 
-from twostage.config import composition
 from twostage.errors import TwostageError
+from twostage.planning.builder import Builder
+from twostage.planning.cells import Cell
 from twostage.planning.jobs import (
     classes_job,
     data_job,
@@ -29,11 +28,6 @@ from twostage.planning.jobs import (
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
 
-if TYPE_CHECKING:
-    from twostage.planning.cells import Cell
-    from twostage.planning.plan import Plan
-
-C = TypeVar("C")
 # Files of conf/experiment/ whose plans are made here.
 EXPERIMENTS = (
     "sundae_vs_autoregressive",
@@ -79,7 +73,7 @@ class Encoded(NamedTuple):
     tokenizer: Job
 
 
-def add_jobs(plan: Plan) -> None:
+def add_jobs(plan: Builder) -> None:
     """Adds the jobs of one of these experiments."""
     match plan.experiment["name"]:
         case "sundae_vs_autoregressive":
@@ -94,12 +88,12 @@ def add_jobs(plan: Plan) -> None:
             sundae_chains(plan)
 
 
-def sundae_vs_autoregressive(plan: Plan) -> None:
+def sundae_vs_autoregressive(plan: Builder) -> None:
     """Adds the jobs of Tables 1 and 2: a transformer as other experiments have it, one that trains for as long as
     SUNDAE, and SUNDAE's chains.
     """
     found: dict[str, Job] = {}
-    for row, cell in _cells(plan, LatentsCell).items():
+    for row, cell in plan.rows(LatentsCell).items():
         encoded = _encoded(plan, cell)
         sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["experiment"]["sundae"]["steps"])
         sets, more = _transformers(plan, encoded, sundae) if cell.autoregressive else ({}, {})
@@ -110,11 +104,11 @@ def sundae_vs_autoregressive(plan: Plan) -> None:
     _figure(plan, "sundae_vs_autoregressive", found)
 
 
-def sundae_chains(plan: Plan) -> None:
+def sundae_chains(plan: Builder) -> None:
     """Adds the jobs of Fig. 8, 12 or 13: one prior, and a set of samples for every value of what varies."""
     found: dict[str, Job] = {}
     varies, chains = plan.experiment["varies"], _checked_chains(plan)
-    for row, cell in _cells(plan, LatentsCell).items():
+    for row, cell in plan.rows(LatentsCell).items():
         encoded = _encoded(plan, cell)
         sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["experiment"]["sundae"]["steps"])
         sets = {
@@ -130,13 +124,13 @@ def sundae_chains(plan: Plan) -> None:
     _figure(plan, "sundae_chains", found)
 
 
-def hourglass(plan: Plan) -> None:
+def hourglass(plan: Builder) -> None:
     """Adds the jobs of Sec. 3.2's comparisons: priors that differ in one choice of the hourglass, and the seed."""
     key, values = plan.experiment["key"], list(plan.experiment["values"])
     if len(values) < 2 or len(set(values)) < len(values):
         raise TwostageError(f"experiment.values of {plan.experiment['name']} is {values}; name two or more, once each")
     found: dict[str, Job] = {}
-    for row, cell in _cells(plan, LatentsCell).items():
+    for row, cell in plan.rows(LatentsCell).items():
         encoded = _encoded(plan, cell)
         runs = {
             f"{value}.seed{seed}": _prior(plan, cell, encoded, seed, None, {key: value})
@@ -147,91 +141,76 @@ def hourglass(plan: Plan) -> None:
         config |= {"seeds": plan.experiment["seeds"], "paper_says": plan.experiment["paper_says"]}
         inputs = runs | {"latents": encoded.latents}
         variant = f"{plan.experiment['name']}.{row}"
-        found[row] = plan._add(new_job("evaluation.hourglass", variant, plan.tree, config, inputs))
+        found[row] = plan.add(new_job("evaluation.hourglass", variant, plan.tree, config, inputs))
     _figure(plan, "hourglass", found)
 
 
-def sundae_inpainting(plan: Plan) -> None:
+def sundae_inpainting(plan: Builder) -> None:
     """Adds the jobs of Fig. 11: several results of an image under every mask."""
     found: dict[str, Job] = {}
-    for row, cell in _cells(plan, LatentsCell).items():
+    for row, cell in plan.rows(LatentsCell).items():
         encoded = _encoded(plan, cell)
         sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["experiment"]["sundae"]["steps"])
         inputs: dict[str, Job] = {}
         for mask, share in plan.experiment["masks"].items():
-            tree = plan._tree_of(encoded.cell)
+            tree = plan.tree_of(encoded.cell)
             tree["sampling"]["inpainting"] |= {"mask": mask, "mask_share": share}
             job = inpainting_job(tree, sundae, encoded.tokenizer, encoded.latents, label=f"inpainted_{mask}")
-            inputs[mask] = plan._add(job)
+            inputs[mask] = plan.add(job)
         config = {"label": row, "data": cell.data, "masks": list(inputs), "paper_says": plan.experiment["paper_says"]}
         variant = f"sundae_inpainting.{row}"
         inputs |= {"prior": sundae}
-        found[row] = plan._add(new_job("evaluation.sundae_inpainting", variant, plan.tree, config, inputs))
+        found[row] = plan.add(new_job("evaluation.sundae_inpainting", variant, plan.tree, config, inputs))
     _figure(plan, "sundae_inpainting", found)
 
 
-def sundae_pixels(plan: Plan) -> None:
+def sundae_pixels(plan: Builder) -> None:
     """Adds the jobs of Fig. 10: grey pixels as codes, their classes as a condition, and samples of every class."""
     found: dict[str, Job] = {}
     budget = plan.tree["scale"]["experiment"]["sundae"]["pixels"]
-    for row, cell in _cells(plan, PixelsCell).items():
-        tree = plan._tree_of(plan.cell(cell.data, cell.tokenizer), tokenizers=cell.tokenizer, priors=cell.prior)
+    for row, cell in plan.rows(PixelsCell).items():
+        tree = plan.tree_of(Cell(cell.data, cell.tokenizer), tokenizers=cell.tokenizer, priors=cell.prior)
         # Garments and digits have a side.
         tree["latents"] |= {"flips": False, "validation_images": budget["validation_images"]}
         tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "batch_size", "evaluate_every")}
         tree["priors"]["loop"]["checkpoint_every"] = budget["checkpoint_every"]
-        data = plan._add(data_job(tree))
-        tokenizer = plan._add(tokenizer_job(tree))
-        latents = plan._add(latents_job(tree, tokenizer))
-        classes = plan._add(classes_job(tree, latents))
+        data = plan.add(data_job(tree))
+        tokenizer = plan.add(tokenizer_job(tree))
+        latents = plan.add(latents_job(tree, tokenizer))
+        classes = plan.add(classes_job(tree, latents))
         tune = _pixels_sweep(plan, cell, latents, classes)
-        prior = plan._add(prior_job(tree, latents, classes, {"tune": tune}))
+        prior = plan.add(prior_job(tree, latents, classes, {"tune": tune}))
         chain = {"steps": budget["chain_steps"]}
         asked = _asked(tree, budget["images"], chain)
-        sampling = plan._add(denoising_job(asked, prior, tokenizer, classes, label=_spelled(asked)))
+        sampling = plan.add(denoising_job(asked, prior, tokenizer, classes, label=_spelled(asked)))
         config = {"label": row, "data": cell.data, "tokenizer": cell.tokenizer, "images": budget["images"]}
         config |= {"grid_images": tree["evaluation"]["grid_images"], "paper_says": plan.experiment["paper_says"]}
         inputs = {"data": data, "classes": classes, "prior": prior, "sampling": sampling}
         variant = f"sundae_pixels.{row}"
-        found[row] = plan._add(new_job("evaluation.sundae_pixels", variant, plan.tree, config, inputs))
+        found[row] = plan.add(new_job("evaluation.sundae_pixels", variant, plan.tree, config, inputs))
     _figure(plan, "sundae_pixels", found)
 
 
-def _pixels_sweep(plan: Plan, cell: PixelsCell, latents: Job, classes: Job) -> Job:
+def _pixels_sweep(plan: Builder, cell: PixelsCell, latents: Job, classes: Job) -> Job:
     if cell.tune_on is None:
-        return plan._tune(cell.data, plan.cell(cell.data, cell.tokenizer), cell.prior, latents, classes)
+        return plan.tuned(cell.data, Cell(cell.data, cell.tokenizer), cell.prior, latents, classes)
     return _sweep(plan, cell.tune_on, _encoded(plan, cell.tune_on))
 
 
-def _cells(plan: Plan, kind: type[C]) -> dict[str, C]:
-    """The rows of an experiment in the column of the scale, but for those that have none there."""
-    column, name = plan.tree["scale"]["sources"], plan.experiment["name"]
-    found: dict[str, C] = {}
-    for label, row in plan.experiment["rows"].items():
-        try:
-            if row[column] is not None:
-                found[label] = composition.parse(kind, row[column])
-        except (KeyError, TwostageError) as error:
-            raise TwostageError(f"experiment.rows.{label}.{column} of {name}: {error}") from error
-    return found
-
-
-def _encoded(plan: Plan, cell: LatentsCell) -> Encoded:
+def _encoded(plan: Builder, cell: LatentsCell) -> Encoded:
     """Adds everything up to the latents of a row."""
-    known = replace(
-        plan.cell(cell.data, cell.tokenizer), tokenizer_data=cell.tokenizer_data, prior_sizes=cell.prior_sizes
-    )
-    latents = plan._encoded(known, cell.tokenizer, cell.tokenizer_data or cell.data)
+    known = replace(Cell(cell.data, cell.tokenizer), tokenizer_data=cell.tokenizer_data, prior_sizes=cell.prior_sizes)
+    latents = plan.encoded(known, cell.tokenizer, cell.tokenizer_data or cell.data)
     return Encoded(known, latents, plan.jobs[latents.inputs["tokenizer"]])
 
 
-def _sweep(plan: Plan, cell: LatentsCell, encoded: Encoded) -> Job:
+def _sweep(plan: Builder, cell: LatentsCell, encoded: Encoded) -> Job:
     """One sweep sets the learning rate of a dataset's denoisers: that of the paper's hourglass."""
-    return plan._tune(cell.data, encoded.cell, cell.prior, encoded.latents, None)
+    return plan.tuned(cell.data, encoded.cell, cell.prior, encoded.latents, None)
 
 
 def _prior(
-    plan: Plan,
+    plan: Builder,
     cell: LatentsCell,
     encoded: Encoded,
     seed: int,
@@ -240,7 +219,7 @@ def _prior(
 ) -> Job:
     """A SUNDAE prior; `steps` and `choices` of the hourglass are in its name where they are not the usual ones."""
     tune = _sweep(plan, cell, encoded)
-    usual = plan._tree_of(encoded.cell, priors=cell.prior, seed=seed)
+    usual = plan.tree_of(encoded.cell, priors=cell.prior, seed=seed)
     tree = usual | {"priors": usual["priors"] | {"loop": dict(usual["priors"]["loop"])}}
     labels = []
     if steps is not None and steps != usual["priors"]["loop"]["steps"]:
@@ -253,32 +232,32 @@ def _prior(
     job = prior_job(tree, encoded.latents, None, {"tune": tune})
     name, _, number = job.variant.rpartition(".")
     variant = ".".join([name, *labels, number])
-    return plan._add(replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}"))
+    return plan.add(replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}"))
 
 
-def _transformers(plan: Plan, encoded: Encoded, sundae: Job) -> tuple[dict[str, dict[str, Job]], dict[str, Job]]:
+def _transformers(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, dict[str, Job]], dict[str, Job]]:
     """Samples of two transformers: one of the steps that it has elsewhere, one that trains for as long as SUNDAE.
 
     Beside them, as `pace`, what a step of either costs in steps of SUNDAE.
     """
-    tune = plan._tune(encoded.cell.data, encoded.cell, "gpt", encoded.latents, None)
-    tree = plan._tree_of(encoded.cell, priors="gpt", seed=0)
+    tune = plan.tuned(encoded.cell.data, encoded.cell, "gpt", encoded.latents, None)
+    tree = plan.tree_of(encoded.cell, priors="gpt", seed=0)
     # The row-major run of the orderings, and its samples, where they are run on the same latents.
-    usual = plan._add(prior_job(tree, encoded.latents, None, {"tune": tune}, spell_row_major=True))
-    pace = plan._add(pace_job(tree, prior_job(tree, encoded.latents, None, {}), sundae))
-    timed = plan._add(timed_prior_job(tree, encoded.latents, sundae, pace, tune))
+    usual = plan.add(prior_job(tree, encoded.latents, None, {"tune": tune}, spell_row_major=True))
+    pace = plan.add(pace_job(tree, prior_job(tree, encoded.latents, None, {}), sundae))
+    timed = plan.add(timed_prior_job(tree, encoded.latents, sundae, pace, tune))
     sets: dict[str, dict[str, Job]] = {}
     for label, prior in {"transformer": usual, "transformer, SUNDAE's time": timed}.items():
-        sampling = plan._add(sampling_job(tree, prior, encoded.tokenizer))
+        sampling = plan.add(sampling_job(tree, prior, encoded.tokenizer))
         sets[label] = _measured(plan, tree, encoded, prior, sampling)
     return sets, {"pace": pace}
 
 
-def _drawn(plan: Plan, cell: LatentsCell, encoded: Encoded, prior: Job, chain: Tree) -> dict[str, Job]:
+def _drawn(plan: Builder, cell: LatentsCell, encoded: Encoded, prior: Job, chain: Tree) -> dict[str, Job]:
     """Samples by one chain, and what is measured of them; equal chains are one job, whoever asks for them."""
-    tree = plan._tree_of(encoded.cell, priors=cell.prior)
+    tree = plan.tree_of(encoded.cell, priors=cell.prior)
     asked = _asked(tree, plan.tree["scale"]["experiment"]["sundae"]["images"], chain)
-    sampling = plan._add(denoising_job(asked, prior, encoded.tokenizer, label=_spelled(asked)))
+    sampling = plan.add(denoising_job(asked, prior, encoded.tokenizer, label=_spelled(asked)))
     return _measured(plan, tree, encoded, prior, sampling)
 
 
@@ -301,13 +280,13 @@ def _spelled(tree: Tree) -> str:
     return f"steps{chain['steps']}_proportion{proportion}_temperature{temperature}"
 
 
-def _measured(plan: Plan, tree: Tree, encoded: Encoded, prior: Job, sampling: Job) -> dict[str, Job]:
+def _measured(plan: Builder, tree: Tree, encoded: Encoded, prior: Job, sampling: Job) -> dict[str, Job]:
     """FID and its kin of some of a job's samples; the same number for every set of an experiment."""
-    samples = plan._measured(tree, sampling, plan.tree["scale"]["experiment"]["sundae"]["images"])
+    samples = plan.measured(tree, sampling, plan.tree["scale"]["experiment"]["sundae"]["images"])
     return {"prior": prior, "latents": encoded.latents, "sampling": sampling, "samples": samples}
 
 
-def _checked_chains(plan: Plan) -> list[Tree]:
+def _checked_chains(plan: Builder) -> list[Tree]:
     """Every chain of a sweep: each value of what varies under each value of what is held."""
     varies, asked = plan.experiment["varies"], plan.experiment["chains"]
     keys, values = [*asked["held"], varies], [*asked["held"].values(), asked["values"]]
@@ -321,7 +300,7 @@ def _checked_chains(plan: Plan) -> list[Tree]:
 
 
 def _compared(
-    plan: Plan,
+    plan: Builder,
     row: str,
     encoded: Encoded,
     sets: dict[str, dict[str, Job]],
@@ -337,16 +316,16 @@ def _compared(
         "label": row,
         "data": encoded.cell.data,
         "tokenizer": encoded.cell.tokenizer,
-        "size": plan._tree_of(encoded.cell)["data"]["size"],
+        "size": plan.tree_of(encoded.cell)["data"]["size"],
         "sets": list(sets),
         "varies": plan.experiment.get("varies"),
         "held": next(iter(plan.experiment["chains"]["held"])) if "chains" in plan.experiment else None,
         "grid_images": plan.tree["evaluation"]["grid_images"],
         "paper_says": plan.experiment["paper_says"],
     }
-    return plan._add(new_job("evaluation.sample_sets", f"{name}.{row}", plan.tree, config, inputs))
+    return plan.add(new_job("evaluation.sample_sets", f"{name}.{row}", plan.tree, config, inputs))
 
 
-def _figure(plan: Plan, verb: str, rows: dict[str, Job]) -> None:
+def _figure(plan: Builder, verb: str, rows: dict[str, Job]) -> None:
     name = plan.experiment["name"]
-    plan._add(new_job(f"figures.{verb}", name, plan.tree, {"figures": plan.tree["figures"]}, rows))
+    plan.add(new_job(f"figures.{verb}", name, plan.tree, {"figures": plan.tree["figures"]}, rows))

@@ -1,14 +1,13 @@
 """The plans of the experiments over the factor f of the first stage: Esser et al. 2021, Sec. 4.3, Fig. 7 and 8."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from omegaconf import MISSING
 
-from twostage.config import composition
 from twostage.errors import TwostageError
+from twostage.planning.builder import Builder
+from twostage.planning.cells import Cell
 from twostage.planning.designs.conditional import measures, num_labels
 from twostage.planning.jobs import (
     data_job,
@@ -25,12 +24,6 @@ from twostage.planning.jobs import (
 )
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
-
-if TYPE_CHECKING:
-    from twostage.planning.cells import Cell
-    from twostage.planning.plan import Plan
-
-C = TypeVar("C")
 
 
 @dataclass
@@ -58,18 +51,19 @@ class SweepCell:
         return self.conditions[self.tokenizers.index(tokenizer)] if self.conditions else None
 
 
-def pixels_vs_latents(plan: Plan) -> None:
+def pixels_vs_latents(plan: Builder) -> None:
     """Adds the jobs of Sec. 4.3's comparison on CIFAR-10: the second prior trains for as long as the first one did."""
-    cell, budget = _cell(plan, PixelsCell), plan.tree["scale"]["experiment"]["pixels_vs_latents"]
+    _, cell = plan.only_row(PixelsCell)
+    budget = plan.tree["scale"]["experiment"]["pixels_vs_latents"]
     names = {"pixels": cell.pixels, "latents": cell.latents}
-    encoded = {kind: plan._encoded(plan.cell(cell.data, name), name, cell.data) for kind, name in names.items()}
+    encoded = {kind: plan.encoded(Cell(cell.data, name), name, cell.data) for kind, name in names.items()}
     tree = _prior_tree(plan, cell.data, cell.pixels)
     rhythm = {key: budget[key] for key in ("steps", "batch_size", "evaluate_every", "checkpoint_every")}
     tree["priors"]["loop"] |= rhythm
     tune = _sweep_on(plan, cell.data, cell.tune_on)
-    pixels = plan._add(prior_job(tree, encoded["pixels"], None, {"tune": tune}))
-    pace = plan._add(pace_job(tree, prior_job(tree, encoded["latents"], None, {}), pixels))
-    priors = {"pixels": pixels, "latents": plan._add(timed_prior_job(tree, encoded["latents"], pixels, pace))}
+    pixels = plan.add(prior_job(tree, encoded["pixels"], None, {"tune": tune}))
+    pace = plan.add(pace_job(tree, prior_job(tree, encoded["latents"], None, {}), pixels))
+    priors = {"pixels": pixels, "latents": plan.add(timed_prior_job(tree, encoded["latents"], pixels, pace))}
     inputs: dict[str, Job] = {"pace": pace}
     for kind, prior in priors.items():
         tokenizer = plan.jobs[encoded[kind].inputs["tokenizer"]]
@@ -80,7 +74,7 @@ def pixels_vs_latents(plan: Plan) -> None:
     _drawn(plan, "pixels_vs_latents", config, inputs)
 
 
-def f_sweep(plan: Plan) -> None:
+def f_sweep(plan: Builder) -> None:
     """Adds the jobs of Fig. 7 and 8: one transformer over windows of a fixed number of tokens, f from 1 up.
 
     Where the row names conditions it is Fig. 10: every image token comes with that of a map at its place.
@@ -109,8 +103,8 @@ def f_sweep(plan: Plan) -> None:
     _drawn(plan, "f_sweep", config, inputs)
 
 
-def _sweep_cell(plan: Plan) -> SweepCell:
-    cell = _cell(plan, SweepCell)
+def _sweep_cell(plan: Builder) -> SweepCell:
+    _, cell = plan.only_row(SweepCell)
     if cell.conditions and (len(cell.conditions) != len(cell.tokenizers) or cell.tune_on not in cell.tokenizers):
         raise TwostageError(
             f"experiment.rows of {plan.experiment['name']}: conditions must be one for each of "
@@ -120,33 +114,33 @@ def _sweep_cell(plan: Plan) -> SweepCell:
     return cell
 
 
-def _tuned(plan: Plan, cell: SweepCell) -> Job:
+def _tuned(plan: Builder, cell: SweepCell) -> Job:
     """The sweep of `tune_on` with its condition, of the tokenizers as every experiment trains them."""
-    run = _run(plan, cell, cell.tune_on)
-    latents = plan._encoded(run, cell.tune_on, cell.data)
-    return plan._tune(cell.tune_on, run, "gpt", latents, plan._condition(run))
+    run = _run(cell, cell.tune_on)
+    latents = plan.encoded(run, cell.tune_on, cell.data)
+    return plan.tuned(cell.tune_on, run, "gpt", latents, plan.condition(run))
 
 
-def _run(plan: Plan, cell: SweepCell, tokenizer: str) -> Cell:
-    return replace(plan.cell(cell.data, tokenizer), condition=cell.condition_of(tokenizer))
+def _run(cell: SweepCell, tokenizer: str) -> Cell:
+    return replace(Cell(cell.data, tokenizer), condition=cell.condition_of(tokenizer))
 
 
-def _swept_tree(plan: Plan, cell: SweepCell, name: str) -> Tree:
+def _swept_tree(plan: Builder, cell: SweepCell, name: str) -> Tree:
     """The config tree of one f, under the budgets that the scale gives this experiment."""
     budget = plan.tree["scale"]["experiment"][plan.experiment["name"]]
     more = {f"scale.tokenizers.image.{key}": value for key, value in budget["image"].items()}
-    run = _run(plan, cell, name)
-    tree = plan._tree_of(run, tokenizers=name, priors="gpt", more=more)
+    run = _run(cell, name)
+    tree = plan.tree_of(run, tokenizers=name, priors="gpt", more=more)
     # What differs in nothing keeps its name, and so the job of other experiments.
-    same = tree["tokenizers"] == plan._tree_of(run, tokenizers=name)["tokenizers"]
+    same = tree["tokenizers"] == plan.tree_of(run, tokenizers=name)["tokenizers"]
     return tree if same else tree | {"tokenizers": tree["tokenizers"] | {"name": f"{name}_short"}}
 
 
-def _factor(plan: Plan, cell: SweepCell, name: str, tree: Tree, tune: Job) -> dict[str, Job]:
+def _factor(plan: Builder, cell: SweepCell, name: str, tree: Tree, tune: Job) -> dict[str, Job]:
     """All that is measured at one f."""
     budget = plan.tree["scale"]["experiment"][plan.experiment["name"]]
-    tokenizer = plan._trained(tree)
-    latents = plan._add(latents_job(tree, tokenizer))
+    tokenizer = plan.trained(tree)
+    latents = plan.add(latents_job(tree, tokenizer))
     condition = _condition_of_factor(plan, cell, name, tree)
     side = grid_side(tree)
     # A grid that is no larger than the window is one window.
@@ -154,70 +148,57 @@ def _factor(plan: Plan, cell: SweepCell, name: str, tree: Tree, tune: Job) -> di
 
     def seen(of: Job) -> Job:
         # Windows of image and condition are cut by one seed, so they lie at the same places.
-        return of if whole else plan._add(windows_job(tree, of, cell.window, budget["windows_per_image"]))
+        return of if whole else plan.add(windows_job(tree, of, cell.window, budget["windows_per_image"]))
 
     given = None if condition is None else seen(condition)
     # Of a whole grid this is the row-major run of the orderings, where they are run on the same latents.
-    prior = plan._add(prior_job(tree, seen(latents), given, {"tune": tune}, spell_row_major=True))
+    prior = plan.add(prior_job(tree, seen(latents), given, {"tune": tune}, spell_row_major=True))
     canvas = None if whole else [side, side]
     return {
         "reconstruct": plan.jobs[f"artifacts/{plan.scale}/evaluation/{tokenizer.variant}"],
         "latents": latents,
         "prior": prior,
-        "likelihood": plan._add(likelihood_job(tree, prior, latents, budget["likelihood_images"], condition)),
+        "likelihood": plan.add(likelihood_job(tree, prior, latents, budget["likelihood_images"], condition)),
         **_sampled(plan, tree, prior, tokenizer, budget["num_images"], canvas, condition, label="f_sweep"),
     }
 
 
-def _condition_of_factor(plan: Plan, cell: SweepCell, name: str, tree: Tree) -> Job | None:
+def _condition_of_factor(plan: Builder, cell: SweepCell, name: str, tree: Tree) -> Job | None:
     """The whole codes of the map. Raises TwostageError if its tokenizer is of another f than the image's."""
-    run = _run(plan, cell, name)
+    run = _run(cell, name)
     if run.condition is None:
         return None
-    of_map = plan._tree_of(run, tokenizers=run.condition)["tokenizers"]
+    of_map = plan.tree_of(run, tokenizers=run.condition)["tokenizers"]
     if of_map["num_downsamplings"] != tree["tokenizers"]["num_downsamplings"]:
         raise TwostageError(
             f"experiment.rows of {plan.experiment['name']}: {name} and its condition {run.condition} must have the "
             "same f; put the conditions in the order of the tokenizers"
         )
-    return plan._condition(run)
+    return plan.condition(run)
 
 
-def _condition_shown(plan: Plan, cell: SweepCell) -> tuple[Tree, dict[str, Job]]:
+def _condition_shown(plan: Builder, cell: SweepCell) -> tuple[Tree, dict[str, Job]]:
     """What the summary is told of the condition, and the jobs whose pictures it shows and holds samples against."""
-    tree = plan._tree_of(_run(plan, cell, cell.tune_on), tokenizers=cell.condition_of(cell.tune_on))
+    tree = plan.tree_of(_run(cell, cell.tune_on), tokenizers=cell.condition_of(cell.tune_on))
     kind = tree["tokenizers"]["map"]
     config = {"condition": kind, "measures": measures(plan, kind), "num_labels": num_labels(tree, kind)}
     config |= {"canny_sigma": tree["data"]["canny_sigma"], "paper_says": plan.experiment["paper_says"]}
     jobs = {"data": data_job(tree), "maps": maps_job(tree, kind), "vgg16": weights_job(tree, "vgg16")}
-    return config, {name: plan._add(job) for name, job in jobs.items()}
+    return config, {name: plan.add(job) for name, job in jobs.items()}
 
 
-def _cell(plan: Plan, kind: type[C]) -> C:
-    """The one row of an experiment, in the column of the scale."""
-    column, rows = plan.tree["scale"]["sources"], plan.experiment["rows"]
-    name = plan.experiment["name"]
-    if len(rows) != 1:
-        raise TwostageError(f"experiment.rows of {name} must be one, got {', '.join(rows)}")
-    (label,) = rows
-    try:
-        return composition.parse(kind, rows[label][column])
-    except (KeyError, TwostageError) as error:
-        raise TwostageError(f"experiment.rows.{label}.{column} of {name}: {error}") from error
+def _prior_tree(plan: Builder, data: str, tokenizer: str) -> Tree:
+    return plan.tree_of(Cell(data, tokenizer), tokenizers=tokenizer, priors="gpt", seed=0)
 
 
-def _prior_tree(plan: Plan, data: str, tokenizer: str) -> Tree:
-    return plan._tree_of(plan.cell(data, tokenizer), tokenizers=tokenizer, priors="gpt", seed=0)
-
-
-def _sweep_on(plan: Plan, data: str, tokenizer: str) -> Job:
+def _sweep_on(plan: Builder, data: str, tokenizer: str) -> Job:
     """The learning rate of one transformer for every f is that of one sweep: the transformer is kept as it is."""
-    cell = plan.cell(data, tokenizer)
-    return plan._tune(tokenizer, cell, "gpt", plan._encoded(cell, tokenizer, data), None)
+    cell = Cell(data, tokenizer)
+    return plan.tuned(tokenizer, cell, "gpt", plan.encoded(cell, tokenizer, data), None)
 
 
 def _sampled(
-    plan: Plan,
+    plan: Builder,
     tree: Tree,
     prior: Job,
     tokenizer: Job,
@@ -229,13 +210,13 @@ def _sampled(
     """Samples of a prior, and their FID and kin."""
     images = {"num_images": num_images, "batch_size": min(num_images, tree["sampling"]["batch_size"])}
     asked = tree | {"sampling": tree["sampling"] | images | {"canvas": canvas}}
-    sampling = plan._add(sampling_job(asked, prior, tokenizer, condition, label=label))
-    return {"sampling": sampling, "samples": plan._measured(asked, sampling, num_images)}
+    sampling = plan.add(sampling_job(asked, prior, tokenizer, condition, label=label))
+    return {"sampling": sampling, "samples": plan.measured(asked, sampling, num_images)}
 
 
-def _drawn(plan: Plan, verb: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
+def _drawn(plan: Builder, verb: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
     """The experiment's summary and figure, which share its name."""
     name, grid_images = plan.experiment["name"], plan.tree["evaluation"]["grid_images"]
     config |= {"paper": plan.experiment["paper"], "grid_images": grid_images}
-    summary = plan._add(new_job(f"evaluation.{verb}", name, plan.tree, config, inputs))
-    plan._add(new_job(f"figures.{verb}", name, plan.tree, {"figures": plan.tree["figures"]}, {name: summary}))
+    summary = plan.add(new_job(f"evaluation.{verb}", name, plan.tree, config, inputs))
+    plan.add(new_job(f"figures.{verb}", name, plan.tree, {"figures": plan.tree["figures"]}, {name: summary}))

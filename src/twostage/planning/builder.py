@@ -1,0 +1,173 @@
+"""Builds a plan: the jobs that an experiment asks for at one scale, each once. Pure: composes configs, writes nothing.
+
+Rows of an experiment share every job they can: jobs are keyed by their folder, and two different jobs for one folder
+are an error.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from twostage.config import composition
+from twostage.errors import TwostageError
+from twostage.planning.cells import Cell
+from twostage.planning.jobs import (
+    BACKBONE_OF,
+    data_job,
+    features_job,
+    latents_job,
+    maps_job,
+    plain_job,
+    reconstruct_job,
+    rfid_job,
+    samples_evaluation_job,
+    tokenizer_job,
+    tune_job,
+    weights_job,
+)
+from twostage.runtime.job import Job, Tree
+
+C = TypeVar("C")
+
+
+class Builder:
+    """The jobs of one experiment at one scale, in an order in which they can run. `jobs` is keyed by their folders."""
+
+    def __init__(self, experiment: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None) -> None:
+        self.scale = scale
+        self.jobs: dict[str, Job] = {}
+        # Whether the user brings the data at every scale, so that nothing but its own target asks for it.
+        self.on_request = False
+        # Experiments that a whole plan lacks -> why each could not be planned, in one line.
+        self.broken: dict[str, str] = {}
+        self._compose = compose or composition.trees()
+        self.tree = self._compose((f"scale={scale}", f"experiment={experiment}"))
+        self.experiment = self.tree["experiment"]
+        _require_name(self.experiment, experiment)
+        self._tunes: dict[tuple[str, str], Job] = {}
+
+    def add(self, job: Job) -> Job:
+        """The job, which is part of the plan now. Raises TwostageError if another one has its folder."""
+        known = self.jobs.setdefault(job.out, job)
+        if known != job:
+            raise TwostageError(f"two different jobs want {job.out}; give one of their variants another name")
+        return known
+
+    def add_with_upstream(self, job: Job, *upstream: Job) -> Job:
+        """Adds what the job reads, and the job."""
+        for other in upstream:
+            self.add(other)
+        return self.add(job)
+
+    def rfid(self, tree: Tree, tokenizer: Job) -> Job:
+        """Adds the FID of a tokenizer's reconstructions."""
+        data = data_job(tree)
+        features = features_job(tree, data)
+        self.add_with_upstream(features, weights_job(tree, "inception"))
+        return self.add(rfid_job(tree, tokenizer, data, features))
+
+    def rows(self, kind: type[C]) -> dict[str, C]:
+        """The rows of the experiment in the column of the scale, but for those that have none there (null).
+
+        Raises TwostageError, naming the row, for a key that the dataclass `kind` lacks and for one that is missing.
+        """
+        column, name = self.tree["scale"]["sources"], self.experiment["name"]
+        found: dict[str, C] = {}
+        for label, row in self.experiment["rows"].items():
+            try:
+                if row[column] is not None:
+                    found[label] = composition.parse(kind, row[column])
+            except (KeyError, TwostageError) as error:
+                raise TwostageError(f"experiment.rows.{label}.{column} of {name}: {error}") from error
+        return found
+
+    def only_row(self, kind: type[C]) -> tuple[str, C]:
+        """The one row of the experiment, with its label. Raises TwostageError as `rows`, and if there are several."""
+        if len(self.experiment["rows"]) != 1:
+            labels = ", ".join(self.experiment["rows"])
+            raise TwostageError(f"experiment.rows of {self.experiment['name']} must be one, got {labels}")
+        (found,) = self.rows(kind).items()
+        return found
+
+    def tuned(self, label: str, cell: Cell, architecture: str, latents: Job, condition: Job | None) -> Job:
+        """Adds the sweep of learning rates of a row's prior, or finds that of the row which it names by `tune_on`."""
+        if cell.tune_on is not None:
+            if (cell.tune_on, architecture) not in self._tunes:
+                raise TwostageError(f"row {label} says tune_on={cell.tune_on}, which has no sweep of its own")
+            return self._tunes[cell.tune_on, architecture]
+        job = tune_job(self.tree_of(cell, priors=architecture), latents, condition)
+        self._tunes[label, architecture] = self.add(job)
+        return job
+
+    def condition(self, cell: Cell) -> Job | None:
+        """Adds everything up to the codes of what conditions the cell's prior; None if nothing does."""
+        match cell.condition:
+            case None:
+                return None
+            case "class" | "coordinates" as kind:
+                tree = self.tree_of(cell, tokenizers=cell.tokenizer)
+                return self.add_with_upstream(plain_job(tree, kind), data_job(tree))
+            case tokenizer:
+                return self.encoded(cell, tokenizer, cell.data)
+
+    def maps(self, tree: Tree, name: str) -> Job:
+        """Adds the dataset and, if it has no map `name`, what makes that."""
+        return self.add_with_upstream(maps_job(tree, name), data_job(tree))
+
+    def encoded(self, cell: Cell, tokenizer_name: str, tokenizer_data: str) -> Job:
+        """Adds everything up to the latents of one map of the cell's dataset."""
+        tokenizer = self.trained(self.tree_of(replace(cell, data=tokenizer_data), tokenizers=tokenizer_name))
+        tree = self.tree_of(cell)
+        self.maps(tree, tokenizer.config["map"])
+        return self.add(latents_job(tree, tokenizer))
+
+    def trained(self, tree: Tree) -> Job:
+        """Adds the training of a tokenizer and, if it is one of images, how well it reconstructs."""
+        tokenizer = tokenizer_job(tree)
+        for name in BACKBONE_OF.values():
+            if name in tokenizer.inputs:
+                self.add(weights_job(tree, name))
+        self.maps(tree, tokenizer.config["map"])
+        self.add(tokenizer)
+        if tokenizer.config["map"] == "image":
+            evaluation = reconstruct_job(tree, tokenizer, data_job(tree))
+            self.add_with_upstream(evaluation, weights_job(tree, "vgg16"))
+        return tokenizer
+
+    def measured(self, tree: Tree, sampling: Job, num_images: int) -> Job:
+        """Adds FID and its kin of a job's first samples against the data's real images."""
+        settings = tree["evaluation"]["samples"]
+        # Subsets of all samples would be one subset.
+        subset = min(num_images // 2, settings["kid_subset_size"])
+        samples = settings | {"images": num_images, "kid_subset_size": subset}
+        asked = tree | {"evaluation": tree["evaluation"] | {"samples": samples}}
+        features = self.add_with_upstream(features_job(asked, data_job(asked)), weights_job(asked, "inception"))
+        return self.add(samples_evaluation_job(asked, sampling, features))
+
+    def tree_of(
+        self,
+        cell: Cell,
+        tokenizers: str | None = None,
+        priors: str | None = None,
+        seed: int = 0,
+        more: Mapping[str, Any] | None = None,
+    ) -> Tree:
+        """The config tree of a cell: its data, and the tokenizer and prior that are named; `more`: keys and values."""
+        overrides = [f"scale={self.scale}", f"data={cell.data}"]
+        if tokenizers:
+            overrides.append(f"tokenizers={tokenizers}")
+        if priors:
+            sizes = cell.prior_sizes.get(priors, {})
+            overrides += [f"scale.priors.{priors}.{key}={value}" for key, value in sizes.items()]
+            overrides += [f"priors={priors}", f"priors.loop.seed={seed}"]
+            overrides += [f"priors.condition={json.dumps(cell.condition)}"] if cell.condition else []
+        overrides += [f"{key}={json.dumps(value)}" for key, value in (more or {}).items()]
+        return self._compose(tuple(overrides))
+
+
+def _require_name(experiment: Any, name: str) -> None:
+    """Jobs and results have the name of the file: of a copy, they would be those of the original."""
+    said = experiment.get("name") if isinstance(experiment, dict) else None
+    if said != name:
+        raise TwostageError(f'conf/experiment/{name}.yaml says name: {said}; say name: "{name}", as its file is')
