@@ -229,19 +229,29 @@ def job_inputs(verb):
     return look_up
 
 
-def job_outputs(verb):
-    """The files that every job of the verb writes, with the wildcard {variant}."""
+def kinds(verb):
+    """The planned jobs of a verb that write alike: their files, with the wildcard {variant}, and their variants as a
+    pattern. What a study writes depends on its file, so two of one verb may differ.
+    """
+    found = {}
+    for job in PLAN.jobs.values():
+        if f"{job.stage}.{job.verb}" == verb:
+            files = [
+                re.sub(f"^{re.escape(job.variant)}", "{variant}", name)
+                for name in job.files
+            ]
+            found.setdefault(tuple(files), []).append(re.escape(job.variant))
+    # An empty pattern would constrain nothing: a verb that no experiment asks for matches no path.
+    found = found or {tuple(FILES[verb]): ["(?!)"]}
+    return [(files, "|".join(names)) for files, names in found.items()]
+
+
+def outputs(verb, files):
+    """Paths of a job's files and of its record, with the wildcard {variant}."""
     return [
         f"{ARTIFACTS}/{verb.split('.')[0]}/{{variant}}/{file}"
-        for file in (*FILES[verb], PROVENANCE)
+        for file in (*files, PROVENANCE)
     ]
-
-
-def variants(verb):
-    """The planned variants of a verb, as a pattern: two verbs of one stage share the shape of their paths."""
-    jobs = [job for job in PLAN.jobs.values() if f"{job.stage}.{job.verb}" == verb]
-    # An empty pattern would constrain nothing: a verb that no experiment asks for matches no path.
-    return "|".join(re.escape(job.variant) for job in jobs) or "(?!)"
 
 
 def evaluated(drawn):

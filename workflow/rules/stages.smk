@@ -33,23 +33,25 @@ LIGHT = (1000, 10, 0)
 # Most jobs wait for these, so they go first.
 PRIORITY = {"tokenizers.train": 10, "priors.tune": 5}
 
-for verb in FILES:
+for verb, number, files, variants in (
+    (verb, number, *kind) for verb in FILES for number, kind in enumerate(kinds(verb))
+):
     stage = verb.split(".")[0]
     mem_mb, minutes, gpus = NEEDS.get(verb, LIGHT)
 
     rule:
         name:
-            verb.replace(".", "_")
+            verb.replace(".", "_") + (f"_{number}" if number else "")
         input:
             unpack(job_inputs(verb)),
         output:
-            job_outputs(verb),
+            outputs(verb, files),
         log:
             beside(stage, "log.txt"),
         benchmark:
             beside(stage, "benchmark.tsv")
         wildcard_constraints:
-            variant=variants(verb),
+            variant=variants,
         priority: PRIORITY.get(verb, 0)
         threads: 1
         resources:

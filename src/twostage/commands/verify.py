@@ -22,18 +22,16 @@ from twostage.config.composition import parse
 from twostage.errors import TwostageError
 from twostage.figures.conditional import ConditionalConfig, conditional
 from twostage.figures.f_sweep import FSweepConfig, f_sweep
-from twostage.figures.hourglass import HourglassConfig, hourglass
 from twostage.figures.orderings import OrderingsConfig, orderings
 from twostage.figures.overfitting import OverfittingConfig, overfitting
 from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
 from twostage.figures.rejection import RejectionConfig, rejection
+from twostage.figures.study import StudyConfig, study
 from twostage.figures.summary import SummaryConfig, summary
-from twostage.figures.sundae_chains import SundaeChainsConfig, sundae_chains
 from twostage.figures.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
 from twostage.figures.sundae_pixels import SundaePixelsConfig, sundae_pixels
 from twostage.figures.sundae_vs_autoregressive import SundaeVsAutoregressiveConfig, sundae_vs_autoregressive
 from twostage.figures.table1 import Table1Config, table1
-from twostage.figures.tokenizer_ablation import TokenizerAblationConfig, tokenizer_ablation
 from twostage.figures.tokenizers import TokenizersConfig, tokenizers
 from twostage.planning import made
 from twostage.planning.builder import Builder
@@ -49,17 +47,15 @@ DRAW: dict[str, tuple[type[Any], Callable[[Any, Job], None]]] = {
     "table1": (Table1Config, table1),
     "tokenizers": (TokenizersConfig, tokenizers),
     "orderings": (OrderingsConfig, orderings),
-    "tokenizer_ablation": (TokenizerAblationConfig, tokenizer_ablation),
     "pixels_vs_latents": (PixelsVsLatentsConfig, pixels_vs_latents),
     "f_sweep": (FSweepConfig, f_sweep),
     "conditional": (ConditionalConfig, conditional),
     "rejection": (RejectionConfig, rejection),
     "overfitting": (OverfittingConfig, overfitting),
     "sundae_vs_autoregressive": (SundaeVsAutoregressiveConfig, sundae_vs_autoregressive),
-    "sundae_chains": (SundaeChainsConfig, sundae_chains),
-    "hourglass": (HourglassConfig, hourglass),
     "sundae_inpainting": (SundaeInpaintingConfig, sundae_inpainting),
     "sundae_pixels": (SundaePixelsConfig, sundae_pixels),
+    "study": (StudyConfig, study),
     "summary": (SummaryConfig, summary),
 }
 

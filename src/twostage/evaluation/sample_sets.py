@@ -1,6 +1,6 @@
-"""Verb `evaluation.sample_sets`: sets of samples of one dataset's latents side by side, by one prior or by several.
+"""Verb `evaluation.sample_sets`: sets of samples of one dataset's latents side by side, by several priors.
 
-Source: McKinney & Willcocks 2022, Tables 1 and 2, Fig. 8, 12 and 13.
+Source: McKinney & Willcocks 2022, Tables 1 and 2.
 """
 
 from dataclasses import dataclass, field
@@ -11,14 +11,13 @@ from twostage.runtime.artifacts import write_array, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import DENOISING
 
-# What all sets must share for FID and seconds to be compared; if one prior is drawn from, its training too.
+# What all sets must share for FID and seconds to be compared.
 SHARED = ("evaluated_images", "real_images", "tokens_per_image", "num_codes", "batch_size", "clock")
-OF_ONE_PRIOR = ("architecture", "steps", "train_seconds", "learning_rate")
 
 
 @dataclass
 class SampleSetsConfig:
-    """Which sets are compared (inputs `set0.prior`, ...), in what they differ, and what the paper says of it."""
+    """Which sets are compared (inputs `set0.prior`, ...), and what the paper says of it."""
 
     experiment: str
     label: str  # the row of the experiment
@@ -26,8 +25,6 @@ class SampleSetsConfig:
     tokenizer: str
     size: int  # side of the images, pixels
     sets: list[str]
-    varies: str | None  # steps | proportion | temperature of one prior's chain; null: the priors
-    held: str | None  # what is held while that varies, at one value or several
     grid_images: int
     paper_says: str
     paper_rows: list[dict[str, Any]] = field(default_factory=list)  # label, and what is printed of it
@@ -39,11 +36,11 @@ def sample_sets(config: SampleSetsConfig, job: Job) -> None:
     Raises TwostageError if the sets differ in more than they are to, or seconds were measured in unlike ways.
     """
     prefixes = [f"set{at}" for at in range(len(config.sets))]
-    sets = {label: _set(config, job, prefix) for label, prefix in zip(config.sets, prefixes, strict=True)}
+    sets = {label: _set(job, prefix) for label, prefix in zip(config.sets, prefixes, strict=True)}
     pace = metrics_of(job, "pace") if "pace" in job.inputs else None
     if pace is not None:
         sets = {label: _on_one_clock(row, pace) for label, row in sets.items()}
-    require_alike(sets, SHARED if config.varies is None else SHARED + OF_ONE_PRIOR)
+    require_alike(sets, SHARED)
     for timed in ("prior", "sampling"):
         records = [metrics_of(job, f"{prefix}.{timed}") for prefix in prefixes]
         require_alike(dict(zip(config.sets, records, strict=True)), ("threads",))
@@ -54,8 +51,6 @@ def sample_sets(config: SampleSetsConfig, job: Job) -> None:
         "data": config.data,
         "tokenizer": config.tokenizer,
         "size": config.size,
-        "varies": config.varies,
-        "held": config.held,
         "sets": sets,
         **({} if pace is None else {"pace": pace_of(job)}),
         "paper_says": config.paper_says,
@@ -65,7 +60,7 @@ def sample_sets(config: SampleSetsConfig, job: Job) -> None:
     write_json(job.folder / "metrics.json", metrics)
 
 
-def _set(config: SampleSetsConfig, job: Job, prefix: str) -> Metrics:
+def _set(job: Job, prefix: str) -> Metrics:
     """All that is known of one set; `network_evaluations` are those that an image took."""
     prior, sampling, samples = (metrics_of(job, f"{prefix}.{name}") for name in ("prior", "sampling", "samples"))
     row = facts(job, prefix) | {
@@ -80,18 +75,10 @@ def _set(config: SampleSetsConfig, job: Job, prefix: str) -> Metrics:
         return row
     chain = {"chain_steps": sampling["steps"], "proportion": sampling["proportion"]}
     chain |= {"network_evaluations": sampling["mean_steps_per_image"]}
-    if config.varies is None or config.held is None:
-        return row | chain
-    return row | chain | {"value": _value(sampling, config.varies), "held_value": _value(sampling, config.held)}
+    return row | chain
 
 
 def _on_one_clock(row: Metrics, pace: Metrics) -> Metrics:
     """Training seconds by the pace of its two rivals, which are told apart by their architectures."""
     (role,) = (role for role, architecture in pace["architecture"].items() if architecture == row["architecture"])
     return on_one_clock(row, pace["seconds_per_step"][role])
-
-
-def _value(sampling: Metrics, name: str) -> float:
-    """One number of a chain; what changes from the first step to the last is told by its first."""
-    value = sampling[name]
-    return float(value[0] if isinstance(value, list) else value)

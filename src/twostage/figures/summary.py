@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from twostage.evaluation.statistics import word
 from twostage.runtime.artifacts import read_json, write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import NLL
 
 TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
-ABLATION_METRICS = ("rfid", "lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 PIXELS_METRICS = ("fid_improvement_percent", "kid_improvement_percent", "sampling_speedup")
 SET_METRICS = ("fid", "fid_infinity", "density", "coverage", "sampling_seconds_per_image")
 FACTOR_METRICS = ("lpips", "nll_nats_per_image", "fid", "kid_mean", "sampling_seconds_per_image", "sampling_speedup")
@@ -57,7 +57,7 @@ def summary(_: SummaryConfig, job: Job) -> None:
             for variant, metrics in measured.items()
             if "lpips_vgg" in metrics
         },
-        **{metrics["ablation"]: _ablated(metrics) for metrics in measured.values() if "ablation" in metrics},
+        **{metrics["study"]: _studied(metrics) for metrics in measured.values() if "study" in metrics},
         "pixels_vs_latents": {name: measured["pixels_vs_latents"][name] for name in PIXELS_METRICS},
         "conditional": {
             metrics["conditional_task"]: {model: _agreement(metrics, model) for model in CONDITIONAL_MODELS}
@@ -65,7 +65,6 @@ def summary(_: SummaryConfig, job: Job) -> None:
             if "conditional_task" in metrics
         },
         **{_key(variant): _sets(metrics) for variant, metrics in measured.items() if "sets" in metrics},
-        **{_key(variant): _scores(metrics) for variant, metrics in measured.items() if "values" in metrics},
         **{_key(variant): _factors(metrics) for variant, metrics in measured.items() if "factors" in metrics},
     }
     write_json(job.folder / "summary.json", numbers)
@@ -96,9 +95,13 @@ def _mean(metrics: dict[str, Any], name: str) -> float:
     return float(metrics["nll_nats_per_token"][name]["mean"])
 
 
-def _ablated(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The numbers of each tokenizer that an ablation compares."""
-    return {label: {name: row[name] for name in ABLATION_METRICS} for label, row in metrics["compared"].items()}
+def _studied(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The quantities of each run of a study, means over seeds; a run is told by its row and what varies."""
+    found: dict[str, dict[str, float]] = {}
+    for one in metrics["statistics"]:
+        label = " ".join([one["row"], *(f"{key} {word(value)}" for key, value in one["values"].items())])
+        found.setdefault(label.replace(".", "_"), {})[one["quantity"]] = one["mean"]
+    return found
 
 
 def _agreement(metrics: dict[str, Any], model: str) -> dict[str, float]:
@@ -114,11 +117,6 @@ def _key(variant: str) -> str:
 def _sets(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The numbers of each set of samples that is compared."""
     return {label: {name: row[name] for name in SET_METRICS} for label, row in metrics["sets"].items()}
-
-
-def _scores(metrics: dict[str, Any]) -> dict[str, float]:
-    """The unrolled denoising cross-entropy of each value of what a hourglass is compared in, mean over seeds."""
-    return {value: found["denoising_nats_per_token"]["mean"] for value, found in metrics["values"].items()}
 
 
 def _factors(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:

@@ -117,8 +117,12 @@ class Builder:
 
     def encoded(self, cell: Cell, tokenizer_name: str, tokenizer_data: str) -> Job:
         """Adds everything up to the latents of one map of the cell's dataset."""
-        tokenizer = self.trained(self.tree_of(replace(cell, data=tokenizer_data), tokenizers=tokenizer_name))
-        tree = self.tree_of(cell)
+        of_tokenizer = self.tree_of(replace(cell, data=tokenizer_data), tokenizers=tokenizer_name)
+        return self.encoded_by(self.tree_of(cell), of_tokenizer)
+
+    def encoded_by(self, tree: Tree, of_tokenizer: Tree) -> Job:
+        """Adds everything up to the latents of `tree`, whose tokenizer is trained as the other tree says."""
+        tokenizer = self.trained(of_tokenizer)
         self.maps(tree, tokenizer.config["map"])
         return self.add(latents_job(tree, tokenizer))
 
@@ -136,14 +140,23 @@ class Builder:
         return tokenizer
 
     def measured(self, tree: Tree, sampling: Job, num_images: int) -> Job:
-        """Adds FID and its kin of a job's first samples against the data's real images."""
+        """Adds FID, KID, precision and recall of a job's first samples against the data's real images."""
         settings = tree["evaluation"]["samples"]
         # Subsets of all samples would be one subset.
         subset = min(num_images // 2, settings["kid_subset_size"])
         samples = settings | {"images": num_images, "kid_subset_size": subset}
         asked = tree | {"evaluation": tree["evaluation"] | {"samples": samples}}
         features = self.add_with_upstream(features_job(asked, data_job(asked)), weights_job(asked, "inception"))
-        return self.add(samples_evaluation_job(asked, sampling, features))
+        # What is measured of some of a job's samples is another number than what is measured of all.
+        label = "" if num_images == sampling.config["num_images"] else f"first{num_images}"
+        return self.add(samples_evaluation_job(asked, sampling, features, label))
+
+    def composed(self, asked: Mapping[str, Any]) -> Tree:
+        """The config tree under overrides: groups by the names of their files, dotted keys by their values."""
+        overrides = [
+            f"{key}={value}" if "." not in key else f"{key}={json.dumps(value)}" for key, value in asked.items()
+        ]
+        return self._compose((f"scale={self.scale}", *overrides))
 
     def tree_of(
         self,

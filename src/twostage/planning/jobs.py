@@ -189,6 +189,14 @@ def sampling_job(
     return _conditioned(new_job("sampling.generate", variant, tree, config, inputs), condition)
 
 
+def chain_name(tree: Tree) -> str:
+    """The chain of a denoiser in the name of its samples."""
+    chain = tree["sampling"]["denoising"]["chain"]
+    ends = [(chain[f"{key}_start"], chain[f"{key}_end"]) for key in ("proportion", "temperature")]
+    proportion, temperature = (f"{start:g}" if start == end else f"{start:g}to{end:g}" for start, end in ends)
+    return f"steps{chain['steps']}_proportion{proportion}_temperature{temperature}"
+
+
 def denoising_job(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, label: str = "") -> Job:
     """Images drawn from a SUNDAE prior, whose variant it shares; `label` and `condition` as of `sampling_job`."""
     variant = f"{prior.variant}.{label}" if label else prior.variant
@@ -247,13 +255,14 @@ def classifier_job(tree: Tree, data: Job) -> Job:
     return new_job("evaluation.classifier", f"classifier.{data.variant}", tree, config, {"data": data})
 
 
-def samples_evaluation_job(tree: Tree, sampling: Job, features: Job) -> Job:
+def samples_evaluation_job(tree: Tree, sampling: Job, features: Job, label: str = "") -> Job:
     """FID and its kin of the images in a job's samples.npy against stored features; needs `weights_job` of inception.
 
     The `sampling` job may be any whose folder holds samples.npy.
     """
     inputs = {"samples": sampling, "real": features, "inception": weights_job(tree, "inception")}
-    return new_job("evaluation.samples", f"samples.{sampling.variant}", tree, tree["evaluation"]["samples"], inputs)
+    variant = ".".join(part for part in ("samples", sampling.variant, label) if part)
+    return new_job("evaluation.samples", variant, tree, tree["evaluation"]["samples"], inputs)
 
 
 def likelihood_job(tree: Tree, prior: Job, latents: Job, images: int, condition: Job | None = None) -> Job:

@@ -1,7 +1,7 @@
 """What every verb writes, and what it reads of what others write."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from twostage.config.schema import SPLITS
 from twostage.runtime.job import Job, Tree
@@ -34,7 +34,6 @@ FILES = {
     "evaluation.features": ["features.npy", "metadata.json"],
     "evaluation.samples": ["metrics.json"],
     "evaluation.rfid": ["metrics.json"],
-    "evaluation.tokenizer_ablation": ["metrics.json"],
     "evaluation.likelihood": ["metrics.json"],
     "evaluation.pixels_vs_latents": ["metrics.json", "grid.npy"],
     "evaluation.f_sweep": ["metrics.json", "grid.npy"],
@@ -42,9 +41,11 @@ FILES = {
     "evaluation.rejection": ["metrics.json", "grid.npy"],
     "evaluation.overfitting": ["metrics.json", "grid.npy"],
     "evaluation.sample_sets": ["metrics.json", "grid.npy"],
-    "evaluation.hourglass": ["metrics.json"],
     "evaluation.sundae_inpainting": ["metrics.json", "grid.npy"],
     "evaluation.sundae_pixels": ["metrics.json", "grid.npy"],
+    "evaluation.measure": ["metrics.json"],
+    "evaluation.collect": ["table.csv", "metrics.json"],
+    "figures.study": [f"{{variant}}{end}" for end in (".csv", "_long.csv", ".md", ".tex")],
     "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
     "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
     "figures.summary": ["summary.json", "metrics.json"]
@@ -52,7 +53,6 @@ FILES = {
     "figures.orderings": ["orderings.csv", "orderings.md"]
     + [f"{name}.{kind}" for name in ("orderings", "orderings_grid", "orderings_samples") for kind in ("pdf", "png")],
     # One drawing for several experiments, told apart by their names.
-    "figures.tokenizer_ablation": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.conditional": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.rejection": [f"rejection.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.overfitting": [f"overfitting.{kind}" for kind in ("csv", "md", "pdf", "png")],
@@ -60,8 +60,6 @@ FILES = {
     "figures.f_sweep": ["{variant}.csv", "{variant}.md"]
     + [f"{{variant}}{name}.{kind}" for name in ("", "_samples") for kind in ("pdf", "png")],
     "figures.sundae_vs_autoregressive": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
-    "figures.sundae_chains": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
-    "figures.hourglass": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.sundae_inpainting": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.sundae_pixels": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
 }
@@ -76,7 +74,7 @@ NUMBERS = frozenset({"metrics.json", "curve.csv", "metadata.json"})
 # Whose files (second) a verb (first) reads only in part, and which part; the first line that fits holds.
 READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
     (
-        r"evaluation\.(orderings|f_sweep|pixels_vs_latents|conditional|rejection|overfitting|sample_sets|sundae_pixels)",
+        r"evaluation\.(orderings|f_sweep|pixels_vs_latents|conditional|rejection|overfitting|sample_sets|sundae_pixels|collect)",
         r"sampling\..*",
         SAMPLES,
     ),
@@ -87,10 +85,11 @@ READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
     # A dataset's maps are no declared files: its metadata vouches for them.
     (r"evaluation\.f_sweep", r"data\..*", frozenset({"validation_image.npy", "metadata.json"})),
     (r"evaluation\.f_sweep", r"weights\.convert", MODEL),
-    (r"evaluation\.(compare|orderings|f_sweep|pixels_vs_latents|sample_sets|hourglass)", r".*", NUMBERS),
+    (r"evaluation\.(compare|orderings|f_sweep|pixels_vs_latents|sample_sets|collect)", r".*", NUMBERS),
     (r"evaluation\.sundae_pixels", r"latents\.plain", HELD_OUT),
-    (r"evaluation\.tokenizer_ablation", r".*", frozenset({"metrics.json", "config.json", "metadata.json"})),
-    (r"figures\.tokenizer_ablation", r"evaluation\.reconstruct", frozenset({"grid.npy"})),
+    (r"evaluation\.collect", r"evaluation\.reconstruct", frozenset({"metrics.json", "grid.npy"})),
+    (r"evaluation\.measure", r"tokenizers\..*", frozenset({"metrics.json", "config.json"})),
+    (r"evaluation\.measure", r"sampling\..*", frozenset({"index.npy"})),
     (r"priors\.(train|timed)", r"priors\..*", frozenset({"metrics.json"})),
     (r"latents\.encode|sampling\..*", r"tokenizers\..*", MODEL),
     (r"sampling\..*|evaluation\.likelihood", r"priors\..*", MODEL),
@@ -110,8 +109,13 @@ def files_read(job: Job, upstream: Job) -> list[str]:
     return upstream.files
 
 
-def new_job(name: str, variant: str, tree: Tree, config: Tree, inputs: Mapping[str, Job]) -> Job:
-    """A job of the verb `name` ("priors.train") at the scale of `tree`, asked for by its own slice `config`."""
+def new_job(
+    name: str, variant: str, tree: Tree, config: Tree, inputs: Mapping[str, Job], files: Sequence[str] = ()
+) -> Job:
+    """A job of the verb `name` ("priors.train") at the scale of `tree`, asked for by its own slice `config`.
+
+    `files`: what it writes, where that is not what every job of its verb does.
+    """
     stage, verb = name.split(".")
     scale = tree["scale"]["name"]
     return Job(
@@ -122,5 +126,5 @@ def new_job(name: str, variant: str, tree: Tree, config: Tree, inputs: Mapping[s
         config=config,
         inputs={key: job.out for key, job in inputs.items()},
         out=f"artifacts/{scale}/{stage}/{variant}",
-        files=[file.format(variant=variant) for file in FILES[name]],
+        files=[file.format(variant=variant) for file in (files or FILES[name])],
     )

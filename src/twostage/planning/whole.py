@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from twostage.config import composition
 from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
-from twostage.planning.designs import classes, denoisers, factors, tokenizers
+from twostage.planning.designs import classes, denoisers, factors
 from twostage.planning.designs.conditional import conditional
 from twostage.planning.designs.orderings import orderings
 from twostage.planning.designs.table1 import table1
+from twostage.planning.study import add_study
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
 
@@ -18,9 +19,6 @@ from twostage.runtime.job import Job, Tree
 EXPERIMENTS = (
     "table1",
     "orderings",
-    "vqgan_vs_vqvae",
-    "codebook_size",
-    "warmup",
     "pixels_vs_latents",
     "f_sweep",
     "f_sweep_conditional",
@@ -43,13 +41,14 @@ class Planned:
 def plan_of(experiment: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None) -> Builder:
     """The jobs of one experiment at one scale. Raises TwostageError, one line, if it cannot be planned."""
     plan = Builder(experiment, scale, compose)
+    if "measure" in plan.experiment:
+        add_study(plan)
+        return plan
     match experiment:
         case "table1":
             table1(plan)
         case "orderings":
             orderings(plan)
-        case "vqgan_vs_vqvae" | "codebook_size" | "warmup":
-            tokenizers.tokenizer_ablation(plan)
         case "pixels_vs_latents":
             factors.pixels_vs_latents(plan)
         case "f_sweep" | "f_sweep_conditional":

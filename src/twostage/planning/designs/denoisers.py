@@ -5,15 +5,14 @@ All of them draw from one prior of a dataset's latents, so that a sweep over wha
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product
 from typing import Any, NamedTuple
 
 from omegaconf import MISSING
 
-from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
 from twostage.planning.jobs import (
+    chain_name,
     classes_job,
     data_job,
     denoising_job,
@@ -31,16 +30,9 @@ from twostage.runtime.job import Job, Tree
 # Files of conf/experiment/ whose plans are made here.
 EXPERIMENTS = (
     "sundae_vs_autoregressive",
-    "sundae_steps",
-    "sundae_proportion",
-    "sundae_temperature",
-    "hourglass_resampling",
-    "hourglass_rotary",
     "sundae_inpainting",
     "sundae_pixels",
 )
-# What may vary of a chain.
-VARIED = ("steps", "proportion", "temperature")
 
 
 @dataclass
@@ -78,14 +70,10 @@ def add_jobs(plan: Builder) -> None:
     match plan.experiment["name"]:
         case "sundae_vs_autoregressive":
             sundae_vs_autoregressive(plan)
-        case "hourglass_resampling" | "hourglass_rotary":
-            hourglass(plan)
         case "sundae_inpainting":
             sundae_inpainting(plan)
-        case "sundae_pixels":
-            sundae_pixels(plan)
         case _:
-            sundae_chains(plan)
+            sundae_pixels(plan)
 
 
 def sundae_vs_autoregressive(plan: Builder) -> None:
@@ -102,47 +90,6 @@ def sundae_vs_autoregressive(plan: Builder) -> None:
         config = {"paper_rows": plan.experiment["rows"][row]["paper_rows"]}
         found[row] = _compared(plan, row, encoded, sets, config, more)
     _figure(plan, "sundae_vs_autoregressive", found)
-
-
-def sundae_chains(plan: Builder) -> None:
-    """Adds the jobs of Fig. 8, 12 or 13: one prior, and a set of samples for every value of what varies."""
-    found: dict[str, Job] = {}
-    varies, chains = plan.experiment["varies"], _checked_chains(plan)
-    for row, cell in plan.rows(LatentsCell).items():
-        encoded = _encoded(plan, cell)
-        sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["experiment"]["sundae"]["steps"])
-        sets = {
-            ", ".join(f"{key} {value}" for key, value in chain.items()): _drawn(plan, cell, encoded, sundae, chain)
-            for chain in chains
-        }
-        printed = plan.experiment["paper_rows"].get(row, {})
-        # Keys of a stored tree are strings.
-        paper_rows = [
-            {"label": f"{varies} {value}", varies: float(value)} | numbers for value, numbers in printed.items()
-        ]
-        found[row] = _compared(plan, row, encoded, sets, {"paper_rows": paper_rows})
-    _figure(plan, "sundae_chains", found)
-
-
-def hourglass(plan: Builder) -> None:
-    """Adds the jobs of Sec. 3.2's comparisons: priors that differ in one choice of the hourglass, and the seed."""
-    key, values = plan.experiment["key"], list(plan.experiment["values"])
-    if len(values) < 2 or len(set(values)) < len(values):
-        raise TwostageError(f"experiment.values of {plan.experiment['name']} is {values}; name two or more, once each")
-    found: dict[str, Job] = {}
-    for row, cell in plan.rows(LatentsCell).items():
-        encoded = _encoded(plan, cell)
-        runs = {
-            f"{value}.seed{seed}": _prior(plan, cell, encoded, seed, None, {key: value})
-            for value in values
-            for seed in plan.experiment["seeds"]
-        }
-        config = {"name": plan.experiment["name"], "label": row, "data": cell.data, "key": key, "values": values}
-        config |= {"seeds": plan.experiment["seeds"], "paper_says": plan.experiment["paper_says"]}
-        inputs = runs | {"latents": encoded.latents}
-        variant = f"{plan.experiment['name']}.{row}"
-        found[row] = plan.add(new_job("evaluation.hourglass", variant, plan.tree, config, inputs))
-    _figure(plan, "hourglass", found)
 
 
 def sundae_inpainting(plan: Builder) -> None:
@@ -182,7 +129,7 @@ def sundae_pixels(plan: Builder) -> None:
         prior = plan.add(prior_job(tree, latents, classes, {"tune": tune}))
         chain = {"steps": budget["chain_steps"]}
         asked = _asked(tree, budget["images"], chain)
-        sampling = plan.add(denoising_job(asked, prior, tokenizer, classes, label=_spelled(asked)))
+        sampling = plan.add(denoising_job(asked, prior, tokenizer, classes, label=chain_name(asked)))
         config = {"label": row, "data": cell.data, "tokenizer": cell.tokenizer, "images": budget["images"]}
         config |= {"grid_images": tree["evaluation"]["grid_images"], "paper_says": plan.experiment["paper_says"]}
         inputs = {"data": data, "classes": classes, "prior": prior, "sampling": sampling}
@@ -209,30 +156,13 @@ def _sweep(plan: Builder, cell: LatentsCell, encoded: Encoded) -> Job:
     return plan.tuned(cell.data, encoded.cell, cell.prior, encoded.latents, None)
 
 
-def _prior(
-    plan: Builder,
-    cell: LatentsCell,
-    encoded: Encoded,
-    seed: int,
-    steps: int | None,
-    choices: dict[str, str] | None = None,
-) -> Job:
-    """A SUNDAE prior; `steps` and `choices` of the hourglass are in its name where they are not the usual ones."""
+def _prior(plan: Builder, cell: LatentsCell, encoded: Encoded, seed: int, steps: int) -> Job:
+    """A SUNDAE prior; its steps are in its name where they are not the usual ones."""
+    tree = plan.tree_of(encoded.cell, priors=cell.prior, seed=seed)
+    label = "" if steps == tree["priors"]["loop"]["steps"] else f"steps{steps}"
+    tree["priors"]["loop"]["steps"] = steps
     tune = _sweep(plan, cell, encoded)
-    usual = plan.tree_of(encoded.cell, priors=cell.prior, seed=seed)
-    tree = usual | {"priors": usual["priors"] | {"loop": dict(usual["priors"]["loop"])}}
-    labels = []
-    if steps is not None and steps != usual["priors"]["loop"]["steps"]:
-        tree["priors"]["loop"]["steps"] = steps
-        labels.append(f"steps{steps}")
-    for key, value in (choices or {}).items():
-        if value != usual["priors"]["sundae"][key]:
-            tree["priors"]["sundae"] = usual["priors"]["sundae"] | {key: value}
-            labels.append(f"{value}_{key}")
-    job = prior_job(tree, encoded.latents, None, {"tune": tune})
-    name, _, number = job.variant.rpartition(".")
-    variant = ".".join([name, *labels, number])
-    return plan.add(replace(job, variant=variant, out=f"artifacts/{job.scale}/{job.stage}/{variant}"))
+    return plan.add(prior_job(tree, encoded.latents, None, {"tune": tune}, label=label))
 
 
 def _transformers(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, dict[str, Job]], dict[str, Job]]:
@@ -257,7 +187,7 @@ def _drawn(plan: Builder, cell: LatentsCell, encoded: Encoded, prior: Job, chain
     """Samples by one chain, and what is measured of them; equal chains are one job, whoever asks for them."""
     tree = plan.tree_of(encoded.cell, priors=cell.prior)
     asked = _asked(tree, plan.tree["scale"]["experiment"]["sundae"]["images"], chain)
-    sampling = plan.add(denoising_job(asked, prior, encoded.tokenizer, label=_spelled(asked)))
+    sampling = plan.add(denoising_job(asked, prior, encoded.tokenizer, label=chain_name(asked)))
     return _measured(plan, tree, encoded, prior, sampling)
 
 
@@ -272,31 +202,10 @@ def _asked(tree: Tree, num_images: int, changed: Tree) -> Tree:
     return tree | {"sampling": tree["sampling"] | {"denoising": denoising | amount | {"chain": chain}}}
 
 
-def _spelled(tree: Tree) -> str:
-    """A chain in the name of a variant."""
-    chain = tree["sampling"]["denoising"]["chain"]
-    ends = [(chain[f"{key}_start"], chain[f"{key}_end"]) for key in ("proportion", "temperature")]
-    proportion, temperature = (f"{start:g}" if start == end else f"{start:g}to{end:g}" for start, end in ends)
-    return f"steps{chain['steps']}_proportion{proportion}_temperature{temperature}"
-
-
 def _measured(plan: Builder, tree: Tree, encoded: Encoded, prior: Job, sampling: Job) -> dict[str, Job]:
     """FID and its kin of some of a job's samples; the same number for every set of an experiment."""
     samples = plan.measured(tree, sampling, plan.tree["scale"]["experiment"]["sundae"]["images"])
     return {"prior": prior, "latents": encoded.latents, "sampling": sampling, "samples": samples}
-
-
-def _checked_chains(plan: Builder) -> list[Tree]:
-    """Every chain of a sweep: each value of what varies under each value of what is held."""
-    varies, asked = plan.experiment["varies"], plan.experiment["chains"]
-    keys, values = [*asked["held"], varies], [*asked["held"].values(), asked["values"]]
-    repeated = len(set(asked["values"])) < len(asked["values"])
-    if set(keys) - set(VARIED) or len(asked["held"]) != 1 or varies in asked["held"] or repeated:
-        raise TwostageError(
-            f"scale.experiment.sundae.chains.{varies} is {asked}; name values of {varies} once each, and hold one "
-            f"other of {', '.join(VARIED)}"
-        )
-    return [dict(zip(keys, chosen, strict=True)) for chosen in product(*values)]
 
 
 def _compared(
@@ -318,8 +227,6 @@ def _compared(
         "tokenizer": encoded.cell.tokenizer,
         "size": plan.tree_of(encoded.cell)["data"]["size"],
         "sets": list(sets),
-        "varies": plan.experiment.get("varies"),
-        "held": next(iter(plan.experiment["chains"]["held"])) if "chains" in plan.experiment else None,
         "grid_images": plan.tree["evaluation"]["grid_images"],
         "paper_says": plan.experiment["paper_says"],
     }

@@ -1,0 +1,342 @@
+"""The table and the figures that a study file declares. Draws stored numbers, computes none."""
+
+import textwrap
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from twostage.config.schema import FiguresConfig
+from twostage.evaluation.quantities import QUANTITIES
+from twostage.evaluation.statistics import word
+from twostage.figures.style import save, style
+from twostage.figures.tables import write_tables, write_text
+from twostage.runtime.artifacts import read_array, read_csv, read_json, write_csv
+from twostage.runtime.job import Job
+
+Line = dict[str, Any]
+Metrics = dict[str, Any]
+# Okabe & Ito's colours, which colour-blind readers tell apart; lines differ in their dashes as well.
+COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#999999")
+DASHES = ("-", "--", ":", "-.")
+
+
+@dataclass
+class Panel:
+    """One panel: its kind, and the columns that it is drawn over."""
+
+    kind: str  # line | point | difference | pictures
+    y: str
+    x: str
+    hue: str
+
+
+@dataclass
+class StudyConfig:
+    """The look, what is shown, and what the paper says: text and printed numbers, of which nothing is computed."""
+
+    title: str
+    rows: dict[str, dict[str, Any]]  # label -> data and tokenizer
+    keys: list[str]  # short names of what varies
+    show: list[str]  # quantities of the rendered table, `nll.difference` for a difference
+    panels: list[Panel]
+    paper: list[dict[str, Any]]
+    paper_says: str
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
+
+
+def study(config: StudyConfig, job: Job) -> None:
+    """Writes NAME.{csv,md,tex}, NAME_long.csv and, as the panels ask, NAME and NAME_samples as PDF and PNG."""
+    table, metrics = job.upstream("table"), read_json(job.upstream("table") / "metrics.json")
+    lines = read_csv(table / "table.csv")
+    write_csv(job.folder / f"{job.variant}_long.csv", [*lines, *_paper_lines(config, job.variant)])
+    numbers = pd.DataFrame(list(_numbers(config, metrics)))
+    printed = list(_printed(config, metrics))
+    write_tables(job, numbers, (printed, _caption(config, metrics)))
+    latex = pd.DataFrame(printed).fillna("").to_latex(index=False, escape=True)
+    write_text(job.folder / f"{job.variant}.tex", latex)
+    panels = [panel for panel in config.panels if panel.kind != "pictures"]
+    if panels:
+        with style(config.figures, rows=1, columns=len(panels), panel_ratio=0.85 if len(panels) < 4 else 1.1):
+            figure, axes = plt.subplots(1, len(panels), squeeze=False)
+            for at, panel in zip(axes[0], panels, strict=True):
+                _draw(at, panel, config, metrics, lines)
+            figure.suptitle(_title(config, metrics), fontsize="small")
+            save(figure, job.folder, job.variant, config.figures.png_dpi)
+    if len(panels) < len(config.panels):
+        _strips(config, metrics, read_array(table / "grid.npy"), job)
+
+
+def _paper_lines(config: StudyConfig, name: str) -> list[Line]:
+    """The printed numbers in the shape of the long table."""
+    return [
+        {"study": name, "row": printed.get("row", next(iter(config.rows))), "source": "paper"}
+        | {key: printed.get(key, "") for key in config.keys}
+        | {"quantity": quantity, "unit": QUANTITIES[quantity].unit, "value": value}
+        for printed in config.paper
+        for quantity, value in printed.items()
+        if quantity in QUANTITIES
+    ]
+
+
+def _found(metrics: Metrics) -> dict[tuple[str, tuple[Any, ...]], dict[str, Metrics]]:
+    """Row and values of what varies -> quantity -> its statistics."""
+    found: dict[tuple[str, tuple[Any, ...]], dict[str, Metrics]] = {}
+    for one in metrics["statistics"]:
+        found.setdefault((one["row"], tuple(map(word, one["values"].values()))), {})[one["quantity"]] = one
+    return found
+
+
+def _of_paper(config: StudyConfig, row: str, values: tuple[str, ...], quantity: str) -> float | None:
+    for printed in config.paper:
+        same = all(word(printed.get(key)) == value for key, value in zip(config.keys, values, strict=True))
+        if same and printed.get("row", row) == row and quantity in printed:
+            return float(printed[quantity])
+    return None
+
+
+def _numbers(config: StudyConfig, metrics: Metrics) -> list[Line]:
+    """Lines of the CSV: everything that was measured, and what the paper prints."""
+    found: list[Line] = []
+    for (row, values), quantities in _found(metrics).items():
+        line: Line = {"row": row, **dict(zip(config.keys, values, strict=True)), "scale": metrics["scale"]}
+        line |= config.rows[row] | metrics["told"]
+        for name, one in quantities.items():
+            line |= {f"num_seeds_{name}": one["num_seeds"], name: one["mean"]}
+            line |= {f"{name}_{part}": one[part] for part in ("std", "ci95_low", "ci95_high")}
+            line |= {f"{name}_difference_{part}": value for part, value in (one["difference"] or {}).items()}
+            of_paper = _of_paper(config, row, values, name)
+            line |= {} if of_paper is None else {f"paper_{name}": of_paper}
+        found.append(line)
+    for printed in _unmatched(config, metrics):
+        row, values = _place_of(config, printed)
+        line = {"row": row, **dict(zip(config.keys, values, strict=True))}
+        found.append(line | {f"paper_{name}": value for name, value in printed.items() if name in QUANTITIES})
+    return found
+
+
+def _printed(config: StudyConfig, metrics: Metrics) -> list[dict[str, str]]:
+    """Lines of the rendered table, with the paper's own below ours where it has others."""
+    lines = []
+    for (row, values), quantities in _found(metrics).items():
+        line = ({"row": row} if _tells_rows(config) else {}) | dict(zip(config.keys, values, strict=True))
+        for shown in config.show:
+            name, _, part = shown.partition(".")
+            quantity, one = QUANTITIES[name], quantities.get(name)
+            if part:
+                signed = "+" + quantity.format.lstrip("+,")
+                line[f"Δ {quantity.label}"] = "" if one is None else _cell(one["difference"], signed)
+                continue
+            line[_titled(name)] = "" if one is None else _cell(one, quantity.format)
+            printed = _of_paper(config, row, values, name)
+            if printed is not None:
+                line[f"paper {quantity.label}"] = f"{printed:g}"
+        lines.append(line)
+    return [*lines, *(_of_print(config, printed) for printed in _unmatched(config, metrics))]
+
+
+def _unmatched(config: StudyConfig, metrics: Metrics) -> list[dict[str, Any]]:
+    """The printed lines to which no run of ours corresponds."""
+    ours = set(_found(metrics))
+    return [printed for printed in config.paper if _place_of(config, printed) not in ours]
+
+
+def _place_of(config: StudyConfig, printed: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    return printed.get("row", next(iter(config.rows))), tuple(word(printed.get(key)) for key in config.keys)
+
+
+def _of_print(config: StudyConfig, printed: dict[str, Any]) -> dict[str, str]:
+    row, values = _place_of(config, printed)
+    first, *others = [*([row] if _tells_rows(config) else []), *values]
+    source = "paper" if row in config.rows else f"paper, {row}"
+    line = dict(zip(_labels(config), [f"{source}: {first}", *others], strict=True))
+    return line | {_titled(name): f"{printed[name]:g}" for name in config.show if name in printed}
+
+
+def _cell(one: Metrics | None, form: str) -> str:
+    if one is None:
+        return ""
+    if one["std"] is None:
+        return f"{one['mean']:{form}}"
+    plain = form.removeprefix("+")
+    return f"{one['mean']:{form}} ± {one['std']:{plain}} [{one['ci95_low']:{form}}, {one['ci95_high']:{form}}]"
+
+
+def _titled(name: str) -> str:
+    quantity = QUANTITIES[name]
+    return f"{quantity.label} [{quantity.unit}]" if quantity.unit else quantity.label
+
+
+def _on_axis(name: str) -> str:
+    """The title of a quantity in short lines, as panels are narrow."""
+    quantity = QUANTITIES[name]
+    lines = textwrap.wrap(quantity.label, 24)
+    return "\n".join([*lines, f"[{quantity.unit}]"] if quantity.unit else lines)
+
+
+def _title(config: StudyConfig, metrics: Metrics) -> str:
+    data = ", ".join(dict.fromkeys(row["data"] for row in config.rows.values()))
+    return f"{config.title or 'Study'}: scale {metrics['scale']}, {data}, {_seeds(metrics)}"
+
+
+def _seeds(metrics: Metrics) -> str:
+    return "1 seed" if metrics["num_seeds"] == 1 else f"{metrics['num_seeds']} seeds"
+
+
+def _caption(config: StudyConfig, metrics: Metrics) -> str:
+    rows = [
+        f"{label}: {row['data']} through {row['tokenizers']}{_grid(metrics, label)}"
+        for label, row in config.rows.items()
+    ]
+    sentences = [config.title, f"Scale {metrics['scale']}; {'; '.join(rows)}", ", ".join(_runs(metrics))]
+    if metrics["num_seeds"] > 1:
+        sentences.append("± standard deviation over seeds [95 % t interval]; Δ paired by seed; no spread: one seed")
+    sentences.append(f"Paper: {config.paper_says}" if config.paper_says else "")
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
+
+
+def _runs(metrics: Metrics) -> list[str]:
+    """What all runs have in common."""
+    told, found = metrics["told"], [_seeds(metrics)]
+    found += [f"{told['steps']} steps"] if "steps" in told else []
+    found += [f"{told['num_parameters'] / 1e6:.2f} M parameters"] if "num_parameters" in told else []
+    if "learning_rate" in told:
+        edge = " (at the edge of its sweep)" if told.get("learning_rate_at_edge") else ""
+        found.append(f"learning rate {told['learning_rate']:g}{edge}")
+    return found
+
+
+def _grid(metrics: Metrics, label: str) -> str:
+    grid = metrics["rows"][label].get("grid")
+    return "" if grid is None else f", {'x'.join(map(str, grid))} tokens"
+
+
+def _draw(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics, lines: list[dict[str, str]]) -> None:
+    match panel.kind:
+        case "line":
+            _line_panel(axes, panel, config, lines)
+        case "difference":
+            _difference_panel(axes, panel, config, metrics)
+        case _:
+            _point_panel(axes, panel, config, metrics)
+
+
+def _line_panel(axes: Axes, panel: Panel, config: StudyConfig, lines: list[dict[str, str]]) -> None:
+    """Means over seeds at every evaluation, between the lowest and the highest seed."""
+    curves = pd.DataFrame([line for line in lines if line["quantity"] == panel.y and line["step"] != ""])
+    curves = curves.astype({"step": int, "value": float})
+    by = _labels(config)
+    for (labels, curve), colour, dash in zip(
+        curves.groupby(by, sort=False), cycle(COLOURS), cycle(DASHES), strict=False
+    ):
+        at_step = curve.groupby("step")["value"]
+        mean = at_step.mean()
+        axes.plot(mean.index, mean, dash, color=colour, lw=1, label=" ".join(map(str, labels)))
+        axes.fill_between(mean.index, at_step.min(), at_step.max(), color=colour, alpha=0.2, lw=0)
+    # The fall of the first steps, alike for all, would squeeze what sets the runs apart.
+    late = curves[curves["step"] >= curves["step"].max() / 4]["value"]
+    margin = 0.05 * (late.max() - late.min()) or 0.1
+    axes.set_ylim(late.min() - margin, late.max() + margin)
+    axes.set_xlabel("step")
+    axes.set_ylabel(_on_axis(panel.y))
+    axes.legend(frameon=False, fontsize="x-small", title=", ".join(config.keys), title_fontsize="x-small")
+
+
+def _labels(config: StudyConfig) -> list[str]:
+    return [*(["row"] if _tells_rows(config) else []), *config.keys]
+
+
+def _tells_rows(config: StudyConfig) -> bool:
+    return len(config.rows) > 1 or not config.keys
+
+
+def _point_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics) -> None:
+    """Means with 95 % intervals over what varies; the paper's numbers as open diamonds."""
+    x = panel.x or (config.keys[0] if config.keys else "row")
+    places = list(_found(metrics).items())
+    numeric = all(_number(_x(config, x, place, found)) is not None for place, found in places)
+    ticks = list(dict.fromkeys(_x(config, x, place, found) for place, found in places))
+    hues: dict[str, list[tuple[float, Metrics, float | None]]] = {}
+    for (row, values), found in places:
+        at = _x(config, x, (row, values), found)
+        hue = " ".join([*([row] if _tells_rows(config) and x != "row" else []), *_others(config, x, values)])
+        if panel.y in found:
+            place = float(at) if numeric else float(ticks.index(at))
+            hues.setdefault(hue, []).append((place, found[panel.y], _of_paper(config, row, values, panel.y)))
+    for (hue, points), colour in zip(hues.items(), cycle(COLOURS), strict=False):
+        points.sort(key=lambda point: point[0])
+        mean = [one["mean"] for _, one, _ in points]
+        half = [0.0 if one["std"] is None else one["ci95_high"] - one["mean"] for _, one, _ in points]
+        axes.errorbar(
+            [at for at, _, _ in points],
+            mean,
+            yerr=half,
+            fmt="o-" if numeric else "o",
+            color=colour,
+            ms=3,
+            lw=0.8,
+            capsize=2,
+            label=hue or None,
+        )
+        printed = [(at, value) for at, _, value in points if value is not None]
+        if printed:
+            axes.plot(*zip(*printed, strict=True), "D", mfc="none", color=colour, ms=3, label="paper")
+    if not numeric:
+        axes.set_xticks(range(len(ticks)), ticks, rotation=30, ha="right")
+        axes.margins(x=0.3)
+    axes.set_xlabel(_on_axis(x) if x in QUANTITIES else "" if x == "row" else x)
+    axes.set_ylabel(_on_axis(panel.y))
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False, fontsize="x-small")
+
+
+def _x(config: StudyConfig, x: str, place: tuple[str, tuple[str, ...]], found: dict[str, Metrics]) -> str:
+    if x == "row":
+        return place[0]
+    return str(found[x]["mean"]) if x in QUANTITIES else place[1][config.keys.index(x)]
+
+
+def _others(config: StudyConfig, x: str, values: tuple[str, ...]) -> list[str]:
+    return [f"{key} {value}" for key, value in zip(config.keys, values, strict=True) if key != x]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _difference_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics) -> None:
+    """Differences to the reference, paired by seed, with 95 % intervals; a line each, the first at the top."""
+    places = [
+        (" ".join([*([row] if _tells_rows(config) else []), *values]), found[panel.y]["difference"])
+        for (row, values), found in _found(metrics).items()
+        if panel.y in found
+    ]
+    axes.axvline(0, color="0.5", lw=0.8, ls="--")
+    for at, (_, one) in enumerate(places):
+        if one is not None:
+            half = 0.0 if one["std"] is None else one["ci95_high"] - one["mean"]
+            axes.errorbar(
+                one["mean"], at, xerr=half, fmt="o", color=COLOURS[at % len(COLOURS)], ms=3, lw=0.8, capsize=2
+            )
+    axes.set_yticks(range(len(places)), [label for label, _ in places])
+    axes.set_ylim(len(places) - 0.5, -0.5)
+    axes.set_xlabel(f"difference in\n{_on_axis(panel.y)}")
+
+
+def _strips(config: StudyConfig, metrics: Metrics, image_SNHWC: np.ndarray, job: Job) -> None:
+    """A row of pictures for every run."""
+    with style(config.figures, rows=len(image_SNHWC), columns=1, panel_ratio=0.1):
+        figure, panels = plt.subplots(len(image_SNHWC), 1, squeeze=False)
+        for axes, label, image_NHWC in zip(panels[:, 0], metrics["strips"], image_SNHWC, strict=True):
+            axes.imshow(np.concatenate(list(image_NHWC), axis=1), interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.set_ylabel(label, rotation=0, ha="right", va="center")
+        figure.suptitle(_title(config, metrics), fontsize="small")
+        save(figure, job.folder, f"{job.variant}_samples", config.figures.png_dpi)
