@@ -15,7 +15,8 @@ from twostage.priors.sundae import Sundae
 from twostage.runtime import training
 from twostage.runtime.artifacts import read_array, write_array, write_json
 from twostage.runtime.job import Job
-from twostage.sampling.denoising import Schedule, Streams, denoise
+from twostage.sampling import denoising
+from twostage.sampling.denoising import Schedule, Streams
 from twostage.sampling.pictures import tiled, write_png
 from twostage.sampling.record import Seconds, decoded, open_image_tokenizer, record
 from twostage.sampling.request import as_tensor, class_names, conditions, open_prior
@@ -44,7 +45,7 @@ class Film:
             self.index_FMT[self.step_F >= step, images] = index_BT[: images.stop - images.start].cpu().numpy()
 
 
-def denoise_images(config: DenoisingConfig, job: Job) -> None:
+def denoise(config: DenoisingConfig, job: Job) -> None:
     """Writes samples.npy (uint8 NHWC), index.npy (uint16 [N, H, W]), grid.png, film.npy (uint8 [F, M, ...]: decoded
     states of the first chains) and metrics.json.
 
@@ -60,7 +61,7 @@ def denoise_images(config: DenoisingConfig, job: Job) -> None:
 
     def draw_batch(images: slice) -> torch.Tensor:
         nonlocal num_steps
-        chains = denoise(
+        chains = denoising.denoise(
             model,
             schedule,
             Streams(config.seed, range(images.start, images.stop)),
