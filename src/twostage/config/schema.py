@@ -23,7 +23,8 @@ MAPS = ("edges", "segmentation", "depth", "pose")
 TOKENIZED = ("image", *MAPS, "low_resolution")
 
 # Label ids of maps that no dataset brings: torchvision's DeepLab v3; a COCO pose (background, 17 keypoints, limbs).
-VOC_LABELS, POSE_LABELS = 21, 19
+VOC_LABELS = 21
+POSE_LABELS = 19
 
 
 @dataclass

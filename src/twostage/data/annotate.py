@@ -64,23 +64,27 @@ def annotate(config: AnnotateConfig, job: Job) -> None:
 
 def open_annotator(config: AnnotateConfig, size: int) -> tuple[Annotator, dict[str, Any]]:
     """What makes the map, and the map's channels and kind."""
-    match config:
-        case AnnotateConfig(map="low_resolution", factor=int() as factor):
+    match config.map:
+        case "low_resolution":
+            factor = config.factor or 0
             if factor < 2 or size % factor:
                 raise TwostageError(
                     f"scale.data.low_resolution_factor={factor} does not divide images of {size}x{size}; set 2 or more"
                 )
             return lambda image: low_resolution(image, factor), {"channels": 3, "kind": "colour", "factor": factor}
-        case AnnotateConfig(map="edges", canny_sigma=float() as sigma):
+        case "edges":
+            if config.canny_sigma is None:
+                raise TwostageError("data.canny_sigma is not set; give the edge detector a width in pixels")
+            sigma = config.canny_sigma
             return lambda image: canny_edges(image, sigma)[..., None], {"channels": 1, "kind": "binary"}
-        case AnnotateConfig(map="segmentation"):
+        case "segmentation":
             segmenter, weights = networks.load_segmenter()
             return segmenter, {"channels": networks.NUM_LABELS, "kind": "labels", "weights": weights}
-        case AnnotateConfig(map="depth"):
+        case "depth":
             estimator, weights = networks.load_depth_estimator()
             return estimator, {"channels": 1, "kind": "grey", "weights": weights}
         case other:
             raise TwostageError(
-                f"data.annotate makes low_resolution, edges, segmentation and depth, got {other.map}; bring other maps "
+                f"data.annotate makes low_resolution, edges, segmentation and depth, got {other}; bring other maps "
                 "beside your pictures (conf/data/folder.yaml)"
             )

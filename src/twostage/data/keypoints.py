@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from twostage.config.schema import POSE_LABELS
 from twostage.errors import TwostageError
 
 NUM_KEYPOINTS = 17
 # Labels: 0 is background, 1 to 17 the keypoints in COCO's order, then whatever joins two of them.
 LIMB = NUM_KEYPOINTS + 1
-assert POSE_LABELS == LIMB + 1
 # COCO's skeleton, counted from 0: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
 SKELETON = (
     (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10), (1, 2),

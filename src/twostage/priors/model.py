@@ -4,7 +4,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,6 +21,7 @@ from twostage.runtime.tensors import read_tensors, write_tensors
 
 Model = GPT | PixelSNAIL  # autoregressive: both map (index_BT, condition_BS | None) to logits_BTV
 AnyModel = Model | Sundae  # what trains here
+S = TypeVar("S")
 
 
 def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
@@ -29,29 +30,33 @@ def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
     Raises TwostageError for an unknown architecture, one without its sizes, or an ordering that it or the grid lacks.
     """
     ordering(config.ordering, *tokens.grid)
-    match config:
-        case PriorConfig(architecture="gpt", gpt=GPTConfig() as sizes):
-            return GPT(sizes, tokens, config.ordering)
-        case PriorConfig(architecture="pixelsnail", ordering=other) if other != PixelSNAIL.ordering:
-            raise TwostageError(
-                f"priors=pixelsnail needs priors.ordering={PixelSNAIL.ordering}, got {other}; its convolutions see "
-                "what lies above and to the left, so choose priors=gpt for other orderings"
-            )
-        case PriorConfig(architecture="pixelsnail", pixelsnail=PixelSNAILConfig() as sizes):
-            return PixelSNAIL(sizes, tokens)
-        case PriorConfig(architecture="sundae", ordering=other) if other != Sundae.ordering:
-            raise TwostageError(
-                f"priors=sundae draws all tokens at once, got priors.ordering={other}; leave it {Sundae.ordering}"
-            )
-        case PriorConfig(architecture="sundae", sundae=SundaeConfig() as sizes):
-            return Sundae(sizes, tokens)
-        case PriorConfig(architecture="gpt" | "pixelsnail" | "sundae" as name):
-            raise TwostageError(f"priors.architecture={name} needs its sizes; set priors.{name}")
+    match config.architecture:
+        case "gpt":
+            return GPT(_required(config.gpt, "gpt"), tokens, config.ordering)
+        case "pixelsnail":
+            if config.ordering != PixelSNAIL.ordering:
+                raise TwostageError(
+                    f"priors=pixelsnail needs priors.ordering={PixelSNAIL.ordering}, got {config.ordering}; its "
+                    "convolutions see what lies above and to the left, so choose priors=gpt for other orderings"
+                )
+            return PixelSNAIL(_required(config.pixelsnail, "pixelsnail"), tokens)
+        case "sundae":
+            if config.ordering != Sundae.ordering:
+                raise TwostageError(
+                    f"priors=sundae draws all tokens at once, got priors.ordering={config.ordering}; leave it "
+                    f"{Sundae.ordering}"
+                )
+            return Sundae(_required(config.sundae, "sundae"), tokens)
         case other:
             raise TwostageError(
-                f"priors.architecture={other.architecture} is unknown; choose priors=gpt, priors=pixelsnail or "
-                "priors=sundae"
+                f"priors.architecture={other} is unknown; choose priors=gpt, priors=pixelsnail or priors=sundae"
             )
+
+
+def _required(sizes: S | None, architecture: str) -> S:
+    if sizes is None:
+        raise TwostageError(f"priors.architecture={architecture} needs its sizes; set priors.{architecture}")
+    return sizes
 
 
 def num_parameters(model: torch.nn.Module) -> int:
@@ -102,14 +107,12 @@ class Prior:
 
 def trained_format(config: PriorConfig, tokens: TokenSpace) -> dict[str, Any]:
     """The `config.json` of a prior trained here."""
-    names = ("gpt", "pixelsnail", "sundae")
-    sizes = {name: asdict(part) for name in names if (part := getattr(config, name)) is not None}
     return {
         "format": "twostage",
         "architecture": config.architecture,
         "ordering": config.ordering,
         "tokens": tokens.as_json(),
-        **sizes,
+        config.architecture: asdict(getattr(config, config.architecture)),
     }
 
 
@@ -131,11 +134,18 @@ def load(folder: Path | str) -> Prior | DenoisingPrior:
     """
     folder = Path(folder)
     values = read_json(folder / "config.json")
-    model = _from_config(values, folder)
+    architecture = _architecture(values, folder)
+    model = _from_config(architecture, values)
     tensors, _ = read_tensors(folder / "model.safetensors")
     load_strictly(model, tensors, folder / "model.safetensors")
     model.eval()
-    return DenoisingPrior(model) if isinstance(model, Sundae) else Prior(model, int(isinstance(model, ReleasedGPT)))
+    match architecture:
+        case "sundae":
+            assert isinstance(model, Sundae)
+            return DenoisingPrior(model)
+        case _:
+            assert not isinstance(model, Sundae)
+            return Prior(model, int(isinstance(model, ReleasedGPT)))
 
 
 def load_strictly(model: torch.nn.Module, tensors: dict[str, torch.Tensor], source: Path) -> None:
@@ -153,19 +163,34 @@ def load_strictly(model: torch.nn.Module, tensors: dict[str, torch.Tensor], sour
     model.load_state_dict(tensors)
 
 
-def _from_config(values: dict[str, Any], folder: Path) -> AnyModel | ReleasedGPT:
+def _architecture(values: Any, folder: Path) -> str:
+    """That of a prior trained here, or "released". Raises TwostageError if this version has no such prior."""
     match values:
-        case {"format": "released", "gpt": sizes, "num_codes": num_codes, "num_positions": num_positions}:
-            return ReleasedGPT(GPTConfig(**sizes), num_codes, num_positions)
-        # Of an earlier version: nothing tells what its codes mean.
-        case {"format": "twostage", "tokens": tokens} if "tokenizer_sha256" not in tokens:
-            pass
-        case {"format": "twostage", "architecture": "gpt", "ordering": name, "gpt": sizes, "tokens": tokens}:
-            return GPT(GPTConfig(**sizes), TokenSpace.from_json(tokens), name)
-        case {"format": "twostage", "architecture": "pixelsnail", "pixelsnail": sizes, "tokens": tokens}:
-            return PixelSNAIL(PixelSNAILConfig(**sizes), TokenSpace.from_json(tokens))
-        case {"format": "twostage", "architecture": "sundae", "sundae": sizes, "tokens": tokens}:
-            return Sundae(SundaeConfig(**sizes), TokenSpace.from_json(tokens))
+        case {"format": "released", "gpt": {}, "num_codes": int(), "num_positions": int()}:
+            return "released"
+        # Without a checksum nothing tells what the codes mean: it is of an earlier version.
+        case {
+            "format": "twostage",
+            "architecture": str() as name,
+            "ordering": str(),
+            "tokens": {"tokenizer_sha256": _},
+        } if name in values:
+            return name
     raise TwostageError(
         f"{folder}/config.json is not the config of a prior of this version; train it again, or import it again"
     )
+
+
+def _from_config(architecture: str, values: dict[str, Any]) -> AnyModel | ReleasedGPT:
+    """A model without weights."""
+    match architecture:
+        case "gpt":
+            return GPT(GPTConfig(**values["gpt"]), TokenSpace.from_json(values["tokens"]), values["ordering"])
+        case "pixelsnail":
+            return PixelSNAIL(PixelSNAILConfig(**values["pixelsnail"]), TokenSpace.from_json(values["tokens"]))
+        case "sundae":
+            return Sundae(SundaeConfig(**values["sundae"]), TokenSpace.from_json(values["tokens"]))
+        case "released":
+            return ReleasedGPT(GPTConfig(**values["gpt"]), values["num_codes"], values["num_positions"])
+        case other:
+            raise TwostageError(f"a prior of the architecture {other} is of another version; train it again")

@@ -150,9 +150,12 @@ class DenoisingTask(PriorTask):
 
 def new_task(model: AnyModel, config: PriorConfig, learning_rate: float, train: Split, held_out: Split) -> PriorTask:
     """The task that trains this kind of model."""
-    if isinstance(model, Sundae):
-        return DenoisingTask(model, config, learning_rate, train, held_out)
-    return PriorTask(model, config, learning_rate, train, held_out)
+    match config.architecture:
+        case "sundae":
+            assert isinstance(model, Sundae)
+            return DenoisingTask(model, config, learning_rate, train, held_out)
+        case _:
+            return PriorTask(model, config, learning_rate, train, held_out)
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from twostage.config.schema import POSE_LABELS
 from twostage.data.keypoints import LIMB, MIRRORED, Poses, pose_map, read_keypoints
 from twostage.errors import TwostageError
 
@@ -18,6 +19,10 @@ def person(*points):
     for number, x, y in points:
         keypoints[number] = (x, y, 2)
     return keypoints
+
+
+def test_the_config_knows_how_many_labels_a_pose_has():
+    assert POSE_LABELS == LIMB + 1
 
 
 def test_a_keypoint_lies_where_the_crop_puts_it():
