@@ -10,6 +10,7 @@ import torch
 from twostage import __main__ as twostage
 from twostage import priors
 from twostage.errors import TwostageError
+from twostage.priors.import_released import convert
 from twostage.priors.rotary import released_frequencies
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference"
@@ -79,7 +80,7 @@ def released_tensors(conditional=False):
     return tensors
 
 
-def convert(folder, tensors, **changes):
+def converted(folder, tensors, **changes):
     torch.save({"net": tensors}, folder / "c.pt")
     sizes = {name: size for name, size in (SIZES | changes).items() if size is not None}
     (folder / "c.json").write_text(json.dumps(sizes))
@@ -88,7 +89,7 @@ def convert(folder, tensors, **changes):
 
 
 def test_a_class_conditional_checkpoint_takes_classes(tmp_path):
-    prior = convert(tmp_path, released_tensors(conditional=True), conditional=True, num_classes=3)
+    prior = converted(tmp_path, released_tensors(conditional=True), conditional=True, num_classes=3)
     index = torch.zeros(2, 16, dtype=torch.int64)
     first, second = prior.logits(index, torch.tensor([0, 2]))
     assert (first - second).abs().max() > 1e-3
@@ -97,7 +98,7 @@ def test_a_class_conditional_checkpoint_takes_classes(tmp_path):
 
 
 def test_one_that_was_imported_by_an_earlier_version_is_to_be_imported_again(tmp_path):
-    convert(tmp_path, released_tensors())
+    converted(tmp_path, released_tensors())
     config = json.loads((tmp_path / "out/config.json").read_text())
     del config["tokens"]["tokenizer_sha256"]
     (tmp_path / "out/config.json").write_text(json.dumps(config))
@@ -109,12 +110,12 @@ def test_what_has_no_influence_is_not_kept(tmp_path):
     """Queries to a single key, and their norm."""
     tensors = released_tensors()
     index = torch.randint(5, (2, 16))
-    first = convert(tmp_path, tensors).logits(index)
+    first = converted(tmp_path, tensors).logits(index)
     for name in ("0.norm.weight", "0.norm.bias", "0.fn.to_q.weight"):
         tensors[f"transformer.attn_resampling_post_valley.layers.0.{name}"].fill_(7)
-    assert torch.equal(convert(tmp_path, tensors).logits(index), first)
+    assert torch.equal(converted(tmp_path, tensors).logits(index), first)
     tensors["transformer.attn_resampling_pre_valley.layers.0.0.fn.to_q.weight"].fill_(7)
-    assert not torch.equal(convert(tmp_path, tensors).logits(index), first)
+    assert not torch.equal(converted(tmp_path, tensors).logits(index), first)
 
 
 @pytest.mark.parametrize(
@@ -125,28 +126,28 @@ def test_a_missing_tensor_is_named(tmp_path, name):
     tensors = released_tensors()
     del tensors[name]
     with pytest.raises(TwostageError, match="missing"):
-        convert(tmp_path, tensors)
+        converted(tmp_path, tensors)
     assert not (tmp_path / "out").exists()
 
 
 def test_what_does_not_fit_is_named(tmp_path):
     with pytest.raises(TwostageError, match=r"unknown tensor transformer\.extra"):
-        convert(tmp_path, released_tensors() | {"transformer.extra": torch.zeros(1)})
+        converted(tmp_path, released_tensors() | {"transformer.extra": torch.zeros(1)})
     with pytest.raises(TwostageError, match=r"head\.weight is \(6, 8\), the config expects \(5, 8\)"):
-        convert(tmp_path, released_tensors() | {"to_logits.weight": torch.zeros(6, 8)})
+        converted(tmp_path, released_tensors() | {"to_logits.weight": torch.zeros(6, 8)})
     other = {"transformer.pre_transformer.rotary_pos_emb.freqs": torch.ones(1)}
     with pytest.raises(TwostageError, match="other frequencies"):
-        convert(tmp_path, released_tensors() | other)
+        converted(tmp_path, released_tensors() | other)
     with pytest.raises(TwostageError, match="sequence_length=12 is no square grid"):
-        convert(tmp_path, released_tensors(), sequence_length=12)
+        converted(tmp_path, released_tensors(), sequence_length=12)
     with pytest.raises(TwostageError, match="use_rotary=true"):
-        convert(tmp_path, released_tensors(), use_rotary=False)
+        converted(tmp_path, released_tensors(), use_rotary=False)
     with pytest.raises(TwostageError, match="expected conditional"):
-        convert(tmp_path, released_tensors(), ff_mult=4)
+        converted(tmp_path, released_tensors(), ff_mult=4)
     with pytest.raises(TwostageError, match="SundaeConfig: Invalid value"):
-        convert(tmp_path, released_tensors(), depth=3)
+        converted(tmp_path, released_tensors(), depth=3)
     with pytest.raises(TwostageError, match="conditional without num_classes"):
-        convert(tmp_path, released_tensors(conditional=True), conditional=True, num_classes=None)
+        converted(tmp_path, released_tensors(conditional=True), conditional=True, num_classes=None)
 
 
 def test_nothing_but_tensors_is_unpickled(tmp_path):
@@ -155,7 +156,7 @@ def test_nothing_but_tensors_is_unpickled(tmp_path):
             return (Path.touch, (tmp_path / "ran",))
 
     with pytest.raises(TwostageError, match="holds objects other than tensors"):
-        convert(tmp_path, {"to_logits.bias": Evil()})
+        converted(tmp_path, {"to_logits.bias": Evil()})
     assert not (tmp_path / "ran").exists()
     torch.save({"state_dict": released_tensors()}, tmp_path / "c.pt")
     with pytest.raises(TwostageError, match="has no net of tensors"):

@@ -10,6 +10,7 @@ import yaml
 from twostage import __main__ as twostage
 from twostage import priors
 from twostage.errors import TwostageError
+from twostage.priors.import_released import convert
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference"
 SIZES = {"n_embd": 8, "n_layer": 1, "n_head": 2, "vocab_size": 5, "block_size": 6}
@@ -63,7 +64,7 @@ def released_tensors():
     return {f"transformer.{name}": torch.randn(shape) for name, shape in shapes.items()}
 
 
-def convert(folder, tensors, sizes=None):
+def converted(folder, tensors, sizes=None):
     torch.save({"state_dict": tensors}, folder / "c.ckpt")
     tree = {"model": {"params": {"transformer_config": {"params": SIZES if sizes is None else sizes}}}}
     (folder / "c.yaml").write_text(yaml.safe_dump(tree))
@@ -72,7 +73,7 @@ def convert(folder, tensors, sizes=None):
 
 def test_projections_are_joined_in_order(tmp_path):
     tensors = released_tensors()
-    convert(tmp_path, tensors)
+    converted(tmp_path, tensors)
     joined = priors.load(tmp_path / "out").model.transformer.blocks[0].attention.query_key_value.weight
     parts = [tensors[f"transformer.blocks.0.attn.{name}.weight"] for name in ("query", "key", "value")]
     assert torch.equal(joined, torch.cat(parts))
@@ -85,17 +86,17 @@ def test_a_missing_tensor_is_named(tmp_path, name):
     tensors = released_tensors()
     del tensors[name]
     with pytest.raises(TwostageError, match="missing"):
-        convert(tmp_path, tensors)
+        converted(tmp_path, tensors)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_tensor_or_another_shape_is_named(tmp_path):
     with pytest.raises(TwostageError, match=r"unknown tensor transformer\.extra"):
-        convert(tmp_path, released_tensors() | {"transformer.extra": torch.zeros(1)})
+        converted(tmp_path, released_tensors() | {"transformer.extra": torch.zeros(1)})
     with pytest.raises(TwostageError, match=r"head\.weight is \(6, 8\), the config expects \(5, 8\)"):
-        convert(tmp_path, released_tensors() | {"transformer.head.weight": torch.zeros(6, 8)})
+        converted(tmp_path, released_tensors() | {"transformer.head.weight": torch.zeros(6, 8)})
     with pytest.raises(TwostageError, match="no tensor named"):
-        convert(tmp_path, {"first_stage_model.x": torch.zeros(1)})
+        converted(tmp_path, {"first_stage_model.x": torch.zeros(1)})
 
 
 def test_nothing_but_tensors_is_unpickled(tmp_path):
@@ -104,12 +105,12 @@ def test_nothing_but_tensors_is_unpickled(tmp_path):
             return (Path.touch, (tmp_path / "ran",))
 
     with pytest.raises(TwostageError, match="holds objects other than tensors"):
-        convert(tmp_path, {"transformer.x": Evil()})
+        converted(tmp_path, {"transformer.x": Evil()})
     assert not (tmp_path / "ran").exists()
 
 
 def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
-    convert(tmp_path, released_tensors())
+    converted(tmp_path, released_tensors())
     (tmp_path / "broken.ckpt").write_bytes((tmp_path / "c.ckpt").read_bytes()[:500])
     with pytest.raises(TwostageError, match=r"broken\.ckpt is truncated"):
         convert(tmp_path / "c.yaml", tmp_path / "broken.ckpt", tmp_path / "no")
@@ -119,7 +120,7 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
     with pytest.raises(TwostageError, match="transformer_config"):
         convert(tmp_path / "wrong.yaml", tmp_path / "c.ckpt", tmp_path / "no")
     with pytest.raises(TwostageError, match="n_unmasked"):
-        convert(tmp_path, released_tensors(), SIZES | {"n_unmasked": 4})
+        converted(tmp_path, released_tensors(), SIZES | {"n_unmasked": 4})
 
 
 def test_loading_a_folder_that_is_no_prior_says_so(tmp_path):
@@ -131,7 +132,7 @@ def test_loading_a_folder_that_is_no_prior_says_so(tmp_path):
 
 
 def test_a_released_prior_takes_its_condition_in_the_sequence(tmp_path):
-    convert(tmp_path, released_tensors())
+    converted(tmp_path, released_tensors())
     index = torch.zeros(1, 3, dtype=torch.int64)
     with pytest.raises(TwostageError, match="first tokens of the sequence"):
         priors.load(tmp_path / "out").logits(index, index)
