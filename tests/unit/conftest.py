@@ -1,9 +1,11 @@
 import pathlib
 import shutil
+import sys
 
 import pytest
 
 from twostage.config import composition
+from twostage.runtime.fingerprint import NOT_COUNTED
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "workstation", "paper"]
@@ -26,6 +28,33 @@ def with_upstream(jobs, folders):
             found[folder] = jobs[folder]
             waiting += jobs[folder].inputs.values()
     return list(found.values())
+
+
+def executed(work, *arguments):
+    """Symbols of the package whose functions run while `work` does, as fingerprints name them: "priors.gpt:GPT".
+
+    Without what runs inside of code that is never counted, such as a job's own paths.
+    """
+    found, hidden = set(), []
+
+    def watch(frame, event, _):
+        module, code = frame.f_globals.get("__name__", ""), frame.f_code
+        if event == "return" and hidden and hidden[-1] is frame:
+            hidden.pop()
+        if event != "call" or hidden or not module.startswith("twostage."):
+            return
+        if NOT_COUNTED.fullmatch(module):
+            hidden.append(frame)
+        # What dataclasses write by themselves, and the tops of modules, have no symbol.
+        elif code.co_filename.endswith(".py") and not code.co_qualname.startswith("<"):
+            found.add(f"{module.removeprefix('twostage.')}:{code.co_qualname.partition('.')[0]}")
+
+    sys.setprofile(watch)
+    try:
+        work(*arguments)
+    finally:
+        sys.setprofile(None)
+    return found
 
 
 @pytest.fixture

@@ -172,7 +172,9 @@ def asked_of(job):
     verb = f"{job.stage}.{job.verb}"
     return {
         "config": stored(f"configs/{job.stage}/{job.variant}", asdict(job)),
-        "code": stored(f"code/{verb}", fingerprint(verb) | made.brought(job)),
+        "code": stored(
+            f"code/{verb}", fingerprint(verb, job.choices) | made.brought(job)
+        ),
     }
 
 

@@ -67,19 +67,19 @@ def collect(config: CollectConfig, job: Job) -> None:
 
 def _lines(config: CollectConfig, job: Job, at: int, point: Point) -> Iterator[Line]:
     about = {"study": config.study, "row": point.row, "source": "ours", **point.values, "seed": point.seed}
-    for name in config.quantities:
-        quantity = QUANTITIES[name]
-        folder = f"{at}.{name}" if quantity.measure is not None else f"{at}.{quantity.role}"
+    for quantity in config.quantities:
+        asked = QUANTITIES[quantity]
+        folder = f"{at}.{quantity}" if asked.measure is not None else f"{at}.{asked.role}"
         if folder not in job.inputs:
             continue
-        line = about | {"quantity": name, "unit": quantity.unit, "job": job.inputs[folder]}
-        curve = read_csv(job.upstream(folder) / "curve.csv") if quantity.curve else []
-        points = [(int(float(row["step"])), row[quantity.curve]) for row in curve if row[quantity.curve]]
+        line = about | {"quantity": quantity, "unit": asked.unit, "job": job.inputs[folder]}
+        curve = read_csv(job.upstream(folder) / "curve.csv") if asked.curve else []
+        points = [(int(float(row["step"])), row[asked.curve]) for row in curve if row[asked.curve]]
         yield from (line | {"step": step, "value": float(value)} for step, value in points)
-        if quantity.key or quantity.measure is not None:
+        if asked.key or asked.measure is not None:
             metrics = read_json(job.upstream(folder) / "metrics.json")
             # The end of a run, which the last point of its curve need not be.
-            yield line | {"step": "", "value": float(metrics[quantity.key or name])}
+            yield line | {"step": "", "value": float(metrics[asked.key or quantity])}
         elif points:
             yield line | {"step": "", "value": float(points[-1][1])}
 

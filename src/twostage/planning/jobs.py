@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from twostage.errors import TwostageError
-from twostage.planning.verbs import new_job
+from twostage.planning.verbs import new_job, reading
 from twostage.runtime.job import Job, Tree
 
 BACKBONE_OF = {"vgg": "vgg16", "alex": "alexnet"}
@@ -158,7 +158,8 @@ def pace_job(tree: Tree, own: Job, rival: Job) -> Job:
     ours, theirs = (job.variant.rpartition(".seed")[0] for job in (own, rival))
     # On the same latents the rival is told by what it is, else by its latents too.
     theirs = theirs.removeprefix(f"{ours.rpartition('.')[0]}.")
-    return replace(new_job("priors.pace", f"{ours}.against_{theirs}", tree, config, {}), inputs=inputs)
+    job = new_job("priors.pace", f"{ours}.against_{theirs}", tree, config, {})
+    return reading(replace(job, inputs=inputs), (own, rival))
 
 
 def timed_prior_job(tree: Tree, latents: Job, rival: Job, pace: Job, tune: Job | None = None) -> Job:
@@ -210,13 +211,14 @@ def _conditioned(job: Job, condition: Job | None) -> Job:
     if job.config["condition_file"] is None:
         if condition is None or job.config["coordinates"]:
             return job
-        return replace(job, inputs=job.inputs | {"condition": condition.out})
+        return reading(replace(job, inputs=job.inputs | {"condition": condition.out}), (condition,))
     if condition is None or "tokenizer" not in condition.inputs:
         raise TwostageError(
             "sampling.condition_file needs a prior with a map as its condition; set priors.condition to the tokenizer "
             "of that map, such as segmentation_f4"
         )
-    return replace(job, inputs=job.inputs | {"condition_tokenizer": condition.inputs["tokenizer"]})
+    inputs = job.inputs | {"condition_tokenizer": condition.inputs["tokenizer"]}
+    return reading(replace(job, inputs=inputs), (condition,))
 
 
 def inpainting_job(

@@ -13,7 +13,6 @@ from twostage.errors import TwostageError
 from twostage.planning.verbs import MODEL, files_read
 from twostage.runtime.artifacts import read_json, sha256_json
 from twostage.runtime.checksums import checksums
-from twostage.runtime.fingerprint import fingerprint
 from twostage.runtime.job import PROVENANCE, Job, Tree
 
 Record = dict[str, Any]
@@ -49,11 +48,6 @@ def job_id(job: Job) -> str:
 def asked_sha256(job: Job) -> str:
     """Checksum of what the job is asked to do. Where a folder of pictures lies does not count: its content does."""
     return sha256_json({key: value for key, value in job.config.items() if key != "root"})
-
-
-def code_sha256(job: Job) -> str:
-    """Checksum of the code that the job runs."""
-    return sha256_json(fingerprint(f"{job.stage}.{job.verb}"))
 
 
 def brought(job: Job) -> dict[str, str]:
@@ -128,7 +122,7 @@ def fault(job: Job, jobs: Mapping[str, Job]) -> str | None:
         return "has no record of what made it"
     if record.get("job") != job_id(job) or record.get("config_sha256") != asked_sha256(job):
         return f"was made by another job, {record.get('job')}{_difference(record, job)}"
-    if record.get("code_sha256") != code_sha256(job):
+    if record.get("code_sha256") != job.code_sha256:
         return "was made by other code"
     if record.get("brought_sha256", {}) != brought(job):
         return "was made of other pictures than those that lie there now"

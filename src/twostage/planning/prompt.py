@@ -230,7 +230,7 @@ def _drawn_from(verb: str, overrides: tuple[str, ...], given: Mapping[str, Job])
     if job.config.get("condition_file") and "condition_tokenizer" in recorded:
         inputs["condition_tokenizer"] = recorded["condition_tokenizer"]
     out = f"artifacts/{job.scale}/sampling/{prior.variant}"
-    return [*given.values(), replace(job, variant=prior.variant, inputs=inputs, out=out)]
+    return [*given.values(), replace(job, variant=prior.variant, inputs=inputs, out=out, choices=None)]
 
 
 def _needs_codes(job: Job) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from twostage.planning.made import asked_sha256, brought, code_sha256, job_id, missing, read_record
+from twostage.planning.made import asked_sha256, brought, job_id, missing, read_record
 from twostage.runtime.artifacts import read_json, sha256_file, sha256_json, write_json
 from twostage.runtime.checksums import checksums
 from twostage.runtime.job import PROVENANCE, Job
@@ -37,7 +37,7 @@ def origin(job: Job) -> Record:
     """What a job is about to run: commit, code, lock file, versions. Taken before the work, while it is what runs."""
     return {
         "config_sha256": asked_sha256(job),
-        "code_sha256": code_sha256(job),
+        "code_sha256": job.code_sha256,
         "brought_sha256": brought(job),
         **_git(),
         "lock_sha256": sha256_file(LOCK) if LOCK.exists() else None,

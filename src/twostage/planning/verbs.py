@@ -1,9 +1,11 @@
 """What every verb writes, and what it reads of what others write."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from twostage.config.schema import SPLITS
+from twostage.planning.choices import Choices, choices_of, joined
 from twostage.runtime.job import Job, Tree
 
 FILES = {
@@ -70,6 +72,7 @@ HELD_OUT = frozenset({"validation_index.npy", "metadata.json"})
 SAMPLES = frozenset({"samples.npy", "metrics.json"})
 LABELS = frozenset({"metadata.json", *(f"{split}_label.npy" for split in SPLITS)})
 NUMBERS = frozenset({"metrics.json", "curve.csv", "metadata.json"})
+MEASURED = frozenset({"metrics.json", "curve.csv"})
 
 # Whose files (second) a verb (first) reads only in part, and which part; the first line that fits holds.
 READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
@@ -118,7 +121,7 @@ def new_job(
     """
     stage, verb = name.split(".")
     scale = tree["scale"]["name"]
-    return Job(
+    job = Job(
         stage=stage,
         verb=verb,
         variant=variant,
@@ -127,4 +130,20 @@ def new_job(
         inputs={key: job.out for key, job in inputs.items()},
         out=f"artifacts/{scale}/{stage}/{variant}",
         files=[file.format(variant=variant) for file in (files or FILES[name])],
+        choices={},
     )
+    # A drawing shows numbers, whatever made them: its code branches on no choice of theirs.
+    return job if stage == "figures" else reading(job, inputs.values())
+
+
+def reading(job: Job, upstream: Iterable[Job]) -> Job:
+    """The job with the choices of its own config, of what it is known to read already, and of these jobs."""
+    own = choices_of(job.config)
+    return replace(job, choices=joined([own, job.choices, *(_inherited(job, own, each) for each in upstream)]))
+
+
+def _inherited(job: Job, own: Choices, upstream: Job) -> Choices | None:
+    """What decides the job's code too: a number that another model was measured by runs none of that model's code."""
+    if upstream.choices is None or not set(files_read(job, upstream)) <= MEASURED:
+        return upstream.choices
+    return {key: values for key, values in upstream.choices.items() if key not in own}

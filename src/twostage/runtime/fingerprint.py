@@ -1,81 +1,258 @@
-"""What code a verb runs, as hashes: a changed loss reruns the jobs that use it, a comment reruns nothing.
+"""What code a job runs, as hashes: a changed loss reruns the jobs that use it, a comment reruns nothing.
 
-Snakemake does not follow imports. A fingerprint is the hash of the syntax trees, without docstrings, of every module
-of this package that a verb imports, directly or not.
+Snakemake does not follow imports. A fingerprint begins at the verb's function and follows, symbol by symbol, what each
+one uses. Of a match statement over the value of a config key, and of a dict that such a value picks an entry of, it
+counts what the job's own choices pick: a job of a GPT does not count SUNDAE.
 """
 
-import ast
+import contextlib
 import functools
 import hashlib
+import json
 import re
 import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+from twostage.errors import TwostageError
+from twostage.runtime import symbols
+from twostage.runtime.artifacts import sha256_json, write_json
+from twostage.runtime.symbols import PACKAGE_NAME, Case, Choice, Part, Table, Use, table_from_json, table_of
 
 PACKAGE = Path(__file__).parents[1]
+# Tables of the modules as they were, by content: to parse them all takes a second.
+KEPT = Path("build/symbols.json")
 
 # These say what is asked of a job, and that already stands in the job's resolved config; they compute no result.
-NOT_COUNTED = re.compile(r"twostage\.(config|planning|errors|runtime\.job)(\..*)?")
+NOT_COUNTED = re.compile(rf"{PACKAGE_NAME}\.(planning|errors|runtime\.(job|fingerprint|symbols))(\..*)?")
+# Its classes are types of configs: a resolved config says what they would. Its constants and functions count.
+SCHEMA = f"{PACKAGE_NAME}.config.schema"
+
+# Config key -> its values in a job's config and in those of the jobs that it reads.
+Choices = Mapping[str, Sequence[str | None]]
 
 
-def fingerprint(verb: str) -> dict[str, str]:
-    """Module name -> sha256 for the verb ("priors.train") and all it imports of this package."""
-    found: dict[str, str] = {}
-    waiting = [f"twostage.{verb}"]
-    while waiting:
-        module = waiting.pop()
-        if module in found or NOT_COUNTED.fullmatch(module):
-            continue
-        found[module], imported = _read(module)
-        waiting += imported
-    return dict(sorted(found.items()))
+def fingerprint(verb: str, choices: Choices | None = None) -> dict[str, str]:
+    """Symbol ("priors.gpt:GPT") -> hash, for all that the verb ("priors.train") runs under a job's choices.
+
+    Without choices, for all that any job of the verb may run. Raises FileNotFoundError for an unknown verb.
+    """
+    return _fingerprint(verb, _hashable(choices or {}))
 
 
-def _path(module: str) -> Path | None:
-    base = PACKAGE.joinpath(*module.split(".")[1:])
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+def code_sha256(verb: str, choices: Choices | None = None) -> str:
+    """One checksum of the fingerprint."""
+    return _code_sha256(verb, _hashable(choices or {}))
+
+
+def _hashable(choices: Choices) -> tuple[tuple[str, tuple[str | None, ...]], ...]:
+    return tuple(sorted((key, tuple(values)) for key, values in choices.items()))
 
 
 @functools.cache
-def _read(module: str) -> tuple[str, tuple[str, ...]]:
-    path = _path(module)
-    if path is None:
-        raise FileNotFoundError(f"no module {module} under {PACKAGE}")
-    tree = ast.parse(path.read_text())
-    _strip_docstrings(tree)
-    code = hashlib.sha256(_dump(tree).encode()).hexdigest()
-    # Importing a.b.c runs a and a.b as well.
-    parents = tuple(module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1))
-    return code, (*parents, *_imported(tree))
+def _fingerprint(verb: str, choices: tuple[tuple[str, tuple[str | None, ...]], ...]) -> dict[str, str]:
+    return _installed().fingerprint(verb, dict(choices))
 
 
-def _dump(tree: ast.AST) -> str:
-    """The tree as text, the same under Python 3.11, 3.12 and 3.13: another Python is no reason to train again."""
-    for node in ast.walk(tree):
-        # Since 3.12 functions and classes have this field. Empty, it says nothing.
-        if not getattr(node, "type_params", True):
-            delattr(node, "type_params")
-        # Early releases of 3.12 end a nested format with an empty string.
-        if isinstance(node, ast.JoinedStr):
-            node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
-    # Since 3.13 empty lists are left out unless asked for.
-    if sys.version_info >= (3, 13):
-        return ast.dump(tree, show_empty=True)
-    return ast.dump(tree)
+@functools.cache
+def _code_sha256(verb: str, choices: tuple[tuple[str, tuple[str | None, ...]], ...]) -> str:
+    return sha256_json(_fingerprint(verb, choices))
 
 
-def _strip_docstrings(tree: ast.AST) -> None:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = node.body[1:] or [ast.Pass()]
+@functools.cache
+def _installed() -> "Code":
+    return Code(PACKAGE, KEPT)
 
 
-def _imported(tree: ast.AST) -> list[str]:
-    names: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.split(".")[0] == "twostage" and _path(name)]
+class Code:
+    """The code of a package, as it was when this was made.
+
+    `kept`: a file with the tables of modules that were parsed before; it is brought up to date.
+    """
+
+    def __init__(self, folder: Path, kept: Path | None = None) -> None:
+        self._raw = _tables(folder, kept)
+        self._parsed: dict[str, Table] = {}
+        self._resolved: dict[str, tuple[str, str] | None] = {}
+        self._loaded: dict[str, list[str]] = {}
+
+    def fingerprint(self, verb: str, choices: Choices) -> dict[str, str]:
+        """As `fingerprint` above."""
+        module, name = f"{PACKAGE_NAME}.{verb}", verb.rpartition(".")[2]
+        if module not in self._raw or name not in self.table(module).symbols:
+            raise FileNotFoundError(f"no function {name} in a module {module}")
+        walk = _Walk(self, choices)
+        for loaded in self.loaded(module):
+            walk.count(f"{loaded}:", self.table(loaded).effects)
+        walk.reach(module, name)
+        # The config of a job is parsed into the type that the function names.
+        walk.reach_types(self.table(module).declared.get(name, []))
+        walk.finish()
+        return {key.removeprefix(f"{PACKAGE_NAME}."): code for key, code in sorted(walk.found.items())}
+
+    def table(self, module: str) -> Table:
+        """What the module defines; a folder without `__init__.py` defines nothing."""
+        if module not in self._parsed:
+            raw = self._raw.get(module)
+            self._parsed[module] = Table() if raw is None else table_from_json(raw)
+        return self._parsed[module]
+
+    def loaded(self, module: str) -> list[str]:
+        """All modules that importing this one may load, itself among them."""
+        if module not in self._loaded:
+            found: dict[str, None] = {}
+            waiting = [module]
+            while waiting:
+                # Importing a.b.c runs a and a.b as well.
+                for each in _with_parents(waiting.pop()):
+                    if each in self._raw and each not in found and not NOT_COUNTED.fullmatch(each):
+                        found[each] = None
+                        waiting += self.table(each).imported
+            self._loaded[module] = list(found)
+        return self._loaded[module]
+
+    def resolve(self, full: str) -> tuple[str, str] | None:
+        """Module and name of what a full name means, re-exports followed; a name of "" is the whole module.
+
+        None for what lies outside of the package.
+        """
+        if full not in self._resolved:
+            self._resolved[full] = self._resolve(full)
+        return self._resolved[full]
+
+    def _resolve(self, full: str) -> tuple[str, str] | None:
+        module, _, names = full.partition(":")
+        if module.split(".")[0] != PACKAGE_NAME:
+            return None
+        rest = names.split(".") if names else []
+        for at, name in enumerate(rest, start=1):
+            table = self.table(module)
+            if name in table.symbols:
+                return module, name
+            exported = table.exports.get(name)
+            if exported is not None and exported != f"{module}:{name}":
+                return self.resolve(".".join([exported, *rest[at:]]).replace(":.", ":"))
+            if not self._is_module(f"{module}.{name}"):
+                break
+            module = f"{module}.{name}"
+        return module, ""
+
+    def _is_module(self, name: str) -> bool:
+        return name in self._raw or any(each.startswith(f"{name}.") for each in self._raw)
+
+
+@dataclass
+class _Walk:
+    """From a verb's function to all that it uses, under the choices of a job."""
+
+    code: Code
+    choices: Choices
+    found: dict[str, str] = field(default_factory=dict)  # "module:name" -> hash
+    waiting: list[Use] = field(default_factory=list)
+
+    def finish(self) -> None:
+        """Follows what has been found until nothing new is."""
+        seen: set[Use] = set()
+        while self.waiting:
+            use = self.waiting.pop()
+            if use not in seen:
+                seen.add(use)
+                self._follow(use)
+
+    def _follow(self, use: Use) -> None:
+        symbol = self.code.resolve(use.name)
+        if symbol is None:
+            return
+        module, name = symbol
+        table = self.code.table(module)
+        if use.only_asked and name in table.plain_classes:
+            return
+        if name in table.entries and use.chosen_by in self.choices:
+            for word in self.choices[use.chosen_by]:
+                if word in table.entries[name]:
+                    self.count(f"{module}:{name}[{word}]", [table.entries[name][word]])
+            return
+        self.reach(module, name)
+
+    def reach(self, module: str, name: str) -> None:
+        """Counts a symbol, or a whole module."""
+        table = self.code.table(module)
+        if NOT_COUNTED.fullmatch(module) or (module == SCHEMA and name in table.plain_classes):
+            return
+        if name:
+            self.count(f"{module}:{name}", table.symbols[name])
+            # Where an import may fail, another statement may bind its name.
+            self.waiting += [Use(table.exports[name])] if name in table.exports else []
+            return
+        names = [*(f"{module}:{each}" for each in table.symbols), *table.exports.values()]
+        self.waiting += [Use(each) for each in names]
+
+    def reach_types(self, names: Iterable[str]) -> None:
+        """Counts the classes of these full names, and those of their fields."""
+        for full in names:
+            module, name = self.code.resolve(full) or ("", "")
+            if name and f"{module}:{name}" not in self.found:
+                self.reach(module, name)
+                if module != SCHEMA:
+                    self.reach_types(self.code.table(module).declared.get(name, []))
+
+    def count(self, key: str, parts: Sequence[Part]) -> None:
+        """Counts the parts under a key, as far as the choices allow."""
+        if parts and key not in self.found:
+            codes = [code for part in parts for code in self._codes(part)]
+            self.found[key] = codes[0] if len(codes) == 1 else hashlib.sha256("".join(codes).encode()).hexdigest()[:16]
+
+    def _codes(self, part: Part) -> Iterator[str]:
+        yield part.code
+        self.waiting += part.uses
+        for choice in part.choices:
+            for case in self._possible(choice):
+                yield from self._codes(case.part)
+
+    def _possible(self, choice: Choice) -> Iterator[Case]:
+        """The cases that a value among the choices may come to; all of them if nothing is known of it."""
+        if choice.key not in self.choices:
+            yield from choice.cases
+            return
+        left = set(self.choices[choice.key])
+        for case in choice.cases:
+            taken = left if case.words is None else left & set(case.words)
+            if taken:
+                yield case
+            if case.is_certain:
+                left = left - taken
+
+
+def _with_parents(module: str) -> list[str]:
+    return [module.rsplit(".", depth)[0] if depth else module for depth in range(module.count(".") + 1)]
+
+
+def _tables(folder: Path, kept: Path | None) -> dict[str, Any]:
+    """Module -> its table as JSON, for every module below the folder."""
+    reader = hashlib.sha256(Path(symbols.__file__).read_bytes()).hexdigest()
+    made_by = f"{reader} {sys.version_info[:2]}"
+    known = _kept_tables(kept, made_by)
+    tables: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*.py")):
+        source = path.read_bytes()
+        parts = path.relative_to(folder).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        module = ".".join([PACKAGE_NAME, *(parts[:-1] if is_package else parts)])
+        key = f"{module} {hashlib.sha256(source).hexdigest()}"
+        tables[module] = found[key] = known.get(key) or asdict(table_of(module, source.decode(), is_package))
+    if kept is not None and found.keys() != known.keys():
+        # It saves time only: where it cannot be written, the next process parses again.
+        with contextlib.suppress(OSError, TwostageError):
+            write_json(kept, {"made_by": made_by, "tables": found})
+    return tables
+
+
+def _kept_tables(kept: Path | None, made_by: str) -> dict[str, Any]:
+    try:
+        content = json.loads(kept.read_bytes()) if kept is not None else {}
+    except (OSError, ValueError):
+        return {}
+    return content["tables"] if isinstance(content, dict) and content.get("made_by") == made_by else {}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from twostage.runtime.artifacts import sha256_file, sha256_json
-from twostage.runtime.fingerprint import fingerprint
+from twostage.runtime.fingerprint import code_sha256
 
 Tree = dict[str, Any]
 
@@ -19,7 +19,8 @@ class Job:
     """One run of one verb: what it reads, what it must write, and its own slice of the config.
 
     `inputs` maps a name to the folder of an upstream variant, `out` is the job's own folder and `files` the names of
-    the files that it must write there.
+    the files that it must write there. `choices`, what its code counts by: config keys -> their values in its config
+    and in those of the jobs that it reads; None if that is not known. It is no part of what the job is asked.
     """
 
     stage: str
@@ -30,6 +31,7 @@ class Job:
     inputs: dict[str, str]
     out: str
     files: list[str]
+    choices: dict[str, list[str | None]] | None = None
 
     @property
     def folder(self) -> Path:
@@ -39,7 +41,7 @@ class Job:
     @property
     def sha12(self) -> str:
         """Twelve hex digits that change with anything the job was asked to do."""
-        return sha256_json(asdict(self))[:12]
+        return sha256_json({key: value for key, value in asdict(self).items() if key != "choices"})[:12]
 
     @functools.cached_property
     def scratch(self) -> Path:
@@ -48,7 +50,7 @@ class Job:
         Keyed by what was asked, by the code that answers and by the content of what it reads, so that no checkpoint
         of another model is taken up. Hashed once: a job's inputs do not change while it runs.
         """
-        code = fingerprint(f"{self.stage}.{self.verb}")
+        code = self.code_sha256
         read = {
             f"{folder}/{name}": sha256_file(Path(folder) / name)
             for folder in self.inputs.values()
@@ -56,6 +58,11 @@ class Job:
             if (Path(folder) / name).exists()
         }
         return Path("build/scratch") / self.stage / self.variant / f"{self.sha12}.{sha256_json([code, read])[:12]}"
+
+    @property
+    def code_sha256(self) -> str:
+        """Checksum of the code that the job runs."""
+        return code_sha256(f"{self.stage}.{self.verb}", self.choices)
 
     def upstream(self, name: str) -> Path:
         """Folder of the upstream variant that this job knows as `name`."""

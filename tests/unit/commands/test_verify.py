@@ -116,3 +116,12 @@ def test_a_file_unlike_its_record_is_damaged_and_a_missing_one_is_not(job):
     assert verify.damaged(job) == []
     (job.folder / "metrics.json").write_text("{")
     assert verify.damaged(job) == [job.folder / "metrics.json"]
+
+
+def test_verbs_of_jobs_whose_code_moved_on_are_named(job, monkeypatch):
+    monkeypatch.setattr("twostage.runtime.job.code_sha256", lambda verb, choices: f"of {verb}, {choices}")
+    rests_on = {"evaluation.compare v": {"code_sha256": "of evaluation.compare, None"}}
+    assert verify.made_by_other_code({"rests_on": rests_on}, [job]) == []
+    rests_on["evaluation.compare v"]["code_sha256"] = "other"
+    rests_on["priors.train no longer planned"] = {"code_sha256": "of priors.train, None"}
+    assert verify.made_by_other_code({"rests_on": rests_on}, [job]) == ["evaluation.compare", "priors.train"]

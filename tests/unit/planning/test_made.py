@@ -10,6 +10,7 @@ import pytest
 from twostage.errors import TwostageError
 from twostage.planning import made
 from twostage.planning.provenance import origin, write_record
+from twostage.runtime import job as module
 from twostage.runtime.artifacts import read_json, write_json
 from twostage.runtime.job import Job
 
@@ -167,7 +168,7 @@ def test_a_picture_that_samples_are_drawn_for_counts_by_its_content(tmp_path, mo
 
 
 def test_changed_code_makes_it_again(latents, jobs, monkeypatch):
-    monkeypatch.setattr(made, "fingerprint", lambda verb: {"twostage.latents.encode": "another"})
+    monkeypatch.setattr(module, "code_sha256", lambda verb, choices: "another")
     assert made.fault(latents, jobs) == "was made by other code"
 
 
