@@ -93,6 +93,16 @@ def test_unknown_missing_and_repeated_orderings_are_one_line(names):
         plan_of("orderings", "smoke", changed(orderings=names))
 
 
+def test_an_ordering_without_a_colour_is_one_line_before_anything_trains():
+    def compose(overrides):
+        tree = composition.compose(overrides)
+        tree["figures"]["palette"].pop("z_curve")
+        return tree
+
+    with pytest.raises(TwostageError, match=r"figures\.palette has no colour for the ordering z_curve; add one"):
+        plan_of("orderings", "smoke", compose)
+
+
 def test_a_second_row_is_refused():
     row = {"stand_in": {"data": "cifar10", "tokenizer": "vqgan_f4"}}
     with pytest.raises(TwostageError, match="must be one, got A, B"):

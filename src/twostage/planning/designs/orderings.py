@@ -44,4 +44,10 @@ def _checked_orderings(plan: Builder) -> list[str]:
             f"experiment.orderings is {', '.join(names)}; name row_major, to which all are compared, and others "
             f"once each, out of {', '.join(schema.ORDERINGS)}"
         )
+    # Noticed now, not when all priors have trained and the figure is drawn.
+    colourless = [name for name in names if name not in plan.tree["figures"]["palette"]]
+    if colourless:
+        raise TwostageError(
+            f"figures.palette has no colour for the ordering {', '.join(colourless)}; add one in conf/figures/"
+        )
     return names
