@@ -9,6 +9,7 @@ from twostage.planning.verbs import FILES
 
 # Command -> module whose `main` reads its own arguments, and its line of `twostage --help`.
 COMMANDS = {
+    "redraw": ("commands.redraw", "tables and figures from the metrics that git keeps, in seconds"),
     "trace": ("commands.trace", "the jobs behind a cell of a table: learning rates, seeds, steps, commits"),
     "verify": ("commands.verify", "do the committed results hold?"),
     "from_data": ("commands.from_data", "everything from a folder of pictures to samples"),
