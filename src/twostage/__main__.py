@@ -37,6 +37,7 @@ def _chosen(arguments: list[str]) -> tuple[str, list[str]]:
     )
     parser.add_argument("command", metavar="COMMAND", choices=NAMES, help="one of those below")
     parser.add_argument("--info", action="store_true", help="print versions, paths, device and threads, and exit")
+    parser.add_argument("--completion", choices=["bash", "zsh"], help="print the script of tab completion, and exit")
     _answer(parser, arguments)
     raise SystemExit(2)
 
@@ -48,6 +49,14 @@ def _answer(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
             from twostage.commands.info import info
 
             print(info())
+        case ["--completion", "bash" | "zsh" as shell]:
+            from twostage.commands.completion import script
+
+            print(script(shell), end="")
+        case ["--complete", "bash" | "zsh" as shell, line]:
+            from twostage.commands.completion import replies
+
+            print("".join(f"{reply}\n" for reply in replies(shell, line)), end="")
         case _:
             parser.parse_args(arguments)
             return
