@@ -3,22 +3,8 @@
 import argparse
 import importlib
 import sys
-from collections.abc import Callable
-from typing import Any, get_type_hints
 
-from twostage.planning.verbs import FILES
-
-# Command -> module and function that reads its own arguments; `about` is its line of `twostage --help`.
-COMMANDS = {
-    "trace": ("commands.trace", "the jobs behind a cell of a table: learning rates, seeds, steps, commits"),
-    "verify": ("commands.verify", "do the committed results hold?"),
-    "from_data": ("commands.from_data", "everything from a folder of pictures to samples"),
-    "check": ("commands.check", "what a local copy of a dataset lacks"),
-    "fetch": ("commands.fetch", "fills the cache of downloads"),
-    "cards": ("commands.cards", "prints docs/datasets.md"),
-}
-# Converters of released files.
-IMPORTS = ("tokenizers.import_released", "priors.import_released")
+from twostage.commands.dispatch import COMMANDS, IMPORTS, NAMES, config_of, work_of
 
 
 def main() -> None:
@@ -34,33 +20,47 @@ def main() -> None:
         module = importlib.import_module(f"twostage.{name}")
         run.run_import(name, module.__doc__, module.convert)
         return
+    # Before torch is loaded: --help and mistakes in what was typed need none of it.
+    typed = run.verb_arguments(name)
     work = work_of(name)
-    run.run(name, config_of(work), work)
-
-
-def work_of(verb: str) -> Callable[[Any, Any], None]:
-    """The function of a verb ("priors.train"), which has the verb's name."""
-    work: Callable[[Any, Any], None] = getattr(importlib.import_module(f"twostage.{verb}"), verb.split(".")[1])
-    return work
-
-
-def config_of(work: Callable[[Any, Any], None]) -> Any:
-    """The dataclass of a verb's configs: the type of its first parameter."""
-    return get_type_hints(work)["config"]
+    run.run(name, config_of(work), work, typed)
 
 
 def _chosen(arguments: list[str]) -> tuple[str, list[str]]:
-    known = (*COMMANDS, *FILES, *IMPORTS)
-    if arguments and arguments[0] in known:
+    if arguments and arguments[0] in NAMES:
         return arguments[0], arguments[1:]
     lines = [f"  {name:12}{about}" for name, (_, about) in COMMANDS.items()]
-    epilog = "\n".join(["commands:", *lines, "verbs:", *(f"  {name}" for name in (*FILES, *IMPORTS))])
+    verbs = [name for name in NAMES if name not in COMMANDS]
+    epilog = "\n".join(["commands:", *lines, "verbs:", *(f"  {name}" for name in verbs)])
     parser = argparse.ArgumentParser(
-        prog="twostage", description=__doc__, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+        "twostage", description=__doc__, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", metavar="COMMAND", choices=known, help="one of those below")
-    parser.parse_args(arguments)
+    parser.add_argument("command", metavar="COMMAND", choices=NAMES, help="one of those below")
+    parser.add_argument("--info", action="store_true", help="print versions, paths, device and threads, and exit")
+    parser.add_argument("--completion", choices=["bash", "zsh"], help="print the script of tab completion, and exit")
+    _answer(parser, arguments)
     raise SystemExit(2)
+
+
+def _answer(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """What is asked for without a command; exits."""
+    match arguments:
+        case ["--info"]:
+            from twostage.commands.info import info
+
+            print(info())
+        case ["--completion", "bash" | "zsh" as shell]:
+            from twostage.commands.completion import script
+
+            print(script(shell), end="")
+        case ["--complete", "bash" | "zsh" as shell, line]:
+            from twostage.commands.completion import replies
+
+            print("".join(f"{reply}\n" for reply in replies(shell, line)), end="")
+        case _:
+            parser.parse_args(arguments)
+            return
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

@@ -80,8 +80,40 @@ def test_every_default_of_a_config_says_where_it_comes_from():
                 assert plain is None or re.search(r"# *(paper|released|ours|Chen)", line), f"{path.name}: {line}"
 
 
-@pytest.mark.parametrize("name", ["plan", "figures.table1", "evaluation.compare", "data.prepare", "latents.plain"])
+@pytest.mark.parametrize(
+    "name",
+    ["planning.whole", "figures.table1", "commands.redraw", "evaluation.compare", "data.prepare", "latents.plain"],
+)
 def test_what_needs_no_torch_does_not_wait_for_it(name):
     """Loading torch takes seconds of every process; a run has hundreds."""
     loaded = f"import sys, twostage.{name}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["priors.train", "--help"],
+        ["sample", "--help"],
+        ["plan", "table1", "scale=smoke"],
+        ["redraw", "sundae_steps"],
+        ["train", "-m", "--dry", "priors.loop.seed=0,1"],
+        ["--complete", "bash", "twostage train priors="],
+        ["priors.train", "--cfg", "tree"],
+    ],
+)
+def test_what_needs_no_torch_is_answered_without_it(words, tmp_path):
+    out = ["--out", str(tmp_path)] if words[0] == "redraw" else []
+    typed = f"""
+import sys
+from twostage.__main__ import main
+sys.argv = {["twostage", *words, *out]!r}
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+assert "torch" not in sys.modules
+"""
+    result = subprocess.run([sys.executable, "-c", typed], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

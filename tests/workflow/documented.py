@@ -2,7 +2,7 @@
 
 import re
 
-STARTS = ("python -m twostage", "python benchmarks", "snakemake ", "dvc ", "make ", "pytest ")
+STARTS = ("python -m twostage", "twostage ", "python benchmarks", "snakemake ", "dvc ", "make ", "pytest ")
 BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 

@@ -61,6 +61,19 @@ RUN = {
         "priors.learning_rate=0.002 scale.priors.steps=10 sampling.condition_file=flower.png "
         f"'sampling.canvas_pixels=[64,64]' sampling.num_images=1 sampling.batch_size=1 sampling.grid_images=1 {SMOKE}",
     "python -m twostage cards > docs/datasets.md": None,
+    "twostage train data=cifar10 priors=pixelsnail": f"python -m twostage train data=cifar10 priors=pixelsnail {SMOKE}",
+    "twostage train tokenizers=vqgan_f2": f"python -m twostage train tokenizers=vqgan_f2 {SMOKE}",
+    "twostage sample data=cifar10 priors=pixelsnail":
+        f"python -m twostage sample data=cifar10 priors=pixelsnail {SMOKE} sampling.num_images=2",
+    "twostage plan edges": f"python -m twostage plan edges {SMOKE}",
+    "twostage redraw rejection figures.font_size=9":
+        "python -m twostage redraw rejection figures.font_size=9 --out drawn",
+    "twostage priors.train --help": "python -m twostage priors.train --help",
+    "twostage --help": "python -m twostage --help",
+    "twostage --info": "python -m twostage --info",
+    "source <(twostage --completion bash)": "source <(python -m twostage --completion bash)",
+    "twostage train -m priors=gpt,pixelsnail 'priors.loop.seed=range(2)'":
+        f"python -m twostage train -m --dry priors=gpt,pixelsnail 'priors.loop.seed=range(2)' {SMOKE}",
 }  # fmt: skip
 INSTALLS = "installs the environment, in which this test runs"
 PLACEHOLDER = "no command as it stands: a reader fills it in"
@@ -91,6 +104,8 @@ LEFT_OUT = {
         "test_from_data.py runs it",
     "python -m twostage tokenizers.import_released --config C.yaml --checkpoint C.ckpt --out DIR":
         "needs a released checkpoint; tests/unit has tiny ones",
+    "twostage sample --model DIR --out x.png sampling.num_images=16 sampling.temperature=0.9":
+        PLACEHOLDER + "; test_sample.py and test_wheel.py do",
     "python benchmarks/tiled_decoding.py": "a measurement of minutes",
     "python -m twostage check data=imagenet data.root=/data/imagenet": "needs ImageNet; test_check.py",
     "python -m twostage data.prepare data=imagenet data.root=/data/imagenet": "needs ImageNet; see WALKS",

@@ -1,24 +1,24 @@
 """`twostage check data=NAME data.root=DIR`: what a local copy of a dataset lacks."""
 
-import argparse
 import sys
 
-from twostage.commands.run import one_line_errors
+from twostage.commands.arguments import Parser, parsed
+from twostage.commands.console import one_line_errors
 from twostage.config.composition import compose, parse
-from twostage.config.overrides import add_overrides
 from twostage.config.schema import DataConfig
 from twostage.data.check import check
 from twostage.errors import TwostageError
 
 
+def parser() -> Parser:
+    """What the command takes."""
+    about = "Says what a local copy of a dataset lacks, for example: data=imagenet data.root=/data/imagenet"
+    return Parser("check", about, ("data", "scale"))
+
+
 def main() -> None:
     """Command line of the verb: exit status 1, and a line for every problem, if the copy is not whole."""
-    parser = argparse.ArgumentParser(
-        prog="twostage check",
-        description="Says what a local copy of a dataset lacks, for example: data=imagenet data.root=/data/imagenet",
-    )
-    add_overrides(parser)
-    overrides = tuple(parser.parse_args().overrides)
+    overrides = tuple(parsed(parser()).overrides)
     with one_line_errors():
         # Names of files may be no text.
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -3,7 +3,7 @@
 import argparse
 import logging
 
-from twostage.commands.run import one_line_errors
+from twostage.commands.console import one_line_errors
 from twostage.sources.fetch import obtain
 from twostage.sources.registry import OPTIONAL, SOURCES
 

@@ -4,16 +4,16 @@
 was stopped, and after a change runs what the change concerns: another canvas draws, nothing trains.
 """
 
-import argparse
 import logging
 import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from twostage.commands.run import name_pictures, one_line_errors
+from twostage.commands.arguments import Parser, parsed
+from twostage.commands.console import one_line_errors
+from twostage.commands.run import name_pictures
 from twostage.config.composition import compose, parse
-from twostage.config.overrides import add_overrides
 from twostage.config.schema import VOC_LABELS, SamplingConfig
 from twostage.errors import TwostageError
 from twostage.planning import made, prompt
@@ -158,16 +158,20 @@ def run(job: Job) -> None:
         raise SystemExit(status)
 
 
-def main() -> None:
-    """Command line of the verb."""
-    parser = argparse.ArgumentParser(
-        prog="twostage from_data",
-        description="Makes all that samples need, out of a dataset: data=folder data.name=mine data.root=pictures "
+def parser() -> Parser:
+    """What the command takes."""
+    return Parser(
+        "from_data",
+        "Makes all that samples need, out of a dataset: data=folder data.name=mine data.root=pictures "
         "'data.maps=[segmentation]' data.num_labels=8 priors.condition=segmentation_f4 "
         "sampling.condition_file=map.png 'sampling.canvas_pixels=[512,512]'",
+        (*prompt.READS["sampling"], "scale"),
     )
-    add_overrides(parser)
-    overrides = tuple(parser.parse_args().overrides)
+
+
+def main() -> None:
+    """Command line of the verb."""
+    overrides = tuple(parsed(parser()).overrides)
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     with one_line_errors():
         make(overrides)

@@ -1,42 +1,42 @@
-"""The command line of every verb: a job's resolved config, or Hydra overrides typed by a person; one-line errors."""
+"""The command line of every verb: a job's resolved config, or Hydra overrides typed by a person."""
 
 import argparse
 import contextlib
-import errno
 import json
 import logging
-import sys
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
+from twostage.commands.arguments import Parser, parsed
+from twostage.commands.console import one_line_errors, start_log
 from twostage.config.composition import parse
-from twostage.config.overrides import add_overrides
 from twostage.errors import TwostageError
 from twostage.planning import made, prompt, provenance
-from twostage.runtime.artifacts import NOT_WRITABLE, read_json
+from twostage.runtime.artifacts import read_json
 from twostage.runtime.job import PROVENANCE, Job
 
 C = TypeVar("C")
 log = logging.getLogger("twostage")
 
 
-def run(name: str, kind: type[C], work: Callable[[C, Job], None]) -> None:
+def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: argparse.Namespace | None = None) -> None:
     """Runs the verb `name` ("priors.train"): reads its job, logs, and calls `work(config, job)`.
+
+    `arguments`: of a parser like `verb_parser(name)`; by default, what was typed.
 
     A TwostageError or a full disk becomes one line on stderr and exit status 1. Any other error keeps its traceback, of
     which a copy goes to the log. What is asked for by hand and lies there already is not made again.
     """
-    arguments = _arguments(name)
+    arguments = arguments or verb_arguments(name)
     with one_line_errors():
         start_log(arguments.log)
         asked = _asked(name, arguments)
         job = asked.job
         config = parse(kind, job.config)
-        if arguments.cfg:
+        if arguments.cfg == "job":
             print(json.dumps(job.config, indent=2))
             return
         if arguments.config is None:
@@ -103,54 +103,27 @@ def run_import(name: str, about: str | None, work: Callable[[Path, Path, Path], 
         work(arguments.config, arguments.checkpoint, arguments.out)
 
 
-class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
-    """Context manager: an error that is meant for the user is logged as one line, and the process exits with 1."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        """Turns the user's errors into one line; every other error keeps its traceback."""
-        if isinstance(error, TwostageError):
-            self._exit(str(error))
-        if isinstance(error, KeyboardInterrupt):
-            self._exit("stopped; the same command goes on, a training from its last checkpoint", 130)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            self._exit(f"the disk is full while writing {error.filename or 'an artifact'}; free some space, run again")
-        if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
-            self._exit(
-                f"no permission for {error.filename} ({error.strerror}); make it readable and writable for you, or "
-                "work in a folder of your own"
-            )
-        if isinstance(error, Exception):
-            _keep_traceback(error)
-
-    def _exit(self, line: str, status: int = 1) -> None:
-        log.error("error: %s", " ".join(line.split()))
-        raise SystemExit(status)
+def verb_arguments(name: str) -> argparse.Namespace:
+    """What was typed after the verb `name`."""
+    return parsed(verb_parser(name, name))
 
 
-def _keep_traceback(error: Exception) -> None:
-    """To the log file; Python prints it on stderr, too."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler) and handler.stream is not None:
-            handler.stream.write("".join(traceback.format_exception(error)))
-            handler.flush()
-
-
-def _arguments(name: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=f"python -m twostage {name}",
-        description=f"Runs {name} of one variant. Either --config with a job that snakemake resolved, or Hydra "
-        "overrides such as: priors=pixelsnail data=cifar10 scale=smoke priors.learning_rate=1e-3. prior=DIR and "
-        "tokenizer=DIR name trained models to use.",
+def verb_parser(name: str, command: str, about: str = "") -> Parser:
+    """The arguments of the verb `name`; of a `command` that stands for it, those without a resolved job."""
+    resolved = "Either --config with a job that snakemake resolved, or Hydra overrides"
+    parser = Parser(
+        command,
+        f"{about or f'Runs {name} of one variant. {resolved}'} such as: priors=pixelsnail data=cifar10 scale=smoke "
+        "priors.learning_rate=1e-3. prior=DIR and tokenizer=DIR name trained models to use.",
+        (*prompt.READS.get(name.split(".")[0], ()), "scale"),
     )
-    add_overrides(parser)
     parser.add_argument("--out", type=Path, help="the folder to write, outside of artifacts/")
-    parser.add_argument("--config", type=Path, help="a resolved job (build/configs/...json)")
+    if name == command:
+        parser.add_argument("--config", type=Path, help="a resolved job (build/configs/...json)")
+    parser.set_defaults(config=None)
     parser.add_argument("--log", type=Path, help="also write the log to this file")
-    parser.add_argument("--cfg", choices=["job"], help="print the job's config and exit")
-    return parser.parse_args()
+    parser.add_argument("--cfg", choices=["job", "tree"], help="print the job's config, or the whole tree, and exit")
+    return parser
 
 
 def _asked(name: str, arguments: argparse.Namespace) -> prompt.Asked:
@@ -162,15 +135,3 @@ def _asked(name: str, arguments: argparse.Namespace) -> prompt.Asked:
         return prompt.Asked(Job(**read_json(arguments.config)), {})
     except TypeError as error:
         raise TwostageError(f"{arguments.config} is not a job of this version; ask snakemake again") from error
-
-
-def start_log(path: Path | None) -> None:
-    """Logs to stderr, and to the file as well."""
-    # A log file on a full disk would answer every line with a traceback of its own; the console still has the line.
-    logging.raiseExceptions = False
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Names of files may be no text: stderr escapes such bytes by itself.
-        handlers.append(logging.FileHandler(path, encoding="utf-8", errors="backslashreplace"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)

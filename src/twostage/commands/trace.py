@@ -3,6 +3,7 @@
 Reads what git keeps, `results/NAME.csv` and `results/NAME.provenance.json`, so it needs no artifacts.
 """
 
+import argparse
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from twostage.commands.console import one_line_errors, start_log
 from twostage.config.composition import CONF
 from twostage.errors import TwostageError
 from twostage.planning.whole import plan_of
@@ -177,3 +179,16 @@ def _unknown(behind: list[Record]) -> Iterator[str]:
     lost = sum("config" not in record for record in behind)
     if lost:
         yield f"Of {lost} jobs this clone has another config now: check out their commits to see what they were asked."
+
+
+def main() -> None:
+    """Command line: prints the jobs behind a cell of a table."""
+    parser = argparse.ArgumentParser("twostage trace", description=__doc__)
+    parser.add_argument("table", type=Path, help="such as results/table1.csv")
+    parser.add_argument("row", help="such as IN: the row's name in the table")
+    parser.add_argument("column", nargs="?", help="such as transformer_steps: a column of the .csv")
+    parser.add_argument("--configs", action="store_true", help="print the config of each job as well")
+    arguments = parser.parse_args()
+    with one_line_errors():
+        start_log(None)
+        print(trace(arguments.table, arguments.row, arguments.column, arguments.configs))

@@ -12,50 +12,18 @@ import math
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twostage.commands import run
-from twostage.config.composition import parse
+from twostage.commands.console import one_line_errors
+from twostage.commands.drawings import EVALUATIONS, RESULTS, draw, drawing_jobs, place
 from twostage.errors import TwostageError
-from twostage.figures.conditional import ConditionalConfig, conditional
-from twostage.figures.f_sweep import FSweepConfig, f_sweep
-from twostage.figures.orderings import OrderingsConfig, orderings
-from twostage.figures.overfitting import OverfittingConfig, overfitting
-from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
-from twostage.figures.rejection import RejectionConfig, rejection
-from twostage.figures.study import StudyConfig, study
-from twostage.figures.summary import SummaryConfig, summary
-from twostage.figures.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
-from twostage.figures.sundae_pixels import SundaePixelsConfig, sundae_pixels
-from twostage.figures.sundae_vs_autoregressive import SundaeVsAutoregressiveConfig, sundae_vs_autoregressive
-from twostage.figures.table1 import Table1Config, table1
-from twostage.figures.tokenizers import TokenizersConfig, tokenizers
 from twostage.planning import made
 from twostage.planning.builder import Builder
 from twostage.planning.whole import drawn, whole_plan
 from twostage.runtime.job import Job
-
-RESULTS = Path("results")
-
-# figures verb -> how its job is run; one that is not here is not redrawn.
-DRAW: dict[str, tuple[type[Any], Callable[[Any, Job], None]]] = {
-    "table1": (Table1Config, table1),
-    "tokenizers": (TokenizersConfig, tokenizers),
-    "orderings": (OrderingsConfig, orderings),
-    "pixels_vs_latents": (PixelsVsLatentsConfig, pixels_vs_latents),
-    "f_sweep": (FSweepConfig, f_sweep),
-    "conditional": (ConditionalConfig, conditional),
-    "rejection": (RejectionConfig, rejection),
-    "overfitting": (OverfittingConfig, overfitting),
-    "sundae_vs_autoregressive": (SundaeVsAutoregressiveConfig, sundae_vs_autoregressive),
-    "sundae_inpainting": (SundaeInpaintingConfig, sundae_inpainting),
-    "sundae_pixels": (SundaePixelsConfig, sundae_pixels),
-    "study": (StudyConfig, study),
-    "summary": (SummaryConfig, summary),
-}
 
 
 @dataclass(frozen=True)
@@ -112,32 +80,22 @@ def redraw(plan: Builder, folder: Path) -> Iterator[tuple[Path, bool | None]]:
     """
     stored = folder / "evaluation"
     here = {job.out: _restore(job, stored / job.variant) for job in drawn(plan)}
-    for job in plan.jobs.values():
-        if job.stage == "figures" and job.verb in DRAW:
-            inputs = {name: str(stored / plan.jobs[source].variant) for name, source in job.inputs.items()}
-            again = replace(job, inputs=inputs, out=str(folder / job.variant))
-            kind, draw = DRAW[job.verb]
-            known = all(here[source] for source in job.inputs.values())
-            if not known:
-                yield from ((place(name), None) for name in job.files)
-                continue
-            try:
-                draw(parse(kind, job.config), again)
-            except TwostageError as error:
-                print(f"  not drawn: {error}")
-            for name in job.files:
-                drawn_again = again.folder / name
-                yield place(name), drawn_again.exists() and committed(place(name)) == drawn_again.read_bytes()
-
-
-def place(name: str) -> Path:
-    """Where a figures job's file lies in results/."""
-    return RESULTS / "figures" / name if name.endswith((".pdf", ".png")) else RESULTS / name
+    for job in drawing_jobs(plan.jobs).values():
+        if not all(here[source] for source in job.inputs.values()):
+            yield from ((place(name), None) for name in job.files)
+            continue
+        try:
+            draw(job, plan.jobs, stored, folder)
+        except TwostageError as error:
+            print(f"  not drawn: {error}")
+        for name in job.files:
+            again = folder / job.variant / name
+            yield place(name), again.exists() and committed(place(name)) == again.read_bytes()
 
 
 def _restore(job: Job, folder: Path) -> bool:
     """Writes the committed files of an evaluation; False if they are not all committed."""
-    contents = {name: committed(RESULTS / "evaluation" / job.variant / name) for name in job.files}
+    contents = {name: committed(EVALUATIONS / job.variant / name) for name in job.files}
     folder.mkdir(parents=True)
     for name, content in contents.items():
         if content is not None:
@@ -153,7 +111,7 @@ def damaged(job: Job) -> list[Path]:
 
 def moved(job: Job) -> tuple[int, list[str]]:
     """A fresh run's metrics beside the committed ones: how many numbers were compared, a line for each that moved."""
-    reference = committed(RESULTS / "evaluation" / job.variant / "metrics.json")
+    reference = committed(EVALUATIONS / job.variant / "metrics.json")
     if reference is None:
         return 0, [f"{job.variant}: no committed metrics"]
     ours = dict(numbers(json.loads((job.folder / "metrics.json").read_bytes())))
@@ -243,7 +201,7 @@ def _say(path: Path, same: bool | None) -> bool:
 def main() -> None:
     """Command line: exit status 0 if everything holds, 1 if not."""
     argparse.ArgumentParser(prog="twostage verify", description=__doc__).parse_args()
-    with run.one_line_errors():
+    with one_line_errors():
         holds = verify()
     raise SystemExit(0 if holds else 1)
 

@@ -1,5 +1,6 @@
 """Config trees out of `conf/`, and a job's own slice of one as its dataclass."""
 
+import dataclasses
 import functools
 import os
 from pathlib import Path
@@ -13,8 +14,51 @@ from twostage.config.trees import Trees
 from twostage.config.values import check
 from twostage.errors import TwostageError
 
-CONF = Path("conf")
+# A wheel brings the files of conf/ along; in a clone this is a link to them.
+PACKAGED = Path(__file__).parents[1] / "conf"
+CONF = Path("conf") if Path("conf/config.yaml").is_file() or not PACKAGED.is_dir() else PACKAGED
+# Further folders, of the user, whose files are options beside those of CONF: see `add_folder`.
+_added: list[Path] = []
 T = TypeVar("T")
+
+
+def add_folder(folder: Path) -> None:
+    """From now on files FOLDER/GROUP/NAME.yaml are options of their group, beside those of `conf/`.
+
+    Raises TwostageError if the folder has none, or one of the name of another option.
+    """
+    folder = folder.expanduser()
+    if not [path for group in groups() for path in folder.glob(f"{group}/[!.]*.yaml")]:
+        raise TwostageError(f"{folder} holds no config; put files GROUP/NAME.yaml there, GROUP one of {_listed()}")
+    if folder not in _added:
+        _added.append(folder)
+    trees()
+
+
+def added_folders() -> tuple[Path, ...]:
+    """The folders of `add_folder`."""
+    return tuple(_added)
+
+
+def groups() -> list[str]:
+    """The folders of `conf/`, in the order of the stages."""
+    return [field.name for field in dataclasses.fields(Config)]
+
+
+def options(group: str) -> list[str]:
+    """The files that may be chosen of a group. Raises TwostageError for a group that there is not."""
+    if group not in groups():
+        raise TwostageError(f"no group {group}; name one of {_listed()}")
+    return trees().options(group)
+
+
+def default(group: str) -> str:
+    """The option of a group that holds where none is chosen."""
+    return trees().default(group)
+
+
+def _listed() -> str:
+    return ", ".join(groups())
 
 
 def parse(kind: type[T], values: dict[str, Any]) -> T:
@@ -33,15 +77,20 @@ def parse(kind: type[T], values: dict[str, Any]) -> T:
 
 def trees() -> Trees:
     """Composes the trees of a plan out of `conf/` and the environment as they are now."""
-    files = [(str(path), path.stat()) for path in sorted(CONF.rglob("*.yaml")) if path.is_file()]
+    found = (path for folder in (CONF, *_added) for path in sorted(folder.rglob("*.yaml")) if path.is_file())
+    files = [(str(path), path.stat()) for path in found]
     state = tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in files)
-    return _trees(CONF, state, frozenset(os.environ.items()))
+    return _trees((CONF, *_added), state, frozenset(os.environ.items()))
 
 
 @functools.lru_cache(maxsize=4)
-def _trees(conf: Path, state: tuple[Any, ...], environment: frozenset[tuple[str, str]]) -> Trees:  # noqa: ARG001
+def _trees(
+    folders: tuple[Path, ...],
+    state: tuple[Any, ...],  # noqa: ARG001
+    environment: frozenset[tuple[str, str]],  # noqa: ARG001
+) -> Trees:
     """One for every state, as what it has read and resolved is good for all who ask while nothing changes."""
-    return Trees(conf, Config)
+    return Trees(folders[0], Config, folders[1:])
 
 
 def compose(overrides: tuple[str, ...] = ()) -> dict[str, Any]:

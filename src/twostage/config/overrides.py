@@ -3,15 +3,15 @@
 The only module that imports hydra. Values of text keep the characters that were typed: a dataset may be called 1.10.
 """
 
-import argparse
+import itertools
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, get_args, get_origin
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,21 +21,41 @@ from twostage.config.values import hint_of
 from twostage.errors import TwostageError
 
 _KEY = re.compile(r"(\+{0,2})([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
-ONE_RUN = (
-    "one run has one value of a key: run the command once for each, or name the values in a file of conf/experiment/ "
-    "and ask snakemake"
-)
+ONE_RUN = "one run has one value of a key. To sweep, add --multirun/-m, which runs the command once for each"
 
 
-def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that a person types overrides by; Hydra's --multirun is answered with what works here."""
-    parser.add_argument("overrides", nargs="*", help="group=choice or key=value of conf/, in Hydra's syntax")
-    parser.add_argument("-m", "--multirun", action=_NoMultirun, nargs=0, help=argparse.SUPPRESS)
+def expanded(overrides: Sequence[str], schema: type, options: Callable[[str], list[str]]) -> list[tuple[str, ...]]:
+    """The runs that a sweep asks for: every combination of the values of its overrides, the last varying fastest.
+
+    `options` gives the files of a group, for glob(). What is no key of `schema`, such as prior=DIR, stays as it is.
+    Raises TwostageError, one line, for what cannot be read, and for an interval, which has no end of values.
+    """
+    parts = [_values_of(override, schema, options) for override in overrides]
+    return list(itertools.product(*parts))
 
 
-class _NoMultirun(argparse.Action):
-    def __call__(self, *_: Any, **__: Any) -> None:
-        raise SystemExit(f"error: no --multirun: {ONE_RUN}")
+def _values_of(override: str, schema: type, options: Callable[[str], list[str]]) -> list[str]:
+    match = _KEY.fullmatch(override)
+    if match is None or hint_of(schema, match[2].partition(".")[0]) is None:
+        return [override]
+    plus, key, raw = match[1], match[2], match[3].strip()
+    hint, shown = hint_of(schema, key) if "." in key else str, _printable(override)
+    try:
+        parsed = _read(f"{key}={raw}")
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
+        raise TwostageError(f"{shown}: cannot be read; {_mend(key, raw, hint)}") from error
+    if not parsed.is_sweep_override():
+        return [override]
+    if not parsed.is_discrete_sweep():
+        raise TwostageError(f"{shown}: an interval has no single values; write key=1,2,3 or key=range(1,4)")
+    # The one sweep for which Hydra asks a loader of its own.
+    if isinstance(found := parsed.value(), Glob):
+        if not (names := found.filter(options(key))):
+            raise TwostageError(f"{shown}: no option of {key} fits; choose among {', '.join(options(key))}")
+        return [f"{plus}{key}={name}" for name in names]
+    if any(_has_number_for_text(value, hint) for value in parsed.sweep_iterator()):
+        raise TwostageError(f'{shown}: text is asked for, not numbers; quote each, as in \'{key}="a","b"\'')
+    return [f"{plus}{key}={value}" for value in parsed.sweep_string_iterator()]
 
 
 def changes(overrides: Sequence[str], schema: type) -> list[Change]:

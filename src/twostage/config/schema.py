@@ -348,6 +348,8 @@ class FiguresConfig:
     style: str = MISSING  # a tueplots bundle
     palette: dict[str, str] = MISSING
     png_dpi: int = at_least(1)
+    # points; all text grows and shrinks with it. null: 7, as in a conference column
+    font_size: float | None = above(0, default=None)
 
 
 @dataclass

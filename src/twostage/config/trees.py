@@ -45,13 +45,15 @@ def planned(override: str) -> Change:
 class Trees:
     """Composes config trees from the files of a folder `conf`, as they are when first read, typed by a dataclass.
 
-    `schema` has one field for every group. Called with a plan's overrides, returns plain dicts that are the caller's.
+    `schema` has one field for every group. Files of the folders `added` are further options, GROUP/NAME.yaml; one that
+    has the name of another option is an error. Called with a plan's overrides, returns plain dicts that are the
+    caller's.
     """
 
-    def __init__(self, conf: Path, schema: type) -> None:
+    def __init__(self, conf: Path, schema: type, added: tuple[Path, ...] = ()) -> None:
         if not conf.is_dir():
             raise TwostageError(f"no folder {conf}/ in {Path.cwd().name}/; run from the root of the twostage clone")
-        self._conf, self._schema = conf, schema
+        self._conf, self._schema, self._added = conf, schema, added
         self._groups = [field.name for field in dataclasses.fields(schema)]
         self._root = self._parsed("config.yaml")
         self._defaults = self._default_options()
@@ -59,6 +61,8 @@ class Trees:
         self._options: dict[str, list[str]] = {}
         self._read: dict[tuple[str, str], list[str] | None] = {}
         self._sections: dict[tuple[Any, ...], str] = {}
+        for group in self._groups if added else ():
+            self._refuse_twins(group)
 
     def __call__(self, overrides: Iterable[str]) -> dict[str, Any]:
         """The tree under a plan's overrides. Raises TwostageError, one line."""
@@ -83,17 +87,35 @@ class Trees:
                 changed[group] = (*changed.get(group, ()), change)
         return {group: self._section(group, chosen, changed) if group in chosen else None for group in self._groups}
 
+    def options(self, group: str) -> list[str]:
+        """The files of a group, by their names."""
+        if group not in self._options:
+            found = (path.stem for folder in self._folders for path in (folder / group).glob("[!.]*.yaml"))
+            self._options[group] = sorted(found)
+        return self._options[group]
+
+    def default(self, group: str) -> str:
+        """The option of a group where none is chosen."""
+        return self._defaults[group]
+
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        return (self._conf, *self._added)
+
+    def _refuse_twins(self, group: str) -> None:
+        """Raises TwostageError if two files of a group have one name."""
+        names = self.options(group)
+        if twice := [name for name in names if names.count(name) > 1]:
+            path = f"{group}/{twice[0]}.yaml"
+            lie = " and ".join(str(folder / path) for folder in self._folders if (folder / path).exists())
+            raise TwostageError(f"{lie} have one name; give yours another")
+
     def _option(self, change: Change) -> str:
         option = json.loads(change.value)
-        if not isinstance(option, str) or option not in self._files_of(change.key):
-            known = ", ".join(self._files_of(change.key))
+        if not isinstance(option, str) or option not in self.options(change.key):
+            known = ", ".join(self.options(change.key))
             raise TwostageError(f"{change.text}: no file conf/{change.key}/{option}.yaml; choose one of {known}")
         return option
-
-    def _files_of(self, group: str) -> list[str]:
-        if group not in self._options:
-            self._options[group] = sorted(path.stem for path in (self._conf / group).glob("[!.]*.yaml"))
-        return self._options[group]
 
     def _section(self, group: str, chosen: Mapping[str, str], changed: Mapping[str, tuple[Change, ...]]) -> Any:
         needed = self._needed(group, chosen, changed)
@@ -136,7 +158,7 @@ class Trees:
         for change in (change for name in needed for change in changed.get(name, ())):
             self._apply(change, root)
         typed = " ".join(change.text for change in changed.get(group, ()))
-        said = typed or f"conf/{group}/{chosen[group]}.yaml"
+        said = typed or self._said(f"{group}/{chosen[group]}.yaml")
         try:
             values = OmegaConf.to_container(root[group], resolve=True)
             text = json.dumps(values)
@@ -169,7 +191,7 @@ class Trees:
                 try:
                     root = OmegaConf.unsafe_merge(root, {group: values})
                 except (*UNREADABLE, ValueError, TypeError, RecursionError) as error:
-                    raise TwostageError(f"conf/{path.as_posix()}: {place(error, group)}") from error
+                    raise TwostageError(f"{self._said(path.as_posix())}: {place(error, group)}") from error
             self._nodes[group, option] = root[group]
             self._read[group, option] = _groups_read(json.dumps([values for _, values in files], default=str))
         return self._nodes[group, option]
@@ -177,13 +199,14 @@ class Trees:
     def _files(self, group: str, option: str, above: tuple[str, ...]) -> list[tuple[Path, dict[str, Any]]]:
         """The file of an option and, as its `defaults` say, those that it builds on: later ones over earlier ones."""
         path = Path(group) / f"{option}.yaml"
+        said = self._said(path.as_posix())
         if option in above:
-            raise TwostageError(f"conf/{path.as_posix()} builds on itself")
+            raise TwostageError(f"{said} builds on itself")
         values = self._parsed(path.as_posix())
         own = {key: value for key, value in values.items() if key != "defaults"}
         defaults = values.get("defaults", ["_self_"])
         if not isinstance(defaults, list) or "_self_" not in defaults or not all(isinstance(n, str) for n in defaults):
-            raise TwostageError(f"conf/{path.as_posix()}: defaults must be files of conf/{group}/ and _self_")
+            raise TwostageError(f"{said}: defaults must be files of conf/{group}/ and _self_")
         found: list[tuple[Path, dict[str, Any]]] = []
         for name in defaults:
             found += [(path, own)] if name == "_self_" else self._files(group, name, (*above, option))
@@ -197,16 +220,25 @@ class Trees:
             raise TwostageError(f"conf/config.yaml: defaults must name each of {', '.join(self._groups)} once")
         return options
 
+    def _said(self, name: str) -> str:
+        """How messages name a file: those of the repository by conf/, wherever they lie."""
+        return f"conf/{name}" if self._place(name).is_relative_to(self._conf) else str(self._place(name))
+
+    def _place(self, name: str) -> Path:
+        places = (folder / name for folder in self._folders)
+        return next((path for path in places if path.exists()), self._conf / name)
+
     def _parsed(self, name: str) -> dict[str, Any]:
+        said = self._said(name)
         try:
-            text = (self._conf / name).read_text(encoding="utf-8")
+            text = self._place(name).read_text(encoding="utf-8")
             values = yaml.load(text, _loader())
         except (yaml.YAMLError, ValueError, OSError) as error:
-            raise TwostageError(f"conf/{name}: {place(error)}") from error
+            raise TwostageError(f"{said}: {place(error)}") from error
         if not isinstance(values, dict | None):
-            raise TwostageError(f"conf/{name} holds no keys with values")
+            raise TwostageError(f"{said} holds no keys with values")
         if re.search(r"^#\s*@package", text, re.MULTILINE):
-            raise TwostageError(f"conf/{name}: the header @package is not read; drop it")
+            raise TwostageError(f"{said}: the header @package is not read; drop it")
         return values or {}
 
 

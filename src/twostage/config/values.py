@@ -67,16 +67,25 @@ def _wrong(kind: Any, values: Any, key: str) -> Iterator[str]:
         return
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        value, inner = values.get(field.name), _without_none(hints[field.name])
+        value, inner = values.get(field.name), without_none(hints[field.name])
         if value is None or value == MISSING:
             continue
         yield from _wrong(inner, value, f"{key}.{field.name}")
         yield from _wrong_value(field.metadata, value, f"{key}.{field.name}")
 
 
+def range_of(rule: typing.Mapping[str, Any]) -> str:
+    """Which numbers a field allows, by its metadata: "at least 1"; empty where it says nothing."""
+    if "most" in rule:
+        return f"from {rule['least']} to {rule['most']}"
+    if "above" in rule:
+        return f"above {rule['above']}"
+    return f"at least {rule['least']}" if "least" in rule else ""
+
+
 def hint_of(schema: Any, key: str) -> Any:
     """The type of a dotted key of a dataclass, `| None` aside; None if there is no such key, or no type is known."""
-    hint = _without_none(schema)
+    hint = without_none(schema)
     for part in key.split("."):
         if dataclasses.is_dataclass(hint):
             hint = typing.get_type_hints(hint).get(part)
@@ -84,11 +93,12 @@ def hint_of(schema: Any, key: str) -> Any:
             hint = typing.get_args(hint)[1]
         else:
             return None
-        hint = _without_none(hint)
+        hint = without_none(hint)
     return hint
 
 
-def _without_none(hint: Any) -> Any:
+def without_none(hint: Any) -> Any:
+    """The type of a value that is there: int of `int | None`."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return next(each for each in typing.get_args(hint) if each is not type(None))
     return hint
@@ -102,7 +112,8 @@ def _wrong_value(rule: typing.Mapping[str, Any], value: Any, key: str) -> Iterat
         if isinstance(part, int) and abs(part) > _MOST:
             yield f"{key} is {part}; set a number of at most {_MOST}"
         if isinstance(part, int | float) and not _within(rule, part):
-            yield f"{key} is {part}; set {_bounds(rule)}"
+            said = range_of(rule)
+            yield f"{key} is {part}; set a number {'of ' if said.startswith('at') else ''}{said}"
         if "choices" in rule and part not in rule["choices"]:
             yield f"{key} is {part}; choose {'some' if 'once' in rule else 'one'} of {', '.join(rule['choices'])}"
         if "name" in rule:
@@ -119,12 +130,6 @@ def _within(rule: typing.Mapping[str, Any], number: float) -> bool:
         and number > rule.get("above", -math.inf)
         and number <= rule.get("most", math.inf)
     )
-
-
-def _bounds(rule: typing.Mapping[str, Any]) -> str:
-    if "most" in rule:
-        return f"a number from {rule['least']} to {rule['most']}"
-    return f"a number above {rule['above']}" if "above" in rule else f"a number of at least {rule['least']}"
 
 
 def _wrong_name(value: Any, key: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from twostage.config.schema import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style
+from twostage.figures.style import points, save, style
 from twostage.figures.tables import words, write_tables
 from twostage.runtime.artifacts import read_array, read_json
 from twostage.runtime.job import Job
@@ -168,10 +168,12 @@ def _pictures(axes: Axes, metrics: Metrics, grid: np.ndarray) -> None:
     step = sheet.shape[1] / num_columns
     samples = "samples" if num_columns > 3 else "sample"
     for at, heading in ((0, "condition"), (1, "real"), ((num_columns - 2) / 2 + 1.5, samples)):
-        axes.text(step * (at + 0.5), -2, heading, ha="center", va="bottom", fontsize=6)
+        axes.text(step * (at + 0.5), -2, heading, ha="center", va="bottom", fontsize=points(6))
     if metrics["condition"] == "class":
         for at, name in enumerate(metrics["names"][:num_rows]):
-            axes.text(step / 2, (at + 0.5) * sheet.shape[0] / num_rows, name, ha="center", va="center", fontsize=4.5)
+            axes.text(
+                step / 2, (at + 0.5) * sheet.shape[0] / num_rows, name, ha="center", va="center", fontsize=points(4.5)
+            )
     axes.set_axis_off()
 
 
@@ -191,9 +193,11 @@ def _bars(axes: Axes, metrics: Metrics, measure: str, config: FiguresConfig) -> 
         axes.barh(
             at, found["mean"], xerr=found.get("std"), color=config.palette[name], height=0.7, error_kw={"lw": 0.8}
         )
-        axes.annotate(f" {found['mean']:.3g}", (found["mean"] + found.get("std", 0), at), va="center", fontsize=5)
-    axes.set_yticks(range(len(names)), names, fontsize=5)
+        axes.annotate(
+            f" {found['mean']:.3g}", (found["mean"] + found.get("std", 0), at), va="center", fontsize=points(5)
+        )
+    axes.set_yticks(range(len(names)), names, fontsize=points(5))
     axes.invert_yaxis()
     axes.margins(x=0.2)
-    axes.tick_params(axis="x", labelsize=5)
-    axes.set_title(LABELS[measure], fontsize=6)
+    axes.tick_params(axis="x", labelsize=points(5))
+    axes.set_title(LABELS[measure], fontsize=points(6))

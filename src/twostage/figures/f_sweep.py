@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from twostage.config.schema import FiguresConfig
 from twostage.figures.conditional import LABELS
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style
+from twostage.figures.style import points, save, style
 from twostage.figures.tables import write_tables
 from twostage.runtime.artifacts import read_array, read_json
 from twostage.runtime.job import Job
@@ -173,7 +173,7 @@ def _agreement_panel(axes: Axes, rows: list[Metrics], config: FiguresConfig, mea
     own, chance = ([row[key][measure] for row in rows] for key in ("agreement", "agreement_by_chance"))
     axes.plot(factors, own, "o-", color=config.palette["latents"], ms=3, lw=1)
     axes.plot(factors, chance, "s--", mfc="none", color="0.5", ms=3, lw=1, label="chance")
-    axes.legend(frameon=False, fontsize=5)
+    axes.legend(frameon=False, fontsize=points(5))
     _finish(axes, factors, LABELS[measure].replace(" (", "\n(").replace(" to ", "\nto "), logarithmic=False)
 
 

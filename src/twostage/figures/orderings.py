@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
-from twostage.figures.style import save, style
+from twostage.figures.style import points, save, style
 from twostage.figures.tables import write_tables
 from twostage.runtime.artifacts import read_array, read_json
 from twostage.runtime.job import Job
@@ -179,7 +179,7 @@ def _picture(axes: Axes, order_T: list[int], side: int) -> None:
     axes.scatter(columns_T, rows_T, c=range(len(order_T)), cmap="cividis", marker="s", s=70, alpha=0.35, lw=0)
     axes.plot(columns_T, rows_T, color="0.7", lw=0.6)
     for t, (row, column) in enumerate(zip(rows_T, columns_T, strict=True)):
-        axes.text(column, row, str(t), ha="center", va="center", fontsize=5.5)
+        axes.text(column, row, str(t), ha="center", va="center", fontsize=points(5.5))
     axes.set(xlim=(-0.6, side - 0.4), ylim=(side - 0.4, -0.6), aspect="equal", xticks=[], yticks=[])
 
 

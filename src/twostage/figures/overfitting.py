@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from twostage.config.schema import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style
+from twostage.figures.style import points, save, style
 from twostage.figures.tables import write_tables
 from twostage.runtime.artifacts import read_array, read_json
 from twostage.runtime.job import Job
@@ -89,7 +89,7 @@ def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job)
         panels = right.subplots(1, num_runs, squeeze=False)[0]
         for axes, run, rows in zip(panels, metrics["runs"], grid, strict=True):
             axes.imshow(np.concatenate([strip(row) for row in rows[:num_rows]]), interpolation="nearest")
-            axes.set_title(f"{_spoken(run)},\nand nearest in training", fontsize=5.5)
+            axes.set_title(f"{_spoken(run)},\nand nearest in training", fontsize=points(5.5))
             axes.set_axis_off()
         figure.suptitle(
             f"Overfitting at scale {metrics['scale']}, {metrics['data']}: {metrics['train_images']} training images, "
@@ -107,7 +107,7 @@ def _curves(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
     axes.axvline(metrics["runs"]["early_stopping"]["steps"], color="0.5", lw=0.8, ls="--", label="early stopping")
     axes.set_xlabel("step")
     axes.set_ylabel("NLL [nats per token]")
-    axes.legend(frameon=False, fontsize=5)
+    axes.legend(frameon=False, fontsize=points(5))
 
 
 def _distances(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
@@ -118,4 +118,4 @@ def _distances(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
         axes.step(values, shares, where="post", color=config.palette[COLOURS[images]], lw=1, label=_spoken(images))
     axes.set_xlabel("LPIPS to the nearest training image")
     axes.set_ylabel("share of images")
-    axes.legend(frameon=False, fontsize=5, loc="upper left")
+    axes.legend(frameon=False, fontsize=points(5), loc="upper left")

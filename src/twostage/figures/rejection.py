@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from twostage.config.schema import FiguresConfig
 from twostage.figures.strips import strip
-from twostage.figures.style import save, style
+from twostage.figures.style import points, save, style
 from twostage.figures.tables import write_tables
 from twostage.runtime.artifacts import read_array, read_json
 from twostage.runtime.job import Job
@@ -123,7 +123,7 @@ def _figure(metrics: Metrics, grid: np.ndarray, config: FiguresConfig, job: Job)
         _trade(axes[2], metrics, config)
         for panel, label, images in zip(below.subplots(len(labels), 1, squeeze=False)[:, 0], labels, grid, strict=True):
             panel.imshow(strip(images), interpolation="nearest")
-            panel.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=6)
+            panel.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=points(6))
             panel.set(xticks=[], yticks=[], frame_on=False)
         figure.suptitle(
             f"Class-conditional samples at scale {metrics['scale']}, {metrics['data']}: {metrics['num_images']} "
@@ -162,7 +162,7 @@ def _trade(axes: Axes, metrics: Metrics, config: FiguresConfig) -> None:
         place = (2, 2) if at % 2 else (2, -6)
         at_point = (row["recall"], row["precision"])
         axes.plot(*at_point, marker, ms=3, mfc=face, color=colour)
-        axes.annotate(label, at_point, xytext=place, textcoords="offset points", fontsize=4.5, color=colour)
+        axes.annotate(label, at_point, xytext=place, textcoords="offset points", fontsize=points(4.5), color=colour)
     axes.margins(0.2)
     axes.set_xlabel("recall (diversity)")
     axes.set_ylabel("precision (fidelity)")

@@ -27,7 +27,9 @@ def kept_plan(scale: str) -> Planned:
         return _planned(scale)
     names = {str(path.relative_to(path.anchor)): sha256_json(content.hex()) for path, content in sources.items()}
     key = sha256_json([names, omegaconf.__version__])
-    path = composition.CONF.parent / f"build/plans/{scale}.json"
+    # Beside conf/; never inside of an installed package.
+    root = Path() if composition.CONF == composition.PACKAGED else composition.CONF.parent
+    path = root / f"build/plans/{scale}.json"
     kept = _read(path)
     if kept is not None and kept.get("key") == key:
         jobs = {folder: Job(**job) for folder, job in kept["jobs"].items()}

@@ -61,13 +61,14 @@ class Asked:
         if job.stage == "weights":
             return f"ask for it: snakemake --cores all --config scale={job.scale} -- {job.out}/{job.files[0]}"
         verb = f"{job.stage}.{job.verb}"
-        kept = [each for each in self.overrides if _group(each) in (*READS.get(job.stage, ()), "scale")]
+        kept = [each for each in self.overrides if group_of(each) in (*READS.get(job.stage, ()), "scale")]
         folders = [f"{name}={folder}" for name, folder in self.folders.items() if verb in GIVEN[name]]
         of_map = self._map_tokenizer(job)
         if of_map is not None:
-            kept = [*(each for each in kept if _group(each) != "tokenizers"), f"tokenizers={of_map}"]
+            kept = [*(each for each in kept if group_of(each) != "tokenizers"), f"tokenizers={of_map}"]
             folders = []
-        return f"make it: python -m twostage {verb} {shlex.join([*kept, *folders])}".rstrip()
+        configs = [f"--config-dir={folder}" for folder in composition.added_folders()]
+        return f"make it: python -m twostage {verb} {shlex.join([*kept, *folders, *configs])}".rstrip()
 
     def _map_tokenizer(self, job: Job) -> str | None:
         """The name of the tokenizer that the job makes or reads, if it is that of the condition."""
@@ -85,7 +86,7 @@ def asked(verb: str, overrides: tuple[str, ...], out: Path | None = None, label:
     line, if an override is a choice of a stage that the verb does not read, or what is asked does not go together.
     """
     folders = folders_given(verb, overrides)
-    overrides = remembered(verb, tuple(each for each in overrides if each.split("=")[0] not in GIVEN))
+    overrides = remembered(verb, without_folders(overrides))
     _refuse_unread_stages(verb, overrides)
     given = {name: _given(name, folder, overrides) for name, folder in folders.items()}
     jobs = _drawn_from(verb, overrides, given) if "prior" in given else chain(overrides, verb, given, label)
@@ -104,7 +105,13 @@ def folders_given(verb: str, overrides: Iterable[str]) -> dict[str, str]:
     return folders
 
 
-def _group(override: str) -> str:
+def without_folders(overrides: Iterable[str]) -> tuple[str, ...]:
+    """The overrides of configs: without prior=DIR and tokenizer=DIR."""
+    return tuple(each for each in overrides if each.split("=")[0] not in GIVEN)
+
+
+def group_of(override: str) -> str:
+    """The config group of an override: "priors" of priors.loop.seed=1."""
     return override.lstrip("+~").split("=")[0].split(".")[0]
 
 
@@ -139,7 +146,7 @@ def remembered(verb: str, overrides: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _has_file(name: str) -> bool:
-    return (composition.CONF / "data" / f"{name}.yaml").exists()
+    return name in composition.options("data")
 
 
 def _placed(jobs: list[Job], verb: str, overrides: tuple[str, ...]) -> list[Job]:

@@ -22,7 +22,7 @@ def call(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(composition, "CONF", ROOT / "conf")
 
-    def run(*arguments, verb="priors.train", kind=PriorConfig, work=lambda config, job: None):
+    def typed(*arguments, verb="priors.train", kind=PriorConfig, work=lambda config, job: None):
         monkeypatch.setattr(sys, "argv", [verb, *arguments])
         try:
             run.run(verb, kind, work)
@@ -31,7 +31,7 @@ def call(monkeypatch, tmp_path, capsys):
             code = stop.code
         return code, capsys.readouterr()
 
-    return run
+    return typed
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,28 @@ def test_a_verb_that_only_an_experiment_can_ask_for_says_so(call):
     assert "needs --config with a resolved job" in printed.err
 
 
-@pytest.mark.parametrize("flag", ["-m", "--multirun"])
-def test_hydras_multirun_is_answered_in_one_line(call, flag):
-    code, printed = call(flag, "priors.loop.seed=0,1")
-    assert "once for each" in str(code)
-    assert printed.out == ""
+def test_cfg_tree_prints_all_groups(call):
+    code, printed = call("--cfg", "tree", "scale=smoke", "priors=pixelsnail", "prior=nowhere")
+    tree = json.loads(printed.out)
+    assert code == 0
+    assert tree["priors"]["architecture"] == "pixelsnail"
+    assert set(tree) == set(composition.groups())
+
+
+def test_overrides_may_stand_on_both_sides_of_an_option(call):
+    code, printed = call("scale=smoke", "--cfg", "job", "priors.loop.seed=3")
+    assert code == 0
+    assert json.loads(printed.out)["loop"]["seed"] == 3
+
+
+def test_a_folder_of_configs_outside_the_repository_is_read(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(composition, "_added", [])
+    (tmp_path / "mine/priors").mkdir(parents=True)
+    (tmp_path / "mine/priors/wide.yaml").write_text("defaults: [gpt, _self_]\nwarmup_steps: 7\n")
+    code, printed = call("priors=wide", "--config-dir", "mine", "--cfg", "job")
+    assert code == 0
+    assert json.loads(printed.out)["warmup_steps"] == 7
+    # What it says to type finds them, too.
+    code, printed = call("priors=wide", "--config-dir", "mine", "scale=smoke")
+    assert code == 1
+    assert "--config-dir=mine" in printed.err

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from twostage.commands import run
 from twostage.config import composition, schema
 from twostage.config.values import hint_of
 from twostage.errors import TwostageError
@@ -67,7 +68,7 @@ WRONG = st.one_of(
 def call(monkeypatch, tmp_path, capfd):
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments):
+    def typed(*arguments):
         monkeypatch.setattr(sys, "argv", ["data.prepare", "--cfg", "job", *arguments])
         try:
             run.run("data.prepare", schema.DataConfig, lambda config, job: None)
@@ -77,7 +78,7 @@ def call(monkeypatch, tmp_path, capfd):
         logging.shutdown()
         return code, capfd.readouterr().err
 
-    return run
+    return typed
 
 
 @pytest.mark.usefixtures("repository_conf")

@@ -1,0 +1,59 @@
+"""What a person sees of a command: its log, and errors in one line."""
+
+import errno
+import logging
+import sys
+import traceback
+from pathlib import Path
+
+from twostage.errors import TwostageError
+from twostage.runtime.artifacts import NOT_WRITABLE
+
+log = logging.getLogger("twostage")
+
+
+class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
+    """Context manager: an error that is meant for the user is logged as one line, and the process exits with 1."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        """Turns the user's errors into one line; every other error keeps its traceback."""
+        if isinstance(error, TwostageError):
+            self._exit(str(error))
+        if isinstance(error, KeyboardInterrupt):
+            self._exit("stopped; the same command goes on, a training from its last checkpoint", 130)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            self._exit(f"the disk is full while writing {error.filename or 'an artifact'}; free some space, run again")
+        if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
+            self._exit(
+                f"no permission for {error.filename} ({error.strerror}); make it readable and writable for you, or "
+                "work in a folder of your own"
+            )
+        if isinstance(error, Exception):
+            _keep_traceback(error)
+
+    def _exit(self, line: str, status: int = 1) -> None:
+        log.error("error: %s", " ".join(line.split()))
+        raise SystemExit(status)
+
+
+def _keep_traceback(error: Exception) -> None:
+    """To the log file; Python prints it on stderr, too."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+            handler.stream.write("".join(traceback.format_exception(error)))
+            handler.flush()
+
+
+def start_log(path: Path | None) -> None:
+    """Logs to stderr, and to the file as well."""
+    # A log file on a full disk would answer every line with a traceback of its own; the console still has the line.
+    logging.raiseExceptions = False
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Names of files may be no text: stderr escapes such bytes by itself.
+        handlers.append(logging.FileHandler(path, encoding="utf-8", errors="backslashreplace"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)

@@ -1,0 +1,83 @@
+"""What a person may type of a config: the keys of a group, what each may be, and which groups there are."""
+
+import dataclasses
+import textwrap
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from twostage.config import composition
+from twostage.config.schema import Config
+from twostage.config.values import hint_of, range_of, without_none
+
+
+class Key(typing.NamedTuple):
+    """A dotted key of a config, what it may be in a few words, and the words that it is one of, if it is."""
+
+    name: str
+    said: str
+    choices: tuple[str, ...] = ()
+
+
+def reference(groups: tuple[str, ...]) -> str:
+    """The options of some groups, then all keys of them, a line each."""
+    lines = [line for group in groups for line in _options_of(group)]
+    # Sizes and budgets have no schema: their files list them.
+    found = [key for group in groups if _has_schema(group) for key in keys(group)]
+    width = max((len(key.name) for key in found), default=0)
+    listed = [f"  {key.name:{width}}  {key.said}" for key in found]
+    return "\n".join(["groups, GROUP=OPTION:", *lines, "keys, KEY=VALUE:", *listed])
+
+
+def _options_of(group: str) -> list[str]:
+    text = f"{', '.join(composition.options(group))} (default {composition.default(group)})"
+    return textwrap.wrap(text, 108, initial_indent=f"  {group:10} ", subsequent_indent=" " * 13)
+
+
+def _has_schema(group: str) -> bool:
+    return dataclasses.is_dataclass(hint_of(Config, group))
+
+
+def keys(group: str) -> Iterator[Key]:
+    """All keys of a group that have a value of their own, in the order of the schema."""
+    return _keys(hint_of(Config, group), group) if _has_schema(group) else _untyped(group)
+
+
+def _keys(kind: Any, name: str) -> Iterator[Key]:
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        hint, key = hints[field.name], f"{name}.{field.name}"
+        if dataclasses.is_dataclass(without_none(hint)):
+            yield from _keys(without_none(hint), key)
+        else:
+            choices = ("true", "false") if hint is bool else field.metadata.get("choices", ())
+            yield Key(key, _said(hint, field.metadata), choices)
+
+
+def _said(hint: Any, rule: typing.Mapping[str, Any]) -> str:
+    plain = without_none(hint)
+    kind = "list" if typing.get_origin(plain) is list else getattr(plain, "__name__", str(plain))
+    parts = [" | ".join(rule["choices"]) if "choices" in rule else _of(plain), range_of(rule)]
+    said = ", ".join(part for part in parts if part)
+    said = f"list of {said}" if kind == "list" else said
+    return said if hint is plain else f"{said}, or null"
+
+
+def _of(hint: Any) -> str:
+    """A type, without the list around it."""
+    inner = typing.get_args(hint)[0] if typing.get_origin(hint) is list else hint
+    return _of(inner) if inner is not hint else str(getattr(hint, "__name__", hint))
+
+
+def _untyped(group: str) -> Iterator[Key]:
+    """Keys of a group without a schema, as the default option has them."""
+    values = composition.compose()[group] or {}
+    return (Key(name, type(value).__name__) for name, value in _leaves(values, group))
+
+
+def _leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(tree, dict):
+        yield name, tree
+        return
+    for key, value in tree.items():
+        yield from _leaves(value, f"{name}.{key}")
