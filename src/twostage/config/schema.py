@@ -150,13 +150,19 @@ class LatentsConfig:
 
 
 @dataclass
-class GPTConfig:
-    """GPT-2 architecture."""
+class TransformerConfig:
+    """The blocks of GPT-2."""
 
     width: int = at_least(1)
     num_layers: int = at_least(1)
     num_heads: int = at_least(1)
     dropout: float = share()
+
+
+@dataclass
+class GPTConfig(TransformerConfig):
+    """GPT-2 architecture."""
+
     shared_condition_codes: bool = False  # one table for codes of images and conditions: equal indices collide
 
 
@@ -176,8 +182,8 @@ class PixelSNAILConfig:
 
 
 @dataclass
-class SundaeConfig:
-    """A step-unrolled denoising autoencoder whose network is an hourglass transformer."""
+class HourglassConfig:
+    """A transformer that works on groups of tokens in its middle."""
 
     width: int = at_least(1)
     num_heads: int = at_least(1)
@@ -187,6 +193,12 @@ class SundaeConfig:
     resampling: str = one_of("patches", "sequence", "released")  # which tokens become one, see priors.hourglass
     rotary: str = one_of("axial", "sequence", "released")  # which angles positions are, see priors.rotary
     dropout: float = share()
+
+
+@dataclass
+class SundaeConfig(HourglassConfig):
+    """A step-unrolled denoising autoencoder whose network is an hourglass transformer."""
+
     unrolls: int = at_least(1)  # steps of the chain in one training step
 
 
