@@ -13,14 +13,15 @@ from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import inverse, ordering
 from twostage.priors.condition import require_codes_of, require_tokens
+from twostage.priors.denoiser import Denoiser, DenoisingPrior
 from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.pixelsnail import PixelSNAIL
-from twostage.priors.sundae import DenoisingPrior, Sundae
+from twostage.priors.sundae import Sundae
 from twostage.runtime.artifacts import read_json, write_json
 from twostage.runtime.tensors import read_tensors, write_tensors
 
 Model = GPT | PixelSNAIL  # autoregressive: both map (index_BT, condition_BS | None) to logits_BTV
-AnyModel = Model | Sundae  # what trains here
+AnyModel = Model | Denoiser  # what trains here
 
 
 def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
@@ -135,7 +136,7 @@ def load(folder: Path | str) -> Prior | DenoisingPrior:
     tensors, _ = read_tensors(folder / "model.safetensors")
     load_strictly(model, tensors, folder / "model.safetensors")
     model.eval()
-    return DenoisingPrior(model) if isinstance(model, Sundae) else Prior(model, int(isinstance(model, ReleasedGPT)))
+    return DenoisingPrior(model) if isinstance(model, Denoiser) else Prior(model, int(isinstance(model, ReleasedGPT)))
 
 
 def load_strictly(model: torch.nn.Module, tensors: dict[str, torch.Tensor], source: Path) -> None:

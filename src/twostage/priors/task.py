@@ -15,7 +15,8 @@ from twostage.errors import TwostageError
 from twostage.latents.dataset import Split
 from twostage.latents.orderings import ordering
 from twostage.priors.model import AnyModel
-from twostage.priors.sundae import EVALUATION, TRAINING, Noise, Sundae, noise_of, unrolled
+from twostage.priors.noise import EVALUATION, TRAINING, noise_of
+from twostage.priors.sundae import Noise, Sundae, unrolled
 from twostage.runtime import training
 from twostage.runtime.scores import DENOISING, NLL
 from twostage.runtime.training import autocast, warmed_up

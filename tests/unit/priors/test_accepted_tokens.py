@@ -6,9 +6,9 @@ import torch
 
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
+from twostage.priors import DenoisingPrior
 from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.model import Prior, build
-from twostage.priors.sundae import DenoisingPrior
 
 TOKENS = TokenSpace(11, (4, 4))
 CLASSED = TokenSpace(11, (4, 4), TokenSpace(3, (1, 1), map="class"))
