@@ -203,6 +203,17 @@ class SundaeConfig(HourglassConfig):
 
 
 @dataclass
+class AbsorbingConfig:
+    """Absorbing-state diffusion: tokens are masked, and predicted by one of two networks from those that are not."""
+
+    network: str = one_of("transformer", "hourglass")
+    transformer: TransformerConfig | None = None  # network=transformer: without a causal mask
+    hourglass: HourglassConfig | None = None  # network=hourglass
+    num_steps: int | None = at_least(1)  # T of training and of the bound; null: as many as tokens
+    loss: str = one_of("reweighted", "elbo")  # how the steps are weighed, see priors.absorbing
+
+
+@dataclass
 class SweepConfig:
     """The learning-rate sweep on the tune split."""
 
@@ -214,10 +225,11 @@ class SweepConfig:
 class PriorConfig:
     """A stage-2 model and how it trains."""
 
-    architecture: str = one_of("gpt", "pixelsnail", "sundae")
+    architecture: str = one_of("gpt", "pixelsnail", "sundae", "absorbing")
     gpt: GPTConfig | None = None
     pixelsnail: PixelSNAILConfig | None = None
     sundae: SundaeConfig | None = None
+    absorbing: AbsorbingConfig | None = None
     learning_rate: float | None = above(0, default=None)  # null: the winner of the sweep
     warmup_steps: int = at_least(0)  # linear
     betas: list[float] = share()

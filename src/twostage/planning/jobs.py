@@ -107,6 +107,11 @@ def windows_job(tree: Tree, latents: Job, side: int, per_image: int) -> Job:
     return new_job("latents.crop", f"{latents.variant}.windows_{side}", tree, config, {"latents": latents})
 
 
+def _own_slice(priors: Tree) -> Tree:
+    """The slice of one prior. An architecture that came later is left out of others', which are asked for as before."""
+    return {key: value for key, value in priors.items() if key != "absorbing" or value is not None}
+
+
 def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:
     return {"latents": latents} | ({"condition": condition} if condition else {})
 
@@ -120,7 +125,7 @@ def _prior_name(tree: Tree, latents: Job, condition: Job | None, spell_row_major
 
 def tune_job(tree: Tree, latents: Job, condition: Job | None) -> Job:
     """The learning-rate sweep of one architecture; it does not depend on the budget of the final run."""
-    config = tree["priors"]
+    config = _own_slice(tree["priors"])
     steps = config["sweep"]["steps"]
     loop = config["loop"] | {"steps": steps, "evaluate_every": steps, "checkpoint_every": steps, "seed": 0}
     variant = f"{_prior_name(tree, latents, condition)}.tune"
@@ -140,7 +145,7 @@ def prior_job(
     The variant names an ordering other than row-major; with `spell_row_major`, that one too. `label` tells several
     budgets apart.
     """
-    config = tree["priors"] | {"sweep": None}
+    config = _own_slice(tree["priors"]) | {"sweep": None}
     name = ".".join(part for part in (_prior_name(tree, latents, condition, spell_row_major), label) if part)
     variant = f"{name}.seed{config['loop']['seed']}"
     return new_job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
@@ -166,7 +171,7 @@ def timed_prior_job(tree: Tree, latents: Job, rival: Job, pace: Job, tune: Job |
 
     At the rival's learning rate, or that of a sweep of its own.
     """
-    config = tree["priors"] | {"sweep": None}
+    config = _own_slice(tree["priors"]) | {"sweep": None}
     variant = f"{_prior_name(tree, latents, None)}.timed.seed{config['loop']['seed']}"
     inputs = {"latents": latents, "rival": rival, "pace": pace} | ({"tune": tune} if tune else {})
     return new_job("priors.timed", variant, tree, config, inputs)

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
-from twostage.config.schema import GPTConfig, PixelSNAILConfig, PriorConfig, SundaeConfig
+from twostage.config.composition import parse
+from twostage.config.schema import AbsorbingConfig, GPTConfig, PixelSNAILConfig, PriorConfig, SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import inverse, ordering
+from twostage.priors.absorbing import Absorbing
 from twostage.priors.condition import require_codes_of, require_tokens
 from twostage.priors.denoiser import Denoiser, DenoisingPrior
 from twostage.priors.gpt import GPT, ReleasedGPT
@@ -40,18 +42,20 @@ def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
             )
         case PriorConfig(architecture="pixelsnail", pixelsnail=PixelSNAILConfig() as sizes):
             return PixelSNAIL(sizes, tokens)
-        case PriorConfig(architecture="sundae", ordering=other) if other != Sundae.ordering:
+        case PriorConfig(architecture="sundae" | "absorbing" as name, ordering=other) if other != Denoiser.ordering:
             raise TwostageError(
-                f"priors=sundae draws all tokens at once, got priors.ordering={other}; leave it {Sundae.ordering}"
+                f"priors={name} draws all tokens at once, got priors.ordering={other}; leave it {Denoiser.ordering}"
             )
         case PriorConfig(architecture="sundae", sundae=SundaeConfig() as sizes):
             return Sundae(sizes, tokens)
-        case PriorConfig(architecture="gpt" | "pixelsnail" | "sundae" as name):
+        case PriorConfig(architecture="absorbing", absorbing=AbsorbingConfig() as sizes):
+            return Absorbing(sizes, tokens)
+        case PriorConfig(architecture="gpt" | "pixelsnail" | "sundae" | "absorbing" as name):
             raise TwostageError(f"priors.architecture={name} needs its sizes; set priors.{name}")
         case other:
             raise TwostageError(
-                f"priors.architecture={other.architecture} is unknown; choose priors=gpt, priors=pixelsnail or "
-                "priors=sundae"
+                f"priors.architecture={other.architecture} is unknown; choose priors=gpt, priors=pixelsnail, "
+                "priors=sundae or priors=absorbing"
             )
 
 
@@ -103,7 +107,7 @@ class Prior:
 
 def trained_format(config: PriorConfig, tokens: TokenSpace) -> dict[str, Any]:
     """The `config.json` of a prior trained here."""
-    names = ("gpt", "pixelsnail", "sundae")
+    names = ("gpt", "pixelsnail", "sundae", "absorbing")
     sizes = {name: asdict(part) for name in names if (part := getattr(config, name)) is not None}
     return {
         "format": "twostage",
@@ -167,6 +171,8 @@ def _from_config(values: dict[str, Any], folder: Path) -> AnyModel | ReleasedGPT
             return PixelSNAIL(PixelSNAILConfig(**sizes), TokenSpace.from_json(tokens))
         case {"format": "twostage", "architecture": "sundae", "sundae": sizes, "tokens": tokens}:
             return Sundae(SundaeConfig(**sizes), TokenSpace.from_json(tokens))
+        case {"format": "twostage", "architecture": "absorbing", "absorbing": sizes, "tokens": tokens}:
+            return Absorbing(parse(AbsorbingConfig, sizes), TokenSpace.from_json(tokens))
     raise TwostageError(
         f"{folder}/config.json is not the config of a prior of this version; train it again, or import it again"
     )

@@ -20,7 +20,7 @@ def finished(prior_config, architecture, tokens=TOKENS, **changes):
     if architecture == "released":
         return Prior(ReleasedGPT(prior_config("gpt").gpt, 11, 16).eval(), 1)
     model = build(config, tokens).eval()
-    return DenoisingPrior(model) if architecture == "sundae" else Prior(model, 0)
+    return DenoisingPrior(model) if architecture in ("sundae", "absorbing") else Prior(model, 0)
 
 
 def refused(call, *arguments) -> str:
@@ -50,7 +50,7 @@ def test_tokens_are_integers_of_the_vocabulary(prior_config, architecture, given
     assert refused(finished(prior_config, architecture).logits, given).startswith("logits ")
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae"])
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae", "absorbing"])
 @pytest.mark.parametrize("given", [torch.tensor([[3]]), torch.tensor([[-1]]), torch.tensor([[0.0]]), np.array([[0]])])
 def test_conditions_are_integers_of_their_vocabulary(prior_config, architecture, given):
     prior = finished(prior_config, architecture, CLASSED)
