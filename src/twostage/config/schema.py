@@ -293,6 +293,14 @@ class ChainConfig:
     proportion_end: float = share()
 
 
+@dataclass
+class UnmaskingConfig:
+    """How absorbing diffusion is drawn from: every token once."""
+
+    steps: int | None = at_least(1)  # null: as many as tokens; fewer draw several at once
+    temperature: float = above(0)
+
+
 @dataclass(kw_only=True)
 class DrawingConfig:
     """How many images are drawn, and under which conditions: the same for every kind of prior, but for inpainting."""
@@ -311,32 +319,34 @@ class DrawingConfig:
 
 @dataclass(kw_only=True)
 class DenoisingConfig(DrawingConfig):
-    """Images out of a SUNDAE prior and a tokenizer."""
+    """Images out of a denoiser of whole grids and a tokenizer."""
 
-    chain: ChainConfig = field(default_factory=ChainConfig)
+    chain: ChainConfig | None = field(default_factory=ChainConfig)  # of SUNDAE priors
+    unmasking: UnmaskingConfig | None = None  # of absorbing ones
     film_images: int = at_least(1)  # the first so many, whose chains are shown
     film_frames: int = at_least(1)  # states of a chain that are shown, the first and the last among them
 
 
 @dataclass
 class InpaintingConfig:
-    """Held-out images of which a SUNDAE prior draws a part anew."""
+    """Held-out images of which a denoiser of whole grids draws a part anew."""
 
     num_images: int = at_least(1)
     results: int = at_least(1)  # for every image
     batch_size: int = at_least(1)
-    chain: ChainConfig = field(default_factory=ChainConfig)
+    chain: ChainConfig | None = field(default_factory=ChainConfig)  # of SUNDAE priors
     mask: str = one_of("block", "random", "half", "outpainting", "file")
     mask_share: float = share()  # of the pixels, for block, random and outpainting
     mask_file: str | None = MISSING  # for mask=file: a picture of the images' size, white where they are drawn anew
     # which codes are drawn anew: all_pixels (paper) or any_pixel (released code) in the mask
     rule: str = one_of("all_pixels", "any_pixel")
     seed: int = at_least(0)
+    unmasking: UnmaskingConfig | None = None  # of absorbing priors
 
 
 @dataclass(kw_only=True)
 class SamplingConfig(DrawingConfig):
-    """Images out of a prior and a tokenizer: autoregressive priors, and the two ways of SUNDAE priors."""
+    """Images out of a prior and a tokenizer: autoregressive priors, and the two ways of denoisers of whole grids."""
 
     temperature: float = at_least(0)
     top_k: int | None = at_least(1)  # draw from the k likeliest codes; null: from all

@@ -187,7 +187,7 @@ def sampling_job(
     latents. `latents`: those of the real images whose beginnings are completed, needed if `sampling.given` is not 0.
     Raises TwostageError if a picture is given and the condition has no tokenizer.
     """
-    # Its own slice: how SUNDAE priors are sampled does not concern it.
+    # Its own slice: how denoisers are sampled does not concern it.
     config = {key: value for key, value in tree["sampling"].items() if key not in ("denoising", "inpainting")}
     inputs = {"prior": prior, "tokenizer": tokenizer} | ({"latents": latents} if latents else {})
     variant = f"{prior.variant}.{label}" if label else prior.variant
@@ -202,11 +202,21 @@ def chain_name(tree: Tree) -> str:
     return f"steps{chain['steps']}_proportion{proportion}_temperature{temperature}"
 
 
+def _drawn_by(drawing: Tree, prior: Job) -> Tree:
+    """The slice without what the prior does not do: SUNDAE runs a chain, which absorbing diffusion does not."""
+    if prior.config["architecture"] == "absorbing":
+        return drawing | {"chain": None}
+    return {key: value for key, value in drawing.items() if key != "unmasking"}
+
+
 def denoising_job(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, label: str = "") -> Job:
-    """Images drawn from a SUNDAE prior, whose variant it shares; `label` and `condition` as of `sampling_job`."""
+    """Images drawn from a denoiser of whole grids, whose variant it shares; `label` and `condition` as of
+    `sampling_job`.
+    """
     variant = f"{prior.variant}.{label}" if label else prior.variant
     inputs = {"prior": prior, "tokenizer": tokenizer}
-    job = new_job("sampling.denoise", variant, tree, tree["sampling"]["denoising"], inputs)
+    config = _drawn_by(tree["sampling"]["denoising"], prior)
+    job = new_job("sampling.denoise", variant, tree, config, inputs)
     return _conditioned(job, condition)
 
 
@@ -227,14 +237,15 @@ def _conditioned(job: Job, condition: Job | None) -> Job:
 def inpainting_job(
     tree: Tree, prior: Job, tokenizer: Job, latents: Job, condition: Job | None = None, label: str = ""
 ) -> Job:
-    """Parts of the held-out images of `latents`, drawn anew by a SUNDAE prior; else as `denoising_job`.
+    """Parts of the held-out images of `latents`, drawn anew by a denoiser of whole grids; else as `denoising_job`.
 
     `condition`: the codes of the same images.
     """
     inputs = {"prior": prior, "tokenizer": tokenizer, "latents": latents}
     inputs |= {"condition": condition} if condition else {}
     variant = f"{prior.variant}.{label or 'inpainted'}"
-    return new_job("sampling.inpaint", variant, tree, tree["sampling"]["inpainting"], inputs)
+    config = _drawn_by(tree["sampling"]["inpainting"], prior)
+    return new_job("sampling.inpaint", variant, tree, config, inputs)
 
 
 def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:

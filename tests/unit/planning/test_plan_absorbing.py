@@ -1,0 +1,115 @@
+"""The jobs of absorbing priors: by hand, at every scale, and beside those of other priors."""
+
+import pytest
+import torch
+
+from tests.unit.conftest import SCALES
+from twostage.config import composition
+from twostage.config.composition import parse
+from twostage.config.schema import DenoisingConfig, InpaintingConfig, PriorConfig
+from twostage.errors import TwostageError
+from twostage.latents.dataset import TokenSpace
+from twostage.planning.chain import chain
+from twostage.planning.jobs import classes_job, denoising_job, latents_job, pace_job, prior_job, tokenizer_job
+from twostage.planning.prompt import asked
+from twostage.planning.verbs import FILES
+from twostage.priors.model import build, num_parameters
+
+pytestmark = pytest.mark.usefixtures("repository_conf")
+
+
+def size(scale, name, *overrides):
+    tree = composition.compose((f"scale={scale}", f"priors={name}", *overrides))
+    with torch.device("meta"):
+        tokens = TokenSpace(tree["tokenizers"]["quantizer"]["num_codes"], (8, 8))
+        return num_parameters(build(parse(PriorConfig, tree["priors"]), tokens))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_it_has_as_many_parameters_as_the_transformer(scale):
+    assert size(scale, "absorbing") == pytest.approx(size(scale, "gpt"), rel=0.02)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_with_an_hourglass_it_has_as_many_as_sundae(scale):
+    hourglass = size(scale, "absorbing", "priors.absorbing.network=hourglass")
+    assert hourglass == pytest.approx(size(scale, "sundae"), rel=0.02)
+
+
+@pytest.mark.parametrize("verb", ["priors.tune", "priors.train", "sampling.denoise", "sampling.inpaint"])
+def test_every_verb_of_it_can_be_called_by_hand(verb):
+    overrides = ("scale=smoke", "priors=absorbing")
+    tree = composition.compose(overrides)
+    latents = latents_job(tree, tokenizer_job(tree))
+    job = asked(verb, overrides).job
+    assert f"{job.stage}.{job.verb}" == verb
+    assert job.files == FILES[verb]
+    if "prior" in job.inputs:
+        assert job.inputs["prior"] == prior_job(tree, latents, None, {}).out
+        assert "absorbing.seed0" in job.inputs["prior"]
+    by_class = asked(verb, (*overrides, "priors.condition=class")).job
+    assert by_class.inputs["condition"] == classes_job(tree, latents).out
+
+
+def test_it_unmasks_and_runs_no_chain():
+    *_, drawn = chain(("scale=smoke", "priors=absorbing", "sampling.denoising.unmasking.steps=9"), "sampling.denoise")
+    config = parse(DenoisingConfig, drawn.config)
+    assert (config.chain, config.unmasking.steps) == (None, 9)
+    *_, filled = chain(("scale=smoke", "priors=absorbing"), "sampling.inpaint")
+    config = parse(InpaintingConfig, filled.config)
+    assert (config.chain, config.unmasking.steps, config.unmasking.temperature) == (None, None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("prior", "override", "named"),
+    [
+        ("absorbing", "sampling.denoising.chain.steps=9", r"absorbing does not read sampling\.denoising\.chain"),
+        ("sundae", "sampling.denoising.unmasking.steps=9", r"sundae does not read sampling\.denoising\.unmasking"),
+        ("absorbing", "sampling.temperature=0.9", r"set sampling\.denoising\.unmasking\.temperature"),
+        ("absorbing", "sampling.top_k=5", r"set sampling\.denoising\.unmasking\.temperature"),
+        ("sundae", "sampling.temperature=0.9", r"set sampling\.denoising\.chain\.temperature_start"),
+    ],
+)
+def test_what_a_prior_does_not_read_is_refused(prior, override, named):
+    with pytest.raises(TwostageError, match=named):
+        chain(("scale=smoke", f"priors={prior}", override), "sampling.denoise")
+
+
+@pytest.mark.parametrize("prior", ["gpt", "pixelsnail", "sundae"])
+def test_other_priors_are_asked_for_as_if_it_did_not_exist(prior):
+    """So that nothing of theirs is out of date for it."""
+    verb = "sampling.denoise" if prior == "sundae" else "sampling.generate"
+    jobs = chain(("scale=smoke", f"priors={prior}"), verb)
+    assert not [job.out for job in jobs if "absorbing" in str(job.config) or "unmasking" in str(job.config)]
+    changed = ("scale.priors.absorbing.width=64", "scale.priors.absorbing.num_heads=4")
+    assert [job.config for job in chain(("scale=smoke", f"priors={prior}", *changed), verb)] == [
+        job.config for job in jobs
+    ]
+
+
+def test_it_steps_in_turn_with_a_rival():
+    trees = {name: composition.compose(("scale=smoke", f"priors={name}")) for name in ("absorbing", "sundae")}
+    latents = latents_job(trees["sundae"], tokenizer_job(trees["sundae"]))
+    own, rival = (prior_job(tree, latents, None, {}) for tree in trees.values())
+    pace = pace_job(trees["absorbing"], own, rival)
+    assert pace.variant == "cifar10.vqgan_f4.absorbing.against_sundae"
+    assert [pace.config[name]["architecture"] for name in ("own", "rival")] == ["absorbing", "sundae"]
+    assert parse(PriorConfig, pace.config["own"]).absorbing.network == "transformer"
+
+
+def test_a_prior_of_the_users_says_itself_how_it_draws(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.json").write_text('{"format": "twostage", "architecture": "absorbing"}')
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer/config.json").write_text("{}")
+    folders = (f"prior={tmp_path}/mine", f"tokenizer={tmp_path}/tokenizer")
+    job = asked("sampling.denoise", ("scale=smoke", *folders)).job
+    assert (job.config["chain"], job.config["unmasking"]["temperature"]) == (None, 1.0)
+    tree = composition.compose(("scale=smoke", "priors=absorbing"))
+    own = prior_job(tree, latents_job(tree, tokenizer_job(tree)), None, {})
+    assert denoising_job(tree, own, tokenizer_job(tree)).config == job.config
+
+
+def test_a_mistyped_key_is_named():
+    with pytest.raises(TwostageError, match="layers"):
+        composition.compose(("scale=smoke", "priors=absorbing", "priors.absorbing.transformer.layers=3"))
