@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.unit.conftest import SCALES
+from tests.unit.conftest import SCALES, stage
 from twostage.config import composition
 from twostage.config.composition import parse
 from twostage.config.schema import DenoisingConfig, InpaintingConfig, PriorConfig
@@ -13,6 +13,7 @@ from twostage.planning.chain import chain
 from twostage.planning.jobs import classes_job, denoising_job, latents_job, pace_job, prior_job, tokenizer_job
 from twostage.planning.prompt import asked
 from twostage.planning.verbs import FILES
+from twostage.planning.whole import plan_of
 from twostage.priors.model import build, num_parameters
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
@@ -108,6 +109,29 @@ def test_a_prior_of_the_users_says_itself_how_it_draws(tmp_path):
     tree = composition.compose(("scale=smoke", "priors=absorbing"))
     own = prior_job(tree, latents_job(tree, tokenizer_job(tree)), None, {})
     assert denoising_job(tree, own, tokenizer_job(tree)).config == job.config
+
+
+def test_a_task_of_conditional_synthesis_may_name_it():
+    trees = composition.trees()
+
+    def compose(overrides):
+        tree = trees(overrides)
+        if (tree["experiment"] or {}).get("name") == "edges_sundae":
+            tree["experiment"]["rows"]["IN-Edges"]["stand_in"]["prior"] = "absorbing"
+        return tree
+
+    plan = plan_of("edges_sundae", "smoke", compose)
+    runs = stage(plan, "priors.train").values()
+    assert {(run.config["architecture"], run.config["condition"]) for run in runs} == {
+        ("absorbing", "edges_f4"),
+        ("absorbing", None),
+    }
+    # As long as a transformer: a step of SUNDAE costs more, so it has a budget of its own.
+    assert {run.config["loop"]["steps"] for run in runs} == {plan.tree["scale"]["experiment"]["conditional"]["steps"]}
+    for drawn in stage(plan, "sampling.denoise").values():
+        assert drawn.config["chain"] is None
+        assert drawn.config["per_condition"] == plan.tree["scale"]["experiment"]["conditional"]["per_condition"]
+    assert not stage(plan, "sampling.generate")
 
 
 def test_a_mistyped_key_is_named():
