@@ -47,7 +47,7 @@ class Film:
             self.index_FMT[self.step_F >= step, images] = index_BT[: images.stop - images.start].cpu().numpy()
 
 
-def denoise_images(config: DenoisingConfig, job: Job) -> None:
+def denoise(config: DenoisingConfig, job: Job) -> None:
     """Writes samples.npy (uint8 NHWC), index.npy (uint16 [N, H, W]), grid.png, film.npy (uint8 [F, M, ...]: decoded
     states of the first chains) and metrics.json.
 

@@ -21,7 +21,7 @@ from twostage.priors.model import store, trained_format
 from twostage.priors.sundae import Sundae
 from twostage.runtime.artifacts import read_array, read_json, write_json
 from twostage.runtime.job import Job
-from twostage.sampling.denoise import denoise_images
+from twostage.sampling.denoise import denoise as denoise_images
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.inpaint import inpaint
 from twostage.sampling.masks import generated_mask

@@ -17,7 +17,7 @@ from twostage.planning.verbs import FILES
 from twostage.priors.model import build, store, trained_format
 from twostage.runtime.artifacts import read_array, read_json
 from twostage.runtime.job import Job
-from twostage.sampling.denoise import denoise_images
+from twostage.sampling.denoise import denoise as denoise_images
 from twostage.sampling.draw import Draw
 from twostage.sampling.inpaint import inpaint
 from twostage.sampling.unmasking import unmask
