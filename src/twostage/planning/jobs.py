@@ -195,7 +195,11 @@ def sampling_job(
 
 
 def chain_name(tree: Tree) -> str:
-    """The chain of a denoiser in the name of its samples."""
+    """How the prior of `tree["priors"]` draws whole grids, in the name of its samples: its chain, or its unmasking."""
+    if tree["priors"]["architecture"] == "absorbing":
+        unmasking = tree["sampling"]["denoising"]["unmasking"]
+        steps = "all_steps" if unmasking["steps"] is None else f"steps{unmasking['steps']}"
+        return f"{steps}_temperature{unmasking['temperature']:g}"
     chain = tree["sampling"]["denoising"]["chain"]
     ends = [(chain[f"{key}_start"], chain[f"{key}_end"]) for key in ("proportion", "temperature")]
     proportion, temperature = (f"{start:g}" if start == end else f"{start:g}to{end:g}" for start, end in ends)

@@ -134,6 +134,31 @@ def test_a_task_of_conditional_synthesis_may_name_it():
     assert not stage(plan, "sampling.generate")
 
 
+def test_a_study_may_vary_how_it_is_drawn_from_and_measure_its_bound():
+    trees = composition.trees()
+
+    def compose(overrides):
+        tree = trees(overrides)
+        if (tree["experiment"] or {}).get("name") == "gpt_dropout":
+            tree["experiment"] |= {
+                "fixed": {"priors": "absorbing"},
+                "vary": {"sampling.denoising.unmasking.steps": [8, None]},
+                "measure": ["bound", "fid", "network_evaluations"],
+                "table": {"show": ["bound", "fid"]},
+                "compare": None,
+                "figures": [{"kind": "line", "y": "bound"}, {"kind": "point", "y": "fid"}],
+            }
+        return tree
+
+    plan = plan_of("gpt_dropout", "smoke", compose)
+    assert {job.config["architecture"] for job in stage(plan, "priors.train").values()} == {"absorbing"}
+    drawn = stage(plan, "sampling.denoise")
+    assert {name.rpartition("seed0.")[2]: job.config["unmasking"]["steps"] for name, job in drawn.items()} == {
+        "steps8_temperature1": 8,
+        "all_steps_temperature1": None,
+    }
+
+
 def test_a_mistyped_key_is_named():
     with pytest.raises(TwostageError, match="layers"):
         composition.compose(("scale=smoke", "priors=absorbing", "priors.absorbing.transformer.layers=3"))
