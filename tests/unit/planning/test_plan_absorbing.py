@@ -159,6 +159,54 @@ def test_a_study_may_vary_how_it_is_drawn_from_and_measure_its_bound():
     }
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_absorbing_diffusion_trains_as_long_as_sundae_with_as_many_parameters(scale):
+    plan = plan_of("sundae_vs_autoregressive", scale)
+    runs = [run for run in stage(plan, "priors.timed").values() if run.config["architecture"] == "absorbing"]
+    assert len(runs) == (2 if scale == "paper" else 1)
+    for run in runs:
+        rival, pace = plan.jobs[run.inputs["rival"]], plan.jobs[run.inputs["pace"]]
+        assert [pace.config[name]["architecture"] for name in ("own", "rival")] == ["absorbing", "sundae"]
+        assert rival.config["architecture"] == "sundae"
+        assert rival.inputs["latents"] == run.inputs["latents"]
+        assert plan.jobs[run.inputs["tune"]].config["architecture"] == "absorbing"
+        side = 16 if scale == "paper" else 8
+        tokens = TokenSpace(plan.tree["scale"]["tokenizers"]["num_codes"], (side, side))
+        with torch.device("meta"):
+            own, other = (num_parameters(build(parse(PriorConfig, job.config), tokens)) for job in (run, rival))
+        assert own == pytest.approx(other, rel=0.05)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_it_is_drawn_in_as_many_steps_as_sundae_and_never_in_more_than_tokens(scale):
+    plan = plan_of("sundae_vs_autoregressive", scale)
+    asked = plan.tree["scale"]["experiment"]["sundae"]["table_steps"]
+    for summary in stage(plan, "evaluation.sample_sets").values():
+        drawn = {
+            label: plan.jobs[summary.inputs[f"set{at}.sampling"]] for at, label in enumerate(summary.config["sets"])
+        }
+        steps = [job.config["unmasking"]["steps"] for label, job in drawn.items() if label.startswith("absorbing")]
+        assert steps == (asked if "pace_absorbing" in summary.inputs else [])
+        # As many evaluations as SUNDAE may take; its label ends as the transformer's of equal time does.
+        assert all(label.endswith("steps, SUNDAE's time") for label in drawn if label.startswith("absorbing"))
+
+
+def test_more_steps_than_tokens_are_as_many_as_tokens():
+    trees = composition.trees()
+
+    def compose(overrides):
+        tree = trees(overrides)
+        tree["scale"]["experiment"]["sundae"]["table_steps"] = [100]
+        return tree
+
+    (drawn,) = (
+        job
+        for job in stage(plan_of("sundae_vs_autoregressive", "laptop", compose), "sampling.denoise").values()
+        if ".absorbing." in job.variant
+    )
+    assert drawn.config["unmasking"]["steps"] == 64
+
+
 def test_a_mistyped_key_is_named():
     with pytest.raises(TwostageError, match="layers"):
         composition.compose(("scale=smoke", "priors=absorbing", "priors.absorbing.transformer.layers=3"))
