@@ -46,9 +46,9 @@ def check(overrides: tuple[str, ...]) -> None:
             raise TwostageError(
                 f"sampling.given={config.given} begins with real images, of the prior's own size; drop it or the canvas"
             )
-    if tree["priors"]["architecture"] == "sundae":
+    if (architecture := tree["priors"]["architecture"]) in ("sundae", "absorbing"):
         raise TwostageError(
-            "from_data draws token by token, which priors=sundae cannot; choose priors=gpt or pixelsnail"
+            f"from_data draws token by token, which priors={architecture} cannot; choose priors=gpt or pixelsnail"
         )
     _check_classes(tree, tree["data"]["classes"])
     _check_condition(tree, overrides, config, (height, width) != grid)

@@ -41,7 +41,7 @@ def verb_of(overrides: tuple[str, ...]) -> str:
 
 
 def _verb(prior: Any) -> str:
-    is_denoiser = isinstance(prior, dict) and prior.get("architecture") == "sundae"
+    is_denoiser = isinstance(prior, dict) and prior.get("architecture") in ("sundae", "absorbing")
     return "sampling.denoise" if is_denoiser else "sampling.generate"
 
 
@@ -89,7 +89,7 @@ def _config(verb: str, prior: Tree, overrides: tuple[str, ...]) -> tuple[Tree, s
     tree = compose((*usual, *overrides))
     sampling, scale = tree["sampling"], tree["scale"]["name"]
     if verb in INSTEAD:
-        refuse_unread(verb, sampling, compose((*usual, f"scale={scale}"))["sampling"])
+        refuse_unread(verb, prior["architecture"], sampling, compose((*usual, f"scale={scale}"))["sampling"])
         denoising: Tree = sampling["denoising"]
         return denoising, scale
     return {key: value for key, value in sampling.items() if key not in ("denoising", "inpainting")}, scale

@@ -151,13 +151,19 @@ class LatentsConfig:
 
 
 @dataclass
-class GPTConfig:
-    """GPT-2 architecture."""
+class TransformerConfig:
+    """The blocks of GPT-2."""
 
     width: int = at_least(1)
     num_layers: int = at_least(1)
     num_heads: int = at_least(1)
     dropout: float = share()
+
+
+@dataclass
+class GPTConfig(TransformerConfig):
+    """GPT-2 architecture."""
+
     shared_condition_codes: bool = False  # one table for codes of images and conditions: equal indices collide
 
 
@@ -177,8 +183,8 @@ class PixelSNAILConfig:
 
 
 @dataclass
-class SundaeConfig:
-    """A step-unrolled denoising autoencoder whose network is an hourglass transformer."""
+class HourglassConfig:
+    """A transformer that works on groups of tokens in its middle."""
 
     width: int = at_least(1)
     num_heads: int = at_least(1)
@@ -188,7 +194,24 @@ class SundaeConfig:
     resampling: str = one_of("patches", "sequence", "released")  # which tokens become one, see priors.hourglass
     rotary: str = one_of("axial", "sequence", "released")  # which angles positions are, see priors.rotary
     dropout: float = share()
+
+
+@dataclass
+class SundaeConfig(HourglassConfig):
+    """A step-unrolled denoising autoencoder whose network is an hourglass transformer."""
+
     unrolls: int = at_least(1)  # steps of the chain in one training step
+
+
+@dataclass
+class AbsorbingConfig:
+    """Absorbing-state diffusion: tokens are masked, and predicted by one of two networks from those that are not."""
+
+    network: str = one_of("transformer", "hourglass")
+    transformer: TransformerConfig | None = None  # network=transformer: without a causal mask
+    hourglass: HourglassConfig | None = None  # network=hourglass
+    num_steps: int | None = at_least(1)  # T of training and of the bound; null: as many as tokens
+    loss: str = one_of("reweighted", "elbo")  # how the steps are weighed, see priors.absorbing
 
 
 @dataclass
@@ -203,10 +226,11 @@ class SweepConfig:
 class PriorConfig:
     """A stage-2 model and how it trains."""
 
-    architecture: str = one_of("gpt", "pixelsnail", "sundae")
+    architecture: str = one_of("gpt", "pixelsnail", "sundae", "absorbing")
     gpt: GPTConfig | None = None
     pixelsnail: PixelSNAILConfig | None = None
     sundae: SundaeConfig | None = None
+    absorbing: AbsorbingConfig | None = None
     learning_rate: float | None = above(0, default=None)  # null: the winner of the sweep
     warmup_steps: int = at_least(0)  # linear
     betas: list[float] = share()
@@ -270,6 +294,14 @@ class ChainConfig:
     proportion_end: float = share()
 
 
+@dataclass
+class UnmaskingConfig:
+    """How absorbing diffusion is drawn from: every token once."""
+
+    steps: int | None = at_least(1)  # null: as many as tokens; fewer draw several at once
+    temperature: float = above(0)
+
+
 @dataclass(kw_only=True)
 class DrawingConfig:
     """How many images are drawn, and under which conditions: the same for every kind of prior, but for inpainting."""
@@ -288,32 +320,34 @@ class DrawingConfig:
 
 @dataclass(kw_only=True)
 class DenoisingConfig(DrawingConfig):
-    """Images out of a SUNDAE prior and a tokenizer."""
+    """Images out of a denoiser of whole grids and a tokenizer."""
 
-    chain: ChainConfig = field(default_factory=ChainConfig)
+    chain: ChainConfig | None = field(default_factory=ChainConfig)  # of SUNDAE priors
+    unmasking: UnmaskingConfig | None = None  # of absorbing ones
     film_images: int = at_least(1)  # the first so many, whose chains are shown
     film_frames: int = at_least(1)  # states of a chain that are shown, the first and the last among them
 
 
 @dataclass
 class InpaintingConfig:
-    """Held-out images of which a SUNDAE prior draws a part anew."""
+    """Held-out images of which a denoiser of whole grids draws a part anew."""
 
     num_images: int = at_least(1)
     results: int = at_least(1)  # for every image
     batch_size: int = at_least(1)
-    chain: ChainConfig = field(default_factory=ChainConfig)
+    chain: ChainConfig | None = field(default_factory=ChainConfig)  # of SUNDAE priors
     mask: str = one_of("block", "random", "half", "outpainting", "file")
     mask_share: float = share()  # of the pixels, for block, random and outpainting
     mask_file: str | None = MISSING  # for mask=file: a picture of the images' size, white where they are drawn anew
     # which codes are drawn anew: all_pixels (paper) or any_pixel (released code) in the mask
     rule: str = one_of("all_pixels", "any_pixel")
     seed: int = at_least(0)
+    unmasking: UnmaskingConfig | None = None  # of absorbing priors
 
 
 @dataclass(kw_only=True)
 class SamplingConfig(DrawingConfig):
-    """Images out of a prior and a tokenizer: autoregressive priors, and the two ways of SUNDAE priors."""
+    """Images out of a prior and a tokenizer: autoregressive priors, and the two ways of denoisers of whole grids."""
 
     temperature: float = at_least(0)
     top_k: int | None = at_least(1)  # draw from the k likeliest codes; null: from all

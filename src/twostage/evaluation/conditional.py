@@ -20,7 +20,7 @@ from twostage.evaluation.sampled import Metrics, metrics_of, require_alike
 from twostage.runtime import training
 from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
 from twostage.runtime.job import Job
-from twostage.runtime.scores import DENOISING, NLL
+from twostage.runtime.scores import BOUND, DENOISING, NLL
 from twostage.weights.lpips import PerceptualDistance
 
 MODELS = ("conditional", "unconditional")
@@ -29,7 +29,7 @@ OF_SAMPLING = ("temperature", "top_k", "top_p", "per_condition", "num_images", "
 # A condition may cost parameters, and a completion is given tokens: all else the models must have in common.
 OWN = ("num_parameters", "given_tokens_per_image")
 # What a prior is scored by, and its name here.
-SCORES = {NLL: "nll_nats_per_token", DENOISING: "denoising_nats_per_token"}
+SCORES = {NLL: "nll_nats_per_token", DENOISING: "denoising_nats_per_token", BOUND: "bound_nats_per_token"}
 OF_SAMPLES = ("fid", "kid_mean")
 
 
@@ -169,11 +169,15 @@ def _common(job: Job, config: ConditionalConfig) -> Metrics:
 
 
 def _choices(prior: Metrics, drawn: Metrics) -> Metrics:
-    """How one run was trained and drawn from; of SUNDAE, by which chain."""
+    """How one run was trained and drawn from; of denoisers of whole grids, in how many steps."""
     found = {key: prior[key] for key in OF_PRIOR} | {key: drawn[key] for key in OF_SAMPLING}
-    if prior["architecture"] != "sundae":
-        return found
-    return found | {"chain_steps": drawn["steps"], "proportion": drawn["proportion"]}
+    match prior["architecture"]:
+        case "sundae":
+            return found | {"chain_steps": drawn["steps"], "proportion": drawn["proportion"]}
+        case "absorbing":
+            return found | {"unmasking_steps": drawn["steps"]}
+        case _:
+            return found
 
 
 def _names(config: ConditionalConfig, job: Job, once: Given) -> list[str]:

@@ -18,9 +18,9 @@ from tqdm import tqdm
 from twostage import priors
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace, open_latents
+from twostage.priors.denoiser import Denoiser
 from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.model import Model
-from twostage.priors.sundae import Sundae
 from twostage.runtime import training
 from twostage.runtime.artifacts import write_json
 from twostage.runtime.job import Job
@@ -45,8 +45,10 @@ def likelihood(config: LikelihoodConfig, job: Job) -> None:
     """
     latents = open_latents(job.upstream("latents"), job.upstream("condition") if "condition" in job.inputs else None)
     model = priors.load(job.upstream("prior")).model
-    if isinstance(model, Sundae):
-        raise TwostageError(f"{job.inputs['prior']} is a SUNDAE prior, which gives images no likelihood; name another")
+    if isinstance(model, Denoiser):
+        raise TwostageError(
+            f"{job.inputs['prior']} is of priors={model.architecture}, which gives images no likelihood; name another"
+        )
     if isinstance(model, ReleasedGPT) or model.tokens.num_codes != latents.tokens.num_codes:
         raise TwostageError(f"{job.inputs['prior']} was not trained on codes of {job.inputs['latents']}; name its own")
     model.tokens.require_meaning(latents.tokens.tokenizer_sha256, job.inputs["latents"])

@@ -9,8 +9,10 @@ from typing import Any
 from twostage.evaluation.sampled import Metrics, facts, metrics_of, on_one_clock, pace_of, require_alike, shown
 from twostage.runtime.artifacts import write_array, write_json
 from twostage.runtime.job import Job
-from twostage.runtime.scores import DENOISING
+from twostage.runtime.scores import BOUND, DENOISING
 
+# Inputs that may say what a step of a rival costs in steps of SUNDAE.
+PACES = ("pace", "pace_absorbing")
 # What all sets must share for FID and seconds to be compared.
 SHARED = ("evaluated_images", "real_images", "tokens_per_image", "num_codes", "batch_size", "clock")
 
@@ -37,9 +39,10 @@ def sample_sets(config: SampleSetsConfig, job: Job) -> None:
     """
     prefixes = [f"set{at}" for at in range(len(config.sets))]
     sets = {label: _set(job, prefix) for label, prefix in zip(config.sets, prefixes, strict=True)}
-    pace = metrics_of(job, "pace") if "pace" in job.inputs else None
-    if pace is not None:
-        sets = {label: _on_one_clock(row, pace) for label, row in sets.items()}
+    paces = {name: metrics_of(job, name) for name in PACES if name in job.inputs}
+    if paces:
+        seconds = seconds_per_step(list(paces.values()))
+        sets = {label: on_one_clock(row, seconds[row["architecture"]]) for label, row in sets.items()}
     require_alike(sets, SHARED)
     for timed in ("prior", "sampling"):
         records = [metrics_of(job, f"{prefix}.{timed}") for prefix in prefixes]
@@ -52,7 +55,7 @@ def sample_sets(config: SampleSetsConfig, job: Job) -> None:
         "tokenizer": config.tokenizer,
         "size": config.size,
         "sets": sets,
-        **({} if pace is None else {"pace": pace_of(job)}),
+        **{name: pace_of(job, name) for name in paces},
         "paper_says": config.paper_says,
         "paper_rows": config.paper_rows,
     }
@@ -67,18 +70,25 @@ def _set(job: Job, prefix: str) -> Metrics:
         "architecture": prior["architecture"],
         "evaluated_images": samples["protocol"]["samples"]["images"],
         "denoising_nats_per_token": prior.get(DENOISING),
+        "bound_nats_per_token": prior.get(BOUND),
         "chain_steps": None,
         "proportion": None,
         "network_evaluations": float(sampling["tokens_per_image"]),
     }
-    if prior["architecture"] != "sundae":
-        return row
-    chain = {"chain_steps": sampling["steps"], "proportion": sampling["proportion"]}
-    chain |= {"network_evaluations": sampling["mean_steps_per_image"]}
-    return row | chain
+    match prior["architecture"]:
+        case "sundae" | "absorbing":
+            drawn = {"chain_steps": sampling["steps"], "proportion": sampling.get("proportion")}
+            return row | drawn | {"network_evaluations": sampling["mean_steps_per_image"]}
+        case _:
+            return row
 
 
-def _on_one_clock(row: Metrics, pace: Metrics) -> Metrics:
-    """Training seconds by the pace of its two rivals, which are told apart by their architectures."""
-    (role,) = (role for role, architecture in pace["architecture"].items() if architecture == row["architecture"])
-    return on_one_clock(row, pace["seconds_per_step"][role])
+def seconds_per_step(paces: list[Metrics]) -> dict[str, float]:
+    """What a step costs, by architecture, on the clock of the first pace.
+
+    All paces have one rival, SUNDAE, whose seconds differ between them with what else the machine did: those of the
+    first hold, and every other prior's are theirs over its ratio.
+    """
+    rival = paces[0]["seconds_per_step"]["rival"]
+    found = {pace["architecture"]["own"]: rival / pace["seconds_ratio"] for pace in paces}
+    return {paces[0]["architecture"]["rival"]: rival} | found

@@ -49,9 +49,9 @@ def facts(job: Job, prefix: str) -> Metrics:
     }
 
 
-def pace_of(job: Job) -> Metrics:
-    """What the job's input `pace` says of both priors' steps, `own` and `rival`."""
-    pace = metrics_of(job, "pace")
+def pace_of(job: Job, name: str = "pace") -> Metrics:
+    """What one of the job's inputs, a pace, says of both priors' steps, `own` and `rival`."""
+    pace = metrics_of(job, name)
     return {key: pace[key] for key in OF_PACE}
 
 

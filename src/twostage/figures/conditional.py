@@ -33,8 +33,23 @@ LABELS = {
     "kid_mean": "KID ↓",
 }
 PARTS = ("mean", "std", "ci95_low", "ci95_high", "std_over_images")
-# What a prior is scored by: SUNDAE has no likelihood.
-SCORES = {"nll_nats_per_token": "NLL", "denoising_nats_per_token": "unrolled denoising cross-entropy"}
+# What a prior is scored by: SUNDAE has no likelihood, absorbing diffusion a bound of it.
+SCORES = {
+    "nll_nats_per_token": "NLL",
+    "denoising_nats_per_token": "unrolled denoising cross-entropy",
+    "bound_nats_per_token": "upper bound of the NLL",
+}
+# What the caption says of scores that are no NLL, and whose prior it is.
+SAID = {
+    "denoising_nats_per_token": (
+        " Unrolled denoising cross-entropy: that of clean codes along the chain, no likelihood.",
+        "; the prior: McKinney & Willcocks 2022",
+    ),
+    "bound_nats_per_token": (
+        " Upper bound of the NLL: variational, an estimate over fixed masks.",
+        "; the prior: Bond-Taylor et al. 2021",
+    ),
+}
 # A real image agrees with the map that was made of it.
 TRIVIAL = (("real", "edges_f1"), ("real", "consistency_psnr_decibels"))
 GAP = 3  # white columns between condition, real image and samples
@@ -74,6 +89,8 @@ def _numbers(metrics: Metrics, name: str) -> dict[str, Any]:
     line |= {f"validation_{score}": found.get("mean"), f"validation_{score}_std": found.get("std")}
     chosen = metrics.get(name, {})
     line |= {key: chosen.get(key) for key in ("steps", "num_parameters", "learning_rate")}
+    if "unmasking_steps" in metrics["conditional"]:
+        return line | {key: chosen.get(key) for key in ("unmasking_steps", "temperature")}
     if "chain_steps" not in metrics["conditional"]:
         return line | {key: chosen.get(key) for key in ("temperature", "top_k")}
     ends = {key: words(chosen[key]) if chosen else None for key in ("temperature", "proportion")}
@@ -95,6 +112,8 @@ def _score(metrics: Metrics) -> str:
 
 def _drawn_by(chosen: Metrics) -> str:
     """How samples were drawn, in the caption."""
+    if "unmasking_steps" in chosen:
+        return f"unmasked in {chosen['unmasking_steps']} steps at temperature {chosen['temperature']:g}"
     if "chain_steps" not in chosen:
         return f"temperature {chosen['temperature']:g}, top-k {chosen['top_k']}"
     return (
@@ -122,10 +141,8 @@ def _caption(metrics: Metrics) -> str:
     if metrics["classifier"]:
         accuracy, number = metrics["classifier"]["accuracy"], metrics["classifier"]["images"]
         judge = f" The classifier is right of {accuracy:.3f} of the {number} real validation images."
-    no_likelihood, source = "", "Esser et al. 2021"
-    if _score(metrics) == "denoising_nats_per_token":
-        no_likelihood = " Unrolled denoising cross-entropy: that of clean codes along the chain, no likelihood."
-        source += "; the prior: McKinney & Willcocks 2022"
+    no_likelihood, whose = SAID.get(_score(metrics), ("", ""))
+    source = f"Esser et al. 2021{whose}"
     edge = " (at the edge of its sweep)" if conditional["learning_rate_at_edge"] else ""
     return (
         f"{_heading(metrics)}: {metrics['data']}, {size}x{size} pixels, "

@@ -28,6 +28,8 @@ COLUMNS = (
     "clock", "evaluated_images", "real_images", "fid", "fid_infinity", "fid_infinity_standard_error", "kid_mean",
     "kid_std_over_subsets", "precision", "recall", "density", "coverage",
 )  # fmt: skip
+# Only where a prior has one: summaries of before there was such a prior do not name it.
+BOUND = "bound_nats_per_token"
 # What the paper prints, and the column of ours that it stands in.
 PRINTED = {"steps": "chain_steps", "fid": "fid", "density": "density", "coverage": "coverage",
            "seconds": "sampling_seconds_per_image"}  # fmt: skip
@@ -65,7 +67,7 @@ def numbers_of(metrics: Metrics) -> list[dict[str, Any]]:
     place = {"row": metrics["label"]}
     about = {key: metrics[key] for key in ("scale", "data", "tokenizer", "size")}
     ours = [
-        {"source": "ours"} | place | {"set": label} | about | {key: plain(found[key]) for key in COLUMNS}
+        {"source": "ours"} | place | {"set": label} | about | {key: plain(found[key]) for key in _columns(metrics)}
         for label, found in metrics["sets"].items()
     ]
     paper = [
@@ -73,6 +75,16 @@ def numbers_of(metrics: Metrics) -> list[dict[str, Any]]:
         for row in metrics["paper_rows"]
     ]
     return ours + paper
+
+
+def _has_bound(metrics: Metrics) -> bool:
+    return any(row.get(BOUND) is not None for row in metrics["sets"].values())
+
+
+def _columns(metrics: Metrics) -> list[str]:
+    """Columns of the CSV: each score has one of its own."""
+    at = COLUMNS.index("denoising_nats_per_token") + 1
+    return [*COLUMNS[:at], *([BOUND] if _has_bound(metrics) else []), *COLUMNS[at:]]
 
 
 def _printed(metrics: Metrics) -> list[dict[str, str]]:
@@ -90,6 +102,7 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
             "network evaluations": f"{row['network_evaluations']:g}",
             "training": f"{row['steps']} steps, {row['train_seconds']:.0f} s",
             "score [nats per token]": _score(row),
+            **({"bound of the NLL [nats per token]": _bound(row)} if _has_bound(metrics) else {}),
         }
         for label, row in metrics["sets"].items()
     ]
@@ -105,8 +118,14 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
 
 
 def _score(row: Metrics) -> str:
-    nll = row[NLL]
-    return f"NLL {nll:.3f}" if nll is not None else f"denoising loss {row['denoising_nats_per_token']:.3f}"
+    nll, denoising = row[NLL], row["denoising_nats_per_token"]
+    if nll is not None:
+        return f"NLL {nll:.3f}"
+    return "" if denoising is None else f"denoising loss {denoising:.3f}"
+
+
+def _bound(row: Metrics) -> str:
+    return "" if row[BOUND] is None else f"≤ {row[BOUND]:.3f}"
 
 
 def few(row: Metrics) -> str:
@@ -126,6 +145,11 @@ def _chains(metrics: Metrics) -> str:
         top_k = rows["gpt"]["top_k"]
         cut = "all codes" if top_k is None else f"the {top_k} likeliest codes"
         said.append(f"the transformer draws at temperature {words(rows['gpt']['temperature'])} out of {cut}")
+    if "absorbing" in rows:
+        said.append(
+            f"absorbing diffusion (Bond-Taylor et al. 2021) unmasks at temperature "
+            f"{words(rows['absorbing']['temperature'])}, of all codes"
+        )
     return "; ".join(said)
 
 
@@ -142,9 +166,18 @@ def _caption(metrics: Metrics) -> str:
         "Network evaluations of an image: the transformer keeps keys and values of earlier tokens, so each of its "
         "evaluations costs that of one token, each of SUNDAE's that of all. The score of SUNDAE is a cross-entropy "
         "given corrupted codes: no likelihood of images, no bound of one, and not comparable with an NLL (a bound that "
-        "is cheap to have, the cross-entropy given nothing but noise, ignores the chain). "
+        f"is cheap to have, the cross-entropy given nothing but noise, ignores the chain). {_said_of_bound(metrics)}"
         f"Paper: {metrics['paper_says']} ({metrics['label']}; McKinney & Willcocks 2022, Tables 1 and 2, Sec. 4.1; the "
         f"FID of its own rows is FID∞, {ANNEALED})."
+    )
+
+
+def _said_of_bound(metrics: Metrics) -> str:
+    if not _has_bound(metrics):
+        return ""
+    return (
+        "The bound of absorbing diffusion is variational: its NLL is at most that. It draws every token once, so an "
+        "image takes no more evaluations than steps, each over all tokens. "
     )
 
 

@@ -47,7 +47,8 @@ def chain(
     """
     tree = composition.compose(overrides)
     if verb in INSTEAD:
-        refuse_unread(verb, tree["sampling"], composition.compose((f"scale={tree['scale']['name']}",))["sampling"])
+        usual = composition.compose((f"scale={tree['scale']['name']}",))
+        refuse_unread(verb, tree["priors"]["architecture"], tree["sampling"], usual["sampling"])
     data = data_job(tree)
     tokenizer = (given or {}).get("tokenizer") or tokenizer_job(tree)
     if verb.startswith("evaluation."):
@@ -155,5 +156,11 @@ def _samples(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None, late
         return sampling_job(tree, prior, tokenizer, condition, completed)
     # One canvas must not overwrite another, nor pass for it where only the file's content changed.
     content = None if file is None else sha256_file(Path(file).expanduser())
-    label = f"drawn_{sha256_json([tree['sampling'], content])[:6]}"
+    label = f"drawn_{sha256_json([_without_unmasking(tree['sampling']), content])[:6]}"
     return sampling_job(tree, prior, tokenizer, condition, completed, label)
+
+
+def _without_unmasking(sampling: Tree) -> Tree:
+    """What names samples: how absorbing diffusion is drawn from came later, and concerns none of them."""
+    blocks = {name: block for name, block in sampling.items() if isinstance(block, dict) and "unmasking" in block}
+    return sampling | {name: {k: v for k, v in block.items() if k != "unmasking"} for name, block in blocks.items()}

@@ -107,6 +107,11 @@ def windows_job(tree: Tree, latents: Job, side: int, per_image: int) -> Job:
     return new_job("latents.crop", f"{latents.variant}.windows_{side}", tree, config, {"latents": latents})
 
 
+def _own_slice(priors: Tree) -> Tree:
+    """The slice of one prior. An architecture that came later is left out of others', which are asked for as before."""
+    return {key: value for key, value in priors.items() if key != "absorbing" or value is not None}
+
+
 def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:
     return {"latents": latents} | ({"condition": condition} if condition else {})
 
@@ -120,7 +125,7 @@ def _prior_name(tree: Tree, latents: Job, condition: Job | None, spell_row_major
 
 def tune_job(tree: Tree, latents: Job, condition: Job | None) -> Job:
     """The learning-rate sweep of one architecture; it does not depend on the budget of the final run."""
-    config = tree["priors"]
+    config = _own_slice(tree["priors"])
     steps = config["sweep"]["steps"]
     loop = config["loop"] | {"steps": steps, "evaluate_every": steps, "checkpoint_every": steps, "seed": 0}
     variant = f"{_prior_name(tree, latents, condition)}.tune"
@@ -140,7 +145,7 @@ def prior_job(
     The variant names an ordering other than row-major; with `spell_row_major`, that one too. `label` tells several
     budgets apart.
     """
-    config = tree["priors"] | {"sweep": None}
+    config = _own_slice(tree["priors"]) | {"sweep": None}
     name = ".".join(part for part in (_prior_name(tree, latents, condition, spell_row_major), label) if part)
     variant = f"{name}.seed{config['loop']['seed']}"
     return new_job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
@@ -167,7 +172,7 @@ def timed_prior_job(tree: Tree, latents: Job, rival: Job, pace: Job, tune: Job |
 
     At the rival's learning rate, or that of a sweep of its own.
     """
-    config = tree["priors"] | {"sweep": None}
+    config = _own_slice(tree["priors"]) | {"sweep": None}
     variant = f"{_prior_name(tree, latents, None)}.timed.seed{config['loop']['seed']}"
     inputs = {"latents": latents, "rival": rival, "pace": pace} | ({"tune": tune} if tune else {})
     return new_job("priors.timed", variant, tree, config, inputs)
@@ -183,7 +188,7 @@ def sampling_job(
     latents. `latents`: those of the real images whose beginnings are completed, needed if `sampling.given` is not 0.
     Raises TwostageError if a picture is given and the condition has no tokenizer.
     """
-    # Its own slice: how SUNDAE priors are sampled does not concern it.
+    # Its own slice: how denoisers are sampled does not concern it.
     config = {key: value for key, value in tree["sampling"].items() if key not in ("denoising", "inpainting")}
     inputs = {"prior": prior, "tokenizer": tokenizer} | ({"latents": latents} if latents else {})
     variant = f"{prior.variant}.{label}" if label else prior.variant
@@ -191,18 +196,32 @@ def sampling_job(
 
 
 def chain_name(tree: Tree) -> str:
-    """The chain of a denoiser in the name of its samples."""
+    """How the prior of `tree["priors"]` draws whole grids, in the name of its samples: its chain, or its unmasking."""
+    if tree["priors"]["architecture"] == "absorbing":
+        unmasking = tree["sampling"]["denoising"]["unmasking"]
+        steps = "all_steps" if unmasking["steps"] is None else f"steps{unmasking['steps']}"
+        return f"{steps}_temperature{unmasking['temperature']:g}"
     chain = tree["sampling"]["denoising"]["chain"]
     ends = [(chain[f"{key}_start"], chain[f"{key}_end"]) for key in ("proportion", "temperature")]
     proportion, temperature = (f"{start:g}" if start == end else f"{start:g}to{end:g}" for start, end in ends)
     return f"steps{chain['steps']}_proportion{proportion}_temperature{temperature}"
 
 
+def _drawn_by(drawing: Tree, prior: Job) -> Tree:
+    """The slice without what the prior does not do: SUNDAE runs a chain, which absorbing diffusion does not."""
+    if prior.config["architecture"] == "absorbing":
+        return drawing | {"chain": None}
+    return {key: value for key, value in drawing.items() if key != "unmasking"}
+
+
 def denoising_job(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, label: str = "") -> Job:
-    """Images drawn from a SUNDAE prior, whose variant it shares; `label` and `condition` as of `sampling_job`."""
+    """Images drawn from a denoiser of whole grids, whose variant it shares; `label` and `condition` as of
+    `sampling_job`.
+    """
     variant = f"{prior.variant}.{label}" if label else prior.variant
     inputs = {"prior": prior, "tokenizer": tokenizer}
-    job = new_job("sampling.denoise", variant, tree, tree["sampling"]["denoising"], inputs)
+    config = _drawn_by(tree["sampling"]["denoising"], prior)
+    job = new_job("sampling.denoise", variant, tree, config, inputs)
     return _conditioned(job, condition)
 
 
@@ -224,14 +243,15 @@ def _conditioned(job: Job, condition: Job | None) -> Job:
 def inpainting_job(
     tree: Tree, prior: Job, tokenizer: Job, latents: Job, condition: Job | None = None, label: str = ""
 ) -> Job:
-    """Parts of the held-out images of `latents`, drawn anew by a SUNDAE prior; else as `denoising_job`.
+    """Parts of the held-out images of `latents`, drawn anew by a denoiser of whole grids; else as `denoising_job`.
 
     `condition`: the codes of the same images.
     """
     inputs = {"prior": prior, "tokenizer": tokenizer, "latents": latents}
     inputs |= {"condition": condition} if condition else {}
     variant = f"{prior.variant}.{label or 'inpainted'}"
-    return new_job("sampling.inpaint", variant, tree, tree["sampling"]["inpainting"], inputs)
+    config = _drawn_by(tree["sampling"]["inpainting"], prior)
+    return new_job("sampling.inpaint", variant, tree, config, inputs)
 
 
 def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:

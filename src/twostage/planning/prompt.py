@@ -223,8 +223,8 @@ def _given(name: str, folder: str, overrides: tuple[str, ...]) -> Job:
 
 def _drawn_from(verb: str, overrides: tuple[str, ...], given: Mapping[str, Job]) -> list[Job]:
     """A sampling verb's job for a prior of the user's; tokenizer, condition and latents are those of its record."""
-    (job,) = chain(overrides, verb, label=False)[-1:]
     prior = given["prior"]
+    (job,) = chain(_of_its_kind(prior.folder, overrides), verb, label=False)[-1:]
     recorded = _recorded_inputs(prior.folder)
     inputs = {"prior": prior.out}
     for name in ("tokenizer", "condition", "latents"):
@@ -238,6 +238,15 @@ def _drawn_from(verb: str, overrides: tuple[str, ...], given: Mapping[str, Job])
         inputs["condition_tokenizer"] = recorded["condition_tokenizer"]
     out = f"artifacts/{job.scale}/sampling/{prior.variant}"
     return [*given.values(), replace(job, variant=prior.variant, inputs=inputs, out=out, choices=None)]
+
+
+def _of_its_kind(folder: Path, overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """With the architecture of a prior that draws whole grids, as each of them is asked in its own way how to draw."""
+    architecture = read_json(folder / "config.json").get("architecture")
+    chosen = any(each.split("=")[0] == "priors" for each in overrides)
+    return (
+        overrides if chosen or architecture not in ("sundae", "absorbing") else (f"priors={architecture}", *overrides)
+    )
 
 
 def _needs_codes(job: Job) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from twostage.config.schema import SundaeConfig
+from twostage.config.schema import HourglassConfig
 from twostage.errors import TwostageError
 from twostage.priors.linear import Linear
 from twostage.priors.rotary import angles, rotate, rotation
@@ -44,14 +44,14 @@ class Grouping:
         rows, columns = grid
         side = math.isqrt(max(size, 0))
         if side < 1 or side**2 != size:
-            raise TwostageError(f"priors.sundae.shorten_factor={size} is no square number; set 4, 9 or 16")
+            raise TwostageError(f"the hourglass's shorten_factor={size} is no square number; set 4, 9 or 16")
         if kind not in ("patches", "sequence", "released"):
-            raise TwostageError(f"priors.sundae.resampling={kind} is unknown; choose patches, sequence or released")
+            raise TwostageError(f"the hourglass's resampling={kind} is unknown; choose patches, sequence or released")
         height, width = (1, size) if kind == "sequence" else (side, side)
         if rows % height or columns % width:
             raise TwostageError(
                 f"a grid of {rows}x{columns} tokens is not divided by groups of {height}x{width}; set "
-                f"priors.sundae.shorten_factor (now {size}) or data.size"
+                f"priors.sundae.shorten_factor or priors.absorbing.hourglass.shorten_factor (now {size}), or data.size"
             )
         shortened = (rows // height, columns // width)
         position_RW = torch.arange(rows * columns).view(grid)
@@ -64,7 +64,7 @@ class Grouping:
 class SelfAttention(nn.Module):
     """Every token attends to all; queries and keys are turned by their places."""
 
-    def __init__(self, config: SundaeConfig) -> None:
+    def __init__(self, config: HourglassConfig) -> None:
         super().__init__()
         self.num_heads, self.dropout = config.num_heads, config.dropout
         inner = config.num_heads * config.head_width
@@ -87,7 +87,7 @@ class SelfAttention(nn.Module):
 class Perceptron(nn.Module):
     """The residual half of a block that mixes no tokens: norm, four times the width, GELU."""
 
-    def __init__(self, config: SundaeConfig) -> None:
+    def __init__(self, config: HourglassConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.width)
         self.layers = nn.Sequential(
@@ -103,7 +103,7 @@ class Perceptron(nn.Module):
 class Block(nn.Module):
     """One pre-norm block."""
 
-    def __init__(self, config: SundaeConfig) -> None:
+    def __init__(self, config: HourglassConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.width)
         self.attention = SelfAttention(config)
@@ -118,7 +118,7 @@ class Block(nn.Module):
 class Shorten(nn.Module):
     """Space to depth, a learned projection, then attention of each new token to the tokens of its group (Eq. 4)."""
 
-    def __init__(self, config: SundaeConfig, grouping: Grouping) -> None:
+    def __init__(self, config: HourglassConfig, grouping: Grouping) -> None:
         super().__init__()
         self.num_heads = config.num_heads
         inner = config.num_heads * config.head_width
@@ -148,7 +148,7 @@ class Lengthen(nn.Module):
     Attention to one token is that token's value, whatever is asked: no queries, keys or norm of theirs are needed.
     """
 
-    def __init__(self, config: SundaeConfig, grouping: Grouping) -> None:
+    def __init__(self, config: HourglassConfig, grouping: Grouping) -> None:
         super().__init__()
         inner = config.num_heads * config.head_width
         self.project = Linear(config.width, grouping.size * config.width)
@@ -177,7 +177,7 @@ class Hourglass(nn.Module):
     attended_T: torch.Tensor | None
     attending_T: torch.Tensor | None
 
-    def __init__(self, config: SundaeConfig, grid: tuple[int, int], grouping: Grouping) -> None:
+    def __init__(self, config: HourglassConfig, grid: tuple[int, int], grouping: Grouping) -> None:
         super().__init__()
         _check(config)
         self.size = grouping.size
@@ -211,8 +211,9 @@ class Hourglass(nn.Module):
         return self.norm(x_BTD)
 
 
-def _check(config: SundaeConfig) -> None:
+def _check(config: HourglassConfig) -> None:
     if len(config.depth) != 3 or min(config.depth) < 0:
         raise TwostageError(
-            f"priors.sundae.depth={config.depth} is not the number of layers before, within and after; set e.g. [1,2,1]"
+            f"the hourglass's depth={config.depth} is not the number of layers before, within and after; "
+            "set e.g. [1,2,1]"
         )

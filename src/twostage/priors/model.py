@@ -8,19 +8,22 @@ from typing import Any, TypeVar
 
 import torch
 
-from twostage.config.schema import GPTConfig, PixelSNAILConfig, PriorConfig, SundaeConfig
+from twostage.config.composition import parse
+from twostage.config.schema import AbsorbingConfig, GPTConfig, PixelSNAILConfig, PriorConfig, SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import inverse, ordering
+from twostage.priors.absorbing import Absorbing
 from twostage.priors.condition import require_codes_of, require_tokens
+from twostage.priors.denoiser import Denoiser, DenoisingPrior
 from twostage.priors.gpt import GPT, ReleasedGPT
 from twostage.priors.pixelsnail import PixelSNAIL
-from twostage.priors.sundae import DenoisingPrior, Sundae
+from twostage.priors.sundae import Sundae
 from twostage.runtime.artifacts import read_json, write_json
 from twostage.runtime.tensors import read_tensors, write_tensors
 
 Model = GPT | PixelSNAIL  # autoregressive: both map (index_BT, condition_BS | None) to logits_BTV
-AnyModel = Model | Sundae  # what trains here
+AnyModel = Model | Denoiser  # what trains here
 S = TypeVar("S")
 
 
@@ -41,16 +44,25 @@ def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
                 )
             return PixelSNAIL(_required(config.pixelsnail, "pixelsnail"), tokens)
         case "sundae":
-            if config.ordering != Sundae.ordering:
-                raise TwostageError(
-                    f"priors=sundae draws all tokens at once, got priors.ordering={config.ordering}; leave it "
-                    f"{Sundae.ordering}"
-                )
+            _require_grid(config)
             return Sundae(_required(config.sundae, "sundae"), tokens)
+        case "absorbing":
+            _require_grid(config)
+            return Absorbing(_required(config.absorbing, "absorbing"), tokens)
         case other:
             raise TwostageError(
-                f"priors.architecture={other} is unknown; choose priors=gpt, priors=pixelsnail or priors=sundae"
+                f"priors.architecture={other} is unknown; choose priors=gpt, priors=pixelsnail, priors=sundae or "
+                "priors=absorbing"
             )
+
+
+def _require_grid(config: PriorConfig) -> None:
+    """Denoisers have no order of the tokens."""
+    if config.ordering != Denoiser.ordering:
+        raise TwostageError(
+            f"priors={config.architecture} draws all tokens at once, got priors.ordering={config.ordering}; leave it "
+            f"{Denoiser.ordering}"
+        )
 
 
 def _required(sizes: S | None, architecture: str) -> S:
@@ -140,11 +152,11 @@ def load(folder: Path | str) -> Prior | DenoisingPrior:
     load_strictly(model, tensors, folder / "model.safetensors")
     model.eval()
     match architecture:
-        case "sundae":
-            assert isinstance(model, Sundae)
+        case "sundae" | "absorbing":
+            assert isinstance(model, Denoiser)
             return DenoisingPrior(model)
         case _:
-            assert not isinstance(model, Sundae)
+            assert not isinstance(model, Denoiser)
             return Prior(model, int(isinstance(model, ReleasedGPT)))
 
 
@@ -190,6 +202,8 @@ def _from_config(architecture: str, values: dict[str, Any]) -> AnyModel | Releas
             return PixelSNAIL(PixelSNAILConfig(**values["pixelsnail"]), TokenSpace.from_json(values["tokens"]))
         case "sundae":
             return Sundae(SundaeConfig(**values["sundae"]), TokenSpace.from_json(values["tokens"]))
+        case "absorbing":
+            return Absorbing(parse(AbsorbingConfig, values["absorbing"]), TokenSpace.from_json(values["tokens"]))
         case "released":
             return ReleasedGPT(GPTConfig(**values["gpt"]), values["num_codes"], values["num_positions"])
         case other:

@@ -40,7 +40,7 @@ def angles(kind: str, grid: tuple[int, int], head_width: int, num_heads: int, sh
             first_TF = _on_grid(*(torch.linspace(-1.0, 1.0, side)[:, None] * frequency_F for side in grid))
             return torch.stack([first_TF] + (num_heads - 1) * [torch.zeros_like(first_TF)], dim=1)
         case other:
-            raise TwostageError(f"priors.sundae.rotary={other} is unknown; choose axial, sequence or released")
+            raise TwostageError(f"the hourglass's rotary={other} is unknown; choose axial, sequence or released")
 
 
 def frequencies(side: int, number: int) -> torch.Tensor:
@@ -78,7 +78,7 @@ def _on_grid(row_RF: torch.Tensor, column_WF: torch.Tensor) -> torch.Tensor:
 def _divided(head_width: int, parts: int) -> int:
     if head_width % parts:
         raise TwostageError(
-            f"priors.sundae.head_width={head_width} is not divisible by {parts}, as this rotary embedding needs; "
+            f"the hourglass's head_width={head_width} is not divisible by {parts}, as this rotary embedding needs; "
             "change it"
         )
     return head_width // parts

@@ -14,10 +14,12 @@ from twostage.config.schema import PriorConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import Split
 from twostage.latents.orderings import ordering
+from twostage.priors.absorbing import Absorbing, BoundMasks, Masks, mean_over_masked
 from twostage.priors.model import AnyModel
-from twostage.priors.sundae import EVALUATION, TRAINING, Noise, Sundae, noise_of, unrolled
+from twostage.priors.noise import EVALUATION, TRAINING, noise_of
+from twostage.priors.sundae import Noise, Sundae, unrolled
 from twostage.runtime import training
-from twostage.runtime.scores import DENOISING, NLL
+from twostage.runtime.scores import BOUND, DENOISING, NLL, REWEIGHTED, on
 from twostage.runtime.training import autocast, warmed_up
 
 
@@ -28,6 +30,7 @@ class PriorTask:
     """
 
     score = NLL
+    loss_name = on("train", NLL)
 
     def __init__(
         self, model: AnyModel, config: PriorConfig, learning_rate: float, train: Split, held_out: Split
@@ -103,6 +106,7 @@ class DenoisingTask(PriorTask):
     """
 
     score = DENOISING
+    loss_name = on("train", DENOISING)
 
     def __init__(self, model: Sundae, config: PriorConfig, learning_rate: float, train: Split, held_out: Split) -> None:
         super().__init__(model, config, learning_rate, train, held_out)
@@ -148,12 +152,65 @@ class DenoisingTask(PriorTask):
         return logits_BTV
 
 
+class AbsorbingTask(PriorTask):
+    """Prediction of masked image codes, Bond-Taylor et al. 2021; the equations are in `priors.absorbing`.
+
+    The score is an upper bound of the negative log-likelihood, not the likelihood itself. Masks are a function of the
+    seed and the step alone, those of the evaluation of nothing but the held-out split.
+    """
+
+    score = BOUND
+
+    def __init__(
+        self, model: Absorbing, config: PriorConfig, learning_rate: float, train: Split, held_out: Split
+    ) -> None:
+        super().__init__(model, config, learning_rate, train, held_out)
+        self.absorbing = model
+        self.loss_name = on("train", BOUND) if model.config.loss == "elbo" else REWEIGHTED
+
+    def _backward(self, positions_B: np.ndarray, step: int) -> torch.Tensor:
+        image_BT = self._gather(self.train.image_NT, positions_B)
+        masks = Masks.draw(noise_of(self.config.loop.seed, TRAINING, step), image_BT, self.absorbing.num_steps)
+        nll_BT = self._masked_nll(self.train, positions_B, masks.masked_BT)
+        loss = masks.loss(nll_BT, self.absorbing.config.loss)
+        loss.backward()
+        return loss.detach()
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """An unbiased estimate of the bound in nats per image token over the held-out split, without dropout."""
+        self.model.eval()
+        num_images, num_tokens = self.held_out.image_NT.shape
+        masks = BoundMasks(num_images, num_tokens, self.absorbing.num_steps, noise_of(0, EVALUATION, 0))
+        total, batch_size = 0.0, self.config.loop.batch_size
+        for start in range(0, num_images, batch_size):
+            positions_B = np.arange(start, min(start + batch_size, num_images))
+            masked_BT = masks.of(positions_B).to(self.device)
+            nll_BT = self._masked_nll(self.held_out, positions_B, masked_BT)
+            total += float(mean_over_masked(nll_BT, masked_BT).sum())
+        return {BOUND: total / num_images}
+
+    def _masked_nll(self, split: Split, positions_B: np.ndarray, masked_BT: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy [B T] of the masked codes given the others; 0 at those."""
+        image_BT = self._gather(split.image_NT, positions_B)
+        condition_BS = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)
+        seen_BT = torch.where(masked_BT, self.absorbing.mask_code, image_BT)
+        with autocast(self.config.loop.precision):
+            # The head is needed for the masked tokens, and for no other.
+            logits_KV = self.absorbing.head(self.absorbing.features(seen_BT, condition_BS)[masked_BT])
+        nll_K = functional.cross_entropy(logits_KV.float(), image_BT[masked_BT], reduction="none")
+        return nll_K.new_zeros(image_BT.shape).masked_scatter(masked_BT, nll_K)
+
+
 def new_task(model: AnyModel, config: PriorConfig, learning_rate: float, train: Split, held_out: Split) -> PriorTask:
     """The task that trains this kind of model."""
     match config.architecture:
         case "sundae":
             assert isinstance(model, Sundae)
             return DenoisingTask(model, config, learning_rate, train, held_out)
+        case "absorbing":
+            assert isinstance(model, Absorbing)
+            return AbsorbingTask(model, config, learning_rate, train, held_out)
         case _:
             return PriorTask(model, config, learning_rate, train, held_out)
 

@@ -15,7 +15,7 @@ from twostage.priors.task import PriorTask, new_task
 from twostage.runtime import training
 from twostage.runtime.artifacts import read_json, write_csv, write_json
 from twostage.runtime.job import Job
-from twostage.runtime.scores import NLL, on
+from twostage.runtime.scores import BOUND, NLL
 from twostage.runtime.training import Loop, read_checkpoint, write_checkpoint
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def run(config: PriorConfig, job: Job, rate: tuple[float, bool | None], goes_on_
         steps = _train_to_best(config, loop, task, job)
     weights = read_checkpoint(loop.scratch / KEPT)
     store(job.folder, trained_format(config, latents.tokens), weights)
-    write_csv(job.folder / "curve.csv", [named(row, task.score) for row in loop.curve])
+    write_csv(job.folder / "curve.csv", [named(row, task.loss_name) for row in loop.curve])
     metrics = _metrics(config, loop, task.score, latents, num_parameters(model), steps)
     write_json(
         job.folder / "metrics.json", metrics | {"learning_rate": learning_rate, "learning_rate_at_edge": at_edge}
@@ -134,9 +134,9 @@ def _keep_weights(loop: Loop, task: PriorTask) -> None:
         )
 
 
-def named(row: dict[str, float], score: str) -> dict[str, float]:
-    """A row of the loop's curve whose loss has the name of the held-out score, as measured in training."""
-    names = {"loss": on("train", score)}
+def named(row: dict[str, float], loss_name: str) -> dict[str, float]:
+    """A row of the loop's curve whose loss says what it is."""
+    names = {"loss": loss_name}
     return {names.get(name, name): value for name, value in row.items()}
 
 
@@ -145,8 +145,9 @@ def _metrics(
 ) -> dict[str, Any]:
     at_steps = next(row for row in loop.curve if row["step"] == steps)
     entropy = latents.unigram_entropy_nats["validation"]
-    # Only a likelihood can be held against the entropy of single tokens.
-    below = {"nats_below_unigram_entropy": entropy - at_steps[score]} if score == NLL else {}
+    # Only a likelihood, or a bound of one, can be held against the entropy of single tokens.
+    names = {NLL: "nats_below_unigram_entropy", BOUND: "bound_nats_below_unigram_entropy"}
+    below = {names[score]: entropy - at_steps[score]} if score in names else {}
     return {
         score: at_steps[score],
         "unigram_entropy_nats": entropy,

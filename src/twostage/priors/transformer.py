@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from twostage.config.schema import GPTConfig
+from twostage.config.schema import TransformerConfig
 from twostage.errors import TwostageError
 from twostage.priors.linear import Linear
 
@@ -29,7 +29,7 @@ class Cache:
     length: int = 0
 
     @classmethod
-    def empty(cls, config: GPTConfig, batch_size: int, num_positions: int, like: torch.Tensor) -> "Cache":
+    def empty(cls, config: TransformerConfig, batch_size: int, num_positions: int, like: torch.Tensor) -> "Cache":
         """A cache for `num_positions` tokens of each of `batch_size` sequences, on the device and dtype of `like`."""
         heads = config.num_heads
         shape = (config.num_layers, batch_size, heads, num_positions, config.width // heads)
@@ -58,11 +58,11 @@ class Span:
 
 
 class Attention(nn.Module):
-    """Causal multi-head self-attention."""
+    """Multi-head self-attention; causal: each token attends to itself and to those before it, else to all."""
 
-    def __init__(self, config: GPTConfig) -> None:
+    def __init__(self, config: TransformerConfig, causal: bool = True) -> None:
         super().__init__()
-        self.num_heads, self.dropout = config.num_heads, config.dropout
+        self.num_heads, self.dropout, self.causal = config.num_heads, config.dropout, causal
         self.query_key_value = Linear(config.width, 3 * config.width)
         self.out = Linear(config.width, config.width)
 
@@ -88,7 +88,10 @@ class Attention(nn.Module):
     def _mix(self, query_BHTE: torch.Tensor, key_BHPE: torch.Tensor, value_BHPE: torch.Tensor) -> torch.Tensor:
         if query_BHTE.shape[2] == 1:
             return _attend_from_one(query_BHTE, key_BHPE, value_BHPE)
-        return _attend_from_several(query_BHTE, key_BHPE, value_BHPE, self.dropout if self.training else 0.0)
+        dropout = self.dropout if self.training else 0.0
+        if self.causal:
+            return _attend_from_several(query_BHTE, key_BHPE, value_BHPE, dropout)
+        return functional.scaled_dot_product_attention(query_BHTE, key_BHPE, value_BHPE, dropout_p=dropout)
 
 
 def _with_past(
@@ -129,10 +132,10 @@ def _attend_from_one(query_BH1E: torch.Tensor, key_BHPE: torch.Tensor, value_BHP
 class Block(nn.Module):
     """One pre-norm block: attention, then a perceptron of four times the width with GELU."""
 
-    def __init__(self, config: GPTConfig) -> None:
+    def __init__(self, config: TransformerConfig, causal: bool = True) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.width)
-        self.attention = Attention(config)
+        self.attention = Attention(config, causal)
         self.mlp_norm = nn.LayerNorm(config.width)
         self.mlp = nn.Sequential(
             Linear(config.width, 4 * config.width), nn.GELU(), Linear(4 * config.width, config.width)
@@ -150,17 +153,20 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Positions, blocks and the last norm: from embeddings to features of the same shape."""
+    """Positions, blocks and the last norm: from embeddings to features of the same shape.
 
-    def __init__(self, config: GPTConfig, num_positions: int) -> None:
+    Unless it is `causal`, every token sees all of them, and a cache is of no use.
+    """
+
+    def __init__(self, config: TransformerConfig, num_positions: int, causal: bool = True) -> None:
         super().__init__()
         if config.width % config.num_heads:
             raise TwostageError(
-                f"priors.gpt.width={config.width} is not divisible by num_heads={config.num_heads}; change one of them"
+                f"the transformer's width={config.width} is not divisible by num_heads={config.num_heads}; change one"
             )
         self.positions = nn.Parameter(torch.empty(num_positions, config.width))
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.blocks = nn.ModuleList(Block(config, causal) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, embedding_BTD: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:

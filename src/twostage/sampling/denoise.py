@@ -1,4 +1,4 @@
-"""Verb `sampling.denoise`: images out of a SUNDAE prior and a tokenizer, with the time that they took."""
+"""Verb `sampling.denoise`: images out of a denoiser of whole grids and a tokenizer, with the time that they took."""
 
 # N images, M of them on film, B batch, T tokens, S condition tokens, H W rows and columns in tokens, F frames
 # C channels
@@ -9,20 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from twostage.config.schema import ChainConfig, DenoisingConfig
+from twostage.config.schema import DenoisingConfig
 from twostage.errors import TwostageError
-from twostage.priors.sundae import Sundae
+from twostage.latents.dataset import TokenSpace
 from twostage.runtime import training
 from twostage.runtime.artifacts import read_array, write_array, write_json
 from twostage.runtime.job import Job
-from twostage.sampling import denoising
-from twostage.sampling.denoising import Schedule, Streams
 from twostage.sampling.pictures import tiled, write_png
+from twostage.sampling.process import Process, open_process
 from twostage.sampling.record import Seconds, decoded, open_image_tokenizer, record
-from twostage.sampling.request import as_tensor, class_names, conditions, open_prior
+from twostage.sampling.request import as_tensor, class_names, conditions
+from twostage.sampling.whole import Streams
 from twostage.tokenizers import AnyTokenizer
 
 log = logging.getLogger(__name__)
+
+MASKED = np.uint8(128)  # grey level of what is not drawn yet
 
 
 class Film:
@@ -53,17 +55,16 @@ def denoise(config: DenoisingConfig, job: Job) -> None:
     """
     training.seed_everything(config.seed)
     _check(config)
-    tokenizer, schedule = open_image_tokenizer(job), Schedule.of(config.chain)
-    model = open_sundae(job, tokenizer)
+    tokenizer = open_image_tokenizer(job)
+    process = open_process(config, job, tokenizer)
+    model = process.model
     condition_NS = conditions(config, job, model, model.tokens.grid, tokenizer.factor)
-    film = Film(min(config.film_images, config.num_images), config.film_frames, schedule.steps, model.tokens.num_tokens)
+    film = Film(min(config.film_images, config.num_images), config.film_frames, process.steps, model.tokens.num_tokens)
     num_steps = 0
 
     def draw_batch(images: slice) -> torch.Tensor:
         nonlocal num_steps
-        chains = denoising.denoise(
-            model,
-            schedule,
+        chains = process.draw(
             Streams(config.seed, range(images.start, images.stop)),
             as_tensor(condition_NS, images),
             watch=lambda step, index_BT: film.shoot(images.start, step, index_BT),
@@ -74,31 +75,13 @@ def denoise(config: DenoisingConfig, job: Job) -> None:
     amount = (config.num_images, config.batch_size)
     seconds = record(job.folder, tokenizer, draw_batch, amount, model.tokens.grid)
     write_png(job.folder / "grid.png", tiled(read_array(job.folder / "samples.npy")[: config.grid_images]))
-    write_array(job.folder / "film.npy", _developed(film, tokenizer, model.tokens.grid))
-    metrics = _metrics(config, job, model, seconds) | {
+    write_array(job.folder / "film.npy", _developed(film, tokenizer, model.tokens))
+    metrics = _metrics(config, job, process, seconds) | {
         "film_steps": film.step_F.tolist(),
         "mean_steps_per_image": num_steps / config.num_images,
     }
     write_json(job.folder / "metrics.json", metrics)
     log.info("%s: %.4f s an image, %.0f tokens a second", job.variant, *speeds(metrics))
-
-
-def open_sundae(job: Job, tokenizer: AnyTokenizer) -> Sundae:
-    """The job's prior. Raises TwostageError if it is no SUNDAE, or of another vocabulary than the tokenizer."""
-    model = open_prior(job, tokenizer)
-    if not isinstance(model, Sundae):
-        raise TwostageError(f"{job.inputs['prior']} draws one token after another; use sampling.generate")
-    return model
-
-
-def chain_metrics(config: ChainConfig) -> dict[str, Any]:
-    """What a chain was asked for, as metrics."""
-    return {
-        "steps": config.steps,
-        "min_steps": config.min_steps,
-        "temperature": [config.temperature_start, config.temperature_end],
-        "proportion": [config.proportion_start, config.proportion_end],
-    }
 
 
 def speeds(metrics: dict[str, Any]) -> tuple[float, float]:
@@ -115,14 +98,23 @@ def _check(config: DenoisingConfig) -> None:
         )
 
 
-def _developed(film: Film, tokenizer: AnyTokenizer, grid: tuple[int, int]) -> np.ndarray:
-    frames = (decoded(tokenizer, torch.from_numpy(index_MT.astype(np.int64)).unflatten(1, grid)) for index_MT in
-              film.index_FMT)  # fmt: skip
-    return np.stack(list(frames))
+def _developed(film: Film, tokenizer: AnyTokenizer, tokens: TokenSpace) -> np.ndarray:
+    """The frames as images; grey where tokens are masked, which have no code that could be decoded."""
+    frames = []
+    for index_MT in film.index_FMT:
+        index_MHW = torch.from_numpy(index_MT.astype(np.int64)).unflatten(1, tokens.grid)
+        masked_MHW = index_MHW.numpy() >= tokens.num_codes
+        image_MHWC = decoded(tokenizer, index_MHW.clamp_max(tokens.num_codes - 1))
+        if masked_MHW.any():
+            pixel_MHW = masked_MHW.repeat(tokenizer.factor, axis=1).repeat(tokenizer.factor, axis=2)
+            image_MHWC = np.where(pixel_MHW[..., None], MASKED, image_MHWC)
+        frames.append(image_MHWC)
+    return np.stack(frames)
 
 
-def _metrics(config: DenoisingConfig, job: Job, model: Sundae, seconds: Seconds) -> dict[str, Any]:
-    num_tokens = model.tokens.num_tokens
+def _metrics(config: DenoisingConfig, job: Job, process: Process, seconds: Seconds) -> dict[str, Any]:
+    tokens = process.model.tokens
+    num_tokens = tokens.num_tokens
     return {
         "variant": job.variant,
         "scale": job.scale,
@@ -130,16 +122,16 @@ def _metrics(config: DenoisingConfig, job: Job, model: Sundae, seconds: Seconds)
         "tokens_per_image": num_tokens,
         "given_tokens_per_image": 0,
         "batch_size": config.batch_size,
-        **chain_metrics(config.chain),
+        **process.metrics,
         "top_k": None,
         "top_p": None,
         "seed": config.seed,
-        "canvas": list(model.tokens.grid),
-        "window": list(model.tokens.grid),
+        "canvas": list(tokens.grid),
+        "window": list(tokens.grid),
         "coordinates": config.coordinates,
-        "conditional": model.tokens.condition is not None,
+        "conditional": tokens.condition is not None,
         "per_condition": config.per_condition,
         "classes": config.classes,
         "class_names": class_names(job),
-        "num_codes": model.tokens.num_codes,
+        "num_codes": tokens.num_codes,
     }

@@ -1,4 +1,4 @@
-"""Verb `sampling.inpaint`: parts of held-out images drawn anew by a SUNDAE prior, several times each.
+"""Verb `sampling.inpaint`: parts of held-out images drawn anew by a denoiser of whole grids, several times each.
 
 Source: McKinney & Willcocks 2022, Sec. 3.6 and 4.3.
 """
@@ -16,16 +16,16 @@ import torch
 
 from twostage.config.schema import InpaintingConfig
 from twostage.errors import TwostageError
-from twostage.priors.sundae import Sundae
+from twostage.priors.denoiser import Denoiser
 from twostage.runtime import training
 from twostage.runtime.artifacts import read_array, write_array, write_json
 from twostage.runtime.job import Job
-from twostage.sampling.denoise import chain_metrics, open_sundae
-from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.masks import code_mask, generated_mask, read_mask
 from twostage.sampling.pictures import write_png
+from twostage.sampling.process import Process, open_process
 from twostage.sampling.record import Seconds, decoded, open_image_tokenizer, record
 from twostage.sampling.request import held_out_tokens
+from twostage.sampling.whole import Streams
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,9 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
     training.seed_everything(config.seed)
     if min(config.num_images, config.results, config.batch_size) < 1:
         raise TwostageError("sampling.inpainting: num_images, results and batch_size must be 1 or more; set them")
-    tokenizer, schedule = open_image_tokenizer(job), Schedule.of(config.chain)
-    model = open_sundae(job, tokenizer)
+    tokenizer = open_image_tokenizer(job)
+    process = open_process(config, job, tokenizer)
+    model = process.model
     grid, factor = model.tokens.grid, tokenizer.factor
     real_Nhw = held_out_tokens(config.num_images, job.upstream("latents"), replace(model.tokens, condition=None))
     condition_NS = _conditions(job, model, config.num_images)
@@ -51,9 +52,7 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
 
     def draw_batch(results: slice) -> torch.Tensor:
         image_B = torch.arange(results.start, results.stop) // config.results
-        chains = denoise(
-            model,
-            schedule,
+        chains = process.draw(
             Streams(config.seed, range(results.start, results.stop)),
             None if condition_NS is None else condition_NS[image_B],
             real_NT[image_B],
@@ -68,12 +67,12 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
         write_array(job.folder / f"{name}.npy", array)
     result_NHWC = read_array(job.folder / "samples.npy")
     write_png(job.folder / "grid.png", side_by_side(original_NHWC, mask_HW, result_NHWC, config.results))
-    metrics = _metrics(config, job, seconds, mask_HW, code_hw) | {"num_codes": model.tokens.num_codes}
+    metrics = _metrics(config, job, process, seconds, mask_HW, code_hw) | {"num_codes": model.tokens.num_codes}
     write_json(job.folder / "metrics.json", metrics)
     log.info("%s: %d of %d codes drawn anew", job.variant, code_hw.sum(), code_hw.size)
 
 
-def _conditions(job: Job, model: Sundae, num_images: int) -> torch.Tensor | None:
+def _conditions(job: Job, model: Denoiser, num_images: int) -> torch.Tensor | None:
     """Condition codes int64 [N, S] of the very images, if the prior wants any: the job's input `condition`."""
     wanted = model.tokens.condition
     if (wanted is None) != ("condition" not in job.inputs):
@@ -110,7 +109,7 @@ def side_by_side(
 
 
 def _metrics(
-    config: InpaintingConfig, job: Job, seconds: Seconds, mask_HW: np.ndarray, code_hw: np.ndarray
+    config: InpaintingConfig, job: Job, process: Process, seconds: Seconds, mask_HW: np.ndarray, code_hw: np.ndarray
 ) -> dict[str, Any]:
     num_drawn = int(code_hw.sum())
     return {
@@ -121,7 +120,7 @@ def _metrics(
         "tokens_per_image": code_hw.size,
         "given_tokens_per_image": code_hw.size - num_drawn,
         "batch_size": config.batch_size,
-        **chain_metrics(config.chain),
+        **process.metrics,
         "mask": config.mask,
         "masked_share_of_pixels": float(mask_HW.mean()),
         "rule": config.rule,

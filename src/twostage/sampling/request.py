@@ -16,9 +16,9 @@ from twostage.errors import TwostageError
 from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
 from twostage.latents.dataset import Latents, TokenSpace, open_latents
 from twostage.latents.orderings import ordering
+from twostage.priors.denoiser import Denoiser
 from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.model import AnyModel, Model
-from twostage.priors.sundae import Sundae
 from twostage.runtime import training
 from twostage.runtime.artifacts import read_json
 from twostage.runtime.job import Job
@@ -113,9 +113,10 @@ def open_prior(job: Job, tokenizer: AnyTokenizer) -> AnyModel:
 
 def _autoregressive(job: Job, tokenizer: AnyTokenizer) -> Model:
     model = open_prior(job, tokenizer)
-    if isinstance(model, Sundae):
+    if isinstance(model, Denoiser):
         raise TwostageError(
-            f"{job.inputs['prior']} is a SUNDAE prior, which draws no tokens in turn; use sampling.denoise"
+            f"{job.inputs['prior']} is of priors={model.architecture}, which draws no tokens in turn; "
+            "use sampling.denoise"
         )
     return model
 

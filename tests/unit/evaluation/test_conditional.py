@@ -17,6 +17,7 @@ from twostage.weights.lpips import PerceptualDistance
 from .conftest import random_images
 
 NLL, DENOISING = "validation_nll_nats_per_token", "validation_denoising_nats_per_token"
+BOUND = "validation_bound_nats_per_token"
 CONDITIONS, PER_CONDITION = 6, 2
 PRIOR = {"steps": 10, "num_parameters": 99, "learning_rate": 0.01, "learning_rate_at_edge": False,
          "architecture": "gpt", NLL: 3.0}  # fmt: skip
@@ -24,6 +25,8 @@ DRAWN = {"temperature": 1.0, "top_k": 16, "top_p": None, "per_condition": PER_CO
          "num_images": CONDITIONS * PER_CONDITION, "given_tokens_per_image": 0}  # fmt: skip
 SUNDAE = {key: value for key, value in PRIOR.items() if key != NLL} | {"architecture": "sundae", DENOISING: 2.5}
 CHAINS = DRAWN | {"top_k": None, "steps": 30, "min_steps": 10, "temperature": [1.0, 0.5], "proportion": [0.5, 0.5]}
+ABSORBING = {key: value for key, value in PRIOR.items() if key != NLL} | {"architecture": "absorbing", BOUND: 2.75}
+UNMASKED = DRAWN | {"top_k": None, "steps": 64}
 
 
 def evaluated(tmp_path, monkeypatch, odd_prior=None, odd_drawn=None, prior=PRIOR, drawn=DRAWN, **changes):
@@ -95,6 +98,15 @@ def test_sundae_has_a_score_and_a_chain_but_no_likelihood(tmp_path, monkeypatch)
     assert metrics["denoising_nats_per_token"]["unconditional"]["mean"] == 2.5
     assert (metrics["conditional"]["steps"], metrics["conditional"]["chain_steps"]) == (10, 30)
     assert metrics["conditional"]["temperature"] == [1.0, 0.5]
+
+
+def test_absorbing_diffusion_has_a_bound_and_steps_of_unmasking(tmp_path, monkeypatch):
+    metrics = read_json(evaluated(tmp_path, monkeypatch, prior=ABSORBING, drawn=UNMASKED).folder / "metrics.json")
+    assert metrics["bound_nats_per_token"]["unconditional"]["mean"] == 2.75
+    assert not {"nll_nats_per_token", "denoising_nats_per_token"} & set(metrics)
+    assert (metrics["conditional"]["steps"], metrics["conditional"]["unmasking_steps"]) == (10, 64)
+    with pytest.raises(TwostageError, match="of the unconditional runs one has unmasking_steps 32"):
+        evaluated(tmp_path, monkeypatch, prior=ABSORBING, drawn=UNMASKED, odd_drawn={"steps": 32})
 
 
 @pytest.mark.parametrize("odd", [{"steps": 20}, {"proportion": [0.5, 0.9]}, {"temperature": [1.0, 1.0]}])

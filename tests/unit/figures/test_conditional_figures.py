@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.evaluation.conftest import folder, inception  # noqa: F401
-from tests.unit.evaluation.test_conditional import CHAINS, SUNDAE, evaluated
+from tests.unit.evaluation.test_conditional import ABSORBING, CHAINS, SUNDAE, UNMASKED, evaluated
 from tests.unit.evaluation.test_overfitting import studied
 from tests.unit.evaluation.test_rejection import evaluate  # noqa: F401
 from tests.unit.figures.conftest import assert_same_files_twice
@@ -60,6 +60,21 @@ def test_a_task_by_sundae_tells_its_chain_and_no_likelihood(tmp_path, monkeypatc
     assert "no likelihood" in text
     assert "Paper (Esser et al. 2021; the prior: McKinney & Willcocks 2022)" in text
     assert "Edges to image, by SUNDAE at scale smoke: toy" in text
+
+
+def test_a_task_by_absorbing_diffusion_tells_its_bound_as_one(tmp_path, monkeypatch):
+    summary = evaluated(tmp_path, monkeypatch, prior=ABSORBING, drawn=UNMASKED, task="edges to image, unmasked")
+    made = job(tmp_path, "conditional", "edges_absorbing", summary.folder)
+    conditional(ConditionalConfig(LOOK), made)
+    rows = {row["model"]: row for row in read_csv(made.folder / "edges_absorbing.csv")}
+    for model in ("conditional", "unconditional"):
+        assert [rows[model][key] for key in ("steps", "unmasking_steps", "temperature")] == ["10", "64", "1"]
+        assert float(rows[model]["validation_bound_nats_per_token"]) == 2.75
+    assert not [name for name in rows["real"] if "nll" in name or "denoising" in name]
+    text = (made.folder / "edges_absorbing.md").read_text()
+    assert "upper bound of the NLL [nats per token]" in text
+    assert "unmasked in 64 steps at temperature 1, 2 seeds" in text
+    assert "Paper (Esser et al. 2021; the prior: Bond-Taylor et al. 2021)" in text
 
 
 def test_rejection_tells_every_setting_and_the_papers(tmp_path, evaluate, folder):  # noqa: F811

@@ -119,7 +119,8 @@ def test_experiments_on_sundae_have_all_their_jobs_at_every_scale(scale):
     assert plan["evaluation_sample_sets"] == (9 if paper else 4)
     # A transformer and a SUNDAE prior for every row, but no transformer at 1024x1024 pixels.
     assert plan["priors_train"] == (5 if paper else 2)
-    assert plan["priors_timed"] == plan["priors_pace"] == (2 if paper else 1)
+    # Two rivals of every one of those rows train for as long as SUNDAE.
+    assert plan["priors_timed"] == plan["priors_pace"] == (4 if paper else 2)
     assert plan["tokenizers_train"] == (2 if paper else 1)
     assert plan["evaluation_features"] == (3 if paper else 1)
 

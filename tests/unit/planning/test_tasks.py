@@ -145,7 +145,7 @@ def test_every_measure_is_one_that_samples_are_held_against(kind):
 
 
 @pytest.mark.usefixtures("repository_conf")
-@pytest.mark.parametrize("prior", ["pixelsnail", "sundae"])
+@pytest.mark.parametrize("prior", ["pixelsnail", "sundae", "absorbing"])
 @pytest.mark.parametrize(
     ("experiment", "condition", "sides"),
     [("edges", "edges_f16", "edges_f16 makes 2x2 codes where vqgan_f4 makes 8x8"),
@@ -163,7 +163,7 @@ def test_a_condition_on_another_grid_is_one_line_for_priors_that_read_it_place_b
 @pytest.mark.usefixtures("repository_conf")
 @pytest.mark.parametrize("condition", ["class", "coordinates", "low_resolution_f1"])
 def test_a_class_or_a_condition_on_the_same_grid_goes_with_every_prior(condition):
-    for prior in ("pixelsnail", "sundae"):
+    for prior in ("pixelsnail", "sundae", "absorbing"):
         plan = plan_of("super_resolution", "smoke", with_measures([], with_rows(condition=condition, prior=prior)))
         runs = stage(plan, "priors.train").values()
         assert {run.config["architecture"] for run in runs} == {prior}

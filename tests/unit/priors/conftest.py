@@ -6,7 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twostage.config.schema import GPTConfig, LoopConfig, PixelSNAILConfig, PriorConfig, SundaeConfig, SweepConfig
+from twostage.config.schema import (
+    AbsorbingConfig,
+    GPTConfig,
+    HourglassConfig,
+    LoopConfig,
+    PixelSNAILConfig,
+    PriorConfig,
+    SundaeConfig,
+    SweepConfig,
+    TransformerConfig,
+)
 from twostage.latents.dataset import TokenSpace
 from twostage.runtime import training
 from twostage.runtime.artifacts import write_array, write_json
@@ -25,6 +35,13 @@ def prior_config(architecture: str, **changes) -> PriorConfig:
         "gpt": GPTConfig(width=16, num_layers=2, num_heads=2, dropout=0.1),
         "pixelsnail": PixelSNAILConfig(12, 2, 1, 2, 4, 8, 2, 4, dropout=0.1),
         "sundae": SundaeConfig(16, 2, 8, [1, 1, 1], 4, "patches", "axial", dropout=0.1, unrolls=2),
+        "absorbing": AbsorbingConfig(
+            "transformer",
+            TransformerConfig(16, 2, 2, dropout=0.1),
+            HourglassConfig(16, 2, 8, [1, 1, 1], 4, "patches", "axial", dropout=0.1),
+            None,
+            "reweighted",
+        ),
         "learning_rate": 1e-2,
         "warmup_steps": 2,
         "betas": [0.9, 0.95],
@@ -34,7 +51,7 @@ def prior_config(architecture: str, **changes) -> PriorConfig:
         "loop": LoopConfig(8, 4, 4, 3, 0, "float32"),
     }
     values.update(changes)
-    values |= {name: None for name in ("gpt", "pixelsnail", "sundae") if name != architecture}
+    values |= {name: None for name in ("gpt", "pixelsnail", "sundae", "absorbing") if name != architecture}
     return PriorConfig(**values)
 
 

@@ -6,9 +6,9 @@ import torch
 
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
+from twostage.priors import DenoisingPrior
 from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.model import Prior, build
-from twostage.priors.sundae import DenoisingPrior
 
 TOKENS = TokenSpace(11, (4, 4))
 CLASSED = TokenSpace(11, (4, 4), TokenSpace(3, (1, 1), map="class"))
@@ -20,7 +20,7 @@ def finished(prior_config, architecture, tokens=TOKENS, **changes):
     if architecture == "released":
         return Prior(ReleasedGPT(prior_config("gpt").gpt, 11, 16).eval(), 1)
     model = build(config, tokens).eval()
-    return DenoisingPrior(model) if architecture == "sundae" else Prior(model, 0)
+    return DenoisingPrior(model) if architecture in ("sundae", "absorbing") else Prior(model, 0)
 
 
 def refused(call, *arguments) -> str:
@@ -50,7 +50,7 @@ def test_tokens_are_integers_of_the_vocabulary(prior_config, architecture, given
     assert refused(finished(prior_config, architecture).logits, given).startswith("logits ")
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae"])
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae", "absorbing"])
 @pytest.mark.parametrize("given", [torch.tensor([[3]]), torch.tensor([[-1]]), torch.tensor([[0.0]]), np.array([[0]])])
 def test_conditions_are_integers_of_their_vocabulary(prior_config, architecture, given):
     prior = finished(prior_config, architecture, CLASSED)

@@ -12,7 +12,7 @@ from twostage.priors.gpt import GPT
 from twostage.priors.model import build
 from twostage.priors.task import new_task
 
-ARCHITECTURES = ("gpt", "pixelsnail", "sundae")
+ARCHITECTURES = ("gpt", "pixelsnail", "sundae", "absorbing")
 IMAGE, CLASS = (2, 2), TokenSpace(3, (1, 1), map="class")
 
 
@@ -35,7 +35,7 @@ def test_a_class_can_be_learned_and_only_image_codes_count(architecture, prior_c
     torch.manual_seed(0)
     task = new_task(build(config, TokenSpace(3, (4, 4), CLASS)), config, 3e-2, split, split)
     before = task.evaluate()[task.score]
-    for step in range(25):
+    for step in range(60):
         task.step(step)
     # Per image token, with the first one in it.
     assert before == pytest.approx(np.log(3), abs=0.3)
@@ -107,7 +107,7 @@ def test_they_share_one_table_when_asked_as_released_weights_do():
         model(index_BT)
 
 
-@pytest.mark.parametrize("architecture", ["pixelsnail", "sundae"])
+@pytest.mark.parametrize("architecture", ["pixelsnail", "sundae", "absorbing"])
 def test_a_condition_that_lies_on_another_grid_is_refused(architecture, prior_config):
     with pytest.raises(TwostageError, match=r"a class or a condition on the grid of the image \(4, 4\), got \(2, 2\)"):
         build(prior_config(architecture), TokenSpace(5, (4, 4), TokenSpace(7, (2, 2))))

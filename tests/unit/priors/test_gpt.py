@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from twostage.config.schema import GPTConfig
+from twostage.config.schema import GPTConfig, TransformerConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.gpt import GPT
-from twostage.priors.transformer import Span
+from twostage.priors.transformer import Span, Transformer, initialise
 
 
 def small(tokens):
@@ -34,6 +34,33 @@ def test_the_cache_gives_the_logits_of_the_full_pass(tokens):
             logits_BV = model.decode(index_BT[:, t : t + 1], cache)
     assert cache.keys_LBHPE.data_ptr() == storage
     assert cache.length == len(model.transformer.positions)
+
+
+@torch.no_grad()
+def test_without_the_causal_mask_every_token_sees_all():
+    """The same weights: a change of any token moves the features of all, and the last sees what it saw before."""
+    torch.manual_seed(0)
+    causal, full = (
+        Transformer(TransformerConfig(32, 2, 4, 0.0), 9, causal=mask).double().eval() for mask in (True, False)
+    )
+    initialise(causal)
+    for parameter in causal.parameters():
+        parameter.data.mul_(5)
+    full.load_state_dict(causal.state_dict())
+    x_BTD = torch.randn(1, 9, 32).double()
+    for place in range(9):
+        other_BTD = x_BTD.clone()
+        other_BTD[:, place] += torch.randn(32)
+        moved_T = (full(other_BTD) - full(x_BTD)).abs().amax((0, 2)) > 1e-6
+        assert moved_T.all()
+        assert ((causal(other_BTD) - causal(x_BTD)).abs().amax((0, 2)) > 1e-6).tolist() == [
+            at >= place for at in range(9)
+        ]
+    one_block = [
+        Transformer(TransformerConfig(32, 1, 4, 0.0), 9, causal=mask).double().eval() for mask in (True, False)
+    ]
+    one_block[1].load_state_dict(one_block[0].state_dict())
+    torch.testing.assert_close(one_block[0](x_BTD)[:, -1], one_block[1](x_BTD)[:, -1])
 
 
 @torch.no_grad()

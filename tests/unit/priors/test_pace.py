@@ -148,7 +148,7 @@ def test_flops_of_a_transformer_are_those_of_its_matrices(prior_config, latents)
     assert flops_per_step(task) == pytest.approx(6 * weights * batch * tokens + attention, rel=0.02)
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae"])
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae", "absorbing"])
 def test_flops_grow_with_the_batch(architecture, prior_config, latents):
     def flops(batch_size):
         config = prior_config(architecture)

@@ -18,11 +18,11 @@ from twostage import priors
 from twostage.config.schema import LoopConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import open_latents
-from twostage.priors.task import DenoisingTask, PriorTask
+from twostage.priors.task import AbsorbingTask, DenoisingTask, PriorTask
 from twostage.priors.train import EqualTime, train
 from twostage.runtime.artifacts import read_csv, read_json, write_json
 from twostage.runtime.job import Job
-from twostage.runtime.scores import DENOISING, NLL
+from twostage.runtime.scores import BOUND, DENOISING, NLL
 from twostage.runtime.tensors import read_tensors
 from twostage.runtime.training import Loop
 
@@ -84,7 +84,24 @@ def test_a_denoiser_leaves_the_same_files_and_claims_no_likelihood(prior_config,
     assert prior.logits(torch.zeros(2, 16, dtype=torch.int64)).shape == (2, 16, 11)
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae"])
+def test_a_diffusion_leaves_the_same_files_and_claims_a_bound(prior_config, latents, tmp_path):
+    job = make_job(prior_config("absorbing"), tmp_path)
+    train(prior_config("absorbing"), job)
+    assert sorted(path.name for path in job.folder.iterdir()) == sorted(FILES)
+    rows = read_csv(job.folder / "curve.csv")
+    # What it trains on is no bound, and is not called one.
+    assert float(rows[-1]["train_reweighted_nats_per_token"]) > 0
+    metrics = read_json(job.folder / "metrics.json")
+    assert metrics[BOUND] == float(rows[-1][BOUND])
+    assert metrics["bound_nats_below_unigram_entropy"] == metrics["unigram_entropy_nats"] - metrics[BOUND]
+    assert not [name for name in (*metrics, *rows[-1]) if "nll" in name or "denoising" in name]
+    prior = priors.load(job.folder)
+    assert metrics["num_parameters"] == sum(parameter.numel() for parameter in prior.model.parameters())
+    # The mask is a code like any at the input, and none at the output.
+    assert prior.logits(torch.full((2, 16), 11)).shape == (2, 16, 11)
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae", "absorbing"])
 def test_equal_seeds_give_equal_weights_and_others_do_not(architecture, prior_config, latents, tmp_path):
     def weights(variant, seed):
         config = prior_config(architecture)
@@ -194,11 +211,11 @@ def test_a_huge_learning_rate_stops_with_one_line_and_writes_nothing(prior_confi
 def scripted(monkeypatch, scores):
     """Evaluations that say what is wanted, one after the other."""
     values = iter(scores)
-    for task in (PriorTask, DenoisingTask):
+    for task in (PriorTask, DenoisingTask, AbsorbingTask):
         monkeypatch.setattr(task, "evaluate", lambda task: {task.score: next(values)})
 
 
-@pytest.mark.parametrize(("architecture", "score"), [("gpt", NLL), ("sundae", DENOISING)])
+@pytest.mark.parametrize(("architecture", "score"), [("gpt", NLL), ("sundae", DENOISING), ("absorbing", BOUND)])
 def test_early_stopping_keeps_the_best_weights_and_ends_soon_after(
     architecture, score, prior_config, latents, tmp_path, monkeypatch
 ):
@@ -243,7 +260,7 @@ def verb(job, folder):
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, start_new_session=True)
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae"])
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae", "absorbing"])
 def test_killed_at_a_random_moment_it_ends_as_if_it_had_not_been(
     architecture, prior_config, latents, condition, tmp_path
 ):
@@ -272,5 +289,5 @@ def test_killed_at_a_random_moment_it_ends_as_if_it_had_not_been(
         assert b"resumed at step" in process.stderr.read()
     assert (killed.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
     assert without_seconds(killed.folder) == without_seconds(whole.folder)
-    score = DENOISING if architecture == "sundae" else NLL
+    score = {"sundae": DENOISING, "absorbing": BOUND}.get(architecture, NLL)
     assert read_json(killed.folder / "metrics.json")[score] == read_json(whole.folder / "metrics.json")[score]

@@ -21,7 +21,7 @@ from twostage.priors.model import store, trained_format
 from twostage.priors.sundae import Sundae
 from twostage.runtime.artifacts import read_array, read_json, write_json
 from twostage.runtime.job import Job
-from twostage.sampling import denoise as verb
+from twostage.sampling.denoise import denoise as denoise_images
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.inpaint import inpaint
 from twostage.sampling.masks import generated_mask
@@ -68,7 +68,7 @@ def make(make_job, tmp_path):
 def run(job):
     match job.verb:
         case "denoise":
-            verb.denoise(parse(DenoisingConfig, job.config), job)
+            denoise_images(parse(DenoisingConfig, job.config), job)
         case "inpaint":
             inpaint(parse(InpaintingConfig, job.config), job)
     return {name: read_array(job.folder / name) for name in job.files if name.endswith(".npy")}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twostage.evaluation.quantities.adversarial_steps import adversarial_steps
 from twostage.evaluation.quantities.distinct_codes import distinct_codes
-from twostage.runtime.scores import DENOISING, NLL, on
+from twostage.runtime.scores import BOUND, DENOISING, NLL, on
 
 # Whose job's metrics hold a number; a study plans as far as the roles of what it measures.
 ROLES = ("tokenizer", "reconstruct", "rfid", "prior", "sampling", "samples")
@@ -36,6 +36,7 @@ QUANTITIES = {
     "denoising": Quantity(
         "unrolled denoising cross-entropy", "nats per token", ".3f", "lower", "prior", DENOISING, DENOISING
     ),
+    "bound": Quantity("upper bound of the validation NLL", "nats per token", ".3f", "lower", "prior", BOUND, BOUND),
     "seconds_per_step": Quantity("seconds per step", "s", ".4f", "lower", "prior", "seconds_per_step"),
     "parameters": Quantity("parameters", "", ",.0f", "neither", "prior", "num_parameters"),
     "rfid": Quantity("rFID", "", ".2f", "lower", "rfid", "rfid"),

@@ -114,7 +114,7 @@ def priors(plan: Builder, cell: Cell, latents: Job, tune: Job, prior: str = "gpt
 
 
 def _require_alike_grids(plan: Builder, cell: Cell, prior: str) -> None:
-    """PixelSNAIL and SUNDAE read a map's code at the very place of the image's."""
+    """All but the transformer read a map's code at the very place of the image's."""
     if cell.condition in (None, "class", "coordinates"):
         return
     if plan.tree_of(cell, priors=prior)["priors"]["architecture"] == "gpt":
@@ -153,7 +153,7 @@ def _sampled(plan: Builder, cell: TaskCell, prior: Job, latents: Job, completes:
     num_images = budget["conditions"] * budget["per_condition"]
     asked: Tree = {"num_images": num_images, "per_condition": budget["per_condition"]}
     asked["batch_size"] = min(num_images, sampling["batch_size"])
-    if architecture == "sundae":
+    if architecture in ("sundae", "absorbing"):
         if completes:
             raise TwostageError(
                 f"experiment {plan.experiment['name']} completes images token by token, which prior={cell.prior} does "

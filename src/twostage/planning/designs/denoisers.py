@@ -16,6 +16,7 @@ from twostage.planning.jobs import (
     classes_job,
     data_job,
     denoising_job,
+    grid_side,
     inpainting_job,
     latents_job,
     pace_job,
@@ -43,8 +44,8 @@ class LatentsCell:
     tokenizer: str = MISSING
     tokenizer_data: str | None = None  # the dataset that the tokenizer is trained on; null: the row's own
     prior: str = "sundae"
-    prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # of the transformer, unlike the scale's
-    autoregressive: bool = True  # whether a transformer is trained and drawn from too
+    prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # of the rivals, unlike the scale's
+    rivals: bool = True  # whether a transformer and absorbing diffusion are trained and drawn from too
 
 
 @dataclass
@@ -78,13 +79,13 @@ def add_jobs(plan: Builder) -> None:
 
 def sundae_vs_autoregressive(plan: Builder) -> None:
     """Adds the jobs of Tables 1 and 2: a transformer as other experiments have it, one that trains for as long as
-    SUNDAE, and SUNDAE's chains.
+    SUNDAE, absorbing diffusion that trains for as long, and SUNDAE's chains.
     """
     found: dict[str, Job] = {}
     for row, cell in plan.rows(LatentsCell).items():
         encoded = _encoded(plan, cell)
         sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["experiment"]["sundae"]["steps"])
-        sets, more = _transformers(plan, encoded, sundae) if cell.autoregressive else ({}, {})
+        sets, more = _rivals(plan, encoded, sundae) if cell.rivals else ({}, {})
         for steps in plan.tree["scale"]["experiment"]["sundae"]["table_steps"]:
             sets[f"SUNDAE, {steps} steps"] = _drawn(plan, cell, encoded, sundae, {"steps": steps})
         config = {"paper_rows": plan.experiment["rows"][row]["paper_rows"]}
@@ -165,22 +166,50 @@ def _prior(plan: Builder, cell: LatentsCell, encoded: Encoded, seed: int, steps:
     return plan.add(prior_job(tree, encoded.latents, None, {"tune": tune}, label=label))
 
 
-def _transformers(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, dict[str, Job]], dict[str, Job]]:
-    """Samples of two transformers: one of the steps that it has elsewhere, one that trains for as long as SUNDAE.
+def _rivals(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, dict[str, Job]], dict[str, Job]]:
+    """Samples of SUNDAE's rivals; as `pace` and `pace_absorbing`, what a step of each costs in steps of SUNDAE."""
+    transformers, pace = _transformers(plan, encoded, sundae)
+    diffusion, pace_absorbing = _absorbing(plan, encoded, sundae)
+    return transformers | diffusion, {"pace": pace, "pace_absorbing": pace_absorbing}
 
-    Beside them, as `pace`, what a step of either costs in steps of SUNDAE.
-    """
+
+def _transformers(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, dict[str, Job]], Job]:
+    """Samples of two transformers: one of the steps that it has elsewhere, one that trains for as long as SUNDAE."""
     tune = plan.tuned(encoded.cell.data, encoded.cell, "gpt", encoded.latents, None)
     tree = plan.tree_of(encoded.cell, priors="gpt", seed=0)
     # The row-major run of the orderings, and its samples, where they are run on the same latents.
     usual = plan.add(prior_job(tree, encoded.latents, None, {"tune": tune}, spell_row_major=True))
-    pace = plan.add(pace_job(tree, prior_job(tree, encoded.latents, None, {}), sundae))
-    timed = plan.add(timed_prior_job(tree, encoded.latents, sundae, pace, tune))
+    timed, pace = _timed(plan, tree, encoded, sundae)
     sets: dict[str, dict[str, Job]] = {}
     for label, prior in {"transformer": usual, "transformer, SUNDAE's time": timed}.items():
         sampling = plan.add(sampling_job(tree, prior, encoded.tokenizer))
         sets[label] = _measured(plan, tree, encoded, prior, sampling)
-    return sets, {"pace": pace}
+    return sets, pace
+
+
+def _absorbing(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, dict[str, Job]], Job]:
+    """Samples of absorbing diffusion that trains for as long as SUNDAE, drawn in as many steps as SUNDAE's."""
+    tree = plan.tree_of(encoded.cell, tokenizers=encoded.cell.tokenizer, priors="absorbing", seed=0)
+    timed, pace = _timed(plan, tree, encoded, sundae)
+    experiment, denoising = plan.tree["scale"]["experiment"]["sundae"], tree["sampling"]["denoising"]
+    number = experiment["images"]
+    amount = {"num_images": number, "batch_size": min(number, denoising["batch_size"])}
+    sets: dict[str, dict[str, Job]] = {}
+    for steps in experiment["table_steps"]:
+        # A token is drawn once, so there are no more steps than tokens.
+        unmasking = denoising["unmasking"] | {"steps": min(steps, grid_side(tree) ** 2)}
+        asked = tree | {"sampling": tree["sampling"] | {"denoising": denoising | amount | {"unmasking": unmasking}}}
+        sampling = plan.add(denoising_job(asked, timed, encoded.tokenizer, label=chain_name(asked)))
+        label = f"absorbing diffusion, {unmasking['steps']} steps, SUNDAE's time"
+        sets[label] = _measured(plan, tree, encoded, timed, sampling)
+    return sets, pace
+
+
+def _timed(plan: Builder, tree: Tree, encoded: Encoded, sundae: Job) -> tuple[Job, Job]:
+    """A prior that trains for as long as SUNDAE, at the rate of its own sweep, and the pace of the two."""
+    tune = plan.tuned(encoded.cell.data, encoded.cell, tree["priors"]["architecture"], encoded.latents, None)
+    pace = plan.add(pace_job(tree, prior_job(tree, encoded.latents, None, {}), sundae))
+    return plan.add(timed_prior_job(tree, encoded.latents, sundae, pace, tune)), pace
 
 
 def _drawn(plan: Builder, cell: LatentsCell, encoded: Encoded, prior: Job, chain: Tree) -> dict[str, Job]:
