@@ -20,8 +20,9 @@ def clone(new_clone):
 
 def rules_and_variants(plan):
     """Rule and variant of every job in what Snakemake would do."""
-    # Of one job each: rules of results have no variant.
-    return set(re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    wildcards: variant=([^\s,]+)", plan, re.M))
+    # Of one job each: rules of results have no variant. A verb has several rules where its jobs' files differ.
+    found = re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    wildcards: variant=([^\s,]+)", plan, re.M)
+    return {(re.sub(r"_\d+$", "", rule), variant) for rule, variant in found}
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -50,6 +51,19 @@ def test_a_new_file_is_a_task_with_a_table(clone):
     for rule in ("evaluation_conditional", "figures_conditional", "results_mine"):
         assert plan.count(f"rule {rule}:") == 1, rule
     assert plan.count("rule sampling_denoise:") == 4
+
+
+def test_a_new_file_is_a_study_with_a_table(clone):
+    folder = clone.folder / "conf/experiment"
+    text = (folder / "gpt_dropout.yaml").read_text()
+    (folder / "mine.yaml").write_text(text.replace("name: gpt_dropout", "name: mine", 1))
+    try:
+        plan = clone.dry_run("results/mine.csv")
+        assert "results/mine.csv" in clone.dry_run("figures")
+    finally:
+        (folder / "mine.yaml").unlink()
+    assert {("evaluation_collect", "mine"), ("figures_study", "mine")} <= rules_and_variants(plan)
+    assert "rule results_mine:" in plan
 
 
 def test_one_factor_more_runs_its_own_jobs_and_the_figure(clone):

@@ -243,7 +243,7 @@ def test_after_a_partial_pull_figures_are_redrawn_and_nothing_is_trained(redrawa
 def test_an_experiment_reruns_what_its_parameter_touches_and_shows_both(pulled):
     output = pulled.log_of("dvc", "exp", "run", "-S", "conf/scale/smoke.yaml:evaluation.reconstruction_images=60")
     assert "evaluation_reconstruct" in rules_of(output)
-    measured_again = {"evaluation_reconstruct", "evaluation_tokenizer_ablation", "evaluation_f_sweep"}
+    measured_again = {"evaluation_reconstruct", "evaluation_collect", "evaluation_f_sweep"}
     assert beside_drawings(output) <= measured_again | SUMMED_UP
     changed = json.loads(pulled.ask("dvc", "metrics", "diff", "--json"))
     names = changed["results/metrics.json"]

@@ -90,16 +90,16 @@ def test_what_is_asked_for_beside_the_plan_leaves_its_folders_alone(clone, overr
 
 def test_a_prior_trained_by_hand_is_sampled_from_by_name_and_by_folder(clone, tmp_path):
     asked = ["scale=smoke", "priors.learning_rate=1e-3"]
-    verb = [sys.executable, "-m"]
-    clone.ask(*verb, "twostage.priors.train", *asked)
-    said = clone.log_of(*verb, "twostage.sampling.generate", *asked, "sampling.num_images=4").strip().splitlines()[-1]
+    verb = [sys.executable, "-m", "twostage"]
+    clone.ask(*verb, "priors.train", *asked)
+    said = clone.log_of(*verb, "sampling.generate", *asked, "sampling.num_images=4").strip().splitlines()[-1]
     picture = clone.folder / said.split()[-1]
     assert picture.suffix == ".png"
     metrics = json.loads((picture.parent / "metrics.json").read_text())
     assert ".by_hand_" in metrics["variant"]
     # The same by folders outside of the pipeline's.
-    clone.ask(*verb, "twostage.priors.train", *asked, "--out", str(tmp_path / "prior"))
-    clone.ask(*verb, "twostage.sampling.generate", "scale=smoke", f"prior={tmp_path}/prior", "sampling.num_images=4",
+    clone.ask(*verb, "priors.train", *asked, "--out", str(tmp_path / "prior"))
+    clone.ask(*verb, "sampling.generate", "scale=smoke", f"prior={tmp_path}/prior", "sampling.num_images=4",
               "--out", str(tmp_path / "samples"))  # fmt: skip
     for name in ("samples.npy", "index.npy"):
         assert (tmp_path / "samples" / name).read_bytes() == (picture.parent / name).read_bytes()

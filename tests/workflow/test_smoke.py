@@ -103,34 +103,46 @@ def test_every_ordering_has_its_numbers_with_the_papers_beside_them(clone):
 
 
 @pytest.mark.parametrize(
-    ("name", "rows"),
-    [("vqgan_vs_vqvae", ["VQGAN", "VQVAE"]), ("codebook_size", ["32", "64"]), ("warmup", ["0", "15"])],
+    ("name", "key", "values"),
+    [
+        ("vqgan_vs_vqvae", "row", ["VQGAN", "VQVAE"]),
+        ("codebook_size", "k", ["32", "64"]),
+        ("warmup", "start", ["0", "15"]),
+    ],
 )
-def test_every_ablation_of_tokenizers_has_its_numbers_and_figure(clone, name, rows):
-    with open(clone.folder / f"results/{name}.csv") as file:
-        lines = {line["row"]: line for line in csv.DictReader(file)}
-    assert [row for row, line in lines.items() if line["source"] == "ours"] == rows
-    for row in rows:
-        assert (lines[row]["scale"], lines[row]["steps"], lines[row]["num_rfid_images"]) == ("smoke", "20", "100")
-        assert float(lines[row]["rfid"]) > 0
-        assert 0 < float(lines[row]["lpips_vgg"]) < 2
+def test_every_study_of_tokenizers_has_its_numbers_and_figures(clone, name, key, values):
+    ours, paper = study_of(clone, name)
+    assert [line[key] for line in ours] == values
+    for line in ours:
+        assert line["scale"] == "smoke"
+        assert float(line["rfid"]) > 0
+        assert 0 < float(line["lpips"]) < 2
     if name == "codebook_size":
-        assert (lines["16384"]["source"], float(lines["16384"]["rfid"])) == ("paper", 4.98)
-    for file in (f"{name}.md", f"{name}.provenance.json", f"figures/{name}.pdf", f"figures/{name}.png"):
+        assert (paper[-1]["k"], float(paper[-1]["paper_rfid"])) == ("16384", 4.98)
+    for file in (f"{name}.md", f"{name}.provenance.json", f"figures/{name}.pdf", f"figures/{name}_samples.png"):
         assert (clone.folder / "results" / file).stat().st_size > 100, file
 
 
+def study_of(clone, name):
+    """Lines of a study's CSV: ours, and those that only the paper has."""
+    with open(clone.folder / f"results/{name}.csv") as file:
+        lines = list(csv.DictReader(file))
+    return [line for line in lines if line["scale"]], [line for line in lines if not line["scale"]]
+
+
 def test_one_more_codebook_size_runs_its_own_jobs_and_the_figure(clone):
-    clone.edit("conf/scale/smoke.yaml", "codebook_sizes: [32, 64]", "codebook_sizes: [32, 64, 48]")
+    sizes, more = (f"num_codes: [{codes}], revive_after: [{steps}]" for codes, steps in
+                   (("32, 64", "10, 20"), ("32, 64, 48", "10, 20, 15")))  # fmt: skip
+    clone.edit("conf/scale/smoke.yaml", sizes, more)
     try:
         plan = clone.dry_run("results/codebook_size.csv", "results/warmup.csv")
     finally:
-        clone.edit("conf/scale/smoke.yaml", "codebook_sizes: [32, 64, 48]", "codebook_sizes: [32, 64]")
+        clone.edit("conf/scale/smoke.yaml", more, sizes)
     new = "cifar10.vqgan_f4_k48"
-    assert variants_of(plan) == {new, f"rfid.{new}", "codebook_size"}
+    assert variants_of(plan) == {new, f"rfid.{new}", f"adversarial_steps.{new}", "codebook_size"}
     assert rules_of(plan) == {
-        "tokenizers_train", "evaluation_reconstruct", "evaluation_rfid", "evaluation_tokenizer_ablation",
-        "figures_tokenizer_ablation", "results_evaluation", "results_codebook_size",
+        "tokenizers_train", "evaluation_reconstruct", "evaluation_rfid", "evaluation_measure", "evaluation_collect",
+        "figures_study", "results_evaluation", "results_codebook_size",
     }  # fmt: skip
 
 
@@ -213,24 +225,33 @@ def test_sundae_stands_beside_transformers_and_the_papers_rows(clone):
 @pytest.mark.parametrize(
     ("name", "column", "values"),
     [
-        ("sundae_steps", "chain_steps", [6, 12]),
+        ("sundae_steps", "steps", [10, 12]),
         ("sundae_proportion", "proportion", [0.5, 1]),
         ("sundae_temperature", "temperature", [0.9, 1]),
     ],
 )
 def test_every_value_of_a_chain_has_its_numbers(clone, name, column, values):
-    with open(clone.folder / f"results/{name}.csv") as file:
-        lines = [line for line in csv.DictReader(file) if line["source"] == "ours"]
-    assert [float(line[column]) for line in lines] == values
-    assert len({line["train_seconds"] for line in lines}) == 1
-    assert len({line["fid"] for line in lines}) == 2
+    ours, _ = study_of(clone, name)
+    assert [float(line[column]) for line in ours] == values
+    assert len({line["fid"] for line in ours}) == 2
+    with open(clone.folder / f"results/{name}_long.csv") as file:
+        lines = [line for line in csv.DictReader(file) if line["quantity"] == "denoising"]
+    assert len({line["job"] for line in lines}) == 1
+
+
+def test_a_study_of_dropout_has_curves_differences_and_samples(clone):
+    ours, _ = study_of(clone, "gpt_dropout")
+    assert [(line["dropout"], line["num_seeds_nll"], line["num_seeds_fid"]) for line in ours] == [
+        ("0", "2", "1"), ("0.1", "2", "1"), ("0.2", "2", "1"),
+    ]  # fmt: skip
+    assert all(abs(float(line["nll_difference_mean"])) > 0 for line in ours[1:])
 
 
 def test_hourglasses_masks_and_classes_have_their_numbers(clone):
     for key in ("resampling", "rotary"):
-        rows = rows_of(clone, f"hourglass_{key}.csv", "value")
+        rows = rows_of(clone, f"hourglass_{key}.csv", key)
         assert list(rows) == ["patches" if key == "resampling" else "axial", "sequence"]
-        assert abs(float(rows["sequence"]["difference_to_first"])) > 0
+        assert abs(float(rows["sequence"]["denoising_difference_mean"])) > 0
     masks = rows_of(clone, "sundae_inpainting.csv", "mask")
     assert list(masks) == ["block", "random"]
     assert float(masks["block"]["redrawn_between_results"]) > 0

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 
 import hydra
 import pytest
@@ -19,7 +20,9 @@ from twostage.planning.whole import whole_plan
 def composed_by_hydra(conf, overrides):
     ConfigStore.instance().store(name="schema", node=schema.Config)
     with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-        config = hydra.compose("config", overrides=list(overrides))
+        # Hydra's grammar has no quotes around the keys of a dict.
+        typed = [re.sub(r'"(\w+)": ', r"\1: ", each) for each in overrides]
+        config = hydra.compose("config", overrides=typed)
     OmegaConf.resolve(config)
     return OmegaConf.to_container(config, resolve=True)
 

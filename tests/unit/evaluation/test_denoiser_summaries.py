@@ -5,12 +5,11 @@ import pytest
 
 from tests.unit.evaluation.test_factor_summaries import NLL, write_line, write_pace
 from twostage.errors import TwostageError
-from twostage.evaluation.hourglass import HourglassConfig, hourglass
 from twostage.evaluation.sample_sets import SampleSetsConfig, sample_sets
 from twostage.evaluation.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
 from twostage.evaluation.sundae_pixels import SundaePixelsConfig, class_means, classified, sundae_pixels
 from twostage.planning.verbs import FILES
-from twostage.runtime.artifacts import read_array, read_json, write_array, write_csv, write_json
+from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import DENOISING
 
@@ -38,48 +37,13 @@ def write_set(tmp_path, prefix, fid, evaluated=50, prior=(), **sampling):
     return inputs
 
 
-def swept(tmp_path, **second):
-    inputs = write_set(tmp_path, "set0", 200.0) | write_set(tmp_path, "set1", **{"fid": 100.0, "steps": 20} | second)
-    sets = ["proportion 0.5, steps 10", "proportion 0.5, steps 20"]
-    config = SampleSetsConfig("sundae_steps", "FFHQ256", "cifar10", "vqgan_f4", 4, sets, "steps", "proportion", 3,
-                              "more steps are not better",
-                              [PAPER_ROWS[0] | {"label": "steps 100"}])  # fmt: skip
-    made = job(tmp_path, "sample_sets", inputs)
-    sample_sets(config, made)
-    return made
-
-
-def test_every_value_of_a_chain_has_its_numbers(tmp_path):
-    made = swept(tmp_path)
-    assert sorted(path.name for path in made.folder.iterdir()) == sorted(made.files)
-    one, two = read_json(made.folder / "metrics.json")["sets"].values()
-    assert [(row["value"], row["held_value"], row["fid"]) for row in (one, two)] == [(10, 0.5, 200), (20, 0.5, 100)]
-    assert (one["network_evaluations"], one["chain_steps"], one["steps"]) == (9.5, 10, 10)
-    assert (one["denoising_nats_per_token"], one["temperature"]) == (2.5, [1.0, 0.5])
-    assert read_array(made.folder / "grid.npy").shape == (2, 3, 4, 4, 3)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"evaluated": 40}, "has evaluated_images 40, proportion 0.5, steps 10 has 50"),
-        ({"prior": {"train_seconds": 31.0}}, "has train_seconds 31.0"),
-        ({"threads": 2}, "proportion 0.5, steps 20 has threads 2, proportion 0.5, steps 10 has 1"),
-        ({"clock": "wall time"}, "has clock wall time"),
-    ],
-)
-def test_sets_that_differ_in_more_are_refused(tmp_path, change, message):
-    with pytest.raises(TwostageError, match=message):
-        swept(tmp_path, **change)
-
-
 def compared(tmp_path, **sundae):
     """A transformer beside SUNDAE."""
     inputs = write_set(tmp_path, "set0", 90.0, prior={"architecture": "gpt", "train_seconds": 5.0})
-    inputs |= write_set(tmp_path, "set1", 110.0, **sundae)
+    inputs |= write_set(tmp_path, "set1", **{"fid": 110.0} | sundae)
     inputs |= write_pace(tmp_path, own=0.5, rival=0.75, architectures=("gpt", "sundae"))
     config = SampleSetsConfig("sundae_vs_autoregressive", "FFHQ256", "cifar10", "vqgan_f4", 4,
-                              ["transformer", "SUNDAE, 10 steps"], None, None, 3, "it comes close",
+                              ["transformer", "SUNDAE, 10 steps"], 3, "it comes close",
                               PAPER_ROWS)  # fmt: skip
     made = job(tmp_path, "sample_sets", inputs)
     sample_sets(config, made)
@@ -89,7 +53,14 @@ def compared(tmp_path, **sundae):
 def test_priors_of_unlike_training_are_compared_and_a_transformer_has_no_chain(tmp_path):
     transformer, sundae = read_json(compared(tmp_path).folder / "metrics.json")["sets"].values()
     assert (transformer["chain_steps"], transformer["network_evaluations"]) == (None, 1024)
-    assert (sundae["chain_steps"], "value" in sundae) == (10, False)
+    assert (sundae["chain_steps"], sundae["network_evaluations"], sundae["fid"]) == (10, 9.5, 110.0)
+    assert (sundae["denoising_nats_per_token"], sundae["temperature"]) == (2.5, [1.0, 0.5])
+
+
+def test_the_first_samples_of_every_set_are_kept(tmp_path):
+    made = compared(tmp_path)
+    assert sorted(path.name for path in made.folder.iterdir()) == sorted(made.files)
+    assert read_array(made.folder / "grid.npy").shape == (2, 3, 4, 4, 3)
 
 
 def test_priors_that_are_matched_in_time_have_their_seconds_on_one_clock(tmp_path):
@@ -99,54 +70,22 @@ def test_priors_that_are_matched_in_time_have_their_seconds_on_one_clock(tmp_pat
     assert metrics["pace"]["seconds_ratio"] == pytest.approx(1.5)
 
 
+@pytest.mark.parametrize(
+    ("sundae", "message"),
+    [
+        ({"evaluated": 40}, "SUNDAE, 10 steps has evaluated_images 40, transformer has 50"),
+        ({"clock": "wall time"}, "has clock wall time"),
+    ],
+)
+def test_sets_that_differ_in_more_are_refused(tmp_path, sundae, message):
+    with pytest.raises(TwostageError, match=message):
+        compared(tmp_path, **sundae)
+
+
 @pytest.mark.parametrize("sundae", [{"prior": {"threads": 2}}, {"threads": 2}])
 def test_seconds_of_unlike_numbers_of_threads_are_refused(tmp_path, sundae):
     with pytest.raises(TwostageError, match="SUNDAE, 10 steps has threads 2, transformer has 1"):
         compared(tmp_path, **sundae)
-
-
-def write_run(folder, score, seconds=0.2, **changes):
-    metrics = {DENOISING: score, "steps": 10, "num_parameters": 1000, "learning_rate": 0.002, "architecture": "sundae",
-               "learning_rate_at_edge": False, "threads": 1, "clock": "process CPU time",
-               "seconds_per_step": seconds}  # fmt: skip
-    write_json(folder / "metrics.json", metrics | changes)
-    write_csv(folder / "curve.csv", [{"step": step, DENOISING: score + 1 - step / 10} for step in (0, 10)])
-    return str(folder)
-
-
-def resampled(tmp_path, seeds=(0, 1), **changes):
-    scores = {"patches.seed0": 3.0, "patches.seed1": 3.2, "sequence.seed0": 3.1, "sequence.seed1": 3.4}
-    inputs = {name: write_run(tmp_path / name, score) for name, score in scores.items()}
-    write_run(tmp_path / "sequence.seed0", 3.1, **changes)
-    write_json(tmp_path / "latents/metadata.json", {"grid": [8, 8]})
-    made = job(tmp_path, "hourglass", inputs | {"latents": str(tmp_path / "latents")})
-    config = HourglassConfig("hourglass_resampling", "FFHQ256", "cifar10", "resampling", ["patches", "sequence"],
-                             list(seeds), "it improves")  # fmt: skip
-    hourglass(config, made)
-    return made
-
-
-def test_differences_are_paired_by_seed(tmp_path):
-    patches, sequence = read_json(resampled(tmp_path).folder / "metrics.json")["values"].values()
-    assert patches["denoising_nats_per_token"]["mean"] == pytest.approx(3.1)
-    assert patches["difference_to_first"] is None
-    assert (patches["scores"], sequence["scores"]) == ([3.0, 3.2], [3.1, 3.4])
-    assert sequence["difference_to_first"]["mean"] == pytest.approx(0.15)
-    assert sequence["difference_to_first"]["std"] == pytest.approx(0.1 / np.sqrt(2))
-    assert patches["curve"] == {"step": [0, 10], "mean": pytest.approx([4.1, 3.1])}
-
-
-def test_one_seed_has_no_spread(tmp_path):
-    sequence = read_json(resampled(tmp_path, seeds=[1]).folder / "metrics.json")["values"]["sequence"]
-    assert sequence["difference_to_first"] == {
-        "mean": pytest.approx(0.2), "std": None, "ci95_low": None, "ci95_high": None,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(("key", "value", "other"), [("steps", 20, 10), ("threads", 2, 1)])
-def test_runs_that_differ_in_more_are_refused(tmp_path, key, value, other):
-    with pytest.raises(TwostageError, match=f"sequence, seed 0 has {key} {value}, patches, seed 0 has {other}"):
-        resampled(tmp_path, **{key: value})
 
 
 def inpainted(tmp_path, num_results=2):

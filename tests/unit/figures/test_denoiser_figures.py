@@ -2,11 +2,9 @@
 
 import pytest
 
-from tests.unit.evaluation.test_denoiser_summaries import compared, inpainted, pixels, resampled, swept
+from tests.unit.evaluation.test_denoiser_summaries import compared, inpainted, pixels
 from tests.unit.figures.conftest import assert_same_files_twice
 from twostage.config.schema import FiguresConfig
-from twostage.figures.hourglass import HourglassConfig, hourglass
-from twostage.figures.sundae_chains import SundaeChainsConfig, sundae_chains
 from twostage.figures.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
 from twostage.figures.sundae_pixels import SundaePixelsConfig, sundae_pixels
 from twostage.figures.sundae_vs_autoregressive import SundaeVsAutoregressiveConfig, sundae_vs_autoregressive
@@ -17,8 +15,6 @@ from twostage.runtime.job import Job
 LOOK = FiguresConfig(style="neurips2024", palette={"gpt": "#0072B2", "sundae": "#009E73"}, png_dpi=50)
 EXPERIMENTS = {
     "sundae_vs_autoregressive": (sundae_vs_autoregressive, SundaeVsAutoregressiveConfig, compared),
-    "sundae_chains": (sundae_chains, SundaeChainsConfig, swept),
-    "hourglass": (hourglass, HourglassConfig, resampled),
     "sundae_inpainting": (sundae_inpainting, SundaeInpaintingConfig, inpainted),
     "sundae_pixels": (sundae_pixels, SundaePixelsConfig, pixels),
 }
@@ -66,22 +62,6 @@ def test_the_table_has_both_priors_and_the_papers_rows(tmp_path):
         "params [M]",
     ):
         assert part in text
-
-
-def test_a_sweep_has_a_line_for_every_value(tmp_path):
-    (one, two, paper), text = drawn(tmp_path, "sundae_chains")
-    assert [(line["chain_steps"], line["fid"]) for line in (one, two, paper)] == [
-        ("10", "200"), ("20", "100"), ("100", "10.56"),
-    ]  # fmt: skip
-    for part in ("more steps are not better", "steps varies, temperature 1.0 to 0.5.", "0.200 ± 0.010"):
-        assert part in text
-
-
-def test_an_hourglass_has_its_difference_and_interval(tmp_path):
-    (patches, sequence), text = drawn(tmp_path, "hourglass")
-    assert (patches["difference_to_first"], float(sequence["difference_to_first"])) == ("", pytest.approx(0.15))
-    assert float(sequence["difference_to_first_ci95_low"]) < 0.15 < float(sequence["difference_to_first_ci95_high"])
-    assert "+0.150 ± 0.071 [" in text
 
 
 def test_masks_and_classes_have_their_numbers(tmp_path):

@@ -74,29 +74,32 @@ def test_the_summary_has_the_means_of_what_was_evaluated(tmp_path):
     }
 
 
-def test_an_ablation_of_tokenizers_has_the_numbers_of_each(tmp_path):
+def test_a_study_has_the_quantities_of_each_run(tmp_path):
     asked = job(tmp_path)
-    row = {"rfid": 70.0, "lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 40.0, "codes_used": 64, "steps": 20}
-    write_json(tmp_path / "sizes/metrics.json", {"ablation": "codebook_size", "compared": {"64": row}})
-    asked.inputs["codebook_size"] = str(tmp_path / "sizes")
+    statistics = [
+        {"row": "IN", "values": {"dropout": dropout}, "quantity": name, "mean": dropout + number}
+        for dropout in (0.0, 0.5)
+        for number, name in enumerate(("nll", "fid"))
+    ]
+    write_json(tmp_path / "study/metrics.json", {"study": "gpt_dropout", "statistics": statistics})
+    asked.inputs["gpt_dropout"] = str(tmp_path / "study")
     summary(SummaryConfig(), asked)
-    assert read_json(tmp_path / "out/summary.json")["codebook_size"] == {
-        "64": {"rfid": 70.0, "lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 40.0, "codes_used": 64}
+    # Dots would separate keys.
+    assert read_json(tmp_path / "out/summary.json")["gpt_dropout"] == {
+        "IN dropout 0": {"nll": 0.0, "fid": 1.0},
+        "IN dropout 0_5": {"nll": 0.5, "fid": 1.5},
     }
 
 
-def test_sets_of_samples_and_choices_of_the_hourglass_have_their_numbers(tmp_path):
+def test_sets_of_samples_have_their_numbers(tmp_path):
     asked = job(tmp_path)
     row = {"fid": 90.0, "fid_infinity": 80.0, "density": 0.5, "coverage": 0.4, "sampling_seconds_per_image": 0.1}
-    write_json(tmp_path / "steps/metrics.json", {"experiment": "sundae_steps", "sets": {"steps 10": row | {"x": 1}}})
-    values = {"patches": {"denoising_nats_per_token": {"mean": 3.0}}}
-    write_json(tmp_path / "hourglass/metrics.json", {"experiment": "hourglass_rotary", "values": values})
-    asked.inputs["sundae_steps.FFHQ256"] = str(tmp_path / "steps")
-    asked.inputs["hourglass_rotary.FFHQ256"] = str(tmp_path / "hourglass")
+    write_json(tmp_path / "sets/metrics.json", {"sets": {"SUNDAE, 12 steps": row | {"steps": 1}}})
+    asked.inputs["sundae_vs_autoregressive.FFHQ256"] = str(tmp_path / "sets")
     summary(SummaryConfig(), asked)
     found = read_json(tmp_path / "out/summary.json")
-    assert found["sundae_steps_FFHQ256"] == {"steps 10": row}
-    assert found["hourglass_rotary_FFHQ256"] == {"patches": 3.0}
+    assert found["sundae_vs_autoregressive_FFHQ256"] == {"SUNDAE, 12 steps": row}
+    assert read_json(tmp_path / "out/metrics.json")["sundae_fid"] == 90.0
 
 
 def test_curves_are_one_line_per_evaluation_point(tmp_path):

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from twostage.commands import from_data
+from twostage.config import composition
 from twostage.errors import TwostageError
-from twostage.planning import chain as chain_module
 from twostage.planning.chain import chain
 from twostage.planning.provenance import origin, write_record
 from twostage.runtime.artifacts import write_json
@@ -278,10 +278,10 @@ def test_a_failed_job_ends_the_chain(two_jobs, tmp_path, monkeypatch):
         from_data.run(two_jobs[0])
     assert stopped.value.code == 3
     assert asked[0][1:5] == ["-m", "twostage", "data.prepare", "--config"]
-    assert json.loads((tmp_path / asked[0][4]).read_text()) == asdict(two_jobs[0])
+    assert json.loads((tmp_path / asked[0][5]).read_text()) == asdict(two_jobs[0])
 
 
 def test_the_chain_names_no_stage_it_cannot_run():
     """Every job is one of a verb with a module of its own."""
     for job in chain(BY_MAP):
-        assert (chain_module.configs.CONF.parent / "src/twostage" / job.stage / f"{job.verb}.py").exists()
+        assert (composition.CONF.parent / "src/twostage" / job.stage / f"{job.verb}.py").exists()

@@ -1,28 +1,18 @@
 """The plans of the experiments on SUNDAE priors."""
 
-import re
-
 import pytest
 
 from tests.unit.conftest import SCALES, stage
-from twostage.config import composition, schema
+from twostage.config import schema
 from twostage.config.composition import parse
 from twostage.config.schema import PriorConfig
 from twostage.errors import TwostageError
 from twostage.planning.prompt import asked
-from twostage.planning.whole import plan_of, whole_plan
+from twostage.planning.whole import plan_of
 from twostage.sampling.denoising import Schedule
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 CHAINS = ["sundae_steps", "sundae_proportion", "sundae_temperature"]
-
-
-@pytest.mark.parametrize("experiment", CHAINS)
-def test_the_papers_rows_have_numbers_for_what_varies(experiment):
-    found = stage(plan_of(experiment, "laptop"), "evaluation.sample_sets").values()
-    values = [row[job.config["varies"]] for job in found for row in job.config["paper_rows"]]
-    assert all(isinstance(value, float) for value in values)
-    assert values or experiment != "sundae_steps"
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -38,31 +28,34 @@ def test_sweeps_train_nothing_that_the_table_does_not(experiment, scale):
 @pytest.mark.parametrize("experiment", CHAINS)
 def test_only_what_varies_varies_in_a_sweep(experiment, scale):
     plan = plan_of(experiment, scale)
-    for summary in stage(plan, "evaluation.sample_sets").values():
-        sets = range(len(summary.config["sets"]))
-        samplings = [plan.jobs[summary.inputs[f"set{at}.sampling"]] for at in sets]
-        held, varies = summary.config["held"], summary.config["varies"]
-        assert len({job.out for job in samplings}) == len(samplings) >= 2
-        assert len({job.inputs["prior"] for job in samplings}) == 1
-        for job in samplings:
-            schedule = Schedule.of(parse(schema.ChainConfig, job.config["chain"]))
-            assert schedule.min_steps <= schedule.steps
-        keys = {f"{name}{end}" for name in (held, varies) for end in ("", "_start", "_end")} | {"min_steps"}
-        rest = [{key: value for key, value in job.config["chain"].items() if key not in keys} for job in samplings]
+    keys = [*plan.experiment["vary"], *plan.experiment.get("zip", {})]
+    varied = {key.rpartition(".")[2] for key in keys}
+    by_prior = {}
+    for job in stage(plan, "sampling.denoise").values():
+        by_prior.setdefault(job.inputs["prior"], []).append(job.config["chain"])
+    assert len(by_prior) == len(stage(plan, "priors.train"))
+    for chains in by_prior.values():
+        assert len(chains) == len({str(chain) for chain in chains}) >= 2
+        rest = [{key: value for key, value in chain.items() if key not in varied} for chain in chains]
         assert all(other == rest[0] for other in rest)
+        for chain in chains:
+            schedule = Schedule.of(parse(schema.ChainConfig, chain))
+            assert schedule.min_steps <= schedule.steps
+            for end in ("proportion", "temperature"):
+                assert f"{end}_start" not in varied or chain[f"{end}_start"] == chain[f"{end}_end"]
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_every_set_has_the_same_real_images_and_as_many_samples(scale):
-    for experiment in (*CHAINS, "sundae_vs_autoregressive"):
-        plan = plan_of(experiment, scale)
-        for summary in stage(plan, "evaluation.sample_sets").values():
-            folders = [folder for name, folder in summary.inputs.items() if name.endswith(".samples")]
-            jobs = [plan.jobs[folder] for folder in folders]
-            assert len({str(job.config) for job in jobs}) == len({job.inputs["real"] for job in jobs}) == 1
-            for job in jobs:
-                assert job.config["images"] <= plan.jobs[job.inputs["samples"]].config["num_images"]
-                assert job.config["kid_subset_size"] < job.config["images"]
+@pytest.mark.parametrize("experiment", [*CHAINS, "sundae_vs_autoregressive"])
+def test_every_set_has_as_many_samples_and_real_images(experiment, scale):
+    plan = plan_of(experiment, scale)
+    jobs = stage(plan, "evaluation.samples").values()
+    assert len({str(job.config) for job in jobs}) == 1
+    for job in jobs:
+        assert job.config["images"] <= plan.jobs[job.inputs["samples"]].config["num_images"]
+        assert job.config["kid_subset_size"] < job.config["images"]
+    # Of every dataset the same real images.
+    assert len({job.inputs["real"] for job in jobs}) == len(stage(plan, "data.prepare")) - (scale == "paper")
 
 
 def test_the_transformers_are_those_of_other_experiments_and_one_that_trains_as_long():
@@ -107,7 +100,7 @@ def test_runs_of_an_hourglass_differ_in_one_choice_and_the_seed(key, scale):
     plan = plan_of(f"hourglass_{key}", scale)
     runs = list(stage(plan, "priors.train").values())
     assert len(runs) == 2 * len(plan.experiment["seeds"])
-    assert {run.config["sundae"][key] for run in runs} == set(plan.experiment["values"])
+    assert {run.config["sundae"][key] for run in runs} == set(plan.experiment["vary"][f"priors.sundae.{key}"])
     for run in runs:
         rest = run.config | {"loop": run.config["loop"] | {"seed": 0}, "sundae": run.config["sundae"] | {key: ""}}
         assert rest == runs[0].config | {"sundae": runs[0].config["sundae"] | {key: ""}}
@@ -135,36 +128,3 @@ def test_a_grey_tokenizer_is_made_by_its_own_verb():
     assert (job.verb, job.config) == ("greys", {"name": "greys_f1", "map": "image"})
     with pytest.raises(TwostageError, match=r"call tokenizers\.greys, or choose tokenizers=kmeans_f1"):
         asked("tokenizers.cluster", overrides)
-
-
-def changed(**chains):
-    """A compose whose sweeps are others."""
-
-    def compose(overrides):
-        tree = composition.compose(overrides)
-        if "chains" in (tree["experiment"] or {}):
-            tree["experiment"]["chains"] |= chains
-        return tree
-
-    return compose
-
-
-def test_one_value_more_adds_its_samples_and_changes_only_the_summary():
-    before = plan_of("sundae_steps", "smoke", changed(values=[6, 12]))
-    after = plan_of("sundae_steps", "smoke", changed(values=[6, 12, 24]))
-    new = {folder for folder, job in after.jobs.items() if before.jobs.get(folder) != job}
-    assert all("steps24" in folder or folder.endswith("evaluation/sundae_steps.FFHQ256") for folder in new)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"values": [6, 6]}, {"held": {}}, {"held": {"steps": [6]}}, {"held": {"top_k": [6]}}]
-)
-def test_a_sweep_that_makes_no_sense_is_one_line(wrong):
-    with pytest.raises(TwostageError, match=re.escape("scale.experiment.sundae.chains.steps is")):
-        plan_of("sundae_steps", "smoke", changed(**wrong))
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_everything_fits_into_one_plan(scale):
-    figures = stage(whole_plan(scale), "figures.sundae_chains")
-    assert set(figures) == set(CHAINS)

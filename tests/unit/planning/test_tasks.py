@@ -109,7 +109,7 @@ def with_rows(**keys):
 
 
 @pytest.mark.usefixtures("repository_conf")
-@pytest.mark.parametrize("experiment", ["table1", "orderings", "vqgan_vs_vqvae", "rejection", "overfitting"])
+@pytest.mark.parametrize("experiment", ["table1", "orderings", "rejection", "overfitting"])
 def test_a_prior_is_refused_where_it_would_not_be_the_one_that_trains(experiment):
     with pytest.raises(TwostageError, match=rf"experiment\.rows\..*\.stand_in of {experiment}: .*'prior'"):
         plan_of(experiment, "smoke", with_rows(prior="sundae"))
