@@ -32,7 +32,6 @@ class Panel:
     kind: str  # line | point | difference | pictures
     y: str
     x: str
-    hue: str
 
 
 @dataclass
