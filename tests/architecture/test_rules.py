@@ -1,6 +1,7 @@
 """The house rules that a machine can check."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -44,6 +45,46 @@ def test_modules_and_functions_stay_short(module):
 
 def test_nothing_is_named_for_being_helpful(module):
     assert not re.search(r"util|helper|misc|common", module.stem)
+
+
+def private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+@functools.cache
+def defined_in(path):
+    """Names with a leading underscore that a module gives to functions, classes, variables and attributes."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+    return {name for name in found if private(name)}
+
+
+def reaches(path):
+    """Private names of other modules of the package that this one imports or asks an object for."""
+    others = set().union(*(defined_in(other) for other in SOURCES if other != path))
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("twostage"):
+            yield from (alias.name for alias in node.names if private(alias.name))
+        elif isinstance(node, ast.Attribute) and node.attr in others - defined_in(path):
+            yield node.attr
+
+
+def test_a_private_name_is_used_in_its_own_module_alone(module):
+    assert list(reaches(module)) == []
+
+
+def test_a_reach_into_another_module_is_seen(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from twostage.planning.study import _word\nfrom twostage.planning import study\n"
+        "study._points\nself._own = 1\nself._own\ntorch.ops._theirs\n"
+    )
+    assert list(reaches(tmp_path / "mine.py")) == ["_word", "_points"]
 
 
 def test_nothing_unsafe_or_silent(module):

@@ -20,6 +20,7 @@ from typing import Any
 from twostage.commands.console import one_line_errors
 from twostage.commands.drawings import EVALUATIONS, RESULTS, draw, drawing_jobs, place
 from twostage.errors import TwostageError
+from twostage.evaluation.statistics import word
 from twostage.planning import made
 from twostage.planning.builder import Builder
 from twostage.planning.whole import drawn, whole_plan
@@ -140,9 +141,16 @@ def numbers(tree: Any, name: str = "") -> Iterator[tuple[str, float]]:
             yield from numbers(value, f"{name}.{key}" if name else key)
     elif isinstance(tree, list):
         for index, value in enumerate(tree):
-            yield from numbers(value, f"{name}.{index}")
+            yield from numbers(value, f"{name}.{_label(value, index)}")
     elif isinstance(tree, int | float) and not isinstance(tree, bool):
         yield name, float(tree)
+
+
+def _label(value: Any, index: int) -> str:
+    """An item of a list by its place; a number of a study by what it is of, and its quantity, which has a tolerance."""
+    if not isinstance(value, dict) or "quantity" not in value:
+        return str(index)
+    return " ".join([value["row"], *map(word, value["values"].values())]) + f".{value['quantity']}"
 
 
 def committed_record() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Verb `evaluation.collect`: the long table of a study, and its statistics over seeds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,7 @@ class CollectConfig:
     points: list[Point]
     quantities: list[str]
     compare_to: dict[str, Any] | None = None  # values of the varied keys of the run that others are compared with
-    equal: list[str] = field(default_factory=list)  # what the priors' metrics must agree in
+    equal: list[str] = field(default_factory=list)  # what the metrics of a row's priors must agree in
     pictures: int = 0  # samples of each run to keep for figures
 
 
@@ -44,7 +44,7 @@ def collect(config: CollectConfig, job: Job) -> None:
 
     With `pictures`, grid.npy as well: of every run the first samples, or else reconstructions below their originals,
     uint8 [strips, pictures, H, W, C], whose labels are in metrics.json.
-    Raises TwostageError if the runs differ in what is to be equal.
+    Raises TwostageError if the runs of a row differ in what is to be equal.
     """
     _require_equal(config, job)
     lines = [line for at, point in enumerate(config.points) for line in _lines(config, job, at, point)]
@@ -86,21 +86,23 @@ def _lines(config: CollectConfig, job: Job, at: int, point: Point) -> Iterator[L
 
 def _statistics(config: CollectConfig, lines: list[Line]) -> list[dict[str, Any]]:
     """For each row, value of the varied keys and quantity: `spread` of the final numbers, and the `difference`."""
-    found: dict[tuple[Any, ...], dict[int, float]] = {}
-    keys = list(config.points[0].values)
+    found: dict[tuple[str, ...], dict[int, float]] = {}
+    values: dict[tuple[str, ...], dict[str, Any]] = {}
     for line in lines:
         if line["step"] == "":
-            place = (line["row"], *(line[key] for key in keys), line["quantity"])
+            own = {key: line[key] for key in config.points[0].values}
+            place = _place(line["row"], own, line["quantity"])
+            values[place] = own
             found.setdefault(place, {})[line["seed"]] = line["value"]
     statistics = []
-    for (row, *values, quantity), by_seed in found.items():
-        to = None if config.compare_to is None else (row, *(config.compare_to[key] for key in keys), quantity)
-        is_reference = to == (row, *values, quantity)
-        difference = None if to is None or is_reference else paired(by_seed, found.get(to, {}))
+    for place, by_seed in found.items():
+        row, *_, quantity = place
+        to = None if config.compare_to is None else _place(row, config.compare_to, quantity)
+        difference = None if to is None or to == place else paired(by_seed, found.get(to, {}))
         statistics.append(
             {
                 "row": row,
-                "values": dict(zip(keys, values, strict=True)),
+                "values": values[place],
                 "quantity": quantity,
                 "num_seeds": len(by_seed),
                 **spread(list(by_seed.values())),
@@ -110,14 +112,22 @@ def _statistics(config: CollectConfig, lines: list[Line]) -> list[dict[str, Any]
     return statistics
 
 
+def _place(row: str, values: Mapping[str, Any], quantity: str) -> tuple[str, ...]:
+    """Where a number belongs. Values of keys may be lists, so they stand as words."""
+    return (row, *map(word, values.values()), quantity)
+
+
 def _require_equal(config: CollectConfig, job: Job) -> None:
+    """Within a row: other data have sweeps, and so rates, of their own."""
     for key in config.equal:
-        found = {at: read_json(job.upstream(f"{at}.prior") / "metrics.json")[key] for at in range(len(config.points))}
-        for at, value in found.items():
-            if value != found[0]:
+        first: dict[str, int] = {}
+        for at, point in enumerate(config.points):
+            folders = [f"{number}.prior" for number in (first.setdefault(point.row, at), at)]
+            reference, found = (read_json(job.upstream(folder) / "metrics.json")[key] for folder in folders)
+            if found != reference:
                 raise TwostageError(
-                    f"{config.study}: {job.inputs[f'{at}.prior']} has {key} {value}, and "
-                    f"{job.inputs['0.prior']} has {found[0]}; delete the folder that is wrong and run again"
+                    f"{config.study}: {job.inputs[folders[1]]} has {key} {found}, and {job.inputs[folders[0]]} has "
+                    f"{reference}; delete the folder that is wrong and run again"
                 )
 
 

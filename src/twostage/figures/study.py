@@ -2,7 +2,6 @@
 
 import textwrap
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -32,7 +31,6 @@ class Panel:
     kind: str  # line | point | difference | pictures
     y: str
     x: str
-    hue: str
 
 
 @dataclass
@@ -93,8 +91,7 @@ def _found(metrics: Metrics) -> dict[tuple[str, tuple[Any, ...]], dict[str, Metr
 
 def _of_paper(config: StudyConfig, row: str, values: tuple[str, ...], quantity: str) -> float | None:
     for printed in config.paper:
-        same = all(word(printed.get(key)) == value for key, value in zip(config.keys, values, strict=True))
-        if same and printed.get("row", row) == row and quantity in printed:
+        if _place_of(config, printed) == (row, values) and quantity in printed:
             return float(printed[quantity])
     return None
 
@@ -104,7 +101,10 @@ def _numbers(config: StudyConfig, metrics: Metrics) -> list[Line]:
     found: list[Line] = []
     for (row, values), quantities in _found(metrics).items():
         line: Line = {"row": row, **dict(zip(config.keys, values, strict=True)), "scale": metrics["scale"]}
-        line |= config.rows[row] | metrics["told"]
+        # What varies may be called as something that all runs share: steps of a chain, and of its prior.
+        line |= {
+            f"prior_{key}" if key in line else key: value for key, value in (config.rows[row] | metrics["told"]).items()
+        }
         for name, one in quantities.items():
             line |= {f"num_seeds_{name}": one["num_seeds"], name: one["mean"]}
             line |= {f"{name}_{part}": one[part] for part in ("std", "ci95_low", "ci95_high")}
@@ -146,7 +146,9 @@ def _unmatched(config: StudyConfig, metrics: Metrics) -> list[dict[str, Any]]:
 
 
 def _place_of(config: StudyConfig, printed: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
-    return printed.get("row", next(iter(config.rows))), tuple(word(printed.get(key)) for key in config.keys)
+    """Row and values; of a key that the paper does not say, nothing."""
+    values = tuple(word(printed[key]) if key in printed else "" for key in config.keys)
+    return printed.get("row", next(iter(config.rows))), values
 
 
 def _of_print(config: StudyConfig, printed: dict[str, Any]) -> dict[str, str]:
@@ -179,8 +181,8 @@ def _on_axis(name: str) -> str:
 
 
 def _title(config: StudyConfig, metrics: Metrics) -> str:
-    data = ", ".join(dict.fromkeys(row["data"] for row in config.rows.values()))
-    return f"{config.title or 'Study'}: scale {metrics['scale']}, {data}, {_seeds(metrics)}"
+    data = dict.fromkeys(row["data"] for row in config.rows.values() if "data" in row)
+    return f"{config.title or 'Study'}: " + ", ".join([f"scale {metrics['scale']}", *data, _seeds(metrics)])
 
 
 def _seeds(metrics: Metrics) -> str:
@@ -189,10 +191,9 @@ def _seeds(metrics: Metrics) -> str:
 
 def _caption(config: StudyConfig, metrics: Metrics) -> str:
     rows = [
-        f"{label}: {row['data']} through {row['tokenizers']}{_grid(metrics, label)}"
-        for label, row in config.rows.items()
+        f"{label}: {' through '.join(row.values())}{_grid(metrics, label)}" for label, row in config.rows.items() if row
     ]
-    sentences = [config.title, f"Scale {metrics['scale']}; {'; '.join(rows)}", ", ".join(_runs(metrics))]
+    sentences = [config.title, "; ".join([f"Scale {metrics['scale']}", *rows]), ", ".join(_runs(metrics))]
     if metrics["num_seeds"] > 1:
         sentences.append("± standard deviation over seeds [95 % t interval]; Δ paired by seed; no spread: one seed")
     sentences.append(f"Paper: {config.paper_says}" if config.paper_says else "")
@@ -229,13 +230,13 @@ def _line_panel(axes: Axes, panel: Panel, config: StudyConfig, lines: list[dict[
     """Means over seeds at every evaluation, between the lowest and the highest seed."""
     curves = pd.DataFrame([line for line in lines if line["quantity"] == panel.y and line["step"] != ""])
     curves = curves.astype({"step": int, "value": float})
-    by = _labels(config)
-    for (labels, curve), colour, dash in zip(
-        curves.groupby(by, sort=False), cycle(COLOURS), cycle(DASHES), strict=False
-    ):
+    for at, (labels, curve) in enumerate(curves.groupby(_labels(config), sort=False)):
+        colour, dash = COLOURS[at % len(COLOURS)], DASHES[at % len(DASHES)]
         at_step = curve.groupby("step")["value"]
         mean = at_step.mean()
-        axes.plot(mean.index, mean, dash, color=colour, lw=1, label=" ".join(map(str, labels)))
+        axes.plot(
+            mean.index, mean, dash, color=colour, lw=1, label=" ".join(str(label) or word(None) for label in labels)
+        )
         axes.fill_between(mean.index, at_step.min(), at_step.max(), color=colour, alpha=0.2, lw=0)
     # The fall of the first steps, alike for all, would squeeze what sets the runs apart.
     late = curves[curves["step"] >= curves["step"].max() / 4]["value"]
@@ -267,7 +268,8 @@ def _point_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics
         if panel.y in found:
             place = float(at) if numeric else float(ticks.index(at))
             hues.setdefault(hue, []).append((place, found[panel.y], _of_paper(config, row, values, panel.y)))
-    for (hue, points), colour in zip(hues.items(), cycle(COLOURS), strict=False):
+    for number, (hue, points) in enumerate(hues.items()):
+        colour = COLOURS[number % len(COLOURS)]
         points.sort(key=lambda point: point[0])
         mean = [one["mean"] for _, one, _ in points]
         half = [0.0 if one["std"] is None else one["ci95_high"] - one["mean"] for _, one, _ in points]

@@ -4,16 +4,17 @@ Reads the file, checks it, and adds its jobs to a plan: as far down the pipeline
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
 
 from twostage.config import composition
-from twostage.config.values import at_least
+from twostage.config.values import at_least, one_of, some_of
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import QUANTITIES
+from twostage.evaluation.statistics import word
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
 from twostage.planning.jobs import (
@@ -23,15 +24,29 @@ from twostage.planning.jobs import (
     prior_job,
     reconstruct_job,
     sampling_job,
+    tokenizer_job,
     tune_job,
 )
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
 
 Assignment = dict[str, Any]
+COLUMNS = ("stand_in", "paper")
 # Keys of a row that are no overrides of the config tree.
 OF_ROW = ("tokenizer_data",)
 KINDS = ("line", "point", "difference", "pictures")
+# Columns of the long table, and of the rendered one beside them.
+RESERVED = {"study", "row", "source", "seed", "step", "quantity", "value", "unit", "job", "scale"}
+OF_TOKENIZERS, OF_PRIORS, OF_SAMPLES = ({"tokenizer", "reconstruct", "rfid"}, {"prior"}, {"sampling", "samples"})
+# Where a denoiser's chain stands in the config tree; which of its keys the name of the samples tells anyway.
+CHAIN = "sampling.denoising.chain"
+IN_CHAIN_NAME = {
+    *(
+        f"{CHAIN}.{key}"
+        for key in ("steps", "proportion_start", "proportion_end", "temperature_start", "temperature_end")
+    ),
+    *(f"sampling.denoising.unmasking.{key}" for key in ("steps", "temperature")),
+}
 
 
 @dataclass
@@ -54,8 +69,9 @@ class Panel:
 
     kind: str = MISSING  # line: over steps | point: over what varies | difference | pictures: samples
     y: str = ""  # a quantity; of pictures none
-    x: str = ""  # point: a varied key or a quantity; empty: the first varied key
-    hue: str = ""  # line, point: a varied key; empty: the first one that is not x
+    x: str = (
+        ""  # point: a varied key or a quantity; empty: the first varied key, or the row; what else varies, colours tell
+    )
 
 
 @dataclass
@@ -72,9 +88,10 @@ class Study:
     seeds: list[int] = field(default_factory=lambda: [0])
     measure: list[str] = MISSING  # keys of evaluation.quantities.QUANTITIES
     images: int | None = at_least(2, default=None)  # samples of each run; null: sampling.num_images
-    sample_seeds: str = "first"  # first: only the first seed is sampled from | all
-    pictures: int = 0  # samples of each run that a figure shows
-    equal: list[str] = field(default_factory=list)  # what the runs' metrics must agree in, such as steps
+    sample_seeds: str = one_of("first", "all", default="first")  # first: only the first seed is sampled from
+    pictures: int = at_least(0, default=0)  # samples of each run that a figure shows
+    # What the metrics of a row's priors must agree in.
+    equal: list[str] = some_of("steps", "num_parameters", "learning_rate", "architecture", "clock", "threads")  # noqa: RUF009
     compare: Compare | None = None
     paper: list[dict[str, Any]] = field(default_factory=list)  # printed numbers: row, varied keys, quantities
     paper_says: str = ""
@@ -102,36 +119,34 @@ def add_study(plan: Builder) -> None:
     study = parsed(plan.experiment)
     plan.on_request = study.on_request
     points = list(_points(plan, study))
-    inputs: dict[str, Job] = {}
-    for at, point in enumerate(points):
-        jobs = _jobs(plan, study, point, is_sampled=study.sample_seeds == "all" or point.seed == study.seeds[0])
-        inputs |= {f"{at}.{role}": job for role, job in jobs.items() if role != "latents"}
-        if "latents" in jobs:
-            inputs[f"{point.row}.latents"] = jobs["latents"]
-    _require_effect(study, points, inputs)
-    table = _collected(plan, study, points, inputs)
+    made = [
+        _jobs(plan, study, point, is_sampled=study.sample_seeds == "all" or point.seed == study.seeds[0])
+        for point in points
+    ]
+    _require_effect(study, points, [tuple(job.out for job in jobs.values()) for jobs in made])
+    inputs = {f"{at}.{role}": job for at, jobs in enumerate(made) for role, job in jobs.items() if role != "latents"}
+    table = _collected(plan, study, points, inputs | _latents_of_rows(points, made))
     _drawn(plan, study, points, table)
 
 
 def parsed(tree: Tree) -> Study:
-    """The study that a file holds. Raises TwostageError for an unknown key, quantity or panel."""
+    """The study that a file holds. Raises TwostageError, one line, for what no run could give."""
     name = tree["name"]
     try:
         study = composition.parse(Study, tree)
     except TwostageError as error:
-        raise TwostageError(f"study {name}: {str(error).removeprefix('Study: ')}") from error
-    wanted = [*study.measure, *(shown.partition(".")[0] for shown in study.table.show)]
-    if unknown := [quantity for quantity in wanted if quantity not in QUANTITIES]:
-        raise TwostageError(
-            f"study {name} measures {unknown[0]}, which is unknown; name some of {', '.join(QUANTITIES)}"
-        )
-    if unmeasured := [shown for shown in study.table.show if shown.partition(".")[0] not in study.measure]:
-        raise TwostageError(f"study {name}: table.show names {unmeasured[0]}, which is not in measure; add it there")
-    if not study.seeds or len(set(study.seeds)) < len(study.seeds):
-        raise TwostageError(f"study {name}: seeds is {study.seeds}; name one or more, once each")
-    _require_spellings(study)
-    for panel in study.figures:
-        _require_panel(study, panel)
+        key = getattr(error.__cause__, "full_key", None)
+        said = str(error).removeprefix("Study: ").removeprefix("config: Study.")
+        raise TwostageError(f"study {name}: {key}: {said}" if key else f"study {name}: {said}") from error
+    try:
+        _require_rows(study)
+        _require_measured(study)
+        _require_keys(study)
+        _require_paper(study)
+        for panel in study.figures:
+            _require_panel(study, panel)
+    except TwostageError as error:
+        raise TwostageError(f"study {name}: {error}") from error
     return study
 
 
@@ -148,42 +163,99 @@ def keys_of(study: Study) -> list[str]:
     return [*study.vary, *list(study.zip)[:1]]
 
 
-def _require_spellings(study: Study) -> None:
+def _require_measured(study: Study) -> None:
+    wanted = [*study.measure, *(shown.partition(".")[0] for shown in study.table.show)]
+    if unknown := [quantity for quantity in wanted if quantity not in QUANTITIES]:
+        raise TwostageError(f"{unknown[0]} is no quantity; name some of {', '.join(QUANTITIES)}")
+    if not study.measure or len(set(study.measure)) < len(study.measure):
+        raise TwostageError(f"measure is {study.measure}; name one or more quantities, once each")
+    for shown in study.table.show:
+        quantity, _, part = shown.partition(".")
+        if quantity not in study.measure:
+            raise TwostageError(f"table.show names {shown}, which is not in measure; add it there")
+        if part not in ("", "difference"):
+            raise TwostageError(f"table.show names {shown}; say {quantity}, or {quantity}.difference")
+    roles = {QUANTITIES[name].role for name in study.measure}
+    if study.equal and not (OF_PRIORS | OF_SAMPLES) & roles:
+        raise TwostageError(f"equal names {study.equal[0]} of priors, and nothing of a prior is measured; drop it")
+    if len(study.seeds) > 1 and study.sample_seeds == "first" and roles <= OF_SAMPLES:
+        raise TwostageError(
+            f"only the first of seeds {study.seeds} is sampled from, and nothing else is measured; "
+            "set sample_seeds: all, or one seed"
+        )
+
+
+def _require_keys(study: Study) -> None:
     names = [short(study, key) for key in keys_of(study)]
-    reserved = {"study", "row", "source", "seed", "step", "quantity", "value", "unit", "job"}
-    if clash := [name for name in names if names.count(name) > 1 or name in reserved]:
-        raise TwostageError(f"study {study.name}: two columns would be called {clash[0]}; give one a name in spell")
+    if clash := [name for name in names if not name or names.count(name) > 1 or name in RESERVED | {*study.measure}]:
+        raise TwostageError(f"two columns would be called {clash[0] or 'nothing'}; give one a name in spell")
     if unknown := sorted(set(study.spell) - set(study.vary) - set(study.zip) - set(study.fixed)):
-        raise TwostageError(f"study {study.name}: spell names {unknown[0]}, a key that the study does not set")
+        raise TwostageError(f"spell names {unknown[0]}, a key that the study does not set; drop it")
+    if twice := sorted((set(study.vary) & set(study.zip)) | (set(study.fixed) & {*study.vary, *study.zip})):
+        raise TwostageError(f"{twice[0]} stands in two of fixed, vary and zip; leave it in one")
     if len({len(values) for values in study.zip.values()}) > 1:
-        raise TwostageError(f"study {study.name}: the lists of zip have different lengths; give them one")
+        raise TwostageError("the lists of zip have different lengths; give them one")
     for key, values in (study.vary | study.zip).items():
-        if not values or (key in study.vary and len({str(value) for value in values}) < len(values)):
-            raise TwostageError(f"study {study.name}: {key} is {values}; name one or more values, once each")
+        if not values or (key in keys_of(study) and len({word(value) for value in values}) < len(values)):
+            raise TwostageError(f"{key} is {values}; name one or more values, once each")
+    if not study.seeds or len(set(study.seeds)) < len(study.seeds):
+        raise TwostageError(f"seeds is {study.seeds}; name one or more, once each")
+    differences = [*study.table.show, *(f".{panel.kind}" for panel in study.figures)]
+    if study.compare is None and any(each.endswith(".difference") for each in differences):
+        raise TwostageError("a difference is shown and nothing is compared; add compare: {to: first}")
+    if study.compare is not None and not names:
+        raise TwostageError("compare needs a key that varies; drop it, or vary one")
+
+
+def _require_rows(study: Study) -> None:
+    if not study.rows:
+        raise TwostageError("rows is empty; name one or more")
+    for label, row in study.rows.items():
+        if odd := sorted(set(row) - set(COLUMNS)):
+            raise TwostageError(f"row {label} has {odd[0]}; its keys are {' and '.join(COLUMNS)}")
+        for column, asked in row.items():
+            if not isinstance(asked, dict | None):
+                raise TwostageError(f"row {label} has {column}: {asked}; give it overrides such as {{data: cifar10}}")
+
+
+def _require_paper(study: Study) -> None:
+    """Of a printed line every word must be known, as a mistyped one would never be shown."""
+    names = [short(study, key) for key in keys_of(study)]
+    for printed in study.paper:
+        if printed.get("row", next(iter(study.rows))) not in study.rows:
+            raise TwostageError(f"paper has a line of row {printed['row']}, which is none of {', '.join(study.rows)}")
+        if "row" not in printed and len(study.rows) > 1:
+            raise TwostageError(f"paper has the line {printed} of no row; say one of {', '.join(study.rows)}")
+        for key, value in printed.items():
+            if key not in ("row", *names) and key not in QUANTITIES:
+                known = ", ".join(["row", *names, *study.measure])
+                raise TwostageError(f"paper has {key}, which is no column; name some of {known}")
+            if key in QUANTITIES and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise TwostageError(f"paper has {key}: {value}; give it a number")
 
 
 def _require_panel(study: Study, panel: Panel) -> None:
     names = [short(study, key) for key in keys_of(study)]
     if panel.kind not in KINDS:
-        raise TwostageError(f"study {study.name}: figures has kind {panel.kind}; choose one of {', '.join(KINDS)}")
+        raise TwostageError(f"figures has kind {panel.kind}; choose one of {', '.join(KINDS)}")
     if panel.kind == "pictures":
         if not study.pictures:
-            raise TwostageError(f"study {study.name}: a figure shows pictures and pictures is 0; say how many")
+            raise TwostageError("a figure shows pictures and pictures is 0; say how many")
         return
     if panel.y not in study.measure:
-        raise TwostageError(f"study {study.name}: a figure shows {panel.y}, which is not in measure; add it there")
+        raise TwostageError(f"a figure shows {panel.y or 'no y'}, which is not in measure; add it there")
     if panel.kind == "line" and not QUANTITIES[panel.y].curve:
-        raise TwostageError(f"study {study.name}: {panel.y} is measured at the end alone, so it has no line; use point")
-    for column in (panel.x, panel.hue):
-        if column and column not in names and column not in study.measure:
-            raise TwostageError(
-                f"study {study.name}: a figure is drawn over {column}, which is no column; name one of "
-                f"{', '.join([*names, *study.measure])}"
-            )
+        raise TwostageError(f"{panel.y} is measured at the end alone, so it has no line; use point")
+    columns = {"line": ["step"], "point": [*names, *study.measure, "row"], "difference": []}[panel.kind]
+    if panel.x and panel.x not in columns:
+        known = f"name one of {', '.join(columns)}" if columns else "drop x"
+        raise TwostageError(f"a figure of kind {panel.kind} is drawn over {panel.x}, which is no column of it; {known}")
 
 
 def _points(plan: Builder, study: Study) -> Iterator[Point]:
     column = plan.tree["scale"]["sources"]
+    if all(column in row and row[column] is None for row in study.rows.values()):
+        raise TwostageError(f"study {study.name}: no row has a {column}; give one row overrides there")
     for label, row in study.rows.items():
         if column not in row:
             raise TwostageError(f"study {study.name}: row {label} has no {column}; give it one, or {column}: null")
@@ -201,10 +273,12 @@ def _assignments(study: Study) -> Iterator[Assignment]:
 
 
 def _tree(plan: Builder, study: Study, point: Point, is_usual: bool) -> Tree:
-    """The config tree of a run; the usual one has none of the keys that the study fixes or varies below a group."""
+    """The config tree of a run; the usual one has none of the keys that the study fixes or varies below a group, but
+    for a condition, which makes its priors others.
+    """
     asked = dict(point.row_overrides)
     for key, value in (study.fixed | point.varied).items():
-        asked |= {key: value} if "." not in key or not is_usual else {}
+        asked |= {key: value} if "." not in key or key == "priors.condition" or not is_usual else {}
     asked |= {"priors.loop.seed": point.seed} if "priors" in asked else {}
     try:
         return plan.composed({key: value for key, value in asked.items() if key not in OF_ROW})
@@ -212,8 +286,8 @@ def _tree(plan: Builder, study: Study, point: Point, is_usual: bool) -> Tree:
         raise TwostageError(f"study {study.name}, row {point.row}: {error}") from error
 
 
-def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree) -> list[str]:
-    """What sets a section of a run's tree apart from the usual one, as parts of a job's name.
+def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree, told: Collection[str] = ()) -> list[str]:
+    """What sets a section of a run's tree apart from the usual one, as parts of a job's name, but for keys in `told`.
 
     A section that is the usual one has the usual name, so that studies share the job.
     """
@@ -221,8 +295,8 @@ def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree) ->
         return []
     asked = {key: value for key, value in (study.fixed | point.varied).items() if short(study, key)}
     own = {key: value for key, value in asked.items() if key.startswith((f"{section}.", f"scale.{section}."))}
-    # An ordering stands in every name.
-    own.pop("priors.ordering", None)
+    # These stand in every name.
+    own = {key: value for key, value in own.items() if key not in ("priors.ordering", "priors.condition", *told)}
     unlike = {key: value for key, value in own.items() if _at(usual, key) != value}
     return [_word(short(study, key), value) for key, value in (unlike or own).items()]
 
@@ -240,10 +314,14 @@ def _word(key: str, value: Any) -> str:
             return f"no_{key}"
         case bool():
             return key if value else f"no_{key}"
-        case int() | float():
+        case float():
             return f"{key}{value:g}"
+        case int():
+            return f"{key}{value}"
         case list():
             return f"{key}{'_'.join(map(str, value))}"
+        case dict():
+            return "_".join(_word(name, each) for name, each in value.items())
         case _:
             return f"{value}_{key}"
 
@@ -253,11 +331,12 @@ def _jobs(plan: Builder, study: Study, point: Point, is_sampled: bool) -> dict[s
     roles = {QUANTITIES[name].role for name in study.measure}
     usual, tree = (_tree(plan, study, point, is_usual) for is_usual in (True, False))
     tree = _named_tokenizer(study, point, usual, tree)
-    found = _tokenizer_jobs(plan, point, tree, roles)
-    if {"prior", "sampling", "samples"} & roles:
+    _require_given(study, point, tree)
+    found = _tokenizer_jobs(plan, tree, roles)
+    if (OF_PRIORS | OF_SAMPLES) & roles:
         latents, prior = _prior(plan, study, point, usual, tree)
         found |= {"latents": latents, "prior": prior}
-        if (is_sampled and {"sampling", "samples"} & roles) or (is_sampled and study.pictures):
+        if is_sampled and (OF_SAMPLES & roles or study.pictures):
             found |= _samples(plan, study, point, usual, tree, prior, latents, roles)
     for name in study.measure:
         role = QUANTITIES[name].role
@@ -275,20 +354,37 @@ def _named_tokenizer(study: Study, point: Point, usual: Tree, tree: Tree) -> Tre
     return tree | {"tokenizers": tree["tokenizers"] | {"name": name}}
 
 
-def _tokenizer_jobs(plan: Builder, point: Point, tree: Tree, roles: set[str]) -> dict[str, Job]:
-    if not {"tokenizer", "reconstruct", "rfid"} & roles:
+def _require_given(study: Study, point: Point, tree: Tree) -> None:
+    """Every quantity is one that the run's prior or tokenizer has."""
+    said = f"study {study.name}, row {point.row}"
+    of_map = tree["tokenizers"]["map"]
+    for name in study.measure:
+        quantity = QUANTITIES[name]
+        of_prior = quantity.role in OF_PRIORS | OF_SAMPLES
+        if of_prior and "priors" not in point.row_overrides | study.fixed | point.varied:
+            raise TwostageError(f"{said}: {name} is measured of priors, and the row chooses none; set fixed.priors")
+        model = tree["priors"]["architecture"] if of_prior else tokenizer_job(tree).verb
+        if quantity.models and model not in quantity.models:
+            have = ", ".join(quantity.models)
+            raise TwostageError(f"{said}: {model} has no {name}, which is of {have}; measure something else")
+        if of_map != "image" and quantity.role not in OF_PRIORS:
+            raise TwostageError(
+                f"{said}: {name} is of images, and {tree['tokenizers']['name']} reads {of_map}; drop it"
+            )
+        if not of_prior and "tokenizer_data" in point.row_overrides:
+            raise TwostageError(f"{said}: {name} is of a tokenizer on its own data; drop it, or tokenizer_data")
+
+
+def _tokenizer_jobs(plan: Builder, tree: Tree, roles: set[str]) -> dict[str, Job]:
+    if not OF_TOKENIZERS & roles:
         return {}
     tokenizer = plan.trained(tree)
     found = {"tokenizer": tokenizer, "reconstruct": reconstruct_job(tree, tokenizer, data_job(tree))}
-    if tokenizer.config["map"] != "image":
-        raise TwostageError(f"row {point.row}: {tokenizer.variant} reads no images, so they cannot be reconstructed")
     return found | ({"rfid": plan.rfid(tree, tokenizer)} if "rfid" in roles else {})
 
 
 def _prior(plan: Builder, study: Study, point: Point, usual: Tree, tree: Tree) -> tuple[Job, Job]:
     """The latents and the prior of a run; one sweep, of what does not vary, sets the rate of all."""
-    if "priors" not in point.row_overrides | study.fixed | point.varied:
-        raise TwostageError(f"study {study.name} measures priors, and its runs choose none; set fixed.priors")
     cell = Cell(
         data=tree["data"]["name"],
         tokenizer=tree["tokenizers"]["name"],
@@ -315,33 +411,57 @@ def _samples(
     draws_whole = tree["priors"]["architecture"] not in ("gpt", "pixelsnail")
     section = tree["sampling"]["denoising"] if draws_whole else tree["sampling"]
     number = study.images or section["num_images"]
+    # Names without a number are those of the designs, whose denoisers draw what the scale says for all of them.
+    usual_number = (
+        plan.tree["scale"]["experiment"]["sundae"]["images"] if draws_whole else usual["sampling"]["num_images"]
+    )
+    words = _words(study, point, "sampling", usual, tree, told=IN_CHAIN_NAME if draws_whole else set())
+    words += [f"images{number}"] if number != usual_number else []
     amount = {"num_images": number, "batch_size": min(number, section["batch_size"])}
     tokenizer = plan.jobs[latents.inputs["tokenizer"]]
     condition = plan.jobs[prior.inputs["condition"]] if "condition" in prior.inputs else None
     if draws_whole:
         asked = tree | {"sampling": tree["sampling"] | {"denoising": section | amount}}
-        sampling = plan.add(denoising_job(asked, prior, tokenizer, condition, label=chain_name(asked)))
+        label = "_".join([chain_name(asked), *words])
+        sampling = plan.add(denoising_job(asked, prior, tokenizer, condition, label=label))
     else:
         asked = tree | {"sampling": section | amount}
-        words = _words(study, point, "sampling", usual, tree)
-        words += [f"images{number}"] if number != usual["sampling"]["num_images"] else []
         sampling = plan.add(sampling_job(asked, prior, tokenizer, condition, label="_".join(words)))
     found = {"sampling": sampling}
     return found | ({"samples": plan.measured(tree, sampling, number)} if "samples" in roles else {})
 
 
-def _require_effect(study: Study, points: list[Point], inputs: Mapping[str, Job]) -> None:
-    """A varied key that no measured job depends on would fill a table with copies of one run."""
+def _require_effect(study: Study, points: Sequence[Point], made: Sequence[tuple[str, ...]]) -> None:
+    """A varied key, or a seed, that no measured job depends on would fill a table with copies of one run.
+
+    `made`: the folders of each point's jobs.
+    """
     for key in keys_of(study):
-        alike: dict[tuple[Any, ...], set[tuple[str, ...]]] = {}
-        for at, point in enumerate(points):
-            others = (point.row, point.seed, *(str(value) for other, value in point.varied.items() if other != key))
-            jobs = tuple(job.out for name, job in inputs.items() if name.startswith(f"{at}."))
-            alike.setdefault(others, set()).add(jobs)
-        if key in study.vary and len(study.vary[key]) > 1 and all(len(jobs) == 1 for jobs in alike.values()):
+        together = study.zip if key in study.zip else (key,)
+        if len((study.vary | study.zip)[key]) > 1 and _are_alike(points, made, together):
             raise TwostageError(
                 f"study {study.name} varies {key}, on which nothing that it measures depends; drop it, or measure more"
             )
+    if len(study.seeds) > 1 and _are_alike(points, made, ("seed",)):
+        raise TwostageError(f"study {study.name} has seeds {study.seeds}, on which nothing that it measures depends")
+
+
+def _are_alike(points: Sequence[Point], made: Sequence[tuple[str, ...]], keys: Collection[str]) -> bool:
+    """Whether all points that differ in nothing but these keys rest on the same jobs."""
+    alike: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for point, jobs in zip(points, made, strict=True):
+        whole = {"row": point.row, "seed": point.seed, **point.varied}
+        alike.setdefault(tuple(str(value) for key, value in whole.items() if key not in keys), set()).add(jobs)
+    return all(len(jobs) == 1 for jobs in alike.values())
+
+
+def _latents_of_rows(points: Sequence[Point], made: Sequence[Mapping[str, Job]]) -> dict[str, Job]:
+    """The latents of every row whose runs share them."""
+    found: dict[str, dict[str, Job]] = {}
+    for point, jobs in zip(points, made, strict=True):
+        if "latents" in jobs:
+            found.setdefault(f"{point.row}.latents", {})[jobs["latents"].out] = jobs["latents"]
+    return {name: next(iter(jobs.values())) for name, jobs in found.items() if len(jobs) == 1}
 
 
 def _collected(plan: Builder, study: Study, points: list[Point], inputs: Mapping[str, Job]) -> Job:
@@ -372,22 +492,22 @@ def _reference(study: Study, points: list[Point], names: Mapping[str, str]) -> T
     raise TwostageError(f"study {study.name}: compare.to is {study.compare.to}, no value of {key}; name one of them")
 
 
-def _shown(study: Study, point: Point) -> dict[str, str]:
+def _shown(plan: Builder, study: Study, point: Point) -> dict[str, str]:
     """What captions say of a row: its data and its tokenizer, unless that varies."""
-    asked = study.fixed | point.row_overrides
-    return {key: asked[key] for key in ("data", "tokenizers") if key in asked and key not in point.varied}
+    usual = _tree(plan, study, point, is_usual=True)
+    return {key: usual[key]["name"] for key in ("data", "tokenizers") if key not in point.varied}
 
 
 def _drawn(plan: Builder, study: Study, points: list[Point], table: Job) -> None:
     """Adds the job that draws the study's table and figures. Text and printed numbers are read here alone."""
-    rows = {point.row: _shown(study, point) for point in points}
+    rows = {point.row: _shown(plan, study, point) for point in points}
     config: Tree = {
         "figures": plan.tree["figures"],
         "title": study.title,
         "rows": rows,
         "keys": [short(study, key) for key in keys_of(study)],
         "show": study.table.show or study.measure,
-        "panels": [{"kind": p.kind, "y": p.y, "x": p.x, "hue": p.hue} for p in study.figures],
+        "panels": [{"kind": p.kind, "y": p.y, "x": p.x} for p in study.figures],
         "paper": study.paper,
         "paper_says": study.paper_says,
     }

@@ -81,6 +81,17 @@ def test_the_tolerance_of_a_name(name, apart, same):
     assert verify.tolerance_of(name).allows(5.0, 5.0 + apart) is same
 
 
+@pytest.mark.parametrize(("quantity", "apart", "same"), [("fid", 5.0, True), ("nll", 5.0, False), ("nll", 0.02, True)])
+def test_a_number_of_a_study_has_the_tolerance_of_its_quantity(quantity, apart, same):
+    def found(mean):
+        one = {"row": "IN", "values": {"dropout": 0.1}, "quantity": quantity, "mean": mean, "std": mean}
+        return dict(verify.numbers({"statistics": [one]}))
+
+    (name,) = (name for name in found(100.0) if name.endswith("mean"))
+    assert verify.tolerance_of(name).allows(100.0, 100.0 + apart) is same
+    assert not any("std" in name for name in found(100.0))
+
+
 def test_a_damaged_file_is_named_without_a_traceback(job):
     fresh(job)
     write_json(job.folder / "provenance.json", RECORD | {"files_sha256": {"metrics.json": "0"}})

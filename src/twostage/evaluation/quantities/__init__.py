@@ -28,15 +28,37 @@ class Quantity:
     key: str = ""  # where the number stands in the metrics.json of that job; empty: `measure` makes it
     curve: str = ""  # column of that job's curve.csv with the number at every evaluation; empty: measured at the end
     measure: Callable[[Mapping[str, Path]], float] | None = None  # folders by their roles -> the number
+    models: tuple[str, ...] = ()  # architectures of priors, or verbs of tokenizers, that have it; empty: all
+
+
+AUTOREGRESSIVE = ("gpt", "pixelsnail")
 
 
 QUANTITIES = {
-    "nll": Quantity("validation NLL", "nats per token", ".3f", "lower", "prior", NLL, NLL),
-    "train_nll": Quantity("train NLL", "nats per token", ".3f", "lower", "prior", curve=on("train", NLL)),
-    "denoising": Quantity(
-        "unrolled denoising cross-entropy", "nats per token", ".3f", "lower", "prior", DENOISING, DENOISING
+    "nll": Quantity("validation NLL", "nats per token", ".3f", "lower", "prior", NLL, NLL, models=AUTOREGRESSIVE),
+    "train_nll": Quantity(
+        "train NLL", "nats per token", ".3f", "lower", "prior", curve=on("train", NLL), models=AUTOREGRESSIVE
     ),
-    "bound": Quantity("upper bound of the validation NLL", "nats per token", ".3f", "lower", "prior", BOUND, BOUND),
+    "denoising": Quantity(
+        "unrolled denoising cross-entropy",
+        "nats per token",
+        ".3f",
+        "lower",
+        "prior",
+        DENOISING,
+        DENOISING,
+        models=("sundae",),
+    ),
+    "bound": Quantity(
+        "upper bound of the validation NLL",
+        "nats per token",
+        ".3f",
+        "lower",
+        "prior",
+        BOUND,
+        BOUND,
+        models=("absorbing",),
+    ),
     "seconds_per_step": Quantity("seconds per step", "s", ".4f", "lower", "prior", "seconds_per_step"),
     "parameters": Quantity("parameters", "", ",.0f", "neither", "prior", "num_parameters"),
     "rfid": Quantity("rFID", "", ".2f", "lower", "rfid", "rfid"),
@@ -48,9 +70,11 @@ QUANTITIES = {
     "codes_used": Quantity("codes used", "codes", ".0f", "higher", "reconstruct", "codes_used"),
     "perplexity": Quantity("perplexity", "codes", ".0f", "higher", "reconstruct", "perplexity"),
     "adversarial_steps": Quantity(
-        "steps with a discriminator", "", ".0f", "neither", "tokenizer", measure=adversarial_steps
+        "steps with a discriminator", "", ".0f", "neither", "tokenizer", measure=adversarial_steps, models=("train",)
     ),
-    "tokenizer_train_seconds": Quantity("training", "s", ".0f", "lower", "tokenizer", "train_seconds"),
+    "tokenizer_train_seconds": Quantity(
+        "training", "s", ".0f", "lower", "tokenizer", "train_seconds", models=("train", "cluster")
+    ),
     "fid": Quantity("FID", "", ".1f", "lower", "samples", "fid"),
     "fid_infinity": Quantity("FID, unlimited samples", "", ".1f", "lower", "samples", "fid_infinity"),
     "kid": Quantity("KID", "", ".4f", "lower", "samples", "kid_mean"),
@@ -59,7 +83,13 @@ QUANTITIES = {
     "density": Quantity("density", "", ".3f", "higher", "samples", "density"),
     "coverage": Quantity("coverage", "", ".3f", "higher", "samples", "coverage"),
     "network_evaluations": Quantity(
-        "network evaluations per image", "", ".1f", "lower", "sampling", "mean_steps_per_image"
+        "network evaluations per image",
+        "",
+        ".1f",
+        "lower",
+        "sampling",
+        "mean_steps_per_image",
+        models=("sundae", "absorbing"),
     ),
     "seconds_per_image": Quantity("seconds per image", "s", ".4f", "lower", "sampling", "seconds_per_image"),
     "distinct_codes": Quantity(
