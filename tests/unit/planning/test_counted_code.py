@@ -67,7 +67,7 @@ def priors(jobs):
 def test_what_sundae_is_concerns_no_other_prior(changed):
     found = changed(("priors/sundae", "def codes_at(", "def more():\n    return 1\n\n\ndef codes_at("))
     assert found == {}
-    found = changed(("priors/sundae", "class Sundae(nn.Module):", "class Sundae(nn.Module):\n    more = 1\n"))
+    found = changed(("priors/sundae", "class Sundae(Denoiser):", "class Sundae(Denoiser):\n    more = 1\n"))
     assert priors(found) == {"sundae"}
     assert {"priors.train", "priors.tune", "sampling.denoise", "sampling.inpaint"} <= verbs(found)
     assert not {"sampling.generate", "tokenizers.train", "latents.encode", "evaluation.samples"} & verbs(found)
@@ -81,16 +81,16 @@ def test_what_a_gpt_is_concerns_no_other_prior(changed):
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "architecture"),
+    ("module", "name", "architectures"),
     [
-        ("priors/transformer", "Attention", "gpt"),
-        ("priors/pixelsnail", "PixelSNAIL", "pixelsnail"),
-        ("priors/hourglass", "Shorten", "sundae"),
+        ("priors/transformer", "Attention", {"gpt", "absorbing"}),
+        ("priors/pixelsnail", "PixelSNAIL", {"pixelsnail"}),
+        ("priors/hourglass", "Shorten", {"sundae", "absorbing"}),
     ],
 )
-def test_a_network_concerns_the_priors_that_have_it(changed, module, name, architecture):
+def test_a_network_concerns_the_priors_that_have_it(changed, module, name, architectures):
     found = changed((module, f"class {name}(nn.Module):", f"class {name}(nn.Module):\n    more = 1\n"))
-    assert priors(found) == {architecture}
+    assert priors(found) == architectures
 
 
 def test_a_constant_of_one_map_concerns_that_map(copied):
@@ -101,29 +101,27 @@ def test_a_constant_of_one_map_concerns_that_map(copied):
 
 
 def test_a_new_architecture_concerns_no_prior_that_there_is(changed):
-    case = '        case "absorbing":\n            return Absorbing(_required(config.absorbing, "absorbing"), tokens)\n'
-    task = (
-        '        case "absorbing":\n            return AbsorbingTask(model, config, learning_rate, train, held_out)\n'
-    )
+    case = '        case "flow":\n            return Flow(_required(config.flow, "flow"), tokens)\n'
+    task = '        case "flow":\n            return FlowTask(model, config, learning_rate, train, held_out)\n'
     other = '        case other:\n            raise TwostageError(\n                f"priors.architecture='
     found = changed(
-        ("priors/absorbing", "", "class Absorbing:\n    pass\n"),
+        ("priors/flow", "", "class Flow:\n    pass\n"),
         ("priors/model", other, case + other),
         (
             "priors/model",
             "from twostage.priors.gpt",
-            "from twostage.priors.absorbing import Absorbing\nfrom twostage.priors.gpt",
+            "from twostage.priors.flow import Flow\nfrom twostage.priors.gpt",
         ),
         ("priors/task", "        case _:\n", task + "        case _:\n"),
         (
             "config/schema",
-            'one_of("gpt", "pixelsnail", "sundae")',
             'one_of("gpt", "pixelsnail", "sundae", "absorbing")',
+            'one_of("gpt", "pixelsnail", "sundae", "absorbing", "flow")',
         ),
         (
             "config/schema",
             "    sundae: SundaeConfig | None = None",
-            "    sundae: SundaeConfig | None = None\n    absorbing: None = None",
+            "    sundae: SundaeConfig | None = None\n    flow: None = None",
         ),
     )
     assert found == {}
