@@ -78,7 +78,7 @@ def processes(clone: Clone) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = (process.info["cmdline"] or [])[1:3]
-        if process.info["cwd"] == str(clone.folder) and words[:1] == ["-m"] and words[1].startswith("twostage."):
+        if process.info["cwd"] == str(clone.folder) and words[:1] == ["-m"] and words[1] == "twostage":
             found.append(process)
     return found
 

@@ -18,7 +18,7 @@ def said(name):
         ("priors.loop.steps", "int, at least 1"),
         ("priors.learning_rate", "float, above 0, or null"),
         ("priors.gpt.dropout", "float, from 0 to 1"),
-        ("priors.architecture", "gpt | pixelsnail | sundae"),
+        ("priors.architecture", "gpt | pixelsnail | sundae | absorbing"),
         ("data.classes", "list of str"),
         ("tokenizers.channel_multipliers", "list of int, at least 1"),
         ("priors.gpt.shared_condition_codes", "bool"),

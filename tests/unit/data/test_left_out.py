@@ -219,9 +219,9 @@ def test_names_that_are_no_text_are_no_traceback_in_any_log(odd_names, tmp_path,
     job = Job("data", "prepare", "mine", "smoke", asdict(config), {}, str(tmp_path / "out"), ["metadata.json"])
     write_json(tmp_path / "job.json", asdict(job))
     log = tmp_path / "log.txt"
-    prepare_it = ["twostage.data.prepare", "--config", str(tmp_path / "job.json"), "--log", str(log)]
+    prepare_it = ["twostage", "data.prepare", "--config", str(tmp_path / "job.json"), "--log", str(log)]
     overrides = ["data=folder", f"data.root='{odd_names}'", "data.size=16"]
-    for arguments in (prepare_it, ["twostage.data.check", *overrides]):
+    for arguments in (prepare_it, ["twostage", "check", *overrides]):
         done = subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, check=False)
         assert b"Traceback" not in done.stderr
         assert done.returncode == int(broken)
