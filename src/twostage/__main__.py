@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-from twostage.commands.dispatch import COMMANDS, IMPORTS, NAMES, config_of, work_of
+from twostage.commands.dispatch import COMMANDS, IMPORTS, NAMES
 
 
 def main() -> None:
@@ -21,9 +21,7 @@ def main() -> None:
         run.run_import(name, module.__doc__, module.convert)
         return
     # Before torch is loaded: --help and mistakes in what was typed need none of it.
-    typed = run.verb_arguments(name)
-    work = work_of(name)
-    run.run(name, config_of(work), work, typed)
+    run.run_verb(name, run.verb_arguments(name))
 
 
 def _chosen(arguments: list[str]) -> tuple[str, list[str]]:

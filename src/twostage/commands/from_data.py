@@ -14,7 +14,7 @@ from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import one_line_errors
 from twostage.commands.run import name_pictures
 from twostage.config.composition import compose, parse
-from twostage.config.schema import VOC_LABELS, SamplingConfig
+from twostage.config.schema import DENOISERS, VOC_LABELS, SamplingConfig
 from twostage.errors import TwostageError
 from twostage.planning import made, prompt
 from twostage.planning.chain import condition_jobs
@@ -46,7 +46,7 @@ def check(overrides: tuple[str, ...]) -> None:
             raise TwostageError(
                 f"sampling.given={config.given} begins with real images, of the prior's own size; drop it or the canvas"
             )
-    if (architecture := tree["priors"]["architecture"]) in ("sundae", "absorbing"):
+    if (architecture := tree["priors"]["architecture"]) in DENOISERS:
         raise TwostageError(
             f"from_data draws token by token, which priors={architecture} cannot; choose priors=gpt or pixelsnail"
         )

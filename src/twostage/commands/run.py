@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import one_line_errors, start_log
+from twostage.commands.dispatch import config_of, work_of
 from twostage.config.composition import parse
 from twostage.errors import TwostageError
 from twostage.planning import made, prompt, provenance
@@ -52,6 +53,12 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: arg
                     start_log(job.folder / "log.txt")
                 _work(config, job, work)
             name_pictures(job)
+
+
+def run_verb(name: str, arguments: argparse.Namespace) -> None:
+    """`run` with the function of the verb `name`, and the config that the function takes."""
+    work = work_of(name)
+    run(name, config_of(work), work, arguments)
 
 
 def _work(config: C, job: Job, work: Callable[[C, Job], None]) -> None:

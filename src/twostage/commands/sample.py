@@ -15,6 +15,7 @@ from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import log, one_line_errors, start_log
 from twostage.commands.dispatch import config_of, work_of
 from twostage.config.composition import compose, parse
+from twostage.config.schema import DENOISERS
 from twostage.errors import TwostageError
 from twostage.planning.prompt import group_of, without_folders
 from twostage.planning.unread import INSTEAD, refuse_unread
@@ -41,7 +42,7 @@ def verb_of(overrides: tuple[str, ...]) -> str:
 
 
 def _verb(prior: Any) -> str:
-    is_denoiser = isinstance(prior, dict) and prior.get("architecture") in ("sundae", "absorbing")
+    is_denoiser = isinstance(prior, dict) and prior.get("architecture") in DENOISERS
     return "sampling.denoise" if is_denoiser else "sampling.generate"
 
 
@@ -146,5 +147,4 @@ def main() -> None:
             return
         verb = verb_of(overrides)
     log.info("twostage sample is %s here", verb)
-    work = work_of(verb)
-    run.run(verb, config_of(work), work, arguments)
+    run.run_verb(verb, arguments)

@@ -7,7 +7,6 @@ own verb: tokenizers.train, cluster or greys. Otherwise it is priors.train.
 from twostage.commands import run
 from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import log, one_line_errors
-from twostage.commands.dispatch import config_of, work_of
 from twostage.config.composition import compose
 from twostage.planning.jobs import tokenizer_job
 from twostage.planning.prompt import group_of, without_folders
@@ -36,5 +35,4 @@ def main() -> None:
     with one_line_errors():
         verb = verb_of(tuple(arguments.overrides))
     log.info("twostage train is %s here", verb)
-    work = work_of(verb)
-    run.run(verb, config_of(work), work, arguments)
+    run.run_verb(verb, arguments)

@@ -18,6 +18,9 @@ ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "sp
 # Parts of a dataset: trained on, held out for sweeps of learning rates, held out for what is reported.
 SPLITS = ("train", "tune", "validation")
 
+# Priors that draw whole grids; every other one draws token by token.
+DENOISERS = ("sundae", "absorbing")
+
 # Maps of images that a dataset may bring; what tokenizers may read besides; codes without a tokenizer.
 MAPS = ("edges", "segmentation", "depth", "pose")
 TOKENIZED = ("image", *MAPS, "low_resolution")

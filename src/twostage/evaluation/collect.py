@@ -1,6 +1,6 @@
 """Verb `evaluation.collect`: the long table of a study, and its statistics over seeds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,8 @@ def collect(config: CollectConfig, job: Job) -> None:
     uint8 [strips, pictures, H, W, C], whose labels are in metrics.json.
     Raises TwostageError if the runs of a row differ in what is to be equal.
     """
-    _require_equal(config, job)
+    priors = _priors(config, job)
+    _require_equal(config, job, priors)
     lines = [line for at, point in enumerate(config.points) for line in _lines(config, job, at, point)]
     write_csv(job.folder / "table.csv", lines)
     labels: list[str] = []
@@ -58,7 +59,7 @@ def collect(config: CollectConfig, job: Job) -> None:
         "scale": job.scale,
         "num_seeds": len({point.seed for point in config.points}),
         "rows": {row: _latents(job, row) for row in dict.fromkeys(point.row for point in config.points)},
-        "told": _told(config, job),
+        "told": _told(list(priors.values())),
         "statistics": _statistics(config, lines),
         "strips": labels,
     }
@@ -117,27 +118,35 @@ def _place(row: str, values: Mapping[str, Any], quantity: str) -> tuple[str, ...
     return (row, *map(word, values.values()), quantity)
 
 
-def _require_equal(config: CollectConfig, job: Job) -> None:
+def _priors(config: CollectConfig, job: Job) -> dict[int, dict[str, Any]]:
+    """The metrics of every run's prior, by the run's position."""
+    return {
+        at: read_json(job.upstream(f"{at}.prior") / "metrics.json")
+        for at in range(len(config.points))
+        if f"{at}.prior" in job.inputs
+    }
+
+
+def _require_equal(config: CollectConfig, job: Job, priors: Mapping[int, dict[str, Any]]) -> None:
     """Within a row: other data have sweeps, and so rates, of their own."""
     for key in config.equal:
         first: dict[str, int] = {}
         for at, point in enumerate(config.points):
-            folders = [f"{number}.prior" for number in (first.setdefault(point.row, at), at)]
-            reference, found = (read_json(job.upstream(folder) / "metrics.json")[key] for folder in folders)
-            if found != reference:
+            reference = first.setdefault(point.row, at)
+            if priors[at][key] != priors[reference][key]:
                 raise TwostageError(
-                    f"{config.study}: {job.inputs[folders[1]]} has {key} {found}, and {job.inputs[folders[0]]} has "
-                    f"{reference}; delete the folder that is wrong and run again"
+                    f"{config.study}: {job.inputs[f'{at}.prior']} has {key} {priors[at][key]}, and "
+                    f"{job.inputs[f'{reference}.prior']} has {priors[reference][key]}; delete the folder that is wrong "
+                    "and run again"
                 )
 
 
-def _told(config: CollectConfig, job: Job) -> dict[str, Any]:
+def _told(priors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What all priors' metrics agree in."""
-    names = [f"{at}.prior" for at in range(len(config.points)) if f"{at}.prior" in job.inputs]
-    found = [read_json(job.upstream(name) / "metrics.json") for name in names]
-    return {
-        key: found[0][key] for key in TOLD if found and all(one.get(key) == found[0].get(key, ...) for one in found)
-    }
+    if not priors:
+        return {}
+    first = priors[0]
+    return {key: first[key] for key in TOLD if key in first and all(one.get(key) == first[key] for one in priors)}
 
 
 def _latents(job: Job, row: str) -> dict[str, Any]:

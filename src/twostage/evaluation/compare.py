@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from twostage.errors import TwostageError
 from twostage.evaluation.sampled import Metrics, metrics_of, pace_of, require_alike
+from twostage.evaluation.statistics import Summary
 from twostage.runtime.artifacts import read_csv, read_json, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import NLL
@@ -65,25 +65,6 @@ class Curve:
         """As lists, with the training seconds of every point."""
         seconds = self.step * seconds_per_step
         return {"step": self.step.tolist(), "train_seconds": seconds.tolist(), "nll": self.nll.tolist()}
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Mean and spread of one quantity over seeds; the interval is Student's t, two-sided, 95 %."""
-
-    mean: float
-    std: float
-    ci95_low: float
-    ci95_high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Summary":
-        """Summary of at least two values. Raises TwostageError for fewer."""
-        if len(values) < 2:
-            raise TwostageError(f"a spread needs at least two seeds, got {len(values)}; set scale.experiment.seeds")
-        mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
-        half = float(stats.t.ppf(0.975, len(values) - 1)) * std / len(values) ** 0.5
-        return cls(mean, std, mean - half, mean + half)
 
 
 def compare_seed(gpt: Curve, pixelsnail: Curve, ratio: float) -> dict[str, float]:

@@ -13,10 +13,10 @@ import numpy as np
 from twostage.errors import TwostageError
 from twostage.evaluation import classifier
 from twostage.evaluation.agreement import Given, Judges, agreement, diversity, likeness
-from twostage.evaluation.compare import Summary
 from twostage.evaluation.conditions import shown_map
 from twostage.evaluation.reconstruct import reconstructed
 from twostage.evaluation.sampled import Metrics, metrics_of, require_alike
+from twostage.evaluation.statistics import Summary
 from twostage.runtime import training
 from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
 from twostage.runtime.job import Job

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import Summary
+from twostage.evaluation.statistics import Summary
 from twostage.latents.orderings import ordering
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.runtime.job import Job

@@ -1,4 +1,4 @@
-"""Verb `evaluation.samples`: FID and its kin of a set of samples against stored features of real images."""
+"""Verb `evaluation.samples`: FID, KID, precision and recall of samples against stored features of real images."""
 
 # N real images, M samples, H height, W width, C channels, D features, K classes
 

@@ -1,20 +1,39 @@
 """Mean and spread over seeds, and differences that are paired by seed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from twostage.errors import TwostageError
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean and spread of one quantity over seeds; the interval is Student's t, two-sided, 95 %."""
+
+    mean: float
+    std: float
+    ci95_low: float
+    ci95_high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Summary":
+        """Summary of at least two values. Raises TwostageError for fewer."""
+        if len(values) < 2:
+            raise TwostageError(f"a spread needs at least two seeds, got {len(values)}; set scale.experiment.seeds")
+        mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
+        half = float(stats.t.ppf(0.975, len(values) - 1)) * std / len(values) ** 0.5
+        return cls(mean, std, mean - half, mean + half)
+
 
 def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean, standard deviation and the two-sided 95 % interval of Student's t; of one value, the mean alone."""
-    mean = float(np.mean(values))
+    """The summary of some values; of one value, the mean alone."""
     if len(values) < 2:
-        return {"mean": mean, "std": None, "ci95_low": None, "ci95_high": None}
-    std = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * std / len(values) ** 0.5
-    return {"mean": mean, "std": std, "ci95_low": mean - half, "ci95_high": mean + half}
+        return {"mean": float(np.mean(values)), "std": None, "ci95_low": None, "ci95_high": None}
+    return asdict(Summary.of(values))
 
 
 def paired(ours: Mapping[int, float], reference: Mapping[int, float]) -> dict[str, float | None] | None:

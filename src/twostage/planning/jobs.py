@@ -195,6 +195,13 @@ def sampling_job(
     return _conditioned(new_job("sampling.generate", variant, tree, config, inputs), condition)
 
 
+def with_denoising(tree: Tree, num_images: int, changed: Tree | None = None) -> Tree:
+    """The tree with another number of images that a denoiser draws and, in `changed`, another way to draw them."""
+    denoising = tree["sampling"]["denoising"]
+    amount = {"num_images": num_images, "batch_size": min(num_images, denoising["batch_size"])}
+    return tree | {"sampling": tree["sampling"] | {"denoising": denoising | amount | (changed or {})}}
+
+
 def chain_name(tree: Tree) -> str:
     """How the prior of `tree["priors"]` draws whole grids, in the name of its samples: its chain, or its unmasking."""
     if tree["priors"]["architecture"] == "absorbing":
@@ -278,7 +285,7 @@ def classifier_job(tree: Tree, data: Job) -> Job:
 
 
 def samples_evaluation_job(tree: Tree, sampling: Job, features: Job, label: str = "") -> Job:
-    """FID and its kin of the images in a job's samples.npy against stored features; needs `weights_job` of inception.
+    """FID, KID, precision and recall of a job's samples.npy against stored features; needs `weights_job` of inception.
 
     The `sampling` job may be any whose folder holds samples.npy.
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twostage.config import composition, schema
+from twostage.config.schema import DENOISERS
 from twostage.errors import TwostageError
 from twostage.planning.chain import chain
 from twostage.planning.kept import kept_plan
@@ -244,9 +245,7 @@ def _of_its_kind(folder: Path, overrides: tuple[str, ...]) -> tuple[str, ...]:
     """With the architecture of a prior that draws whole grids, as each of them is asked in its own way how to draw."""
     architecture = read_json(folder / "config.json").get("architecture")
     chosen = any(each.split("=")[0] == "priors" for each in overrides)
-    return (
-        overrides if chosen or architecture not in ("sundae", "absorbing") else (f"priors={architecture}", *overrides)
-    )
+    return overrides if chosen or architecture not in DENOISERS else (f"priors={architecture}", *overrides)
 
 
 def _needs_codes(job: Job) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from twostage.config import composition
+from twostage.config.schema import DENOISERS
 from twostage.config.values import at_least, one_of, some_of
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import QUANTITIES
@@ -26,6 +27,7 @@ from twostage.planning.jobs import (
     sampling_job,
     tokenizer_job,
     tune_job,
+    with_denoising,
 )
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
@@ -69,14 +71,13 @@ class Panel:
 
     kind: str = MISSING  # line: over steps | point: over what varies | difference | pictures: samples
     y: str = ""  # a quantity; of pictures none
-    x: str = (
-        ""  # point: a varied key or a quantity; empty: the first varied key, or the row; what else varies, colours tell
-    )
+    # point: a varied key or a quantity; empty: the first varied key, or the row. What else varies, colours tell.
+    x: str = ""
 
 
 @dataclass
 class Study:
-    """A file of conf/study/. Rows: label -> stand_in | paper -> overrides (null: no such row in that column)."""
+    """A file of conf/experiment/. Rows: label -> stand_in | paper -> overrides (null: no such row in that column)."""
 
     name: str = MISSING  # of the file
     title: str = ""  # one sentence: what is compared
@@ -98,7 +99,7 @@ class Study:
     claims: list[str] = field(default_factory=list)  # ids that the study bears on
     table: Table = field(default_factory=Table)
     figures: list[Panel] = field(default_factory=list)
-    on_request: bool = False  # the user brings the data at every scale, so that only its own target asks for it
+    on_request: bool = False  # whether only its own target asks for it, as for data that the user brings
 
 
 @dataclass(frozen=True)
@@ -408,7 +409,7 @@ def _samples(
     plan: Builder, study: Study, point: Point, usual: Tree, tree: Tree, prior: Job, latents: Job, roles: set[str]
 ) -> dict[str, Job]:
     """Samples of a run's prior, in the way of its architecture, and what is measured of them."""
-    draws_whole = tree["priors"]["architecture"] not in ("gpt", "pixelsnail")
+    draws_whole = tree["priors"]["architecture"] in DENOISERS
     section = tree["sampling"]["denoising"] if draws_whole else tree["sampling"]
     number = study.images or section["num_images"]
     # Names without a number are those of the designs, whose denoisers draw what the scale says for all of them.
@@ -417,14 +418,14 @@ def _samples(
     )
     words = _words(study, point, "sampling", usual, tree, told=IN_CHAIN_NAME if draws_whole else set())
     words += [f"images{number}"] if number != usual_number else []
-    amount = {"num_images": number, "batch_size": min(number, section["batch_size"])}
     tokenizer = plan.jobs[latents.inputs["tokenizer"]]
     condition = plan.jobs[prior.inputs["condition"]] if "condition" in prior.inputs else None
     if draws_whole:
-        asked = tree | {"sampling": tree["sampling"] | {"denoising": section | amount}}
+        asked = with_denoising(tree, number)
         label = "_".join([chain_name(asked), *words])
         sampling = plan.add(denoising_job(asked, prior, tokenizer, condition, label=label))
     else:
+        amount = {"num_images": number, "batch_size": min(number, section["batch_size"])}
         asked = tree | {"sampling": section | amount}
         sampling = plan.add(sampling_job(asked, prior, tokenizer, condition, label="_".join(words)))
     found = {"sampling": sampling}

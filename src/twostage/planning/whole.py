@@ -15,17 +15,19 @@ from twostage.planning.study import add_study
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
 
-# Files of conf/experiment/ with a plan of their own; every other one is a task of conditional synthesis.
-EXPERIMENTS = (
-    "table1",
-    "orderings",
-    "pixels_vs_latents",
-    "f_sweep",
-    "f_sweep_conditional",
-    "rejection",
-    "overfitting",
-    *denoisers.EXPERIMENTS,
-)
+# Files of conf/experiment/ with a plan of their own; every other one is a study or a task of conditional synthesis.
+DESIGNS: dict[str, Callable[[Builder], None]] = {
+    "table1": table1,
+    "orderings": orderings,
+    "pixels_vs_latents": factors.pixels_vs_latents,
+    "f_sweep": factors.f_sweep,
+    "f_sweep_conditional": factors.f_sweep,
+    "rejection": classes.rejection,
+    "overfitting": classes.overfitting,
+    "sundae_vs_autoregressive": denoisers.sundae_vs_autoregressive,
+    "sundae_inpainting": denoisers.sundae_inpainting,
+    "sundae_pixels": denoisers.sundae_pixels,
+}
 
 
 @dataclass(frozen=True)
@@ -41,38 +43,20 @@ class Planned:
 def plan_of(experiment: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None) -> Builder:
     """The jobs of one experiment at one scale. Raises TwostageError, one line, if it cannot be planned."""
     plan = Builder(experiment, scale, compose)
-    if "measure" in plan.experiment:
-        add_study(plan)
-        return plan
-    match experiment:
-        case "table1":
-            table1(plan)
-        case "orderings":
-            orderings(plan)
-        case "pixels_vs_latents":
-            factors.pixels_vs_latents(plan)
-        case "f_sweep" | "f_sweep_conditional":
-            factors.f_sweep(plan)
-        case "rejection":
-            classes.rejection(plan)
-        case "overfitting":
-            classes.overfitting(plan)
-        case name if name in denoisers.EXPERIMENTS:
-            denoisers.add_jobs(plan)
-        case _:
-            conditional(plan)
+    add_jobs = add_study if "measure" in plan.experiment else DESIGNS.get(experiment, conditional)
+    add_jobs(plan)
     return plan
 
 
 def experiments() -> list[str]:
-    """The files of conf/experiment/: those that have a plan of their own, then tasks of conditional synthesis.
+    """The files of conf/experiment/: those that have a plan of their own, then studies and tasks.
 
     Raises TwostageError for a name that no target or option could spell.
     """
     files = sorted(path.stem for path in (composition.CONF / "experiment").glob("[!.]*.yaml"))
     if odd := [name for name in files if not name.isidentifier()]:
         raise TwostageError(f"conf/experiment/{odd[0]}.yaml: no target can have this name; use letters, digits and _")
-    return [*EXPERIMENTS, *(name for name in files if name not in EXPERIMENTS)]
+    return [*DESIGNS, *(name for name in files if name not in DESIGNS)]
 
 
 def whole_plan(scale: str) -> Builder:

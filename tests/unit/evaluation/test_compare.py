@@ -3,7 +3,8 @@ import pytest
 from scipy import stats
 
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import CompareConfig, Curve, Summary, compare, compare_seed
+from twostage.evaluation.compare import CompareConfig, Curve, compare, compare_seed
+from twostage.evaluation.statistics import Summary
 from twostage.planning.verbs import FILES
 from twostage.runtime.artifacts import read_json, write_csv, write_json
 from twostage.runtime.job import Job

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.figures.conftest import assert_same_files_twice
 from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import Summary
+from twostage.evaluation.statistics import Summary
 from twostage.figures.orderings import OrderingsConfig, orderings
 from twostage.latents.orderings import ordering
 from twostage.planning.verbs import FILES

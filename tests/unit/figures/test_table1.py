@@ -5,7 +5,7 @@ import pytest
 from tests.unit.figures.conftest import assert_same_files_twice
 from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
-from twostage.evaluation.compare import Summary
+from twostage.evaluation.statistics import Summary
 from twostage.figures.table1 import Table1Config, table1
 from twostage.planning.verbs import FILES
 from twostage.runtime.artifacts import read_csv, write_json

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from twostage import __main__ as twostage
 from twostage.config.schema import (
     AbsorbingConfig,
     GPTConfig,
@@ -96,3 +97,11 @@ def steady_clock(monkeypatch):
     """A clock 10 ms later at every reading: what the machine does beside the test does not matter."""
     readings = itertools.count()
     monkeypatch.setattr(training, "training_clock", lambda: 0.01 * next(readings))
+
+
+def convert_by_command(config, checkpoint, out, monkeypatch):
+    """`twostage priors.import_released`, as a person types it."""
+    options = {"--config": config, "--checkpoint": checkpoint, "--out": out}
+    words = [str(word) for option in options.items() for word in option]
+    monkeypatch.setattr("sys.argv", ["twostage", "priors.import_released", *words])
+    twostage.main()

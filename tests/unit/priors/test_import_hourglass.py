@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from twostage import __main__ as twostage
+from tests.unit.priors.conftest import convert_by_command
 from twostage import priors
 from twostage.errors import TwostageError
 from twostage.priors.import_released import convert
@@ -29,18 +29,7 @@ def reference():
 def test_the_stored_logits_come_out(reference, tmp_path, monkeypatch):
     config, checkpoint, pairs = reference
     out = str(tmp_path / "sundae")
-    arguments = [
-        "twostage",
-        "priors.import_released",
-        "--config",
-        str(config),
-        "--checkpoint",
-        str(checkpoint),
-        "--out",
-        out,
-    ]
-    monkeypatch.setattr("sys.argv", arguments)
-    twostage.main()
+    convert_by_command(config, checkpoint, out, monkeypatch)
     with np.load(pairs) as stored:
         logits = priors.load(out).logits(torch.from_numpy(stored["tokens"]), class_B=None)
         np.testing.assert_allclose(logits.numpy(), stored["logits"], atol=1e-5, rtol=0)

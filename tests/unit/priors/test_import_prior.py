@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from twostage import __main__ as twostage
+from tests.unit.priors.conftest import convert_by_command
 from twostage import priors
 from twostage.errors import TwostageError
 from twostage.priors.import_released import convert
@@ -37,18 +37,7 @@ def test_the_stored_logits_come_out(reference, tmp_path):
 def test_the_command_line_converts(reference, tmp_path, monkeypatch):
     config, checkpoint, _ = reference
     out = str(tmp_path / "gpt")
-    arguments = [
-        "twostage",
-        "priors.import_released",
-        "--config",
-        str(config),
-        "--checkpoint",
-        str(checkpoint),
-        "--out",
-        out,
-    ]
-    monkeypatch.setattr("sys.argv", arguments)
-    twostage.main()
+    convert_by_command(config, checkpoint, out, monkeypatch)
     assert priors.load(tmp_path / "gpt").model.codes.num_embeddings == 64
 
 

@@ -9,14 +9,17 @@ from torch import nn
 
 from tests.unit.priors.conftest import prior_config
 from tests.unit.tokenizers.conftest import small_config
-from twostage.config.schema import GPTConfig, PixelSNAILConfig, SamplingConfig
+from twostage.config.composition import parse
+from twostage.config.schema import DenoisingConfig, GPTConfig, InpaintingConfig, PixelSNAILConfig, SamplingConfig
 from twostage.latents.dataset import TokenSpace
 from twostage.planning.verbs import FILES
 from twostage.priors.gpt import GPT
 from twostage.priors.model import store, trained_format
 from twostage.priors.pixelsnail import PixelSNAIL
-from twostage.runtime.artifacts import write_array, write_json
+from twostage.runtime.artifacts import read_array, write_array, write_json
 from twostage.runtime.job import Job
+from twostage.sampling.denoise import denoise as denoise_images
+from twostage.sampling.inpaint import inpaint
 from twostage.tokenizers import checksum
 from twostage.tokenizers.model import Tokenizer, save
 
@@ -96,3 +99,13 @@ def make_job(tmp_path):
         return Job("sampling", "generate", variant, "smoke", asdict(config), folders, str(tmp_path / variant), files)
 
     return make
+
+
+def run(job):
+    """Runs a verb that draws whole grids; the arrays that it wrote, by the names of their files."""
+    match job.verb:
+        case "denoise":
+            denoise_images(parse(DenoisingConfig, job.config), job)
+        case "inpaint":
+            inpaint(parse(InpaintingConfig, job.config), job)
+    return {name: read_array(job.folder / name) for name in job.files if name.endswith(".npy")}

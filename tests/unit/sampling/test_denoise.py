@@ -8,10 +8,9 @@ import torch
 from PIL import Image
 
 from tests.unit.priors.conftest import prior_config
-from tests.unit.sampling.conftest import GRID, NUM_CODES, OTHER_CODES, write_latents, write_tokenizer
+from tests.unit.sampling.conftest import GRID, NUM_CODES, OTHER_CODES, run, write_latents, write_tokenizer
 from tests.unit.tokenizers.conftest import small_config
 from twostage import priors, tokenizers
-from twostage.config.composition import parse
 from twostage.config.schema import ChainConfig, DenoisingConfig, InpaintingConfig, SundaeConfig
 from twostage.errors import TwostageError
 from twostage.latents.coordinates import coordinate_codes
@@ -21,9 +20,7 @@ from twostage.priors.model import store, trained_format
 from twostage.priors.sundae import Sundae
 from twostage.runtime.artifacts import read_array, read_json, write_json
 from twostage.runtime.job import Job
-from twostage.sampling.denoise import denoise as denoise_images
 from twostage.sampling.denoising import Schedule, Streams, denoise
-from twostage.sampling.inpaint import inpaint
 from twostage.sampling.masks import generated_mask
 from twostage.tokenizers import as_bytes
 from twostage.tokenizers.model import save
@@ -63,15 +60,6 @@ def make(make_job, tmp_path):
         return Job("sampling", verb, variant, "smoke", config, folders, str(tmp_path / variant), files)
 
     return new
-
-
-def run(job):
-    match job.verb:
-        case "denoise":
-            denoise_images(parse(DenoisingConfig, job.config), job)
-        case "inpaint":
-            inpaint(parse(InpaintingConfig, job.config), job)
-    return {name: read_array(job.folder / name) for name in job.files if name.endswith(".npy")}
 
 
 def test_it_writes_the_codes_of_the_prior_and_their_images(make):

@@ -7,19 +7,16 @@ import pytest
 import torch
 
 from tests.unit.priors.conftest import prior_config
-from tests.unit.sampling.conftest import GRID, NUM_CODES, write_latents
+from tests.unit.sampling.conftest import GRID, NUM_CODES, run, write_latents
 from twostage import priors, tokenizers
-from twostage.config.composition import parse
 from twostage.config.schema import ChainConfig, DenoisingConfig, InpaintingConfig, UnmaskingConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.planning.verbs import FILES
 from twostage.priors.model import build, store, trained_format
-from twostage.runtime.artifacts import read_array, read_json
+from twostage.runtime.artifacts import read_json
 from twostage.runtime.job import Job
-from twostage.sampling.denoise import denoise as denoise_images
 from twostage.sampling.draw import Draw
-from twostage.sampling.inpaint import inpaint
 from twostage.sampling.unmasking import unmask
 from twostage.sampling.whole import Streams
 from twostage.tokenizers import as_bytes
@@ -55,15 +52,6 @@ def make(make_job, tmp_path):
         return Job("sampling", verb, variant, "smoke", config | changes, folders, str(tmp_path / variant), files)
 
     return new
-
-
-def run(job):
-    match job.verb:
-        case "denoise":
-            denoise_images(parse(DenoisingConfig, job.config), job)
-        case "inpaint":
-            inpaint(parse(InpaintingConfig, job.config), job)
-    return {name: read_array(job.folder / name) for name in job.files if name.endswith(".npy")}
 
 
 def test_it_writes_the_codes_of_the_prior_and_how_they_were_drawn(make):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from twostage.config.schema import DENOISERS
 from twostage.evaluation.quantities.adversarial_steps import adversarial_steps
 from twostage.evaluation.quantities.distinct_codes import distinct_codes
 from twostage.runtime.scores import BOUND, DENOISING, NLL, on
@@ -89,7 +90,7 @@ QUANTITIES = {
         "lower",
         "sampling",
         "mean_steps_per_image",
-        models=("sundae", "absorbing"),
+        models=DENOISERS,
     ),
     "seconds_per_image": Quantity("seconds per image", "s", ".4f", "lower", "sampling", "seconds_per_image"),
     "distinct_codes": Quantity(

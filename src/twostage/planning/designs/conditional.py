@@ -153,7 +153,7 @@ def _sampled(plan: Builder, cell: TaskCell, prior: Job, latents: Job, completes:
     num_images = budget["conditions"] * budget["per_condition"]
     asked: Tree = {"num_images": num_images, "per_condition": budget["per_condition"]}
     asked["batch_size"] = min(num_images, sampling["batch_size"])
-    if architecture in ("sundae", "absorbing"):
+    if architecture in schema.DENOISERS:
         if completes:
             raise TwostageError(
                 f"experiment {plan.experiment['name']} completes images token by token, which prior={cell.prior} does "

@@ -1,10 +1,7 @@
-"""The plans of the experiments on SUNDAE priors: McKinney & Willcocks 2022, Sec. 3.2 and 4, Fig. 8 and 10 to 13.
-
-All of them draw from one prior of a dataset's latents, so that a sweep over what samplers do trains nothing.
-"""
+"""The plans of three experiments on SUNDAE priors: McKinney & Willcocks 2022, Tables 1 and 2, Fig. 10 and 11."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from omegaconf import MISSING
@@ -24,16 +21,10 @@ from twostage.planning.jobs import (
     sampling_job,
     timed_prior_job,
     tokenizer_job,
+    with_denoising,
 )
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
-
-# Files of conf/experiment/ whose plans are made here.
-EXPERIMENTS = (
-    "sundae_vs_autoregressive",
-    "sundae_inpainting",
-    "sundae_pixels",
-)
 
 
 @dataclass
@@ -66,17 +57,6 @@ class Encoded(NamedTuple):
     tokenizer: Job
 
 
-def add_jobs(plan: Builder) -> None:
-    """Adds the jobs of one of these experiments."""
-    match plan.experiment["name"]:
-        case "sundae_vs_autoregressive":
-            sundae_vs_autoregressive(plan)
-        case "sundae_inpainting":
-            sundae_inpainting(plan)
-        case _:
-            sundae_pixels(plan)
-
-
 def sundae_vs_autoregressive(plan: Builder) -> None:
     """Adds the jobs of Tables 1 and 2: a transformer as other experiments have it, one that trains for as long as
     SUNDAE, absorbing diffusion that trains for as long, and SUNDAE's chains.
@@ -87,7 +67,7 @@ def sundae_vs_autoregressive(plan: Builder) -> None:
         sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["experiment"]["sundae"]["steps"])
         sets, more = _rivals(plan, encoded, sundae) if cell.rivals else ({}, {})
         for steps in plan.tree["scale"]["experiment"]["sundae"]["table_steps"]:
-            sets[f"SUNDAE, {steps} steps"] = _drawn(plan, cell, encoded, sundae, {"steps": steps})
+            sets[f"SUNDAE, {steps} steps"] = _drawn(plan, cell, encoded, sundae, steps)
         config = {"paper_rows": plan.experiment["rows"][row]["paper_rows"]}
         found[row] = _compared(plan, row, encoded, sets, config, more)
     _figure(plan, "sundae_vs_autoregressive", found)
@@ -128,8 +108,7 @@ def sundae_pixels(plan: Builder) -> None:
         classes = plan.add(classes_job(tree, latents))
         tune = _pixels_sweep(plan, cell, latents, classes)
         prior = plan.add(prior_job(tree, latents, classes, {"tune": tune}))
-        chain = {"steps": budget["chain_steps"]}
-        asked = _asked(tree, budget["images"], chain)
+        asked = _asked(tree, budget["images"], budget["chain_steps"])
         sampling = plan.add(denoising_job(asked, prior, tokenizer, classes, label=chain_name(asked)))
         config = {"label": row, "data": cell.data, "tokenizer": cell.tokenizer, "images": budget["images"]}
         config |= {"grid_images": tree["evaluation"]["grid_images"], "paper_says": plan.experiment["paper_says"]}
@@ -147,7 +126,7 @@ def _pixels_sweep(plan: Builder, cell: PixelsCell, latents: Job, classes: Job) -
 
 def _encoded(plan: Builder, cell: LatentsCell) -> Encoded:
     """Adds everything up to the latents of a row."""
-    known = replace(Cell(cell.data, cell.tokenizer), tokenizer_data=cell.tokenizer_data, prior_sizes=cell.prior_sizes)
+    known = Cell(cell.data, cell.tokenizer, cell.tokenizer_data, prior_sizes=cell.prior_sizes)
     latents = plan.encoded(known, cell.tokenizer, cell.tokenizer_data or cell.data)
     return Encoded(known, latents, plan.jobs[latents.inputs["tokenizer"]])
 
@@ -191,14 +170,12 @@ def _absorbing(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, 
     """Samples of absorbing diffusion that trains for as long as SUNDAE, drawn in as many steps as SUNDAE's."""
     tree = plan.tree_of(encoded.cell, tokenizers=encoded.cell.tokenizer, priors="absorbing", seed=0)
     timed, pace = _timed(plan, tree, encoded, sundae)
-    experiment, denoising = plan.tree["scale"]["experiment"]["sundae"], tree["sampling"]["denoising"]
-    number = experiment["images"]
-    amount = {"num_images": number, "batch_size": min(number, denoising["batch_size"])}
+    experiment, usual = plan.tree["scale"]["experiment"]["sundae"], tree["sampling"]["denoising"]["unmasking"]
     sets: dict[str, dict[str, Job]] = {}
     for steps in experiment["table_steps"]:
         # A token is drawn once, so there are no more steps than tokens.
-        unmasking = denoising["unmasking"] | {"steps": min(steps, grid_side(tree) ** 2)}
-        asked = tree | {"sampling": tree["sampling"] | {"denoising": denoising | amount | {"unmasking": unmasking}}}
+        unmasking = usual | {"steps": min(steps, grid_side(tree) ** 2)}
+        asked = with_denoising(tree, experiment["images"], {"unmasking": unmasking})
         sampling = plan.add(denoising_job(asked, timed, encoded.tokenizer, label=chain_name(asked)))
         label = f"absorbing diffusion, {unmasking['steps']} steps, SUNDAE's time"
         sets[label] = _measured(plan, tree, encoded, timed, sampling)
@@ -212,27 +189,23 @@ def _timed(plan: Builder, tree: Tree, encoded: Encoded, sundae: Job) -> tuple[Jo
     return plan.add(timed_prior_job(tree, encoded.latents, sundae, pace, tune)), pace
 
 
-def _drawn(plan: Builder, cell: LatentsCell, encoded: Encoded, prior: Job, chain: Tree) -> dict[str, Job]:
+def _drawn(plan: Builder, cell: LatentsCell, encoded: Encoded, prior: Job, steps: int) -> dict[str, Job]:
     """Samples by one chain, and what is measured of them; equal chains are one job, whoever asks for them."""
     tree = plan.tree_of(encoded.cell, priors=cell.prior)
-    asked = _asked(tree, plan.tree["scale"]["experiment"]["sundae"]["images"], chain)
+    asked = _asked(tree, plan.tree["scale"]["experiment"]["sundae"]["images"], steps)
     sampling = plan.add(denoising_job(asked, prior, encoded.tokenizer, label=chain_name(asked)))
     return _measured(plan, tree, encoded, prior, sampling)
 
 
-def _asked(tree: Tree, num_images: int, changed: Tree) -> Tree:
-    """The tree with another chain: a proportion or temperature that is named holds from the first step to the last."""
-    denoising = tree["sampling"]["denoising"]
-    chain = dict(denoising["chain"])
-    for key, value in changed.items():
-        chain |= {key: value} if key == "steps" else {f"{key}_start": value, f"{key}_end": value}
-    chain["min_steps"] = min(chain["min_steps"], chain["steps"])
-    amount = {"num_images": num_images, "batch_size": min(num_images, denoising["batch_size"])}
-    return tree | {"sampling": tree["sampling"] | {"denoising": denoising | amount | {"chain": chain}}}
+def _asked(tree: Tree, num_images: int, steps: int) -> Tree:
+    """The tree with another number of images, and of steps of the chain."""
+    usual = tree["sampling"]["denoising"]["chain"]
+    chain = usual | {"steps": steps, "min_steps": min(usual["min_steps"], steps)}
+    return with_denoising(tree, num_images, {"chain": chain})
 
 
 def _measured(plan: Builder, tree: Tree, encoded: Encoded, prior: Job, sampling: Job) -> dict[str, Job]:
-    """FID and its kin of some of a job's samples; the same number for every set of an experiment."""
+    """FID, KID, precision and recall of some of a job's samples; the same number for every set of an experiment."""
     samples = plan.measured(tree, sampling, plan.tree["scale"]["experiment"]["sundae"]["images"])
     return {"prior": prior, "latents": encoded.latents, "sampling": sampling, "samples": samples}
 

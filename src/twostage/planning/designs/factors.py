@@ -1,6 +1,6 @@
 """The plans of the experiments over the factor f of the first stage: Esser et al. 2021, Sec. 4.3, Fig. 7 and 8."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
@@ -122,7 +122,7 @@ def _tuned(plan: Builder, cell: SweepCell) -> Job:
 
 
 def _run(cell: SweepCell, tokenizer: str) -> Cell:
-    return replace(Cell(cell.data, tokenizer), condition=cell.condition_of(tokenizer))
+    return Cell(cell.data, tokenizer, condition=cell.condition_of(tokenizer))
 
 
 def _swept_tree(plan: Builder, cell: SweepCell, name: str) -> Tree:
