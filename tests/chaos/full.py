@@ -20,7 +20,7 @@ def jobs_to_try(clone: Clone) -> list[Job]:
     """All jobs whose files and whose inputs' files lie in the clone."""
     plan = clone.ask(
         "python", "-c",
-        "import json; from dataclasses import asdict; from twostage.planning.plan import whole_plan; "
+        "import json; from dataclasses import asdict; from twostage.planning.whole import whole_plan; "
         "print(json.dumps([asdict(job) for job in whole_plan('smoke').jobs.values()]))",
     )  # fmt: skip
     jobs = {job.out: job for job in (Job(**values) for values in json.loads(plan.splitlines()[-1]))}

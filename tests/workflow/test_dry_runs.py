@@ -55,8 +55,8 @@ def test_a_new_file_is_a_task_with_a_table(clone):
 
 def test_a_new_file_is_a_study_with_a_table(clone):
     folder = clone.folder / "conf/experiment"
-    text = (folder / "gpt_dropout.yaml").read_text()
-    (folder / "mine.yaml").write_text(text.replace("name: gpt_dropout", "name: mine", 1))
+    lines = (folder / "gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine", 1).splitlines()
+    (folder / "mine.yaml").write_text("\n".join(line for line in lines if not line.startswith("on_request:")))
     try:
         plan = clone.dry_run("results/mine.csv")
         assert "results/mine.csv" in clone.dry_run("figures")
