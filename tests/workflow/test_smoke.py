@@ -147,9 +147,7 @@ def test_one_more_codebook_size_runs_its_own_jobs_and_the_figure(clone):
 
 
 def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
-    plan = clone.plan_after(
-        "conf/experiment/orderings.yaml", "spiral_in]", "spiral_in, random]", "results/orderings.csv"
-    )
+    plan = clone.plan_after("conf/study/orderings.yaml", "spiral_in]", "spiral_in, random]", "results/orderings.csv")
     assert variants_of(plan) == {f"cifar10.vqgan_f4.gpt.random.seed{seed}" for seed in (0, 1)} | {
         "orderings",
     }
@@ -263,11 +261,11 @@ def test_hourglasses_masks_and_classes_have_their_numbers(clone):
 
 
 def test_one_factor_less_runs_no_model(clone):
-    clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", "vqgan_f4], tune_on")
+    clone.edit("conf/study/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", "vqgan_f4], tune_on")
     try:
         plan = clone.dry_run("results/f_sweep.csv")
     finally:
-        clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4], tune_on", "vqgan_f4, vqgan_f8], tune_on")
+        clone.edit("conf/study/f_sweep.yaml", "vqgan_f4], tune_on", "vqgan_f4, vqgan_f8], tune_on")
     assert rules_of(plan) == {"evaluation_f_sweep", "figures_f_sweep", "results_evaluation", "results_f_sweep"}
 
 

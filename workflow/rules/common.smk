@@ -213,7 +213,7 @@ def job_inputs(verb):
         folder = f"{ARTIFACTS}/{verb.split('.')[0]}/{wildcards.variant}"
         if folder not in PLAN.jobs:
             raise TwostageError(
-                f"{folder} is in no experiment at scale {SCALE}; known: conf/experiment/*.yaml"
+                f"{folder} is in no study at scale {SCALE}; known: conf/study/*.yaml"
             )
         job = PLAN.jobs[folder]
         asked = asked_of(job)
@@ -243,7 +243,7 @@ def kinds(verb):
                 for name in job.files
             ]
             found.setdefault(tuple(files), []).append(re.escape(job.variant))
-    # An empty pattern would constrain nothing: a verb that no experiment asks for matches no path.
+    # An empty pattern would constrain nothing: a verb that no study asks for matches no path.
     found = found or {tuple(FILES[verb]): ["(?!)"]}
     return [(files, "|".join(names)) for files, names in found.items()]
 

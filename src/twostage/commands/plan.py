@@ -1,4 +1,4 @@
-"""`twostage plan [EXPERIMENT] [scale=...]`: the jobs behind an experiment, and which of them are made."""
+"""`twostage plan [STUDY] [scale=...]`: the jobs behind a study, and which of them are made."""
 
 import argparse
 
@@ -22,29 +22,29 @@ def lines(jobs: dict[str, Job]) -> list[str]:
     return [*found, f"{len(jobs)} jobs, {num_made} of them made"]
 
 
-def planned(experiment: str | None, scale: str) -> dict[str, Job]:
-    """The jobs of an experiment, or of all. Raises TwostageError for one that there is not."""
-    return kept_plan(scale).jobs if experiment is None else plan_of(experiment, scale).jobs
+def planned(study: str | None, scale: str) -> dict[str, Job]:
+    """The jobs of a study, or of all. Raises TwostageError for one that there is not."""
+    return kept_plan(scale).jobs if study is None else plan_of(study, scale).jobs
 
 
 def parser() -> Parser:
     """What the command takes."""
     return Parser(
         "plan",
-        "Prints the jobs behind an experiment of conf/experiment/, or behind all of them: one line each, made or to "
+        "Prints the jobs behind a study of conf/study/, or behind all of them: one line each, made or to "
         "do. For example: twostage plan edges scale=smoke",
-        ("experiment", "scale"),
+        ("study", "scale"),
     )
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Raises TwostageError for what a plan does not read."""
     names, overrides = names_and_overrides(arguments)
-    if len(names) > 1 or any(name not in options("experiment") for name in names):
-        known = ", ".join(options("experiment"))
-        raise TwostageError(f"no experiment {' '.join(names)}; name one of {known}, or none for all")
+    if len(names) > 1 or any(name not in options("study") for name in names):
+        known = ", ".join(options("study"))
+        raise TwostageError(f"no study {' '.join(names)}; name one of {known}, or none for all")
     if others := [override for override in overrides if not override.startswith("scale=")]:
-        raise TwostageError(f"{others[0]}: a plan reads the scale alone; name an experiment and scale=NAME")
+        raise TwostageError(f"{others[0]}: a plan reads the scale alone; name a study and scale=NAME")
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def _cell(rows: list[dict[str, str]], table: Path, row: str, column: str | None)
     return f": {column} = {found[column]}"
 
 
-def _completed(records: dict[str, Record], experiment: str) -> None:
+def _completed(records: dict[str, Record], study: str) -> None:
     """Adds to records of versions that kept neither config nor inputs what the plan of this clone says of a job of that
     name: its config, if it has the recorded hash, and its inputs, as far as the record knows them.
     """
@@ -69,7 +69,7 @@ def _completed(records: dict[str, Record], experiment: str) -> None:
         return
     scale = next(iter(records.values()))["scale"]
     # Tables without a file of their own belong to Table 1.
-    name = experiment if (CONF / f"experiment/{experiment}.yaml").is_file() else "table1"
+    name = study if (CONF / f"study/{study}.yaml").is_file() else "table1"
     planned = plan_of(name, scale).jobs
     for job in planned.values():
         record = records.get(_name(job), {"config": None})

@@ -96,7 +96,7 @@ def _trees(
 def compose(overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """The resolved config tree of `conf/config.yaml` under overrides that a person types, as plain dicts.
 
-    Its experiment is None if no override chooses one. Raises TwostageError, one line, for an unknown group, option or
+    Its study is None if no override chooses one. Raises TwostageError, one line, for an unknown group, option or
     key, and for a value of the wrong type or out of its range.
     """
     # Hydra's parser takes a third of a second to import, which a plan has no need of.

@@ -401,4 +401,4 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     figures: FiguresConfig = field(default_factory=FiguresConfig)
     scale: Any = MISSING  # sizes and budgets that the groups above refer to
-    experiment: Any = MISSING  # rows of one table or figure of the papers
+    study: Any = MISSING  # rows of one table or figure of the papers

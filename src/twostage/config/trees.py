@@ -22,7 +22,7 @@ from twostage.config.values import check, hint_of
 from twostage.errors import TwostageError
 
 # The one group that no verb reads: composed only where it is asked for, so that a broken study stops itself alone.
-ON_REQUEST = "experiment"
+ON_REQUEST = "study"
 # An interpolation whose section its text names: of its own section, or of another one.
 _OWN, _OTHER = re.compile(r"\$\{\.[^.${}][^${}]*\}"), re.compile(r"\$\{(\w+)\.[^${}]*\}")
 
@@ -71,7 +71,7 @@ class Trees:
     def tree(self, changes: Iterable[Change]) -> dict[str, Any]:
         """The resolved tree under some changes, later ones over earlier ones.
 
-        The experiment is None if no change chooses one. Raises TwostageError, one line, for an unknown group, option
+        The study is None if no change chooses one. Raises TwostageError, one line, for an unknown group, option
         or key, and for a value of the wrong type or out of its range.
         """
         chosen = {group: option for group, option in self._defaults.items() if group != ON_REQUEST}

@@ -8,7 +8,7 @@ from twostage.data.listing import nfc
 from twostage.errors import TwostageError
 
 SPLITS = ("train", "tune", "validation")
-# ours: one division for all scales and experiments, so that every model is compared on the same images
+# ours: one division for all scales and studies, so that every model is compared on the same images
 SEED = 0
 
 

@@ -57,7 +57,7 @@ def agreement(kind: str, image_NHWC: np.ndarray, given: Given, judges: Judges) -
             return {"consistency_psnr_decibels": psnr_of(low_resolution(image_NHWC, factor), map_NHWC)}
         case _:
             raise TwostageError(
-                f"experiment.measures names {kind}, which this experiment's condition does not allow; expected class "
+                f"study.measures names {kind}, which this study's condition does not allow; expected class "
                 "(of labelled data), edges, silhouette or low_resolution (of such a map)"
             )
 

@@ -1,6 +1,6 @@
 """Verb `evaluation.conditional`: samples of one task beside their conditions, and beside an unconditional model's.
 
-Serves every task: the experiment says what agreement is measured. Source: Esser et al. 2021, Sec. 4.2.
+Serves every task: the study says what agreement is measured. Source: Esser et al. 2021, Sec. 4.2.
 """
 
 # N samples, K conditions, P samples of a condition, S seeds, G rows of the grid, H height, W width

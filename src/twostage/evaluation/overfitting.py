@@ -93,7 +93,7 @@ def _training_images(config: OverfittingConfig, job: Job) -> list[np.ndarray]:
     if len(images) < config.neighbours:
         raise TwostageError(
             f"{config.neighbours} neighbours out of {len(images)} training images; lower "
-            "scale.experiment.overfitting.neighbours"
+            "scale.study.overfitting.neighbours"
         )
     flips = read_json(job.upstream("latents") / "metadata.json")["flips"]
     return [images, images[:, :, ::-1]] if flips else [images]

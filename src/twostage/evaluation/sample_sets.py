@@ -21,8 +21,8 @@ SHARED = ("evaluated_images", "real_images", "tokens_per_image", "num_codes", "b
 class SampleSetsConfig:
     """Which sets are compared (inputs `set0.prior`, ...), and what the paper says of it."""
 
-    experiment: str
-    label: str  # the row of the experiment
+    study: str
+    label: str  # the row of the study
     data: str
     tokenizer: str
     size: int  # side of the images, pixels
@@ -48,7 +48,7 @@ def sample_sets(config: SampleSetsConfig, job: Job) -> None:
         records = [metrics_of(job, f"{prefix}.{timed}") for prefix in prefixes]
         require_alike(dict(zip(config.sets, records, strict=True)), ("threads",))
     metrics = {
-        "experiment": config.experiment,
+        "study": config.study,
         "label": config.label,
         "scale": job.scale,
         "data": config.data,

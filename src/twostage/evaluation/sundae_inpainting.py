@@ -24,7 +24,7 @@ GREY = 128  # of what is masked
 class SundaeInpaintingConfig:
     """Which masks were drawn under, and what the paper says of the results."""
 
-    label: str  # the row of the experiment
+    label: str  # the row of the study
     data: str
     masks: list[str]
     paper_says: str

@@ -44,7 +44,7 @@ class FSweepConfig:
 
 
 def f_sweep(config: FSweepConfig, job: Job) -> None:
-    """Writes NAME.{csv,md,pdf,png} and NAME_samples.{pdf,png}, where NAME is the experiment's."""
+    """Writes NAME.{csv,md,pdf,png} and NAME_samples.{pdf,png}, where NAME is the study's."""
     metrics = read_json(job.upstream(job.variant) / "metrics.json")
     grid = read_array(job.upstream(job.variant) / "grid.npy")
     rows = list(metrics["factors"].values())

@@ -1,4 +1,4 @@
-"""All numbers of every experiment as one JSON, its headlines as another, and curves as CSVs: what DVC shows.
+"""All numbers of every study as one JSON, its headlines as another, and curves as CSVs: what DVC shows.
 
 A line of a CSV is one evaluation point: the panel and the curve that it belongs to, where it stands, its NLL; of
 rejection, one setting.
@@ -43,7 +43,7 @@ class SummaryConfig:
 
 
 def summary(_: SummaryConfig, job: Job) -> None:
-    """Writes summary.json, experiment -> row -> number, metrics.json, the few of HEADLINES, table1_curves.csv,
+    """Writes summary.json, study -> row -> number, metrics.json, the few of HEADLINES, table1_curves.csv,
     orderings_curves.csv and rejection_curve.csv.
     """
     measured = {variant: read_json(Path(folder) / "metrics.json") for variant, folder in job.inputs.items()}

@@ -1,4 +1,4 @@
-"""What a row of an experiment says of one column of data."""
+"""What a row of a study says of one column of data."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from omegaconf import MISSING
 
 @dataclass
 class Cell:
-    """One row of an experiment in one column of data: stand-in or paper."""
+    """One row of a study in one column of data: stand-in or paper."""
 
     data: str = MISSING
     tokenizer: str = MISSING

@@ -77,7 +77,7 @@ class Panel:
 
 @dataclass
 class Study:
-    """A file of conf/experiment/. Rows: label -> stand_in | paper -> overrides (null: no such row in that column)."""
+    """A file of conf/study/. Rows: label -> stand_in | paper -> overrides (null: no such row in that column)."""
 
     name: str = MISSING  # of the file
     title: str = ""  # one sentence: what is compared
@@ -117,7 +117,7 @@ def add_study(plan: Builder) -> None:
 
     Raises TwostageError, one line, for a file that asks for what there is not.
     """
-    study = parsed(plan.experiment)
+    study = parsed(plan.study)
     plan.on_request = study.on_request
     points = list(_points(plan, study))
     made = [
@@ -413,9 +413,7 @@ def _samples(
     section = tree["sampling"]["denoising"] if draws_whole else tree["sampling"]
     number = study.images or section["num_images"]
     # Names without a number are those of the designs, whose denoisers draw what the scale says for all of them.
-    usual_number = (
-        plan.tree["scale"]["experiment"]["sundae"]["images"] if draws_whole else usual["sampling"]["num_images"]
-    )
+    usual_number = plan.tree["scale"]["study"]["sundae"]["images"] if draws_whole else usual["sampling"]["num_images"]
     words = _words(study, point, "sampling", usual, tree, told=IN_CHAIN_NAME if draws_whole else set())
     words += [f"images{number}"] if number != usual_number else []
     tokenizer = plan.jobs[latents.inputs["tokenizer"]]

@@ -54,7 +54,7 @@ FILES = {
     + [f"{name}.csv" for name in ("table1_curves", "orderings_curves", "rejection_curve")],
     "figures.orderings": ["orderings.csv", "orderings.md"]
     + [f"{name}.{kind}" for name in ("orderings", "orderings_grid", "orderings_samples") for kind in ("pdf", "png")],
-    # One drawing for several experiments, told apart by their names.
+    # One drawing for several studies, told apart by their names.
     "figures.conditional": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.rejection": [f"rejection.{kind}" for kind in ("csv", "md", "pdf", "png")],
     "figures.overfitting": [f"overfitting.{kind}" for kind in ("csv", "md", "pdf", "png")],

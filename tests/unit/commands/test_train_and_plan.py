@@ -68,8 +68,8 @@ def test_plan_prints_a_line_for_each_job_and_their_number(call):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("plan", "egdes"), "no experiment egdes"),
-        (("plan", "edges", "depth"), "no experiment edges depth"),
+        (("plan", "egdes"), "no study egdes"),
+        (("plan", "edges", "depth"), "no study edges depth"),
         (("plan", "edges", "priors=gpt"), "reads the scale alone"),
         (("plan", "edges", "scale=huge"), "scale/huge"),
         (("train", "tokenizers=vqgan"), "tokenizers/vqgan"),

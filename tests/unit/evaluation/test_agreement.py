@@ -100,7 +100,7 @@ def test_a_class_is_recovered_where_the_classifier_sees_it():
 @pytest.mark.parametrize("kind", ["edges", "mood"])
 def test_a_measure_without_its_map_is_one_line(kind):
     images = random_images(1, 0)
-    with pytest.raises(TwostageError, match=rf"experiment\.measures names {kind}"):
+    with pytest.raises(TwostageError, match=rf"study\.measures names {kind}"):
         agreement(kind, images, Given(images, np.zeros(1), None), judges())
 
 

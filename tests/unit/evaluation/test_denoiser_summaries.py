@@ -1,4 +1,4 @@
-"""Summaries of the experiments on SUNDAE priors: what is compared is alike, and numbers mean what they say."""
+"""Summaries of the studies on SUNDAE priors: what is compared is alike, and numbers mean what they say."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Figures of the experiments on SUNDAE priors: every promised file, the paper beside ours, same input same bytes."""
+"""Figures of the studies on SUNDAE priors: every promised file, the paper beside ours, same input same bytes."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from twostage.runtime.artifacts import read_csv
 from twostage.runtime.job import Job
 
 LOOK = FiguresConfig(style="neurips2024", palette={"gpt": "#0072B2", "sundae": "#009E73"}, png_dpi=50)
-EXPERIMENTS = {
+STUDIES = {
     "sundae_vs_autoregressive": (sundae_vs_autoregressive, SundaeVsAutoregressiveConfig, compared),
     "sundae_inpainting": (sundae_inpainting, SundaeInpaintingConfig, inpainted),
     "sundae_pixels": (sundae_pixels, SundaePixelsConfig, pixels),
@@ -21,8 +21,8 @@ EXPERIMENTS = {
 
 
 def job(tmp_path, verb):
-    """A figures job over the summary of its experiment."""
-    _, _, summarise = EXPERIMENTS[verb]
+    """A figures job over the summary of its study."""
+    _, _, summarise = STUDIES[verb]
     files = [name.format(variant="name") for name in FILES[f"figures.{verb}"]]
     inputs = {"row": summarise(tmp_path).out}
     return Job("figures", verb, "name", "smoke", {}, inputs, str(tmp_path / "figure"), files)
@@ -30,15 +30,15 @@ def job(tmp_path, verb):
 
 def drawn(tmp_path, verb):
     """The lines of the table and the text that the job writes."""
-    draw, config, _ = EXPERIMENTS[verb]
+    draw, config, _ = STUDIES[verb]
     made = job(tmp_path, verb)
     draw(config(LOOK), made)
     return read_csv(made.folder / "name.csv"), (made.folder / "name.md").read_text()
 
 
-@pytest.mark.parametrize("verb", EXPERIMENTS)
+@pytest.mark.parametrize("verb", STUDIES)
 def test_same_input_gives_the_same_bytes(tmp_path, verb):
-    draw, config, _ = EXPERIMENTS[verb]
+    draw, config, _ = STUDIES[verb]
     assert_same_files_twice(draw, config(LOOK), job(tmp_path, verb))
 
 

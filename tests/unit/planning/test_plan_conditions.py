@@ -14,9 +14,9 @@ from twostage.planning.whole import plan_of, tables, whole_plan
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
 
-@pytest.mark.parametrize("experiment", ["class_conditional", "edges", "super_resolution", "layouts"])
-def test_both_models_differ_in_their_condition_alone(experiment):
-    plan = plan_of(experiment, "laptop")
+@pytest.mark.parametrize("study", ["class_conditional", "edges", "super_resolution", "layouts"])
+def test_both_models_differ_in_their_condition_alone(study):
+    plan = plan_of(study, "laptop")
     runs = stage(plan, "priors.train").values()
     given = {run.config["loop"]["seed"]: run for run in runs if "condition" in run.inputs}
     free = {run.config["loop"]["seed"]: run for run in runs if "condition" not in run.inputs}
@@ -42,11 +42,11 @@ def test_edges_by_sundae_are_the_task_of_edges_with_another_prior(scale):
     assert latents[0] == latents[1]
     given = [run for run in runs if "condition" in run.inputs]
     free = {run.config["loop"]["seed"]: run for run in runs if "condition" not in run.inputs}
-    assert len(given) == len(free) == len(ours.tree["scale"]["experiment"]["seeds"])
+    assert len(given) == len(free) == len(ours.tree["scale"]["study"]["seeds"])
     for run in given:
         assert run.config | {"condition": None} == free[run.config["loop"]["seed"]].config
-        assert run.config["loop"]["steps"] == ours.tree["scale"]["experiment"]["sundae"]["conditional"]["steps"]
-    budget = ours.tree["scale"]["experiment"]["conditional"]
+        assert run.config["loop"]["steps"] == ours.tree["scale"]["study"]["sundae"]["conditional"]["steps"]
+    budget = ours.tree["scale"]["study"]["conditional"]
     drawn = stage(ours, "sampling.denoise").values()
     assert len(drawn) == len(runs)
     assert {(job.config["num_images"], job.config["per_condition"]) for job in drawn} == {
@@ -61,17 +61,17 @@ def test_edges_by_sundae_are_the_task_of_edges_with_another_prior(scale):
     assert set(summaries[0].inputs) == set(summaries[1].inputs)
 
 
-def test_edges_by_sundae_have_the_sweep_of_the_second_papers_experiments():
+def test_edges_by_sundae_have_the_sweep_of_the_second_papers_studies():
     name = "artifacts/laptop/priors/cifar10.vqgan_f4.sundae.tune"
     assert plan_of("edges_sundae", "laptop").jobs[name] == plan_of("sundae_steps", "laptop").jobs[name]
 
 
-def test_a_task_takes_any_prior_by_its_experiment_alone():
+def test_a_task_takes_any_prior_by_its_study_alone():
     trees = composition.trees()
 
     def compose(overrides):
         tree = trees(overrides)
-        for row in (tree["experiment"] or {}).get("rows", {}).values():
+        for row in (tree["study"] or {}).get("rows", {}).values():
             row["stand_in"]["prior"] = prior
         return tree
 
@@ -162,7 +162,7 @@ def test_a_row_outside_the_pool_is_one_line():
 
     def compose(overrides):
         tree = trees(overrides)
-        tree["scale"]["experiment"]["rejection"]["top_k"] = [7]
+        tree["scale"]["study"]["rejection"]["top_k"] = [7]
         return tree
 
     with pytest.raises(TwostageError, match=r"rejection\.top_k is \[7\]; .* mixed_k, \[16, 64\]"):

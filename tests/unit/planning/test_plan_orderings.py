@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.conftest import EXPERIMENTS, SCALES, stage
+from tests.unit.conftest import SCALES, STUDIES, stage
 from twostage.config import composition
 from twostage.errors import TwostageError
 from twostage.planning.prompt import asked
@@ -18,7 +18,7 @@ def plan(request):
 
 def test_one_run_per_ordering_and_seed_and_nothing_else_differs(plan):
     runs = stage(plan, "priors.train")
-    assert len(runs) == 6 * len(plan.experiment["seeds"])
+    assert len(runs) == 6 * len(plan.study["seeds"])
     for name, run in runs.items():
         ordering, seed = name.split(".")[-2:]
         assert run.config["ordering"] == ordering
@@ -39,9 +39,9 @@ def test_the_learning_rate_is_that_of_the_row_major_sweep(plan):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_both_experiments_share_what_they_can(scale):
+def test_both_studies_share_what_they_can(scale):
     table1, orderings, whole = plan_of("table1", scale), plan_of("orderings", scale), whole_plan(scale)
-    planned = {folder: job for name in EXPERIMENTS for folder, job in plan_of(name, scale).jobs.items()}
+    planned = {folder: job for name in STUDIES for folder, job in plan_of(name, scale).jobs.items()}
     sums_up = whole.jobs[f"artifacts/{scale}/figures/summary"]
     assert whole.jobs == planned | {sums_up.out: sums_up}
     assert {"orderings", "table1.IN", "codebook_size", "f_sweep"} <= set(sums_up.inputs)
@@ -62,12 +62,12 @@ def test_table1s_runs_keep_their_names_and_other_orders_are_named():
 
 
 def changed(**changes):
-    """A compose whose experiment is changed."""
+    """A compose whose study is changed."""
 
     def compose(overrides):
         tree = composition.compose(overrides)
-        if tree["experiment"]:
-            tree["experiment"] |= changes
+        if tree["study"]:
+            tree["study"] |= changes
         return tree
 
     return compose
@@ -75,7 +75,7 @@ def changed(**changes):
 
 def test_one_more_ordering_adds_its_runs_and_changes_only_the_summary():
     before = plan_of("orderings", "smoke")
-    names = [*before.experiment["orderings"], "random"]
+    names = [*before.study["orderings"], "random"]
     after = plan_of("orderings", "smoke", changed(orderings=names))
     different = {folder.removeprefix("artifacts/smoke/") for folder, job in after.jobs.items()
                  if before.jobs.get(folder) != job}  # fmt: skip
@@ -89,7 +89,7 @@ def test_one_more_ordering_adds_its_runs_and_changes_only_the_summary():
     "names", [["row_major", "spiral"], ["spiral_in", "spiral_out"], ["row_major", "subsample", "subsample"]]
 )
 def test_unknown_missing_and_repeated_orderings_are_one_line(names):
-    with pytest.raises(TwostageError, match=rf"experiment\.orderings is {', '.join(names)}; name row_major"):
+    with pytest.raises(TwostageError, match=rf"study\.orderings is {', '.join(names)}; name row_major"):
         plan_of("orderings", "smoke", changed(orderings=names))
 
 

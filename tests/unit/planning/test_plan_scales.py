@@ -1,4 +1,4 @@
-"""How many jobs of every kind an experiment rests on, at every scale: what is shared, is there once."""
+"""How many jobs of every kind a study rests on, at every scale: what is shared, is there once."""
 
 import functools
 from collections import Counter
@@ -17,7 +17,7 @@ def jobs(scale):
 
 
 def rules(scale, *names):
-    """How many jobs of every rule these experiments rest on."""
+    """How many jobs of every rule these studies rest on."""
     needed = with_upstream(jobs(scale), [f"artifacts/{scale}/figures/{name}" for name in names])
     return Counter(f"{job.stage}_{job.verb}" for job in needed)
 
@@ -109,7 +109,7 @@ def test_tasks_of_conditional_synthesis_have_all_their_jobs(scale):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_experiments_on_sundae_have_all_their_jobs_at_every_scale(scale):
+def test_studies_on_sundae_have_all_their_jobs_at_every_scale(scale):
     names = ["sundae_vs_autoregressive", "sundae_steps", "sundae_proportion", "sundae_temperature"]
     plan = rules(scale, *names)
     paper = scale == "paper"

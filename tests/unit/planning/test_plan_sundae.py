@@ -1,4 +1,4 @@
-"""The jobs of SUNDAE priors, by hand and for experiments."""
+"""The jobs of SUNDAE priors, by hand and for studies."""
 
 import pytest
 import torch

@@ -15,7 +15,7 @@ from twostage.planning.whole import drawn, plan_of, tables, whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 STUDIES = sorted(
-    path.stem for path in (ROOT / "conf/experiment").glob("*.yaml") if "\nmeasure:" in path.read_text()
+    path.stem for path in (ROOT / "conf/study").glob("*.yaml") if "\nmeasure:" in path.read_text()
 )  # fmt: skip
 GPT = "cifar10.vqgan_f4.gpt.row_major"
 IN = {"stand_in": {"data": "cifar10", "tokenizers": "vqgan_f4"}, "paper": None}
@@ -45,8 +45,8 @@ def planned(study, scale="smoke"):
     trees = composition.trees()
 
     def compose(overrides):
-        tree = trees(each for each in overrides if not each.startswith("experiment="))
-        return tree | {"experiment": copy.deepcopy(study)}
+        tree = trees(each for each in overrides if not each.startswith("study="))
+        return tree | {"study": copy.deepcopy(study)}
 
     return plan_of("mine", scale, compose)
 
@@ -196,7 +196,7 @@ def test_as_many_samples_are_drawn_as_the_study_says_and_their_number_is_in_the_
         assert job.config["kid_subset_size"] < 20
 
 
-def test_chains_have_the_names_of_the_sundae_experiments_and_others_are_told_apart():
+def test_chains_have_the_names_of_the_sundae_studies_and_others_are_told_apart():
     usual = {"images": 32, "seeds": [0]}
     theirs = stage(plan_of("sundae_steps", "smoke"), "sampling.denoise")
     ours = stage(planned(CHAINS | usual), "sampling.denoise")
@@ -348,16 +348,16 @@ def test_samples_of_maps_are_refused_while_planning():
 
 def test_a_copy_under_another_file_name_is_refused(edited_conf):
     """Two files would be one study, whose jobs and results have its name."""
-    text = (edited_conf / "experiment/gpt_dropout.yaml").read_text()
-    (edited_conf / "experiment/mine.yaml").write_text(text)
+    text = (edited_conf / "study/gpt_dropout.yaml").read_text()
+    (edited_conf / "study/mine.yaml").write_text(text)
     (line,) = whole_plan("smoke").broken.values()
     assert "mine" in line
     assert "gpt_dropout" in line
 
 
 def test_a_study_of_a_users_own_joins_the_whole_plan_unless_it_is_on_request(edited_conf):
-    path = edited_conf / "experiment/mine.yaml"
-    text = (edited_conf / "experiment/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine")
+    path = edited_conf / "study/mine.yaml"
+    text = (edited_conf / "study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine")
     text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("on_request"))
     path.write_text(text)
     plan = whole_plan("smoke")
@@ -373,7 +373,7 @@ def test_a_study_of_a_users_own_joins_the_whole_plan_unless_it_is_on_request(edi
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_has_its_table_and_panels_over_columns_that_exist(name, scale):
     plan = plan_of(name, scale)
-    study = parsed(plan.experiment)
+    study = parsed(plan.study)
     table, (figure,) = table_of(plan), stage(plan, "figures.study").values()
     composition.parse(CollectConfig, table.config)
     drawing = composition.parse(StudyConfig, figure.config)

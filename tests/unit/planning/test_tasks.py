@@ -9,26 +9,26 @@ from twostage.config import composition
 from twostage.errors import TwostageError
 from twostage.evaluation.agreement import Given, agreement
 from twostage.planning.designs.conditional import MEASURES
-from twostage.planning.whole import experiments, plan_of, tables, whole_plan
+from twostage.planning.whole import plan_of, studies, tables, whole_plan
 
 
 @pytest.fixture
 def write(edited_conf):
-    """Writes conf/experiment/mine.yaml: another task's file after some edits."""
+    """Writes conf/study/mine.yaml: another task's file after some edits."""
 
     def written(of, *edits):
-        text = (edited_conf / f"experiment/{of}.yaml").read_text()
+        text = (edited_conf / f"study/{of}.yaml").read_text()
         for old, new in (("name: " + of, "name: mine"), *edits):
             assert old in text
             text = text.replace(old, new)
-        (edited_conf / "experiment/mine.yaml").write_text(text)
+        (edited_conf / "study/mine.yaml").write_text(text)
 
     return written
 
 
 def test_a_new_file_is_a_task_that_the_workflow_plans(write):
     write("edges_sundae")
-    assert "mine" in experiments()
+    assert "mine" in studies()
     whole, mine = whole_plan("smoke"), plan_of("mine", "smoke")
     assert mine.jobs.items() <= whole.jobs.items()
     assert "mine" in tables(whole)
@@ -54,29 +54,29 @@ def test_on_request_is_read_as_the_boolean_that_it_says(write):
 
 @pytest.mark.parametrize("name", ["2024", "my task"])
 def test_a_file_whose_name_no_target_can_have_is_one_line(edited_conf, name):
-    (edited_conf / f"experiment/{name}.yaml").write_text(f'name: "{name}"\n')
+    (edited_conf / f"study/{name}.yaml").write_text(f'name: "{name}"\n')
     with pytest.raises(TwostageError, match=rf"{name}\.yaml: no target can have this name; use letters") as caught:
-        experiments()
+        studies()
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("repository_conf")
-def test_the_tables_are_those_of_all_experiments_but_what_needs_data():
-    on_request = {name for name in experiments() if plan_of(name, "smoke").on_request}
-    assert set(tables(whole_plan("smoke"))) == {*experiments(), "tokenizers"} - on_request
+def test_the_tables_are_those_of_all_studies_but_what_needs_data():
+    on_request = {name for name in studies() if plan_of(name, "smoke").on_request}
+    assert set(tables(whole_plan("smoke"))) == {*studies(), "tokenizers"} - on_request
 
 
 @pytest.mark.parametrize(
     ("edit", "said"),
     [(("name: mine", "name: edges"), r"mine\.yaml says name: edges; say name: \"mine\""),
-     (("task: ", "tusk: "), r"conf/experiment/mine\.yaml, read as a task .*: Task: Key 'tusk' not in 'Task'"),
+     (("task: ", "tusk: "), r"conf/study/mine\.yaml, read as a task .*: Task: Key 'tusk' not in 'Task'"),
      (("paper_says: ", "# "), "missing mandatory value: paper_says"),
      (("measures: {stand_in: [edges], paper: [edges]}", "measures: [edges]"), "list is not a subclass of Measures"),
      (("measures: {stand_in: [edges], paper: [edges]}", ""), "`Measures` has missing mandatory value: stand_in"),
-     (("stand_in: {data", "stand_out: {data"), r"experiment\.rows\.IN-Edges\.stand_in of mine"),
+     (("stand_in: {data", "stand_out: {data"), r"study\.rows\.IN-Edges\.stand_in of mine"),
      (("    stand_in: {", "    stand_in: null\n    was: {"), r"'rows\.IN-Edges\.stand_in' is not Optional"),
      (("rows:", "on_request: maybe\nrows:"), "'maybe' is not a valid bool"),
-     (("rows:", "rows: ["), r"experiment/mine\.yaml: line 10: did not find expected")],
+     (("rows:", "rows: ["), r"study/mine\.yaml: line 10: did not find expected")],
 )  # fmt: skip
 def test_a_file_that_is_no_task_is_one_line(write, edit, said):
     write("edges", edit)
@@ -87,8 +87,8 @@ def test_a_file_that_is_no_task_is_one_line(write, edit, said):
 
 
 @pytest.mark.parametrize("text", ["", "- mine\n", "mine\n"])
-def test_a_file_that_is_no_experiment_at_all_is_one_line(edited_conf, text):
-    (edited_conf / "experiment/mine.yaml").write_text(text)
+def test_a_file_that_is_no_study_at_all_is_one_line(edited_conf, text):
+    (edited_conf / "study/mine.yaml").write_text(text)
     (line,) = whole_plan("smoke").broken.values()
     assert "mine" in line
     assert "\n" not in line
@@ -101,7 +101,7 @@ def with_rows(**keys):
 
     def compose(overrides):
         tree = trees(overrides)
-        for row in (tree["experiment"] or {}).get("rows", {}).values():
+        for row in (tree["study"] or {}).get("rows", {}).values():
             row["stand_in"] |= keys
         return tree
 
@@ -109,32 +109,32 @@ def with_rows(**keys):
 
 
 @pytest.mark.usefixtures("repository_conf")
-@pytest.mark.parametrize("experiment", ["table1", "orderings", "rejection", "overfitting"])
-def test_a_prior_is_refused_where_it_would_not_be_the_one_that_trains(experiment):
-    with pytest.raises(TwostageError, match=rf"experiment\.rows\..*\.stand_in of {experiment}: .*'prior'"):
-        plan_of(experiment, "smoke", with_rows(prior="sundae"))
+@pytest.mark.parametrize("study", ["table1", "orderings", "rejection", "overfitting"])
+def test_a_prior_is_refused_where_it_would_not_be_the_one_that_trains(study):
+    with pytest.raises(TwostageError, match=rf"study\.rows\..*\.stand_in of {study}: .*'prior'"):
+        plan_of(study, "smoke", with_rows(prior="sundae"))
 
 
 @pytest.mark.usefixtures("repository_conf")
 @pytest.mark.parametrize(
-    ("experiment", "measures", "allowed"),
+    ("study", "measures", "allowed"),
     [("edges", ["egdes"], "names egdes; samples given edges are held against class or edges"),
      ("edges", ["edges", "silhouette"], "names silhouette; samples given edges"),
      ("class_conditional", ["edges"], "names edges; samples given class are held against class; name"),
      ("completion", ["low_resolution"], "names low_resolution; samples given no map are"),
      ("f_sweep_conditional", ["edges"], "names edges; samples given segmentation are held against class or silho")],
 )  # fmt: skip
-def test_a_measure_that_the_condition_does_not_allow_is_one_line(experiment, measures, allowed):
+def test_a_measure_that_the_condition_does_not_allow_is_one_line(study, measures, allowed):
     trees = composition.trees()
 
     def compose(overrides):
         tree = trees(overrides)
-        if (tree["experiment"] or {}).get("name") == experiment:
-            tree["experiment"]["measures"]["stand_in"] = measures
+        if (tree["study"] or {}).get("name") == study:
+            tree["study"]["measures"]["stand_in"] = measures
         return tree
 
-    with pytest.raises(TwostageError, match=rf"^experiment\.measures\.stand_in of {experiment} {allowed}"):
-        plan_of(experiment, "smoke", compose)
+    with pytest.raises(TwostageError, match=rf"^study\.measures\.stand_in of {study} {allowed}"):
+        plan_of(study, "smoke", compose)
 
 
 @pytest.mark.parametrize("kind", MEASURES)
@@ -147,16 +147,14 @@ def test_every_measure_is_one_that_samples_are_held_against(kind):
 @pytest.mark.usefixtures("repository_conf")
 @pytest.mark.parametrize("prior", ["pixelsnail", "sundae", "absorbing"])
 @pytest.mark.parametrize(
-    ("experiment", "condition", "sides"),
+    ("study", "condition", "sides"),
     [("edges", "edges_f16", "edges_f16 makes 2x2 codes where vqgan_f4 makes 8x8"),
      ("super_resolution", "low_resolution_f2", "low_resolution_f2 makes 4x4 codes where vqgan_f4 makes 8x8")],
 )  # fmt: skip
-def test_a_condition_on_another_grid_is_one_line_for_priors_that_read_it_place_by_place(
-    experiment, condition, sides, prior
-):
-    with pytest.raises(TwostageError, match=rf"of {experiment}: prior={prior} takes a condition .*{sides}; name"):
-        plan_of(experiment, "smoke", with_rows(condition=condition, prior=prior))
-    runs = stage(plan_of(experiment, "smoke", with_rows(condition=condition)), "priors.train")
+def test_a_condition_on_another_grid_is_one_line_for_priors_that_read_it_place_by_place(study, condition, sides, prior):
+    with pytest.raises(TwostageError, match=rf"of {study}: prior={prior} takes a condition .*{sides}; name"):
+        plan_of(study, "smoke", with_rows(condition=condition, prior=prior))
+    runs = stage(plan_of(study, "smoke", with_rows(condition=condition)), "priors.train")
     assert {run.config["architecture"] for run in runs.values()} == {"gpt"}
 
 
@@ -173,8 +171,8 @@ def test_a_class_or_a_condition_on_the_same_grid_goes_with_every_prior(condition
 def with_measures(measures, compose):
     def changed(overrides):
         tree = compose(overrides)
-        if "measures" in (tree["experiment"] or {}):
-            tree["experiment"]["measures"]["stand_in"] = measures
+        if "measures" in (tree["study"] or {}):
+            tree["study"]["measures"]["stand_in"] = measures
         return tree
 
     return changed

@@ -54,7 +54,7 @@ def tiny(root):
         tree["tokenizers"]["quantizer"]["num_codes"] = 16
         tree["priors"]["sweep"] = {"learning_rates": [1e-3], "steps": 2}
         tree["latents"] |= {"train_images": None, "validation_images": None}
-        tree["scale"]["experiment"]["conditional"] = {
+        tree["scale"]["study"]["conditional"] = {
             "steps": 2, "evaluate_every": 2, "conditions": 3, "per_condition": 2,
         }  # fmt: skip
         return tree

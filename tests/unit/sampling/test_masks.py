@@ -53,7 +53,7 @@ def test_each_kind_is_what_its_name_says():
 
 @pytest.mark.parametrize("factor", [4, 2, 1])
 def test_half_of_the_codes_are_drawn_anew_under_half_of_the_board(factor):
-    """Else the experiment would show a mask of which most codes are kept."""
+    """Else the study would show a mask of which most codes are kept."""
     mask_HW = mask("random", 0.5, (32, 32))
     for rule in ("all_pixels", "any_pixel"):
         assert code_mask(mask_HW, factor, rule).mean() == 0.5

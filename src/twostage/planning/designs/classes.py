@@ -28,7 +28,7 @@ def rejection(plan: Builder) -> None:
     classifier accepts the best.
     """
     _, cell = plan.only_row(Cell)
-    budget = plan.tree["scale"]["experiment"]["rejection"]
+    budget = plan.tree["scale"]["study"]["rejection"]
     latents = plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
     # The first seed of the class-conditional task.
     prior = next(iter(conditional.priors(plan, cell, latents, conditional.tuned(plan, cell, latents)).values()))
@@ -52,7 +52,7 @@ def rejection(plan: Builder) -> None:
     inputs |= {"rejector": plan.add(classifier_job(tree, data)), "judge": plan.add(_judge(tree, data))}
     inputs["inception"] = plan.add(weights_job(tree, "inception"))
     inputs["real"] = plan.add(features_job(tree, data))
-    config = {key: plan.experiment[key] for key in ("paper_says", "paper_rows")}
+    config = {key: plan.study[key] for key in ("paper_says", "paper_rows")}
     config |= {"data": cell.data, "accepted": budget["accepted"], "settings": _settings(budget), "seed": 0}
     config |= {"samples": tree["evaluation"]["samples"], "grid_images": tree["evaluation"]["grid_images"] + 4}
     _drawn(plan, "rejection", config, inputs)
@@ -71,7 +71,7 @@ def _settings(budget: Tree) -> list[dict[str, Any]]:
     """Rows: every top-k and top-p by itself, then the pool of all top-k at every acceptance rate."""
     if not set(budget["top_k"]) <= set(budget["mixed_k"]):
         raise TwostageError(
-            f"scale.experiment.rejection.top_k is {budget['top_k']}; its rows are drawn from the pool, so name some of "
+            f"scale.study.rejection.top_k is {budget['top_k']}; its rows are drawn from the pool, so name some of "
             f"mixed_k, {budget['mixed_k']}"
         )
     rows = [
@@ -89,7 +89,7 @@ def _settings(budget: Tree) -> list[dict[str, Any]]:
 def overfitting(plan: Builder) -> None:
     """Adds the jobs of Sec. E: one prior on few images, to the end and with early stopping, and samples of both."""
     _, cell = plan.only_row(Cell)
-    budget = plan.tree["scale"]["experiment"]["overfitting"]
+    budget = plan.tree["scale"]["study"]["overfitting"]
     whole = plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
     tune, tokenizer = conditional.tuned(plan, cell, whole), plan.jobs[whole.inputs["tokenizer"]]
     latents = _fewer(plan.tree_of(cell), whole, tokenizer, budget["train_images"])
@@ -107,7 +107,7 @@ def overfitting(plan: Builder) -> None:
         inputs |= {f"{run}.prior": prior, f"{run}.sampling": plan.add(sampling_job(tree, prior, tokenizer))}
     config = {key: budget[key] for key in ("train_images", "images", "neighbours")}
     config |= {"data": cell.data, "grid_images": plan.tree["evaluation"]["grid_images"]}
-    _drawn(plan, "overfitting", config | {"paper_says": plan.experiment["paper_says"]}, inputs)
+    _drawn(plan, "overfitting", config | {"paper_says": plan.study["paper_says"]}, inputs)
 
 
 def _fewer(tree: Tree, whole: Job, tokenizer: Job, train_images: int | None) -> Job:

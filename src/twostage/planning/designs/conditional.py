@@ -37,7 +37,7 @@ class Measures:
 
 @dataclass
 class Task:
-    """A file of conf/experiment/ on a task of conditional synthesis."""
+    """A file of conf/study/ on a task of conditional synthesis."""
 
     name: str = MISSING  # of the file
     task: str = MISSING  # what becomes what
@@ -84,10 +84,10 @@ def conditional(plan: Builder) -> None:
 
 def _task(plan: Builder) -> Task:
     try:
-        return composition.parse(Task, plan.experiment)
+        return composition.parse(Task, plan.study)
     except TwostageError as error:
         raise TwostageError(
-            f"conf/experiment/{plan.experiment['name']}.yaml, read as a task of conditional synthesis: {error}"
+            f"conf/study/{plan.study['name']}.yaml, read as a task of conditional synthesis: {error}"
         ) from error
 
 
@@ -99,7 +99,7 @@ def priors(plan: Builder, cell: Cell, latents: Job, tune: Job, prior: str = "gpt
     condition = plan.condition(cell)
     _require_alike_grids(plan, cell, prior)
     found: dict[str, Job] = {}
-    for seed in plan.tree["scale"]["experiment"]["seeds"]:
+    for seed in plan.tree["scale"]["study"]["seeds"]:
         tree = plan.tree_of(cell, priors=prior, seed=seed)
         budget, usual = _budget(plan, tree["priors"]["architecture"]), tree["priors"]["loop"]["steps"]
         tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "evaluate_every")}
@@ -122,7 +122,7 @@ def _require_alike_grids(plan: Builder, cell: Cell, prior: str) -> None:
     image, condition = (grid_side(plan.tree_of(cell, tokenizers=name)) for name in (cell.tokenizer, cell.condition))
     if condition not in (image, 1):
         raise TwostageError(
-            f"experiment.rows of {plan.experiment['name']}: prior={prior} takes a condition on the grid of the image, "
+            f"study.rows of {plan.study['name']}: prior={prior} takes a condition on the grid of the image, "
             f"and {cell.condition} makes {condition}x{condition} codes where {cell.tokenizer} makes {image}x{image}; "
             "name tokenizers of one grid, or prior: gpt"
         )
@@ -130,9 +130,9 @@ def _require_alike_grids(plan: Builder, cell: Cell, prior: str) -> None:
 
 def _budget(plan: Builder, architecture: str) -> Tree:
     """Steps of a task's priors, and how many conditions have how many samples; SUNDAE has steps of its own."""
-    experiment: Tree = plan.tree["scale"]["experiment"]
-    own: Tree = experiment["sundae"]["conditional"] if architecture == "sundae" else {}
-    return experiment["conditional"] | own
+    study: Tree = plan.tree["scale"]["study"]
+    own: Tree = study["sundae"]["conditional"] if architecture == "sundae" else {}
+    return study["conditional"] | own
 
 
 def tuned(plan: Builder, cell: Cell, latents: Job, prior: str = "gpt") -> Job:
@@ -156,7 +156,7 @@ def _sampled(plan: Builder, cell: TaskCell, prior: Job, latents: Job, completes:
     if architecture in schema.DENOISERS:
         if completes:
             raise TwostageError(
-                f"experiment {plan.experiment['name']} completes images token by token, which prior={cell.prior} does "
+                f"study {plan.study['name']} completes images token by token, which prior={cell.prior} does "
                 "not; name a condition, or choose prior: gpt"
             )
         tree = plan.tree_of(cell) | {"sampling": sampling | {"denoising": sampling["denoising"] | asked}}
@@ -174,12 +174,12 @@ def measures(plan: Builder, kind: str | None) -> list[str]:
     that there is not, or that needs another map.
     """
     column = plan.tree["scale"]["sources"]
-    asked = list(plan.experiment["measures"][column])
+    asked = list(plan.study["measures"][column])
     allowed = [name for name, map_needed in MEASURES.items() if map_needed in (None, kind)]
     wrong = [name for name in asked if name not in allowed]
     if wrong:
         raise TwostageError(
-            f"experiment.measures.{column} of {plan.experiment['name']} names {wrong[0]}; samples given "
+            f"study.measures.{column} of {plan.study['name']} names {wrong[0]}; samples given "
             f"{kind or 'no map'} are held against {' or '.join(allowed)}; name some of these, or []"
         )
     return asked
@@ -187,10 +187,10 @@ def measures(plan: Builder, kind: str | None) -> list[str]:
 
 def _drawn(plan: Builder, cell: TaskCell, tree: Tree, kind: str | None, inputs: dict[str, Job]) -> None:
     """The task's summary and figure, which share its name."""
-    name = plan.experiment["name"]
-    config = {key: plan.experiment[key] for key in ("name", "task", "paper_says")}
+    name = plan.study["name"]
+    config = {key: plan.study[key] for key in ("name", "task", "paper_says")}
     config["measures"] = measures(plan, kind)
-    config |= {"data": cell.data, "condition": kind, "seeds": plan.tree["scale"]["experiment"]["seeds"]}
+    config |= {"data": cell.data, "condition": kind, "seeds": plan.tree["scale"]["study"]["seeds"]}
     config |= {"num_labels": num_labels(tree, kind), "canny_sigma": tree["data"]["canny_sigma"]}
     config |= {key: plan.tree["evaluation"][key] for key in ("grid_images", "batch_size")}
     summary = plan.add(new_job("evaluation.conditional", name, plan.tree, config, inputs))

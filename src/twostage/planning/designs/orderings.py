@@ -20,17 +20,17 @@ def orderings(plan: Builder) -> None:
     tokenizer = plan.jobs[latents.inputs["tokenizer"]]
     runs: dict[str, Job] = {}
     samples: dict[str, Job] = {}
-    for seed in plan.experiment["seeds"]:
+    for seed in plan.study["seeds"]:
         tree = plan.tree_of(cell, priors="gpt", seed=seed)
         for name in names:
             ordered = tree | {"priors": tree["priors"] | {"ordering": name}}
             # Table 1's row-major runs go on to PixelSNAIL's time; these do not wait for its pace.
             job = prior_job(ordered, latents, condition, {"tune": tune}, spell_row_major=True)
             runs[f"{name}.seed{seed}"] = plan.add(job)
-            if seed == plan.experiment["seeds"][0]:
+            if seed == plan.study["seeds"][0]:
                 samples[f"{name}.samples"] = plan.add(sampling_job(tree, job, tokenizer, condition))
     config = {"data": cell.data, "tokenizer": cell.tokenizer, "condition": cell.condition}
-    config |= {key: plan.experiment[key] for key in ("orderings", "seeds", "paper_nll")}
+    config |= {key: plan.study[key] for key in ("orderings", "seeds", "paper_nll")}
     inputs = runs | samples | {"latents": latents}
     summary = plan.add(new_job("evaluation.orderings", "orderings", plan.tree, config, inputs))
     figure = {"figures": plan.tree["figures"]}
@@ -38,10 +38,10 @@ def orderings(plan: Builder) -> None:
 
 
 def _checked_orderings(plan: Builder) -> list[str]:
-    names = list(plan.experiment["orderings"])
+    names = list(plan.study["orderings"])
     if "row_major" not in names or len(set(names)) < len(names) or set(names) - set(schema.ORDERINGS):
         raise TwostageError(
-            f"experiment.orderings is {', '.join(names)}; name row_major, to which all are compared, and others "
+            f"study.orderings is {', '.join(names)}; name row_major, to which all are compared, and others "
             f"once each, out of {', '.join(schema.ORDERINGS)}"
         )
     # Noticed now, not when all priors have trained and the figure is drawn.
