@@ -37,7 +37,7 @@ localrules:
     figures,
 
 
-TABLES = [f"{RESULTS}/{name}.csv" for name in tables(PLAN)]
+TABLES = [f"{RESULTS}/{name}.csv" for name in tables(PLAN.plan)]
 
 
 rule figures:
@@ -48,7 +48,7 @@ rule figures:
 # After dvc pull, which brings no prepared data: makes those that were.
 rule data:
     input:
-        lambda wildcards: left_behind(),
+        lambda wildcards: PLAN.left_behind,
 
 
 rule all:
@@ -60,7 +60,7 @@ rule all:
 
 # DVC stores whole stages; one that nothing was asked of is an empty folder and not an error.
 onstart:
-    make_the_folders_that_dvc_stores()
+    PLAN.make_the_folders_that_dvc_stores()
 
 
 onsuccess:
@@ -70,5 +70,5 @@ onsuccess:
 
 # Snakemake has lines of its own to say after this one, so the names of the logs wait for its end.
 onerror:
-    for line in failures(log):
+    for line in PLAN.failures(log):
         atexit.register(print, line, file=sys.stderr)

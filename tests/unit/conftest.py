@@ -16,7 +16,7 @@ ON_REQUEST = {"depth", "pose", "layouts_ade20k", "layouts_coco_stuff", "gpt_drop
 
 def stage(plan, name):
     """The jobs of one verb in a plan, by their variants."""
-    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
+    return {job.variant: job for job in plan.jobs.values() if job.name == name}
 
 
 def with_upstream(jobs, folders):

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 
 # Command -> module whose `main` reads its own arguments, and its line of `twostage --help`.
 COMMANDS = {
@@ -22,7 +22,7 @@ COMMANDS = {
 }
 # Converters of released files.
 IMPORTS = ("tokenizers.import_released", "priors.import_released")
-NAMES = (*COMMANDS, *FILES, *IMPORTS)
+NAMES = (*COMMANDS, *VERBS, *IMPORTS)
 
 
 def work_of(verb: str) -> Callable[[Any, Any], None]:

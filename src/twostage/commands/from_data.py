@@ -151,7 +151,7 @@ def run(job: Job) -> None:
     """Runs a job in a process of its own, as the workflow does. Exits as it does if it fails; it has said why."""
     asked = Path("build/configs") / job.stage / job.variant / f"{job.sha12}.json"
     write_json(asked, asdict(job))
-    verb = f"{job.stage}.{job.verb}"
+    verb = job.name
     command = [sys.executable, "-m", "twostage", verb, "--config", str(asked), "--log", str(job.folder / "log.txt")]
     status = subprocess.run(command, check=False).returncode
     if status:

@@ -15,7 +15,7 @@ from twostage.runtime.job import Job
 def lines(jobs: dict[str, Job]) -> list[str]:
     """One for each job, in an order in which they can run: made or to do, the verb, the variant; then how many."""
     states = {folder: "made" if made.is_made(job, jobs) else "to do" for folder, job in jobs.items()}
-    verbs = {folder: f"{job.stage}.{job.verb}" for folder, job in jobs.items()}
+    verbs = {folder: job.name for folder, job in jobs.items()}
     width = max(map(len, verbs.values()))
     found = [f"{states[folder]:6} {verbs[folder]:{width}}  {job.variant}" for folder, job in jobs.items()]
     num_made = list(states.values()).count("made")

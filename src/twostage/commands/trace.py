@@ -84,7 +84,7 @@ def _completed(records: dict[str, Record], study: str) -> None:
 
 
 def _name(job: Job) -> str:
-    return f"{job.stage}.{job.verb} {job.variant}"
+    return f"{job.name} {job.variant}"
 
 
 def _behind(records: dict[str, Record], last: str, row: str) -> list[str]:

@@ -34,6 +34,11 @@ class Job:
     choices: dict[str, list[str | None]] | None = None
 
     @property
+    def name(self) -> str:
+        """Of its verb, "priors.train"."""
+        return f"{self.stage}.{self.verb}"
+
+    @property
     def folder(self) -> Path:
         """The job's own artifact folder."""
         return Path(self.out)
@@ -62,7 +67,7 @@ class Job:
     @property
     def code_sha256(self) -> str:
         """Checksum of the code that the job runs."""
-        return code_sha256(f"{self.stage}.{self.verb}", self.choices)
+        return code_sha256(self.name, self.choices)
 
     def upstream(self, name: str) -> Path:
         """Folder of the upstream variant that this job knows as `name`."""

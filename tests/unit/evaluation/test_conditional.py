@@ -9,7 +9,7 @@ from twostage.errors import TwostageError
 from twostage.evaluation import conditional as module
 from twostage.evaluation.conditional import ConditionalConfig, conditional
 from twostage.evaluation.conditions import shown_map
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
 from twostage.runtime.job import Job
 from twostage.weights.lpips import PerceptualDistance
@@ -52,7 +52,7 @@ def evaluated(tmp_path, monkeypatch, odd_prior=None, odd_drawn=None, prior=PRIOR
         write_json(tmp_path / f"{model}.samples/metrics.json", found)
         inputs[f"{model}.samples"] = str(tmp_path / f"{model}.samples")
     job = Job("evaluation", "conditional", "edges", "smoke", {}, inputs, str(tmp_path / "out"),
-              FILES["evaluation.conditional"])  # fmt: skip
+              VERBS["evaluation.conditional"].files)  # fmt: skip
     values = {"name": "edges", "task": "edges to image", "data": "toy", "condition": "edges", "seeds": [0, 1],
               "measures": ["edges"], "grid_images": 3, "paper_says": "nothing"}  # fmt: skip
     conditional(ConditionalConfig(**values | changes), job)

@@ -8,7 +8,7 @@ from twostage.errors import TwostageError
 from twostage.evaluation.sample_sets import SampleSetsConfig, sample_sets
 from twostage.evaluation.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
 from twostage.evaluation.sundae_pixels import SundaePixelsConfig, class_means, classified, sundae_pixels
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import DENOISING
@@ -20,7 +20,7 @@ PAPER_ROWS = [{"label": "VQGAN + SUNDAE", "steps": 100, "fid": 10.56, "density":
 
 def job(tmp_path, verb, inputs, variant=""):
     out = str(tmp_path / "out" / verb)
-    return Job("evaluation", verb, variant or verb, "smoke", {}, inputs, out, FILES[f"evaluation.{verb}"])
+    return Job("evaluation", verb, variant or verb, "smoke", {}, inputs, out, VERBS[f"evaluation.{verb}"].files)
 
 
 def write_set(tmp_path, prefix, fid, evaluated=50, prior=(), **sampling):

@@ -7,7 +7,7 @@ from tests.unit.evaluation.test_agreement import Levels
 from twostage.errors import TwostageError
 from twostage.evaluation.f_sweep import FSweepConfig, f_sweep
 from twostage.evaluation.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.weights.lpips import PerceptualDistance
@@ -60,7 +60,7 @@ def write_pace(folder, own, rival, architectures=("gpt", "gpt")):
 
 def job(tmp_path, verb, inputs):
     out = str(tmp_path / "out")
-    return Job("evaluation", verb, verb, "smoke", {}, inputs, out, FILES[f"evaluation.{verb}"])
+    return Job("evaluation", verb, verb, "smoke", {}, inputs, out, VERBS[f"evaluation.{verb}"].files)
 
 
 def compared(tmp_path, **latents):
@@ -160,7 +160,9 @@ def swept_with_maps(tmp_path, monkeypatch):
         write_array(tmp_path / factor / "sampling/samples.npy", images)
         write_array(tmp_path / factor / "reconstruct/grid.npy", np.stack([real[:8], 255 - real[:8]]))
     out = str(tmp_path / "out")
-    made = Job("evaluation", "f_sweep", "f_sweep_conditional", "smoke", {}, inputs, out, FILES["evaluation.f_sweep"])
+    made = Job(
+        "evaluation", "f_sweep", "f_sweep_conditional", "smoke", {}, inputs, out, VERBS["evaluation.f_sweep"].files
+    )
     given = {"condition": "segmentation", "measures": ["silhouette"], "num_labels": 11, "paper_says": "nothing"}
     names = {"f2": "vqgan_f2", "f4": "vqgan_f4"}
     f_sweep(FSweepConfig("fashion_mnist", 16, 4, names, 3, {}, **given), made)

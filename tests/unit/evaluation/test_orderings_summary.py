@@ -6,7 +6,7 @@ from scipy import stats
 
 from twostage.errors import TwostageError
 from twostage.evaluation.orderings import OrderingsConfig, orderings
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.runtime.job import Job
 
@@ -46,7 +46,7 @@ def job(tmp_path):
         drawn = {"temperature": 1.0, "top_k": 16, "top_p": None, "seconds_per_image": 0.1, "tokens_per_second": 640.0}
         write_json(tmp_path / f"samples_of_{name}/metrics.json", drawn | {"seed": 0})
     out = str(tmp_path / "out")
-    return Job("evaluation", "orderings", "orderings", "smoke", {}, inputs, out, FILES["evaluation.orderings"])
+    return Job("evaluation", "orderings", "orderings", "smoke", {}, inputs, out, VERBS["evaluation.orderings"].files)
 
 
 def summarised(job, config=CONFIG):

@@ -11,7 +11,7 @@ from twostage.config.schema import FiguresConfig
 from twostage.figures.conditional import ConditionalConfig, conditional
 from twostage.figures.overfitting import OverfittingConfig, overfitting
 from twostage.figures.rejection import RejectionConfig, rejection
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_csv, read_json, write_json
 from twostage.runtime.job import Job
 
@@ -20,7 +20,7 @@ LOOK = FiguresConfig(style="neurips2024", palette=PALETTE, png_dpi=50)
 
 
 def job(tmp_path, verb, variant, summary):
-    files = [name.format(variant=variant) for name in FILES[f"figures.{verb}"]]
+    files = [name.format(variant=variant) for name in VERBS[f"figures.{verb}"].files]
     return Job("figures", verb, variant, "smoke", {}, {"summary": str(summary)}, str(tmp_path / "figure"), files)
 
 

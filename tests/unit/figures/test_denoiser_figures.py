@@ -8,7 +8,7 @@ from twostage.config.schema import FiguresConfig
 from twostage.figures.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
 from twostage.figures.sundae_pixels import SundaePixelsConfig, sundae_pixels
 from twostage.figures.sundae_vs_autoregressive import SundaeVsAutoregressiveConfig, sundae_vs_autoregressive
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_csv
 from twostage.runtime.job import Job
 
@@ -23,7 +23,7 @@ STUDIES = {
 def job(tmp_path, verb):
     """A figures job over the summary of its study."""
     _, _, summarise = STUDIES[verb]
-    files = [name.format(variant="name") for name in FILES[f"figures.{verb}"]]
+    files = [name.format(variant="name") for name in VERBS[f"figures.{verb}"].files]
     inputs = {"row": summarise(tmp_path).out}
     return Job("figures", verb, "name", "smoke", {}, inputs, str(tmp_path / "figure"), files)
 

@@ -10,7 +10,7 @@ from twostage.config.schema import FiguresConfig
 from twostage.figures.f_sweep import FSweepConfig, f_sweep
 from twostage.figures.pixels_vs_latents import PixelsVsLatentsConfig, pixels_vs_latents
 from twostage.figures.strips import strip
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_csv, read_json, write_json
 from twostage.runtime.job import Job
 
@@ -19,7 +19,7 @@ LOOK = FiguresConfig(style="neurips2024", palette={"pixels": "#E69F00", "latents
 
 def job(tmp_path, verb, summary):
     inputs, out = {verb: summary.out}, str(tmp_path / "figure")
-    files = [name.format(variant=verb) for name in FILES[f"figures.{verb}"]]
+    files = [name.format(variant=verb) for name in VERBS[f"figures.{verb}"].files]
     return Job("figures", verb, verb, "smoke", {}, inputs, out, files)
 
 
@@ -52,7 +52,7 @@ def test_f_sweep_tells_every_factor_and_the_paper(tmp_path):
 
 def test_a_sweep_with_maps_tells_how_samples_agree_with_them(tmp_path, monkeypatch):
     made = job(tmp_path, "f_sweep", swept_with_maps(tmp_path, monkeypatch))
-    files = [name.format(variant="f_sweep_conditional") for name in FILES["figures.f_sweep"]]
+    files = [name.format(variant="f_sweep_conditional") for name in VERBS["figures.f_sweep"].files]
     inputs = {"f_sweep_conditional": made.inputs["f_sweep"]}
     made = replace(made, variant="f_sweep_conditional", inputs=inputs, files=files)
     assert_same_files_twice(f_sweep, FSweepConfig(LOOK), made)

@@ -9,7 +9,7 @@ from twostage.errors import TwostageError
 from twostage.evaluation.statistics import Summary
 from twostage.figures.orderings import OrderingsConfig, orderings
 from twostage.latents.orderings import ordering
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_csv, write_array, write_json
 from twostage.runtime.job import Job
 
@@ -47,7 +47,7 @@ def job(tmp_path):
     write_json(tmp_path / "summary/metrics.json", metrics)
     write_array(tmp_path / "summary/samples.npy", np.zeros((3, 5, 8, 8, 3), np.uint8))
     inputs, out = {"orderings": str(tmp_path / "summary")}, str(tmp_path / "out")
-    return Job("figures", "orderings", "orderings", "smoke", {}, inputs, out, FILES["figures.orderings"])
+    return Job("figures", "orderings", "orderings", "smoke", {}, inputs, out, VERBS["figures.orderings"].files)
 
 
 def test_writes_every_promised_file_with_the_papers_numbers_beside_ours(job):

@@ -1,5 +1,5 @@
 from twostage.figures.summary import HEADLINES, SummaryConfig, summary
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_csv, read_json, write_json
 from twostage.runtime.job import Job
 
@@ -51,7 +51,9 @@ def job(tmp_path):
         "table1.IN": str(tmp_path / "row"),
         "cifar10.vqgan_f4": str(tmp_path / "tokenizer"),
     }
-    return Job("figures", "summary", "summary", "smoke", {}, inputs, str(tmp_path / "out"), FILES["figures.summary"])
+    return Job(
+        "figures", "summary", "summary", "smoke", {}, inputs, str(tmp_path / "out"), VERBS["figures.summary"].files
+    )
 
 
 def test_the_summary_has_the_means_of_what_was_evaluated(tmp_path):

@@ -7,7 +7,7 @@ from twostage.config.schema import FiguresConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.statistics import Summary
 from twostage.figures.table1 import Table1Config, table1
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_csv, write_json
 from twostage.runtime.job import Job
 
@@ -48,7 +48,7 @@ def job(tmp_path):
         inputs[label] = str(tmp_path / label)
         write_json(tmp_path / label / "metrics.json", row(label, condition))
     out = str(tmp_path / "out")
-    return Job("figures", "table1", "table1", "smoke", {}, inputs, out, FILES["figures.table1"])
+    return Job("figures", "table1", "table1", "smoke", {}, inputs, out, VERBS["figures.table1"].files)
 
 
 def test_writes_every_promised_file_with_the_papers_numbers_beside_ours(job):

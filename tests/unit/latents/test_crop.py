@@ -6,7 +6,7 @@ import pytest
 from twostage.errors import TwostageError
 from twostage.latents.crop import WindowsConfig, crop, windows
 from twostage.latents.dataset import TokenSpace, open_latents
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_array, read_json
 from twostage.runtime.job import Job
 
@@ -15,7 +15,7 @@ from .test_latents_dataset import write_latents
 
 def job(tmp_path):
     inputs = {"latents": str(write_latents(tmp_path / "whole"))}
-    return Job("latents", "crop", "v", "smoke", {}, inputs, str(tmp_path / "out"), FILES["latents.crop"])
+    return Job("latents", "crop", "v", "smoke", {}, inputs, str(tmp_path / "out"), VERBS["latents.crop"].files)
 
 
 def test_every_window_lies_in_its_image_and_every_place_occurs():

@@ -22,7 +22,7 @@ BY_MAP = (*MINE, "priors.condition=segmentation_f4")
 
 
 def names(jobs):
-    return [f"{job.stage}.{job.verb} {job.variant}" for job in jobs]
+    return [f"{job.name} {job.variant}" for job in jobs]
 
 
 def given(overrides, layout):

@@ -32,7 +32,7 @@ def before(jobs, copied):
 
 def fingerprints(jobs, copied):
     code = Code(copied / "twostage", copied / "kept.json")
-    return {folder: code.fingerprint(f"{job.stage}.{job.verb}", job.choices) for folder, job in jobs.items()}
+    return {folder: code.fingerprint(job.name, job.choices) for folder, job in jobs.items()}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def changed(jobs, copied, before):
 
 
 def verbs(jobs):
-    return {f"{job.stage}.{job.verb}" for job in jobs.values()}
+    return {job.name for job in jobs.values()}
 
 
 def priors(jobs):

@@ -17,7 +17,7 @@ from twostage.planning.jobs import (
     weights_job,
 )
 from twostage.planning.prompt import asked
-from twostage.planning.verbs import FILES, files_read
+from twostage.planning.verbs import VERBS, files_read
 from twostage.planning.whole import plan_of, refuse_broken, whole_plan
 from twostage.priors.pace import PaceConfig
 from twostage.runtime.job import Job
@@ -38,7 +38,7 @@ def test_every_input_is_the_output_of_an_earlier_job(study, scale):
         assert set(job.inputs.values()) <= set(made), f"{folder} comes before its inputs"
         assert job.out == folder == f"artifacts/{scale}/{job.stage}/{job.variant}"
         # A study's file says more: which figures there are.
-        promised = [name.format(variant=job.variant) for name in FILES[f"{job.stage}.{job.verb}"]]
+        promised = [name.format(variant=job.variant) for name in VERBS[job.name].files]
         assert job.files[: len(promised)] == promised
         assert job.files == promised or job.verb in ("collect", "study")
         for upstream in job.inputs.values():
@@ -131,7 +131,7 @@ def test_a_longer_budget_leaves_the_sweep_alone():
         return trees((*overrides, "scale.priors.steps=20"))
 
     before, after = plan_of("table1", "smoke"), plan_of("table1", "smoke", compose)
-    changed = {f"{job.stage}.{job.verb}" for folder, job in after.jobs.items() if job != before.jobs[folder]}
+    changed = {job.name for folder, job in after.jobs.items() if job != before.jobs[folder]}
     assert changed == {"priors.train"}
 
 

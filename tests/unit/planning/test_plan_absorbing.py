@@ -12,7 +12,7 @@ from twostage.latents.dataset import TokenSpace
 from twostage.planning.chain import chain
 from twostage.planning.jobs import classes_job, denoising_job, latents_job, pace_job, prior_job, tokenizer_job
 from twostage.planning.prompt import asked
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.planning.whole import plan_of
 from twostage.priors.model import build, num_parameters
 
@@ -43,8 +43,8 @@ def test_every_verb_of_it_can_be_called_by_hand(verb):
     tree = composition.compose(overrides)
     latents = latents_job(tree, tokenizer_job(tree))
     job = asked(verb, overrides).job
-    assert f"{job.stage}.{job.verb}" == verb
-    assert job.files == FILES[verb]
+    assert job.name == verb
+    assert job.files == VERBS[verb].files
     if "prior" in job.inputs:
         assert job.inputs["prior"] == prior_job(tree, latents, None, {}).out
         assert "absorbing.seed0" in job.inputs["prior"]

@@ -45,7 +45,7 @@ def test_both_studies_share_what_they_can(scale):
     sums_up = whole.jobs[f"artifacts/{scale}/figures/summary"]
     assert whole.jobs == planned | {sums_up.out: sums_up}
     assert {"orderings", "table1.IN", "codebook_size", "f_sweep"} <= set(sums_up.inputs)
-    new = {f"{job.stage}.{job.verb}" for folder, job in orderings.jobs.items() if folder not in table1.jobs}
+    new = {job.name for folder, job in orderings.jobs.items() if folder not in table1.jobs}
     assert new == {"priors.train", "sampling.generate", "evaluation.orderings", "figures.orderings"}
     made = set()
     for job in whole.jobs.values():

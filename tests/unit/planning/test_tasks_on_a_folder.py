@@ -68,7 +68,7 @@ def test_a_folder_becomes_samples_beside_their_conditions(task, pictures, tmp_pa
     plan = plan_of(task, "smoke", tiny(pictures))
     monkeypatch.chdir(tmp_path)
     for job in plan.jobs.values():
-        name = f"{job.stage}.{job.verb}"
+        name = job.name
         if name in CONFIG:
             work = getattr(importlib.import_module(f"twostage.{name}"), job.verb)
             work(composition.parse(CONFIG[name], job.config), job)

@@ -12,7 +12,7 @@ from tests.unit.tokenizers.conftest import small_config
 from twostage.config.composition import parse
 from twostage.config.schema import DenoisingConfig, GPTConfig, InpaintingConfig, PixelSNAILConfig, SamplingConfig
 from twostage.latents.dataset import TokenSpace
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.priors.gpt import GPT
 from twostage.priors.model import store, trained_format
 from twostage.priors.pixelsnail import PixelSNAIL
@@ -95,7 +95,7 @@ def make_job(tmp_path):
         config = SamplingConfig(**values | changes)
         names = {"prior": prior, "tokenizer": "tokenizer", **{name: name for name in inputs}}
         folders = {name: str(tmp_path / folder) for name, folder in names.items()}
-        files = FILES["sampling.generate"]
+        files = VERBS["sampling.generate"].files
         return Job("sampling", "generate", variant, "smoke", asdict(config), folders, str(tmp_path / variant), files)
 
     return make

@@ -15,7 +15,7 @@ from twostage.config.schema import ChainConfig, DenoisingConfig, InpaintingConfi
 from twostage.errors import TwostageError
 from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import TokenSpace
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.priors.model import store, trained_format
 from twostage.priors.sundae import Sundae
 from twostage.runtime.artifacts import read_array, read_json, write_json
@@ -56,7 +56,7 @@ def make(make_job, tmp_path):
         config |= changes | {"chain": config["chain"] | dict(chain)}
         names = {"prior": prior, "tokenizer": "tokenizer"} | {name: name for name in inputs}
         folders = {name: str(tmp_path / folder) for name, folder in names.items()}
-        files = FILES[f"sampling.{verb}"]
+        files = VERBS[f"sampling.{verb}"].files
         return Job("sampling", verb, variant, "smoke", config, folders, str(tmp_path / variant), files)
 
     return new

@@ -12,7 +12,7 @@ from twostage import priors, tokenizers
 from twostage.config.schema import ChainConfig, DenoisingConfig, InpaintingConfig, UnmaskingConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.priors.model import build, store, trained_format
 from twostage.runtime.artifacts import read_json
 from twostage.runtime.job import Job
@@ -48,7 +48,7 @@ def make(make_job, tmp_path):
                 config = asdict(InpaintingConfig(3, 4, 5, None, "block", 0.5, None, "all_pixels", 0, how["unmasking"]))
         names = {"prior": prior, "tokenizer": "tokenizer"} | {name: name for name in inputs}
         folders = {name: str(tmp_path / folder) for name, folder in names.items()}
-        files = FILES[f"sampling.{verb}"]
+        files = VERBS[f"sampling.{verb}"].files
         return Job("sampling", verb, variant, "smoke", config | changes, folders, str(tmp_path / variant), files)
 
     return new
