@@ -94,8 +94,8 @@ def test_an_unknown_ordering_in_the_study_is_one_line(clone):
         clone.edit("conf/study/orderings.yaml", "spiral_up]", "spiral_in]")
     assert result.returncode != 0
     last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: study.orderings is row_major, ")
-    assert "spiral_up; name row_major" in last
+    assert last.startswith("error: study orderings, row IN: ")
+    assert "spiral_up" in last
 
 
 def test_a_broken_study_stops_itself_alone(clone):
@@ -111,12 +111,12 @@ def test_a_broken_study_stops_itself_alone(clone):
         clone.edit("conf/study/orderings.yaml", "spiral_up]", "spiral_in]")
     assert others.returncode == 0, others.stderr
     assert "rule evaluation_compare:" in others.stdout
-    assert "warning: left out of the plan: study.orderings is row_major, " in others.stderr
+    assert "warning: left out of the plan: study orderings, row IN: " in others.stderr
     for result in (*looks, data):
         assert result.returncode == 0, result.stderr
     for result in (*everything, whole_path):
         assert result.returncode != 0
-        assert result.stderr.strip().splitlines()[-1].startswith("error: study.orderings is row_major, ")
+        assert result.stderr.strip().splitlines()[-1].startswith("error: study orderings, row IN: ")
 
 
 def test_an_unknown_scale_is_one_line(clone):

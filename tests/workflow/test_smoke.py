@@ -93,12 +93,11 @@ def test_a_changed_prior_retrains_its_own_runs_and_those_that_are_matched_to_it(
 
 
 def test_every_ordering_has_its_numbers_with_the_papers_beside_them(clone):
-    with open(clone.folder / "results/orderings.csv") as file:
-        rows = {row["ordering"]: row for row in csv.DictReader(file)}
+    rows = {row["ordering"]: row for row in study_of(clone, "orderings")[0]}
     assert list(rows) == ["row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in"]
     for row in rows.values():
-        assert (row["scale"], row["num_seeds"]) == ("smoke", "2")
-        assert 0 < float(row["validation_nll"]) < 10
+        assert (row["scale"], row["num_seeds_nll"]) == ("smoke", "2")
+        assert 0 < float(row["nll"]) < 10
     assert float(rows["subsample"]["paper_nll"]) == 5.015
 
 
@@ -152,7 +151,7 @@ def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
         "orderings",
     }
     assert rules_of(plan) == {
-        "priors_train", "sampling_generate", "evaluation_orderings", "figures_orderings", "results_evaluation",
+        "priors_train", "sampling_generate", "evaluation_collect", "figures_study", "results_evaluation",
         "results_orderings",
     }  # fmt: skip
 

@@ -9,12 +9,14 @@ import numpy as np
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.evaluation.statistics import paired, spread, word
+from twostage.latents.orderings import ordering
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_csv, write_json
 from twostage.runtime.job import Job
 
 # What captions tell of the runs, where all of them agree in it.
 TOLD = ("steps", "num_parameters", "learning_rate", "learning_rate_at_edge", "clock", "threads")
 Line = dict[str, Any]
+GRID_SIDE = 4  # Fig. 34 of Esser et al. 2021 shows every order on a 4x4 grid
 
 
 @dataclass
@@ -36,6 +38,7 @@ class CollectConfig:
     compare_to: dict[str, Any] | None = None  # values of the varied keys of the run that others are compared with
     equal: list[str] = field(default_factory=list)  # what the metrics of a row's priors must agree in
     pictures: int = 0  # samples of each run to keep for figures
+    orderings: list[str] = field(default_factory=list)  # whose paths a figure shows
 
 
 def collect(config: CollectConfig, job: Job) -> None:
@@ -62,6 +65,7 @@ def collect(config: CollectConfig, job: Job) -> None:
         "told": _told(list(priors.values())),
         "statistics": _statistics(config, lines),
         "strips": labels,
+        "orders": {name: ordering(name, GRID_SIDE, GRID_SIDE).tolist() for name in config.orderings},
     }
     write_json(job.folder / "metrics.json", metrics)
 

@@ -12,15 +12,27 @@ from matplotlib.axes import Axes
 from twostage.config.schema import FiguresConfig
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.evaluation.statistics import word
-from twostage.figures.style import save, style
+from twostage.figures.style import points, save, style
 from twostage.figures.tables import write_tables, write_text
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_csv
 from twostage.runtime.job import Job
 
+# T tokens of a small grid; S strips of N images, H W C
 Line = dict[str, Any]
 Metrics = dict[str, Any]
 # Okabe & Ito's colours, which colour-blind readers tell apart; lines differ in their dashes as well.
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#999999")
+FEW_CURVES = 4
+# A legend with one mark would look like a point inside of the axes.
+ABOVE: dict[str, Any] = {
+    "loc": "lower right",
+    "bbox_to_anchor": (1, 1),
+    "borderaxespad": 0,
+    "frameon": False,
+    "fontsize": "x-small",
+    "handlelength": 1,
+}
+PLOTS = ("line", "point", "difference")
 DASHES = ("-", "--", ":", "-.")
 
 
@@ -28,7 +40,7 @@ DASHES = ("-", "--", ":", "-.")
 class Panel:
     """One panel: its kind, and the columns that it is drawn over."""
 
-    kind: str  # line | point | difference | pictures
+    kind: str  # line | point | difference | pictures | orders
     y: str
     x: str
 
@@ -44,6 +56,7 @@ class StudyConfig:
     panels: list[Panel]
     paper: list[dict[str, Any]]
     paper_says: str
+    compare_to: dict[str, Any] | None = None  # values of what varies of the run that others are compared with
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
@@ -57,7 +70,8 @@ def study(config: StudyConfig, job: Job) -> None:
     write_tables(job, numbers, (printed, _caption(config, metrics)))
     latex = pd.DataFrame(printed).fillna("").to_latex(index=False, escape=True)
     write_text(job.folder / f"{job.variant}.tex", latex)
-    panels = [panel for panel in config.panels if panel.kind != "pictures"]
+    kinds = {panel.kind for panel in config.panels}
+    panels = [panel for panel in config.panels if panel.kind in PLOTS]
     if panels:
         with style(config.figures, rows=1, columns=len(panels), panel_ratio=0.85 if len(panels) < 4 else 1.1):
             figure, axes = plt.subplots(1, len(panels), squeeze=False)
@@ -65,8 +79,10 @@ def study(config: StudyConfig, job: Job) -> None:
                 _draw(at, panel, config, metrics, lines)
             figure.suptitle(_title(config, metrics), fontsize="small")
             save(figure, job.folder, job.variant, config.figures.png_dpi)
-    if len(panels) < len(config.panels):
+    if "pictures" in kinds:
         _strips(config, metrics, read_array(table / "grid.npy"), job)
+    if "orders" in kinds:
+        _orders(config, metrics["orders"], job)
 
 
 def _paper_lines(config: StudyConfig, name: str) -> list[Line]:
@@ -96,6 +112,17 @@ def _of_paper(config: StudyConfig, row: str, values: tuple[str, ...], quantity: 
     return None
 
 
+def _difference_of_paper(config: StudyConfig, row: str, values: tuple[str, ...], quantity: str) -> float | None:
+    """A printed number less that of the run that others are compared with; None for that run, or if either is not
+    printed.
+    """
+    if config.compare_to is None:
+        return None
+    reference = tuple(map(word, config.compare_to.values()))
+    ours, theirs = (_of_paper(config, row, each, quantity) for each in (values, reference))
+    return None if ours is None or theirs is None or values == reference else ours - theirs
+
+
 def _numbers(config: StudyConfig, metrics: Metrics) -> list[Line]:
     """Lines of the CSV: everything that was measured, and what the paper prints."""
     found: list[Line] = []
@@ -111,6 +138,8 @@ def _numbers(config: StudyConfig, metrics: Metrics) -> list[Line]:
             line |= {f"{name}_difference_{part}": value for part, value in (one["difference"] or {}).items()}
             of_paper = _of_paper(config, row, values, name)
             line |= {} if of_paper is None else {f"paper_{name}": of_paper}
+            difference = _difference_of_paper(config, row, values, name)
+            line |= {} if difference is None else {f"paper_{name}_difference": difference}
         found.append(line)
     for printed in _unmatched(config, metrics):
         row, values = _place_of(config, printed)
@@ -121,8 +150,9 @@ def _numbers(config: StudyConfig, metrics: Metrics) -> list[Line]:
 
 def _printed(config: StudyConfig, metrics: Metrics) -> list[dict[str, str]]:
     """Lines of the rendered table, with the paper's own below ours where it has others."""
-    lines = []
-    for (row, values), quantities in _found(metrics).items():
+    lines, found = [], _found(metrics)
+    told_of_paper = {name for name in QUANTITIES for at in found if _difference_of_paper(config, *at, name) is not None}
+    for (row, values), quantities in found.items():
         line = ({"row": row} if _tells_rows(config) else {}) | dict(zip(config.keys, values, strict=True))
         for shown in config.show:
             name, _, part = shown.partition(".")
@@ -130,6 +160,9 @@ def _printed(config: StudyConfig, metrics: Metrics) -> list[dict[str, str]]:
             if part:
                 signed = "+" + quantity.format.lstrip("+,")
                 line[f"Δ {quantity.label}"] = "" if one is None else _cell(one["difference"], signed)
+                difference = _difference_of_paper(config, row, values, name)
+                if name in told_of_paper:
+                    line[f"paper Δ {quantity.label}"] = "" if difference is None else f"{difference:{signed}}"
                 continue
             line[_titled(name)] = "" if one is None else _cell(one, quantity.format)
             printed = _of_paper(config, row, values, name)
@@ -244,7 +277,12 @@ def _line_panel(axes: Axes, panel: Panel, config: StudyConfig, lines: list[dict[
     axes.set_ylim(late.min() - margin, late.max() + margin)
     axes.set_xlabel("step")
     axes.set_ylabel(_on_axis(panel.y))
-    axes.legend(frameon=False, fontsize="x-small", title=", ".join(config.keys), title_fontsize="x-small")
+    # Many names would hide the curves.
+    outside: dict[str, Any] = (
+        {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(axes.get_lines()) > FEW_CURVES else {}
+    )
+    title = ", ".join(config.keys)
+    axes.legend(frameon=False, fontsize="x-small", title=title, title_fontsize="x-small", **outside)
 
 
 def _labels(config: StudyConfig) -> list[str]:
@@ -268,13 +306,13 @@ def _point_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics
         if panel.y in found:
             place = float(at) if numeric else float(ticks.index(at))
             hues.setdefault(hue, []).append((place, found[panel.y], _of_paper(config, row, values, panel.y)))
-    for number, (hue, points) in enumerate(hues.items()):
+    for number, (hue, placed) in enumerate(hues.items()):
         colour = COLOURS[number % len(COLOURS)]
-        points.sort(key=lambda point: point[0])
-        mean = [one["mean"] for _, one, _ in points]
-        half = [0.0 if one["std"] is None else one["ci95_high"] - one["mean"] for _, one, _ in points]
+        placed.sort(key=lambda point: point[0])
+        mean = [one["mean"] for _, one, _ in placed]
+        half = [0.0 if one["std"] is None else one["ci95_high"] - one["mean"] for _, one, _ in placed]
         axes.errorbar(
-            [at for at, _, _ in points],
+            [at for at, _, _ in placed],
             mean,
             yerr=half,
             fmt="o-" if numeric else "o",
@@ -284,7 +322,7 @@ def _point_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics
             capsize=2,
             label=hue or None,
         )
-        printed = [(at, value) for at, _, value in points if value is not None]
+        printed = [(at, value) for at, _, value in placed if value is not None]
         if printed:
             axes.plot(*zip(*printed, strict=True), "D", mfc="none", color=colour, ms=3, label="paper")
     if not numeric:
@@ -292,8 +330,8 @@ def _point_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics
         axes.margins(x=0.3)
     axes.set_xlabel(_on_axis(x) if x in QUANTITIES else "" if x == "row" else x)
     axes.set_ylabel(_on_axis(panel.y))
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False, fontsize="x-small")
+    if labels := axes.get_legend_handles_labels()[1]:
+        axes.legend(**(ABOVE if set(labels) == {"paper"} else {"frameon": False, "fontsize": "x-small"}))
 
 
 def _x(config: StudyConfig, x: str, place: tuple[str, tuple[str, ...]], found: dict[str, Metrics]) -> str:
@@ -315,11 +353,12 @@ def _number(text: str) -> float | None:
 
 def _difference_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics) -> None:
     """Differences to the reference, paired by seed, with 95 % intervals; a line each, the first at the top."""
-    places = [
-        (" ".join([*([row] if _tells_rows(config) else []), *values]), found[panel.y]["difference"])
-        for (row, values), found in _found(metrics).items()
-        if panel.y in found
-    ]
+    places: list[tuple[str, Metrics | None]] = []
+    printed: list[tuple[float | None, int]] = []
+    for (row, values), found in _found(metrics).items():
+        if panel.y in found:
+            printed.append((_difference_of_paper(config, row, values, panel.y), len(places)))
+            places.append((" ".join([*([row] if _tells_rows(config) else []), *values]), found[panel.y]["difference"]))
     axes.axvline(0, color="0.5", lw=0.8, ls="--")
     for at, (_, one) in enumerate(places):
         if one is not None:
@@ -327,6 +366,10 @@ def _difference_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Me
             axes.errorbar(
                 one["mean"], at, xerr=half, fmt="o", color=COLOURS[at % len(COLOURS)], ms=3, lw=0.8, capsize=2
             )
+    known = [(difference, at - 0.25) for difference, at in printed if difference is not None]
+    if known:
+        axes.plot(*zip(*known, strict=True), "D", mfc="none", color="0.3", ms=3, label="paper")
+        axes.legend(**ABOVE)
     axes.set_yticks(range(len(places)), [label for label, _ in places])
     axes.set_ylim(len(places) - 0.5, -0.5)
     axes.set_xlabel(f"difference in\n{_on_axis(panel.y)}")
@@ -342,3 +385,18 @@ def _strips(config: StudyConfig, metrics: Metrics, image_SNHWC: np.ndarray, job:
             axes.set_ylabel(label, rotation=0, ha="right", va="center")
         figure.suptitle(_title(config, metrics), fontsize="small")
         save(figure, job.folder, f"{job.variant}_samples", config.figures.png_dpi)
+
+
+def _orders(config: StudyConfig, orders: dict[str, list[int]], job: Job) -> None:
+    """Every order on a small grid: the number of each token, and the path (Esser et al. 2021, Fig. 34)."""
+    with style(config.figures, rows=1, columns=len(orders), panel_ratio=1.35):
+        figure, panels = plt.subplots(1, len(orders), squeeze=False)
+        for axes, (name, order_T) in zip(panels[0], orders.items(), strict=True):
+            side = round(len(order_T) ** 0.5)
+            rows_T, columns_T = np.divmod(np.array(order_T), side)
+            axes.scatter(columns_T, rows_T, c=range(len(order_T)), cmap="cividis", marker="s", s=70, alpha=0.35, lw=0)
+            axes.plot(columns_T, rows_T, color="0.7", lw=0.6)
+            for t, (row, column) in enumerate(zip(rows_T, columns_T, strict=True)):
+                axes.text(column, row, str(t), ha="center", va="center", fontsize=points(5.5))
+            axes.set(xlim=(-0.6, side - 0.4), ylim=(side - 0.4, -0.6), aspect="equal", xticks=[], yticks=[], title=name)
+        save(figure, job.folder, f"{job.variant}_grid", config.figures.png_dpi)

@@ -36,7 +36,8 @@ Assignment = dict[str, Any]
 COLUMNS = ("stand_in", "paper")
 # Keys of a row that are no overrides of the config tree.
 OF_ROW = ("tokenizer_data",)
-KINDS = ("line", "point", "difference", "pictures")
+KINDS = ("line", "point", "difference", "pictures", "orders")
+ORDERING = "priors.ordering"
 # Columns of the long table, and of the rendered one beside them.
 RESERVED = {"study", "row", "source", "seed", "step", "quantity", "value", "unit", "job", "scale"}
 OF_TOKENIZERS, OF_PRIORS, OF_SAMPLES = ({"tokenizer", "reconstruct", "rfid"}, {"prior"}, {"sampling", "samples"})
@@ -69,8 +70,9 @@ class Table:
 class Panel:
     """One panel of the study's figure."""
 
-    kind: str = MISSING  # line: over steps | point: over what varies | difference | pictures: samples
-    y: str = ""  # a quantity; of pictures none
+    # line: over steps | point: over what varies | difference | pictures: samples | orders: paths of the orderings
+    kind: str = MISSING
+    y: str = ""  # a quantity; of pictures and orders none
     # point: a varied key or a quantity; empty: the first varied key, or the row. What else varies, colours tell.
     x: str = ""
 
@@ -242,6 +244,12 @@ def _require_panel(study: Study, panel: Panel) -> None:
     if panel.kind == "pictures":
         if not study.pictures:
             raise TwostageError("a figure shows pictures and pictures is 0; say how many")
+        return
+    if panel.kind == "orders":
+        if ORDERING not in study.vary:
+            raise TwostageError(
+                f"a figure shows orders, and {ORDERING} does not vary; add it to vary, or drop the figure"
+            )
         return
     if panel.y not in study.measure:
         raise TwostageError(f"a figure shows {panel.y or 'no y'}, which is not in measure; add it there")
@@ -476,9 +484,14 @@ def _collected(plan: Builder, study: Study, points: list[Point], inputs: Mapping
         "compare_to": _reference(study, points, names),
         "equal": study.equal,
         "pictures": study.pictures,
+        "orderings": study.vary[ORDERING] if _shows(study, "orders") else [],
     }
     files = ["table.csv", "metrics.json"] + (["grid.npy"] if study.pictures else [])
     return plan.add(new_job("evaluation.collect", study.name, plan.tree, config, inputs, files))
+
+
+def _shows(study: Study, kind: str) -> bool:
+    return any(panel.kind == kind for panel in study.figures)
 
 
 def _reference(study: Study, points: list[Point], names: Mapping[str, str]) -> Tree | None:
@@ -509,10 +522,10 @@ def _drawn(plan: Builder, study: Study, points: list[Point], table: Job) -> None
         "panels": [{"kind": p.kind, "y": p.y, "x": p.x} for p in study.figures],
         "paper": study.paper,
         "paper_says": study.paper_says,
+        "compare_to": table.config["compare_to"],
     }
     names = [f"{study.name}.csv", f"{study.name}_long.csv", f"{study.name}.md", f"{study.name}.tex"]
-    if any(panel.kind != "pictures" for panel in study.figures):
-        names += [f"{study.name}.pdf", f"{study.name}.png"]
-    if any(panel.kind == "pictures" for panel in study.figures):
-        names += [f"{study.name}_samples.pdf", f"{study.name}_samples.png"]
+    for kinds, end in ((("line", "point", "difference"), ""), (("pictures",), "_samples"), (("orders",), "_grid")):
+        if any(_shows(study, kind) for kind in kinds):
+            names += [f"{study.name}{end}.pdf", f"{study.name}{end}.png"]
     plan.add(new_job("figures.study", study.name, plan.tree, config, {"table": table}, names))

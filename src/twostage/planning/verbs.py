@@ -81,7 +81,6 @@ VERBS = {
     ),
     "evaluation.reconstruct": Verb(["metrics.json", "grid.npy"], memory_mb=4000, minutes=120, gpu=True),
     "evaluation.compare": Verb(["metrics.json"], {r".*": NUMBERS}),
-    "evaluation.orderings": Verb(["metrics.json", "samples.npy"], {r"sampling\..*": SAMPLES, r".*": NUMBERS}),
     "evaluation.classifier": Verb([*MODEL, "metrics.json"], memory_mb=3000, minutes=720, gpu=True),
     "evaluation.features": Verb(["features.npy", "metadata.json"], memory_mb=4000, minutes=240, gpu=True),
     "evaluation.samples": Verb(["metrics.json"], memory_mb=6000, minutes=240, gpu=True),
@@ -142,10 +141,6 @@ VERBS = {
     "figures.summary": Verb(
         ["summary.json", "metrics.json"]
         + [f"{name}.csv" for name in ("table1_curves", "orderings_curves", "rejection_curve")]
-    ),
-    "figures.orderings": Verb(
-        ["orderings.csv", "orderings.md"]
-        + [f"{name}.{kind}" for name in ("orderings", "orderings_grid", "orderings_samples") for kind in ("pdf", "png")]
     ),
     "figures.conditional": Verb(DRAWN),
     "figures.rejection": Verb(DRAWN),

@@ -9,7 +9,6 @@ from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.designs import classes, denoisers, factors
 from twostage.planning.designs.conditional import conditional
-from twostage.planning.designs.orderings import orderings
 from twostage.planning.designs.table1 import table1
 from twostage.planning.study import add_study
 from twostage.planning.verbs import new_job
@@ -18,7 +17,6 @@ from twostage.runtime.job import Job, Tree
 # Files of conf/study/ with a plan of their own; every other one is a study or a task of conditional synthesis.
 DESIGNS: dict[str, Callable[[Builder], None]] = {
     "table1": table1,
-    "orderings": orderings,
     "pixels_vs_latents": factors.pixels_vs_latents,
     "f_sweep": factors.f_sweep,
     "f_sweep_conditional": factors.f_sweep,

@@ -71,7 +71,7 @@ def test_within_its_tolerance_nothing_moved(job, changes):
 @pytest.mark.parametrize(
     ("name", "apart", "same"),
     [
-        ("orderings.subsample.paper_nll", 0.001, False),
+        ("factors.f4.paper_nll", 0.001, False),
         ("per_seed.0.difference_steps", 0.04, False),
         ("nll_nats_per_token.transformer_time.mean", 0.2, True),
         ("nll_nats_per_token.transformer_steps.mean", 0.02, True),

@@ -158,7 +158,7 @@ def test_an_ordering_concerns_the_jobs_in_its_order(changed):
     found = changed(("latents/orderings", "return _sorted_by_bits(height, width, lowest_first=True)", "return 1"))
     trained = {folder for folder, job in found.items() if job.stage == "priors"}
     assert trained == {f"artifacts/laptop/priors/cifar10.vqgan_f4.gpt.subsample.seed{seed}" for seed in (0, 1)}
-    assert verbs(found) == {"priors.train", "sampling.generate", "evaluation.orderings"}
+    assert verbs(found) == {"priors.train", "sampling.generate", "evaluation.collect"}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_orderings_have_all_their_jobs_at_every_scale(scale):
     seeds = 3 if scale == "workstation" else 2
     assert plan["priors_train"] == 6 * seeds
     # One tokenizer, one sweep, and no rival whose time has to be known first.
-    for rule in ("tokenizers_train", "latents_encode", "priors_tune", "evaluation_orderings"):
+    for rule in ("tokenizers_train", "latents_encode", "priors_tune", "evaluation_collect"):
         assert plan[rule] == 1, rule
     assert plan["priors_pace"] == 0
 
