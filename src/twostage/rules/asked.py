@@ -17,9 +17,9 @@ LOOKS = [
 
 
 @functools.cache
-def _arguments() -> argparse.Namespace:
+def _arguments(words: tuple[str, ...]) -> argparse.Namespace:
     """Snakemake's own parser knows every spelling, but takes a quarter of a second."""
-    arguments: argparse.Namespace = get_argument_parser().parse_known_args(sys.argv[1:])[0]
+    arguments: argparse.Namespace = get_argument_parser().parse_known_args(words)[0]
     return arguments
 
 
@@ -28,7 +28,7 @@ def only_looks() -> bool:
     --nolock.
     """
     return bool({"--nolock", "--lint", *DRY} & set(sys.argv)) or any(
-        getattr(_arguments(), name, None) for name in LOOKS
+        getattr(_arguments((*sys.argv[1:],)), name, None) for name in LOOKS
     )
 
 
@@ -39,7 +39,7 @@ def needs_whole_plan() -> bool:
 
 def targets() -> list[str]:
     """What Snakemake is asked to make; files by their paths from here."""
-    return [os.path.relpath(name) if "/" in name else name for name in _arguments().targets]
+    return [os.path.relpath(name) if "/" in name else name for name in _arguments((*sys.argv[1:],)).targets]
 
 
 def is_job() -> bool:
