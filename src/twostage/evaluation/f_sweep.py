@@ -43,12 +43,10 @@ class FSweepConfig:
     window: int  # side of what the transformer sees at most, tokens
     tokenizers: dict[str, str]
     grid_images: int
-    paper: dict[str, dict[str, float]]  # quantity -> factor -> number
     condition: str | None = None  # the map that the transformer is given; null: none, and what follows is not read
     measures: list[str] = field(default_factory=list)  # in what samples should agree with it
     num_labels: int | None = None  # of a map of label ids
     canny_sigma: float = 1.0
-    paper_says: str = ""
 
 
 def f_sweep(config: FSweepConfig, job: Job) -> None:
@@ -62,9 +60,8 @@ def f_sweep(config: FSweepConfig, job: Job) -> None:
     require_alike(rows, SHARED)
     require_drawn_alike(job, rows)
     slowest = next(iter(rows.values()))["sampling_seconds_per_image"]
-    for factor, row in rows.items():
+    for row in rows.values():
         row["sampling_speedup"] = slowest / row["sampling_seconds_per_image"]
-        row["paper"] = {name: numbers.get(factor) for name, numbers in config.paper.items()}
     metrics = {
         "scale": job.scale,
         "data": config.data,
@@ -74,7 +71,7 @@ def f_sweep(config: FSweepConfig, job: Job) -> None:
     }
     grid = shown(job, list(rows), config.grid_images)
     if config.condition is not None:
-        metrics |= {"condition": config.condition, "paper_says": config.paper_says}
+        metrics |= {"condition": config.condition}
         for factor, row in rows.items():
             row |= _agreements(config, job, factor)
         grid = _conditional_grid(config, job, grid)

@@ -7,8 +7,7 @@ and Table 4; rejection by a classifier after Razavi et al. 2019, Sec. 3.4.
 # P samples of a pool, A accepted samples, N real images, D features, K classes
 
 import logging
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -50,8 +49,6 @@ class RejectionConfig:
     samples: SamplesConfig
     seed: int
     grid_images: int
-    paper_says: str
-    paper_rows: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -117,8 +114,6 @@ def rejection(config: RejectionConfig, job: Job) -> None:
         "rows": rows,
         "inception_score_not_available": None if len(names) > 1 else NO_LOGITS,
         "settings": asdict(wanted),
-        "paper_says": config.paper_says,
-        "paper_rows": config.paper_rows,
     }
     write_array(job.folder / "grid.npy", np.stack(shown))
     write_json(job.folder / "metrics.json", metrics)

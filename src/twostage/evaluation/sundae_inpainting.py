@@ -27,7 +27,6 @@ class SundaeInpaintingConfig:
     label: str  # the row of the study
     data: str
     masks: list[str]
-    paper_says: str
 
 
 def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
@@ -50,7 +49,6 @@ def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
         "prior_train_seconds": prior["train_seconds"],
         "num_images": len(grids[0]),
         "masks": masks,
-        "paper_says": config.paper_says,
     }
     write_array(job.folder / "grid.npy", np.stack(grids))
     write_json(job.folder / "metrics.json", metrics)

@@ -28,7 +28,6 @@ class SundaePixelsConfig:
     tokenizer: str
     images: int
     grid_images: int
-    paper_says: str
 
 
 def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
@@ -73,7 +72,6 @@ def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
             }
             for at, name in enumerate(names)
         },
-        "paper_says": config.paper_says,
     }
     shown = min(int(np.min(count_K)), config.grid_images)
     sheet = np.stack([sample_NHWC[asked_N == at][:shown] for at in range(len(names))])

@@ -38,8 +38,10 @@ PAPER = "paper, faces of 256x256 pixels"
 
 @dataclass
 class FSweepConfig:
-    """The look."""
+    """The look, and what the paper says: text and printed numbers, of which nothing is computed."""
 
+    paper: dict[str, dict[str, float]]  # quantity -> factor -> number
+    paper_says: str = ""
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
@@ -47,9 +49,11 @@ def f_sweep(config: FSweepConfig, job: Job) -> None:
     """Writes NAME.{csv,md,pdf,png} and NAME_samples.{pdf,png}, where NAME is the study's."""
     metrics = read_json(job.upstream(job.variant) / "metrics.json")
     grid = read_array(job.upstream(job.variant) / "grid.npy")
+    for factor, row in metrics["factors"].items():
+        row["paper"] = {name: numbers.get(factor) for name, numbers in config.paper.items()}
     rows = list(metrics["factors"].values())
     numbers = pd.DataFrame([_numbers(metrics, row) for row in rows])
-    write_tables(job, numbers, ([_printed(row) for row in rows], _caption(metrics)))
+    write_tables(job, numbers, ([_printed(row) for row in rows], _caption(metrics, config.paper_says)))
     _curves(metrics, config.figures, job)
     _samples(metrics, grid, config.figures, job)
 
@@ -93,10 +97,10 @@ def _in_words(measure: str) -> str:
     return LABELS[measure].replace("\n", " ")
 
 
-def _caption(metrics: Metrics) -> str:
+def _caption(metrics: Metrics, paper_says: str) -> str:
     row = next(iter(metrics["factors"].values()))
     edge = " (at its edge)" if row["learning_rate_at_edge"] else ""
-    in_brackets, seen, paper = _of_condition(metrics) if "condition" in metrics else _of_faces()
+    in_brackets, seen, paper = _of_condition(metrics, paper_says) if "condition" in metrics else _of_faces()
     return (
         f"At scale {metrics['scale']}: {metrics['data']}, {metrics['size']}x{metrics['size']} pixels, one transformer "
         f"over at most {metrics['window']}x{metrics['window']} tokens, {row['steps']} steps, one seed, learning rate "
@@ -121,13 +125,13 @@ def _of_faces() -> tuple[str, str, str]:
     )
 
 
-def _of_condition(metrics: Metrics) -> tuple[str, str, str]:
+def _of_condition(metrics: Metrics, paper_says: str) -> tuple[str, str, str]:
     """The same where the transformer is given a map."""
     return (
         f"The transformer is given the {metrics['condition']} of validation images, one sample each. Chance: the same "
         "samples held against the next image and its map.",
         "the tokens before it and of the map's",
-        f"Paper: Esser et al. 2021, Fig. 10, which prints no numbers: {metrics['paper_says']}.",
+        f"Paper: Esser et al. 2021, Fig. 10, which prints no numbers: {paper_says}.",
     )
 
 

@@ -82,6 +82,10 @@ class Builder:
                 raise TwostageError(f"study.rows.{label}.{column} of {name}: {error}") from error
         return found
 
+    def of_paper(self) -> Tree:
+        """What the study's file says of the paper, for drawings alone: nothing that computes reads it."""
+        return {key: self.study[key] for key in ("paper", "paper_says", "paper_rows") if key in self.study}
+
     def only_row(self, kind: type[C]) -> tuple[str, C]:
         """The one row of the study, with its label. Raises TwostageError as `rows`, and if there are several."""
         if len(self.study["rows"]) != 1:

@@ -87,7 +87,7 @@ def compared(tmp_path, slow_run=0.1, **changes):
     job = Job(
         "evaluation", "compare", "v", "smoke", {}, inputs, str(tmp_path / "out"), VERBS["evaluation.compare"].files
     )
-    compare(CompareConfig("RIN", "cifar10", None, "cifar10", [0, 1], {}), job)
+    compare(CompareConfig("RIN", "cifar10", None, "cifar10", [0, 1]), job)
     return read_json(job.folder / "metrics.json")
 
 

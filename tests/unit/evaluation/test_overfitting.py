@@ -41,7 +41,7 @@ def studied(tmp_path, monkeypatch, **end):
     inputs = {name: str(tmp_path / name) for name in INPUTS}
     job = Job("evaluation", "overfitting", "overfitting", "smoke", {}, inputs, str(tmp_path / "out"),
               VERBS["evaluation.overfitting"].files)  # fmt: skip
-    overfitting(OverfittingConfig("toy", 12, 8, 2, 3, "unclear"), job)
+    overfitting(OverfittingConfig("toy", 12, 8, 2, 3), job)
     return job
 
 

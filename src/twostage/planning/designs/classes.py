@@ -52,8 +52,7 @@ def rejection(plan: Builder) -> None:
     inputs |= {"rejector": plan.add(classifier_job(tree, data)), "judge": plan.add(_judge(tree, data))}
     inputs["inception"] = plan.add(weights_job(tree, "inception"))
     inputs["real"] = plan.add(features_job(tree, data))
-    config = {key: plan.study[key] for key in ("paper_says", "paper_rows")}
-    config |= {"data": cell.data, "accepted": budget["accepted"], "settings": _settings(budget), "seed": 0}
+    config = {"data": cell.data, "accepted": budget["accepted"], "settings": _settings(budget), "seed": 0}
     config |= {"samples": tree["evaluation"]["samples"], "grid_images": tree["evaluation"]["grid_images"] + 4}
     _drawn(plan, "rejection", config, inputs)
 
@@ -107,7 +106,7 @@ def overfitting(plan: Builder) -> None:
         inputs |= {f"{run}.prior": prior, f"{run}.sampling": plan.add(sampling_job(tree, prior, tokenizer))}
     config = {key: budget[key] for key in ("train_images", "images", "neighbours")}
     config |= {"data": cell.data, "grid_images": plan.tree["evaluation"]["grid_images"]}
-    _drawn(plan, "overfitting", config | {"paper_says": plan.study["paper_says"]}, inputs)
+    _drawn(plan, "overfitting", config, inputs)
 
 
 def _fewer(tree: Tree, whole: Job, tokenizer: Job, train_images: int | None) -> Job:
@@ -122,4 +121,5 @@ def _fewer(tree: Tree, whole: Job, tokenizer: Job, train_images: int | None) -> 
 def _drawn(plan: Builder, name: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
     """The study's summary and figure, which share its name."""
     summary = plan.add(new_job(f"evaluation.{name}", name, plan.tree, config, inputs))
-    plan.add(new_job(f"figures.{name}", name, plan.tree, {"figures": plan.tree["figures"]}, {"summary": summary}))
+    figure = {"figures": plan.tree["figures"]} | plan.of_paper()
+    plan.add(new_job(f"figures.{name}", name, plan.tree, figure, {"summary": summary}))

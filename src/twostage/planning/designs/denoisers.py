@@ -68,9 +68,8 @@ def sundae_vs_autoregressive(plan: Builder) -> None:
         sets, more = _rivals(plan, encoded, sundae) if cell.rivals else ({}, {})
         for steps in plan.tree["scale"]["study"]["sundae"]["table_steps"]:
             sets[f"SUNDAE, {steps} steps"] = _drawn(plan, cell, encoded, sundae, steps)
-        config = {"paper_rows": plan.study["rows"][row]["paper_rows"]}
-        found[row] = _compared(plan, row, encoded, sets, config, more)
-    _figure(plan, "sundae_vs_autoregressive", found)
+        found[row] = _compared(plan, row, encoded, sets, more)
+    _figure(plan, "sundae_vs_autoregressive", found, {row: plan.study["rows"][row]["paper_rows"] for row in found})
 
 
 def sundae_inpainting(plan: Builder) -> None:
@@ -85,7 +84,7 @@ def sundae_inpainting(plan: Builder) -> None:
             tree["sampling"]["inpainting"] |= {"mask": mask, "mask_share": share}
             job = inpainting_job(tree, sundae, encoded.tokenizer, encoded.latents, label=f"inpainted_{mask}")
             inputs[mask] = plan.add(job)
-        config = {"label": row, "data": cell.data, "masks": list(inputs), "paper_says": plan.study["paper_says"]}
+        config = {"label": row, "data": cell.data, "masks": list(inputs)}
         variant = f"sundae_inpainting.{row}"
         inputs |= {"prior": sundae}
         found[row] = plan.add(new_job("evaluation.sundae_inpainting", variant, plan.tree, config, inputs))
@@ -111,7 +110,7 @@ def sundae_pixels(plan: Builder) -> None:
         asked = _asked(tree, budget["images"], budget["chain_steps"])
         sampling = plan.add(denoising_job(asked, prior, tokenizer, classes, label=chain_name(asked)))
         config = {"label": row, "data": cell.data, "tokenizer": cell.tokenizer, "images": budget["images"]}
-        config |= {"grid_images": tree["evaluation"]["grid_images"], "paper_says": plan.study["paper_says"]}
+        config |= {"grid_images": tree["evaluation"]["grid_images"]}
         inputs = {"data": data, "classes": classes, "prior": prior, "sampling": sampling}
         variant = f"sundae_pixels.{row}"
         found[row] = plan.add(new_job("evaluation.sundae_pixels", variant, plan.tree, config, inputs))
@@ -215,14 +214,13 @@ def _compared(
     row: str,
     encoded: Encoded,
     sets: dict[str, dict[str, Job]],
-    config: dict[str, Any],
     more_inputs: Mapping[str, Job] | None = None,
 ) -> Job:
     """Adds the summary of one row: its sets of samples side by side. `more_inputs` may hold their priors' `pace`."""
     name = plan.study["name"]
     inputs = {f"set{at}.{kind}": job for at, jobs in enumerate(sets.values()) for kind, job in jobs.items()}
     inputs |= more_inputs or {}
-    config |= {
+    config = {
         "study": name,
         "label": row,
         "data": encoded.cell.data,
@@ -230,11 +228,12 @@ def _compared(
         "size": plan.tree_of(encoded.cell)["data"]["size"],
         "sets": list(sets),
         "grid_images": plan.tree["evaluation"]["grid_images"],
-        "paper_says": plan.study["paper_says"],
     }
     return plan.add(new_job("evaluation.sample_sets", f"{name}.{row}", plan.tree, config, inputs))
 
 
-def _figure(plan: Builder, verb: str, rows: dict[str, Job]) -> None:
-    name = plan.study["name"]
-    plan.add(new_job(f"figures.{verb}", name, plan.tree, {"figures": plan.tree["figures"]}, rows))
+def _figure(plan: Builder, verb: str, rows: dict[str, Job], printed: Mapping[str, Any] | None = None) -> None:
+    """Adds the drawing of all rows, with what the paper says, and `printed` of each row."""
+    config = {"figures": plan.tree["figures"], "paper_says": plan.study["paper_says"]}
+    config |= {} if printed is None else {"paper_rows": dict(printed)}
+    plan.add(new_job(f"figures.{verb}", plan.study["name"], plan.tree, config, rows))

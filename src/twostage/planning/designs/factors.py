@@ -182,7 +182,7 @@ def _condition_shown(plan: Builder, cell: SweepCell) -> tuple[Tree, dict[str, Jo
     tree = plan.tree_of(_run(cell, cell.tune_on), tokenizers=cell.condition_of(cell.tune_on))
     kind = tree["tokenizers"]["map"]
     config = {"condition": kind, "measures": measures(plan, kind), "num_labels": num_labels(tree, kind)}
-    config |= {"canny_sigma": tree["data"]["canny_sigma"], "paper_says": plan.study["paper_says"]}
+    config |= {"canny_sigma": tree["data"]["canny_sigma"]}
     jobs = {"data": data_job(tree), "maps": maps_job(tree, kind), "vgg16": weights_job(tree, "vgg16")}
     return config, {name: plan.add(job) for name, job in jobs.items()}
 
@@ -217,6 +217,6 @@ def _sampled(
 def _drawn(plan: Builder, verb: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
     """The study's summary and figure, which share its name."""
     name, grid_images = plan.study["name"], plan.tree["evaluation"]["grid_images"]
-    config |= {"paper": plan.study["paper"], "grid_images": grid_images}
-    summary = plan.add(new_job(f"evaluation.{verb}", name, plan.tree, config, inputs))
-    plan.add(new_job(f"figures.{verb}", name, plan.tree, {"figures": plan.tree["figures"]}, {name: summary}))
+    summary = plan.add(new_job(f"evaluation.{verb}", name, plan.tree, config | {"grid_images": grid_images}, inputs))
+    figure = {"figures": plan.tree["figures"]} | plan.of_paper()
+    plan.add(new_job(f"figures.{verb}", name, plan.tree, figure, {name: summary}))

@@ -18,7 +18,8 @@ def table1(plan: Builder) -> None:
     order = sorted(rows, key=lambda label: cells[label].tune_on is not None)
     compared = {label: _row(plan, label, cells[label]) for label in order}
     config = plan.tree["figures"]
-    figure = {"figures": config, "rows": list(rows)}
+    printed = {label: row["paper_nll"] for label, row in rows.items()}
+    figure = {"figures": config, "rows": list(rows), "paper_nll": printed}
     inputs = {label: compared[label] for label in rows}
     plan.add(new_job("figures.table1", "table1", plan.tree, figure, inputs))
     tokenizers = {job.variant: job for job in plan.jobs.values() if job.verb == "reconstruct"}
@@ -43,7 +44,6 @@ def _row(plan: Builder, label: str, cell: Cell) -> Job:
         "condition": cell.condition,
         "tune_on": cell.tune_on or label,
         "seeds": plan.study["seeds"],
-        "paper_nll": plan.study["rows"][label]["paper_nll"],
     }
     inputs = runs | {"latents": latents, "pace": pace}
     return plan.add(new_job("evaluation.compare", f"table1.{label}", plan.tree, row, inputs))
