@@ -34,7 +34,7 @@ class Card:
     notes: tuple[str, ...] = field(default=())
 
     def missing_numbers(self, stems: set[str]) -> list[str]:
-        """Names of the numbered pictures that are not among these."""
+        """Names of the numbered pictures that are missing in `stems`."""
         wanted = (pattern.format(n) for pattern, first, last in self.numbered for n in range(first, last + 1))
         return [name for name in wanted if name not in stems]
 
