@@ -212,7 +212,7 @@ def test_positions_matter_to_the_whole():
         ((4, 4), {"shorten_factor": 0}, "shorten_factor=0 must be a square number"),
         ((4, 4), {"resampling": "mean"}, "resampling=mean is unknown; choose patches"),
         ((4, 4), {"rotary": "spiral"}, "rotary=spiral is unknown; choose axial"),
-        ((4, 4), {"head_width": 6}, "head_width=6 is not divisible by 4"),
+        ((4, 4), {"head_width": 6}, "head_width=6 must be divisible by 4"),
         ((4, 4), {"depth": [1, 2]}, r"depth=\[1, 2\] must be three numbers of layers, before, in and after groups"),
     ],
 )  # fmt: skip
