@@ -67,6 +67,6 @@ def test_a_canvas_that_f_does_not_divide_is_one_line(call):
     _, result = call("sampling.canvas_pixels=[50,64]")
     assert result.returncode == 1
     assert result.stderr == (
-        "error: sampling.canvas_pixels=[50, 64]: the tokenizer's factor 4 does not divide both sides; "
-        "set [48, 64], say\n"
+        "error: sampling.canvas_pixels=[50, 64]: both sides must be divisible by the tokenizer's factor 4; "
+        "set e.g. [48, 64]\n"
     )

@@ -168,7 +168,7 @@ def test_the_summary_is_that_of_the_first_images_whatever_the_batches(tmp_path):
     [
         ({"num_codes": 8}, 5, "was not trained on codes of"),
         ({}, 11, "11 images are asked for, but .* has 10 validation images"),
-        ({"grid": (3, 6)}, 5, "a window larger than the canvas"),
+        ({"grid": (3, 6)}, 5, "the window is larger than the canvas"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, changes, images, message):

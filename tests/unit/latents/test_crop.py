@@ -68,6 +68,6 @@ def test_the_seed_decides(tmp_path):
 @pytest.mark.parametrize(("side", "per_image"), [(3, 1), (0, 1), (2, 0)])
 def test_a_window_that_does_not_fit_is_refused(tmp_path, side, per_image):
     made = job(tmp_path)
-    with pytest.raises(TwostageError, match=rf"{per_image} windows of {side}x{side} tokens out of a grid of 2x4"):
+    with pytest.raises(TwostageError, match=rf"{per_image} windows of {side}x{side} tokens from a grid of 2x4"):
         crop(WindowsConfig(side, per_image, 0), made)
     assert not made.folder.exists()

@@ -107,7 +107,7 @@ def test_the_batch_size_changes_nothing(folders):
     [
         ("num_codes", 2**16 + 1, "65537 codes"),
         ("factor", 3, "factor 3 does not divide"),
-        ("kind", "grey", "trained on a grey one"),
+        ("kind", "grey", "trained on a grey map"),
     ],
 )
 def test_a_tokenizer_that_does_not_fit_is_refused_before_anything_is_written(

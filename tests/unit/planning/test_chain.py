@@ -136,14 +136,14 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
     [
         (
             (*BY_MAP, "sampling.canvas_pixels=[62,96]"),
-            r"factor 4 does not divide both sides; set \[64, 96\]",
+            r"both sides must be divisible by the tokenizer's factor 4; set e.g. \[64, 96\]",
         ),
-        ((*BY_MAP, "sampling.canvas_pixels=[16,96]"), "a window larger than the canvas: the prior sees 8x8"),
+        ((*BY_MAP, "sampling.canvas_pixels=[16,96]"), "the window is larger than the canvas: the prior sees 8x8"),
         ((*BY_MAP, "sampling.condition_file=nowhere.png"), r"condition_file=nowhere\.png cannot be decoded"),
-        ((*BY_MAP, "sampling.canvas_pixels=[64,128]", "LAYOUT"), r"layout\.png is 96x64, the canvas wants 128x64"),
+        ((*BY_MAP, "sampling.canvas_pixels=[64,128]", "LAYOUT"), r"layout\.png is 96x64, but the canvas needs 128x64"),
         (
             (*MINE, "priors.condition=low_resolution_f1", "sampling.canvas_pixels=[256,512]", "LAYOUT"),
-            r"layout\.png is 96x64, the canvas wants 128x64",
+            r"layout\.png is 96x64, but the canvas needs 128x64",
         ),
         (
             (*MINE, "priors.condition=coordinates", "sampling.canvas_pixels=[64,96]"),
@@ -162,8 +162,8 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
             r"num_images=101 needs 101 validation images, there are (100|\d\d?); lower it",
         ),
         ((*MINE, "sampling.given=0.5", "sampling.num_images=101"), "needs 101 validation images"),
-        ((*MINE, "sampling.classes=[cat]"), "classes names cat; the prior is conditioned by nothing: leave it null"),
-        ((*BY_MAP, "sampling.classes=[]"), "names all classes; the prior is conditioned by segmentation_f4"),
+        ((*MINE, "sampling.classes=[cat]"), "classes names cat; the condition of the prior is nothing: leave it null"),
+        ((*BY_MAP, "sampling.classes=[]"), "names all classes; the condition of the prior is segmentation_f4"),
         (
             (*MINE, "priors.condition=class", "data.classes=[cat,dog]", "sampling.classes=[cat,owl]"),
             "names owl, none of the prior's 2 classes; they are cat, dog: choose from its classes",
@@ -184,10 +184,10 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
         ((*MINE, "sampling.top_k=65"), "top_k=65 is larger than the vocabulary of 64 codes"),
         ((*MINE, "tokenizers=greys_f1", "sampling.top_k=257"), "larger than the vocabulary of 256 codes"),
         ((*MINE, "tokenizers=kmeans_f1", "sampling.top_k=513"), "larger than the vocabulary of 512 codes"),
-        ((*MINE, "sampling.top_p=0"), r"top_p=0\.0 is no share"),
+        ((*MINE, "sampling.top_p=0"), r"top_p=0\.0 must be in"),
         (
             (*MINE, "priors.ordering=spiral_in", "sampling.canvas_pixels=[64,96]"),
-            "sliding windows go in row-major order, the prior's is spiral_in",
+            "sliding windows need row-major order, but the prior's is spiral_in",
         ),
     ],
 )

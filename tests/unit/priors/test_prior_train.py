@@ -185,7 +185,7 @@ def test_weights_of_later_steps_are_never_passed_off(prior_config, latents, tmp_
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     (job.scratch / "kept.pt").unlink()
-    with pytest.raises(TwostageError, match="past step 8"):
+    with pytest.raises(TwostageError, match="lacks the weights of step 8"):
         train(config, job)
     assert not job.folder.exists()
 
@@ -244,7 +244,9 @@ def test_early_stopping_ends_with_the_budget_at_the_latest(prior_config, latents
     assert (metrics["steps"], metrics["last_step"]) == (4, 8)
 
 
-@pytest.mark.parametrize(("patience", "inputs", "message"), [(0, (), "is no patience"), (2, ("pace",), "cannot stop")])
+@pytest.mark.parametrize(
+    ("patience", "inputs", "message"), [(0, (), "must be at least 1 evaluation"), (2, ("pace",), "cannot stop")]
+)
 def test_early_stopping_that_makes_no_sense_is_one_line(prior_config, latents, tmp_path, patience, inputs, message):
     config = prior_config("gpt", early_stopping=patience)
     rivals = dict.fromkeys(inputs, write_pace(tmp_path, 1.0))

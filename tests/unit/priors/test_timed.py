@@ -77,5 +77,5 @@ def test_a_sweep_of_its_own_sets_the_rate(prior_config, latents, tmp_path):
 
 def test_a_rival_that_took_less_than_a_step_is_refused(prior_config, latents, tmp_path):
     config = prior_config("gpt")
-    with pytest.raises(TwostageError, match="trained 10 steps, less time than one step takes"):
+    with pytest.raises(TwostageError, match="trained 10 steps, faster than one step here"):
         timed(config, make_job(config, tmp_path, ratio=0.09))

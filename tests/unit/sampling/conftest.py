@@ -63,7 +63,7 @@ def write_prior(folder, tokens, ordering="row_major"):
 
 
 # What an error says of codes, as many as the prior's, that mean other things.
-OTHER_CODES = r"has as many codes of {} as the prior was trained with, but they mean other things .*; take the prior's"
+OTHER_CODES = r"has as many codes of {} as the prior was trained with, but from another tokenizer .*; use the prior's"
 
 
 def write_latents(folder, num_codes, grid, number=10, seed=0, of="image", meaning="a"):

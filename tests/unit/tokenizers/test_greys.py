@@ -50,7 +50,7 @@ def test_the_verb_writes_what_load_reads(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image_NHWC": grey_images(5) * np.array([1, 1, 0], np.uint8)}, "pixels with colours"),
+        ({"image_NHWC": grey_images(5) * np.array([1, 1, 0], np.uint8)}, "coloured pixels"),
         ({"image_NHWC": grey_images(5)[..., :1], "kind": "binary", "channels": 1}, "is a binary map of 1 channels"),
     ],
 )
