@@ -4,7 +4,6 @@ import os
 import platform
 import re
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -18,12 +17,13 @@ from twostage.runtime.fingerprint import fingerprint
 from twostage.runtime.job import PROVENANCE
 from twostage.planning.verbs import FILES, files_read
 from twostage.planning.kept import kept_plan
+from twostage.planning.outside import add_studies, ignore
 from twostage.planning.whole import refuse_broken, tables
 
-unknown = sorted(set(config) - {"scale", "committed"})
+unknown = sorted(set(config) - {"scale", "committed", "study"})
 if unknown:
     print(
-        f"error: --config {unknown[0]} is unknown; the keys are scale and committed",
+        f"error: --config {unknown[0]} is unknown; the keys are scale, study and committed",
         file=sys.stderr,
     )
     sys.exit(1)
@@ -63,6 +63,8 @@ def targets():
 
 
 try:
+    # Of the user's, outside of the clone.
+    STUDIES = add_studies(config["study"]) if "study" in config else []
     PLAN = kept_plan(SCALE)
     # Snakemake knows its targets only after this file; a job's own process names them otherwise.
     if PLAN.broken and "--target-jobs" not in sys.argv:
@@ -171,9 +173,10 @@ def asked_of(job):
     """Files whose names are hashes of what they hold: the job's config, and its code."""
     verb = f"{job.stage}.{job.verb}"
     return {
-        "config": stored(f"configs/{job.stage}/{job.variant}", asdict(job)),
+        "config": stored(f"configs/{job.stage}/{job.variant}", job.as_json()),
         "code": stored(
-            f"code/{verb}", fingerprint(verb, job.choices) | made.brought(job)
+            f"code/{verb}",
+            fingerprint(verb, job.choices, job.plugins) | made.brought(job),
         ),
     }
 
@@ -289,6 +292,20 @@ def make_the_folders_that_dvc_stores():
     for folder in (f"{ARTIFACTS}/evaluation", f"{ARTIFACTS}/figures"):
         Path(folder).mkdir(exist_ok=True)
     Path("results", SCALE).mkdir(parents=True, exist_ok=True)
+
+
+def hide_from_git(studies):
+    """Where git keeps results, it need not see those of studies outside of the clone."""
+    drawn = [
+        job
+        for job in PLAN.jobs.values()
+        if job.stage == "figures" and job.variant in studies
+    ]
+    if drawn and RESULTS == "results":
+        copies = [f"evaluation/{job.variant}/" for job in drawn]
+        ignore(
+            Path(RESULTS), copies + [place for job in drawn for place in places(job)]
+        )
 
 
 def failures(logs):

@@ -7,7 +7,6 @@ was stopped, and after a change runs what the change concerns: another canvas dr
 import logging
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from twostage.commands.arguments import Parser, parsed
@@ -150,7 +149,7 @@ def make(overrides: tuple[str, ...]) -> None:
 def run(job: Job) -> None:
     """Runs a job in a process of its own, as the workflow does. Exits as it does if it fails; it has said why."""
     asked = Path("build/configs") / job.stage / job.variant / f"{job.sha12}.json"
-    write_json(asked, asdict(job))
+    write_json(asked, job.as_json())
     verb = f"{job.stage}.{job.verb}"
     command = [sys.executable, "-m", "twostage", verb, "--config", str(asked), "--log", str(job.folder / "log.txt")]
     status = subprocess.run(command, check=False).returncode

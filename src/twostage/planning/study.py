@@ -99,6 +99,7 @@ class Study:
     claims: list[str] = field(default_factory=list)  # ids that the study bears on
     table: Table = field(default_factory=Table)
     figures: list[Panel] = field(default_factory=list)
+    plugins: list[str] = field(default_factory=list)  # Python files, by paths that begin at the folder of this file
     on_request: bool = False  # whether only its own target asks for it, as for data that the user brings
 
 

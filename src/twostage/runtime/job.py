@@ -1,7 +1,7 @@
 """A job is one run of one verb: what it is called, what it is asked, what it reads and what it must write."""
 
 import functools
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Job:
     `inputs` maps a name to the folder of an upstream variant, `out` is the job's own folder and `files` the names of
     the files that it must write there. `choices`, what its code counts by: config keys -> their values in its config
     and in those of the jobs that it reads; None if that is not known. It is no part of what the job is asked.
+    `plugins`: paths of the user's files whose words it names.
     """
 
     stage: str
@@ -32,16 +33,22 @@ class Job:
     out: str
     files: list[str]
     choices: dict[str, list[str | None]] | None = None
+    plugins: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
         """The job's own artifact folder."""
         return Path(self.out)
 
+    def as_json(self) -> Tree:
+        """The fields. A job without plugins is stored as it was before there were any."""
+        return {key: value for key, value in asdict(self).items() if key != "plugins" or value}
+
     @property
     def sha12(self) -> str:
         """Twelve hex digits that change with anything the job was asked to do."""
-        return sha256_json({key: value for key, value in asdict(self).items() if key != "choices"})[:12]
+        asked = {key: value for key, value in asdict(self).items() if key not in ("choices", "plugins")}
+        return sha256_json(asked)[:12]
 
     @functools.cached_property
     def scratch(self) -> Path:
@@ -62,7 +69,7 @@ class Job:
     @property
     def code_sha256(self) -> str:
         """Checksum of the code that the job runs."""
-        return code_sha256(f"{self.stage}.{self.verb}", self.choices)
+        return code_sha256(f"{self.stage}.{self.verb}", self.choices, self.plugins)
 
     def upstream(self, name: str) -> Path:
         """Folder of the upstream variant that this job knows as `name`."""
