@@ -179,7 +179,10 @@ class Trees:
         try:
             if not OmegaConf.is_config(OmegaConf.select(root, above)):
                 raise TwostageError(f"{change.text}: {above} has no keys here; choose another option of its group")
-            OmegaConf.update(root, change.key, json.loads(change.value), merge=True, force_add=change.may_add)
+            # What a plugin's prior calls its sizes is in no schema.
+            is_open = dict[str, Any] in (hint_of(self._schema, change.key), hint_of(self._schema, above))
+            may_add = change.may_add or is_open
+            OmegaConf.update(root, change.key, json.loads(change.value), merge=True, force_add=may_add)
         except (*UNREADABLE, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise TwostageError(f"{change.text}: {first_line(error)}") from error
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from twostage.config import composition
+from twostage.config import composition, plugins
 from twostage.config.schema import DENOISERS
 from twostage.config.values import at_least, one_of, some_of
 from twostage.errors import TwostageError
-from twostage.evaluation.quantities import QUANTITIES
+from twostage.evaluation.quantities import AUTOREGRESSIVE, QUANTITIES
 from twostage.evaluation.statistics import word
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
@@ -298,7 +298,8 @@ def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree, to
     asked = {key: value for key, value in (study.fixed | point.varied).items() if short(study, key)}
     own = {key: value for key, value in asked.items() if key.startswith((f"{section}.", f"scale.{section}."))}
     # These stand in every name.
-    own = {key: value for key, value in own.items() if key not in ("priors.ordering", "priors.condition", *told)}
+    told = ("priors.architecture", "priors.ordering", "priors.condition", *told)
+    own = {key: value for key, value in own.items() if key not in told}
     unlike = {key: value for key, value in own.items() if _at(usual, key) != value}
     return [_word(short(study, key), value) for key, value in (unlike or own).items()]
 
@@ -366,7 +367,9 @@ def _require_given(study: Study, point: Point, tree: Tree) -> None:
         if of_prior and "priors" not in point.row_overrides | study.fixed | point.varied:
             raise TwostageError(f"{said}: {name} is measured of priors, and the row chooses none; set fixed.priors")
         model = tree["priors"]["architecture"] if of_prior else tokenizer_job(tree).verb
-        if quantity.models and model not in quantity.models:
+        # Priors of plugins draw token by token.
+        of_plugins = plugins.words("architecture") if AUTOREGRESSIVE[0] in quantity.models else ()
+        if quantity.models and model not in (*quantity.models, *of_plugins):
             have = ", ".join(quantity.models)
             raise TwostageError(f"{said}: {model} has no {name}, which is of {have}; measure something else")
         if of_map != "image" and quantity.role not in OF_PRIORS:
