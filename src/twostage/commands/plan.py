@@ -38,8 +38,17 @@ def _total(costs: Costs, jobs: list[Job]) -> str:
 
 
 def planned(study: str | None, scale: str) -> dict[str, Job]:
-    """The jobs of a study, or of all. Raises TwostageError for one that there is not."""
-    return kept_plan(scale).jobs if study is None else plan_of(study, scale).jobs
+    """The jobs that the tables and figures of a study rest on, or those of all. Raises TwostageError for a study that
+    there is not.
+    """
+    jobs = kept_plan(scale).jobs if study is None else plan_of(study, scale).jobs
+    waiting, needed = [folder for folder, job in jobs.items() if job.stage == "figures"], set[str]()
+    while waiting:
+        folder = waiting.pop()
+        if folder not in needed:
+            needed.add(folder)
+            waiting += jobs[folder].inputs.values()
+    return {folder: job for folder, job in jobs.items() if folder in needed}
 
 
 def parser() -> Parser:
