@@ -408,12 +408,11 @@ def _prior(plan: Builder, study: Study, point: Point, usual: Tree, tree: Tree) -
         of_tokenizer = tree | {"data": plan.composed({"data": cell.tokenizer_data})["data"]}
     latents = plan.encoded_by(tree, of_tokenizer)
     condition = _condition(plan, study, point, tree)
-    tune = plan.add(tune_job(usual, latents, condition))
+    is_swept = tree["priors"]["learning_rate"] is None
+    tune = {"tune": plan.add(tune_job(usual, latents, condition))} if is_swept else {}
     label = ".".join(_words(study, point, "priors", usual, tree))
     is_ordered = tree["priors"]["architecture"] == "gpt"
-    return latents, plan.add(
-        prior_job(tree, latents, condition, {"tune": tune}, spell_row_major=is_ordered, label=label)
-    )
+    return latents, plan.add(prior_job(tree, latents, condition, tune, spell_row_major=is_ordered, label=label))
 
 
 def _condition(plan: Builder, study: Study, point: Point, tree: Tree) -> Job | None:
