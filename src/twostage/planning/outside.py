@@ -16,7 +16,7 @@ def add_studies(named: object) -> list[str]:
     Raises TwostageError, one line, if one is no study file, or has the name of another one.
     """
     paths = named.split(",") if isinstance(named, str) else named
-    if not isinstance(paths, list) or not all(isinstance(path, str) and path.strip() for path in paths):
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path.strip() for path in paths):
         raise TwostageError(f"--config study={named} names no file; say study=mine.yaml, or study=a.yaml,b.yaml")
     return [composition.add_study(Path(path.strip())) for path in paths]
 
