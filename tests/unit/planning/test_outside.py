@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.unit.conftest import stage
+from tests.unit.conftest import ROOT, SCALES, stage
 from twostage.config import composition, plugins
 from twostage.errors import TwostageError
 from twostage.planning import made
@@ -120,6 +120,13 @@ def test_a_job_without_plugins_is_stored_as_before(folder):
     jobs = planned(write(folder, WITH_PLUGIN)).jobs.values()
     assert {job.stage for job in jobs if "plugins" not in job.as_json()} >= {"data", "tokenizers", "latents"}
     assert not any(made.is_made(job, {}) for job in jobs)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", ["own_ordering", "own_prior", "photos"])
+def test_the_examples_of_the_documents_can_be_planned(folder, name, scale):
+    plan = plan_of(composition.add_study(ROOT / f"docs/examples/{name}.yaml"), scale)
+    assert any(job.variant == name for job in plan.jobs.values())
 
 
 @pytest.mark.parametrize(
