@@ -14,6 +14,7 @@
 #   snakemake --cores all results/hourglass_resampling.csv          or hourglass_rotary: its network
 #   snakemake --cores all results/sundae_inpainting.csv             or sundae_pixels: masks; classes on grey pixels
 #   snakemake --cores all figures                                   every table and figure of the papers
+#   snakemake --cores all results/mine.csv --config study=PATH/mine.yaml      a study of yours, wherever it lies
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 # Git keeps results/ of one scale, `committed` in params.yaml. At another one results/table1.csv is another name of
 # results/<scale>/table1.csv, which git ignores.
@@ -61,6 +62,7 @@ rule all:
 # DVC stores whole stages; one that nothing was asked of is an empty folder and not an error.
 onstart:
     PLAN.make_the_folders_that_dvc_stores()
+    PLAN.hide_from_git(STUDIES)
 
 
 onsuccess:

@@ -66,6 +66,20 @@ def test_a_new_file_is_a_study_with_a_table(clone):
     assert "rule results_mine:" in plan
 
 
+def test_a_study_outside_of_the_clone_has_a_table_and_is_no_part_of_all(clone, tmp_path):
+    text = (clone.folder / "conf/study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine", 1)
+    (tmp_path / "mine.yaml").write_text(text)
+    named = ("--config", "scale=smoke", f"study={tmp_path}/mine.yaml", "--")
+    plan = clone.ask("snakemake", "-n", *named, "results/mine.csv")
+    assert {("evaluation_collect", "mine"), ("figures_study", "mine")} <= rules_and_variants(plan)
+    assert "results/mine.csv" not in clone.ask("snakemake", "-n", *named, "figures")
+    (tmp_path / "mine.yaml").write_text(text.replace("measure:", "mesure:"))
+    result = clone.run("snakemake", "-n", *named, "results/table1.csv")
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith("error: study mine: ")
+    assert "mesure" in result.stderr
+
+
 def test_one_factor_more_runs_its_own_jobs_and_the_figure(clone):
     with_all, without = (jobs_of_the_sweep(clone, names) for names in ("vqgan_f4, vqgan_f8]", "vqgan_f4]"))
     assert without < with_all
@@ -143,9 +157,8 @@ def test_lint_is_clean(clone):
 def test_a_mistyped_key_on_snakemakes_command_line_is_one_line(clone):
     result = clone.run("snakemake", "-n", "--config", "scael=smoke", "--", "results/table1.csv")
     assert result.returncode != 0
-    assert (
-        result.stderr.strip().splitlines()[-1] == "error: --config scael is unknown; the keys are scale and committed"
-    )
+    last = result.stderr.strip().splitlines()[-1]
+    assert last == "error: --config scael is unknown; the keys are scale, study and committed"
 
 
 def seconds_since_boot(pid):

@@ -4,6 +4,7 @@ import sys
 
 from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
+from twostage.planning.outside import add_studies
 from twostage.planning.whole import refuse_broken, tables
 from twostage.rules import asked, lock
 from twostage.rules.planned import PlannedRules, places
@@ -14,11 +15,13 @@ SCALE = config["scale"]
 RESULTS = "results" if SCALE == config["committed"] else f"results/{SCALE}"
 
 try:
-    unknown = sorted(set(config) - {"scale", "committed"})
+    unknown = sorted(set(config) - {"scale", "committed", "study"})
     if unknown:
         raise TwostageError(
-            f"--config {unknown[0]} is unknown; the keys are scale and committed"
+            f"--config {unknown[0]} is unknown; the keys are scale, study and committed"
         )
+    # Of the user's, outside of the clone.
+    STUDIES = add_studies(config["study"]) if "study" in config else []
     PLAN = PlannedRules(kept_plan(SCALE), RESULTS, workflow)
     if PLAN.plan.broken and not asked.is_job():
         for line in PLAN.plan.broken.values():

@@ -19,6 +19,8 @@ PACKAGED = Path(__file__).parents[1] / "conf"
 CONF = Path("conf") if Path("conf/config.yaml").is_file() or not PACKAGED.is_dir() else PACKAGED
 # The user's folders with more options, see `add_folder`.
 _added: list[Path] = []
+# Study files of the user, by their names: see `add_study`.
+_studies: dict[str, Path] = {}
 T = TypeVar("T")
 
 
@@ -33,6 +35,43 @@ def add_folder(folder: Path) -> None:
     if folder not in _added:
         _added.append(folder)
     trees()
+
+
+def add_study(path: Path) -> str:
+    """From now on the file is an option of the group study, wherever it lies; returns its name, which is that of the
+    file. A file of `conf/study/` is one already.
+
+    Raises TwostageError if there is no such file, or its name is none, or another study's.
+    """
+    path = path.expanduser().resolve()
+    if path.suffix != ".yaml" or not path.is_file():
+        raise TwostageError(f"no study {path}; name a file that ends in .yaml")
+    if not path.stem.isidentifier():
+        raise TwostageError(f"{path}: no target can have this name; use letters, digits and _")
+    if path.parent == (CONF / "study").resolve():
+        return path.stem
+    other = _studies.get(path.stem) or next(
+        (folder / "study" / path.name for folder in (CONF, *_added) if (folder / "study" / path.name).exists()), path
+    )
+    if other != path:
+        raise TwostageError(f"{path} and {other} have one name; give yours another")
+    _studies[path.stem] = path
+    return path.stem
+
+
+def added_studies() -> dict[str, Path]:
+    """The files of `add_study`, by their names."""
+    return dict(_studies)
+
+
+def study_file(name: str) -> str:
+    """Where a study's file lies, for messages: in conf/study/, or its whole path."""
+    return str(_studies.get(name, f"conf/study/{name}.yaml"))
+
+
+def folder_of_study(name: str) -> Path:
+    """The folder of a study's file, where the paths in it begin."""
+    return _studies[name].parent if name in _studies else CONF / "study"
 
 
 def added_folders() -> tuple[Path, ...]:
@@ -77,20 +116,21 @@ def parse(kind: type[T], values: dict[str, Any]) -> T:
 
 def trees() -> Trees:
     """Composes config trees from the current `conf/` and environment."""
-    found = (path for folder in (CONF, *_added) for path in sorted(folder.rglob("*.yaml")) if path.is_file())
-    files = [(str(path), path.stat()) for path in found]
+    found = [path for folder in (CONF, *_added) for path in sorted(folder.rglob("*.yaml")) if path.is_file()]
+    files = [(str(path), path.stat()) for path in (*found, *_studies.values())]
     state = tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in files)
-    return _trees((CONF, *_added), state, frozenset(os.environ.items()))
+    return _trees((CONF, *_added), tuple(_studies.items()), state, frozenset(os.environ.items()))
 
 
 @functools.lru_cache(maxsize=4)
 def _trees(
     folders: tuple[Path, ...],
+    studies: tuple[tuple[str, Path], ...],
     state: tuple[Any, ...],  # noqa: ARG001
     environment: frozenset[tuple[str, str]],  # noqa: ARG001
 ) -> Trees:
     """One instance per state of the files and the environment, so that unchanged files are read once."""
-    return Trees(folders[0], Config, folders[1:])
+    return Trees(folders[0], Config, folders[1:], dict(studies))
 
 
 def compose(overrides: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -253,6 +253,7 @@ class PriorConfig:
     condition: str | None = folder_name(
         default=None
     )  # class | coordinates | the tokenizer of a map; null: unconditional
+    own: dict[str, Any] = field(default_factory=dict)  # sizes of an architecture that a plugin adds
 
 
 @dataclass

@@ -46,14 +46,17 @@ class Trees:
     """Composes config trees from the files of the folder `conf`, typed by a dataclass. Reads each file once.
 
     `schema` has one field per group. The files GROUP/NAME.yaml of the folders `added` are more options; a file with
-    the name of an existing option is an error. A call with a plan's overrides returns plain dicts, which the caller
-    may change.
+    the name of an existing option is an error. `studies`: files of the group study that lie anywhere, by their names.
+    A call with a plan's overrides returns plain dicts, which the caller may change.
     """
 
-    def __init__(self, conf: Path, schema: type, added: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self, conf: Path, schema: type, added: tuple[Path, ...] = (), studies: Mapping[str, Path] | None = None
+    ) -> None:
         if not conf.is_dir():
             raise TwostageError(f"no folder {conf}/ in {Path.cwd().name}/; run from the root of the twostage clone")
         self._conf, self._schema, self._added = conf, schema, added
+        self._files_anywhere = {f"{ON_REQUEST}/{name}.yaml": path for name, path in (studies or {}).items()}
         self._groups = [field.name for field in dataclasses.fields(schema)]
         self._root = self._parsed("config.yaml")
         self._defaults = self._default_options()
@@ -90,8 +93,9 @@ class Trees:
     def options(self, group: str) -> list[str]:
         """The names of a group's options."""
         if group not in self._options:
-            found = (path.stem for folder in self._folders for path in (folder / group).glob("[!.]*.yaml"))
-            self._options[group] = sorted(found)
+            found = [path for folder in self._folders for path in (folder / group).glob("[!.]*.yaml")]
+            found += [path for name, path in self._files_anywhere.items() if name.startswith(f"{group}/")]
+            self._options[group] = sorted(path.stem for path in found)
         return self._options[group]
 
     def default(self, group: str) -> str:
@@ -177,7 +181,10 @@ class Trees:
                 raise TwostageError(
                     f"{change.text}: {above} has no keys in this option; choose another option of its group"
                 )
-            OmegaConf.update(root, change.key, json.loads(change.value), merge=True, force_add=change.may_add)
+            # What a plugin's prior calls its sizes is in no schema.
+            is_open = dict[str, Any] in (hint_of(self._schema, change.key), hint_of(self._schema, above))
+            may_add = change.may_add or is_open
+            OmegaConf.update(root, change.key, json.loads(change.value), merge=True, force_add=may_add)
         except (*UNREADABLE, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise TwostageError(f"{change.text}: {first_line(error)}") from error
 
@@ -227,6 +234,8 @@ class Trees:
         return f"conf/{name}" if self._place(name).is_relative_to(self._conf) else str(self._place(name))
 
     def _place(self, name: str) -> Path:
+        if name in self._files_anywhere:
+            return self._files_anywhere[name]
         places = (folder / name for folder in self._folders)
         return next((path for path in places if path.exists()), self._conf / name)
 

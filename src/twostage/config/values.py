@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from twostage.config import plugins
 from twostage.errors import TwostageError
 
 # Folder names are built from several such names. A file name may have 255 bytes, so each gets a quarter.
@@ -114,8 +115,9 @@ def _wrong_value(rule: typing.Mapping[str, Any], value: Any, key: str) -> Iterat
         if isinstance(part, int | float) and not _within(rule, part):
             said = range_of(rule)
             yield f"{key} is {part}; set a number {'of ' if said.startswith('at') else ''}{said}"
-        if "choices" in rule and part not in rule["choices"]:
-            yield f"{key} is {part}; choose {'some' if 'once' in rule else 'one'} of {', '.join(rule['choices'])}"
+        choices = (*rule.get("choices", ()), *plugins.words(key.rpartition(".")[2]))
+        if "choices" in rule and part not in choices:
+            yield f"{key} is {part}; choose {'some' if 'once' in rule else 'one'} of {', '.join(choices)}"
         if "name" in rule:
             yield from _wrong_name(part, key)
         if isinstance(part, str) and _UNPRINTABLE.search(part):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from twostage.config import plugins
 from twostage.errors import TwostageError
 
 
@@ -23,6 +24,23 @@ def ordering(ordering: str, height: int, width: int) -> np.ndarray:
     except KeyError:
         raise TwostageError(f"ordering {ordering} is unknown; choose one of twostage.config.schema.ORDERINGS") from None
     return order(height, width)
+
+
+def add_ordering(name: str, order: Callable[[int, int], np.ndarray]) -> None:
+    """Adds an ordering of a plugin: `priors.ordering=NAME`. `order` maps rows and columns of a grid to its positions.
+
+    Raises TwostageError if the name is taken; the ordering does, when it is used, if it gives no order of the grid.
+    """
+
+    def checked(height: int, width: int) -> np.ndarray:
+        order_T = np.asarray(order(height, width))
+        if order_T.ndim != 1 or sorted(order_T.tolist()) != list(range(height * width)):
+            raise TwostageError(
+                f"ordering {name} gives no order of a {height}x{width} grid; return each position once, from 0 on"
+            )
+        return order_T.astype(np.int64)
+
+    plugins.add("ordering", name, ORDERS, checked)
 
 
 def inverse(order_T: np.ndarray) -> np.ndarray:

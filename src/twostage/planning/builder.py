@@ -187,4 +187,5 @@ def _require_name(study: Any, name: str) -> None:
     """Jobs and results have the name of the file: of a copy, they would be those of the original."""
     said = study.get("name") if isinstance(study, dict) else None
     if said != name:
-        raise TwostageError(f'conf/study/{name}.yaml says name: {said}; say name: "{name}", as its file is')
+        file = composition.study_file(name)
+        raise TwostageError(f'{file} says name: {said}; say name: "{name}", as its file is')

@@ -88,7 +88,7 @@ def asked(verb: str, overrides: tuple[str, ...], out: Path | None = None, label:
     """
     folders = folders_given(verb, overrides)
     overrides = remembered(verb, without_folders(overrides))
-    _refuse_unread_stages(verb, overrides)
+    refuse_unread_stages(verb, overrides)
     given = {name: _given(name, folder, overrides) for name, folder in folders.items()}
     jobs = _drawn_from(verb, overrides, given) if "prior" in given else chain(overrides, verb, given, label)
     placed = _placed(jobs, verb, overrides)
@@ -116,7 +116,8 @@ def group_of(override: str) -> str:
     return override.lstrip("+~").split("=")[0].split(".")[0]
 
 
-def _refuse_unread_stages(verb: str, overrides: Iterable[str]) -> None:
+def refuse_unread_stages(verb: str, overrides: Iterable[str]) -> None:
+    """Raises TwostageError for a value of a stage that the verb does not read."""
     stage = verb.split(".")[0]
     reads = READS.get(stage, ())
     for override in overrides:

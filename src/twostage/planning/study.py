@@ -4,17 +4,18 @@ Reads the file, checks it, and adds its jobs to a plan: as far down the pipeline
 """
 
 import itertools
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
 
-from twostage.config import composition
+from twostage.config import composition, plugins
 from twostage.config.schema import DENOISERS
 from twostage.config.values import at_least, one_of, some_of
 from twostage.errors import TwostageError
-from twostage.evaluation.quantities import QUANTITIES
+from twostage.evaluation.quantities import AUTOREGRESSIVE, QUANTITIES
 from twostage.evaluation.statistics import word
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
@@ -22,6 +23,7 @@ from twostage.planning.jobs import (
     chain_name,
     data_job,
     denoising_job,
+    plain_job,
     prior_job,
     reconstruct_job,
     sampling_job,
@@ -30,6 +32,7 @@ from twostage.planning.jobs import (
     with_denoising,
 )
 from twostage.planning.verbs import new_job
+from twostage.runtime.artifacts import sha256_json
 from twostage.runtime.job import Job, Tree
 
 Assignment = dict[str, Any]
@@ -41,6 +44,8 @@ ORDERING = "priors.ordering"
 # Columns of the long table, and of the rendered one beside them.
 RESERVED = {"study", "row", "source", "seed", "step", "quantity", "value", "unit", "job", "scale"}
 OF_TOKENIZERS, OF_PRIORS, OF_SAMPLES = ({"tokenizer", "reconstruct", "rfid"}, {"prior"}, {"sampling", "samples"})
+# What may be a part of a job's name as it is.
+_WORD = re.compile(r"[A-Za-z0-9_.+-]{0,40}")
 # Where a denoiser's chain stands in the config tree; which of its keys the name of the samples tells anyway.
 CHAIN = "sampling.denoising.chain"
 IN_CHAIN_NAME = {
@@ -101,6 +106,7 @@ class Study:
     claims: list[str] = field(default_factory=list)  # ids that the study bears on
     table: Table = field(default_factory=Table)
     figures: list[Panel] = field(default_factory=list)
+    plugins: list[str] = field(default_factory=list)  # Python files, by paths that begin at the folder of this file
     on_request: bool = False  # whether only its own target asks for it, as for data that the user brings
 
 
@@ -305,7 +311,8 @@ def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree, to
     asked = {key: value for key, value in (study.fixed | point.varied).items() if short(study, key)}
     own = {key: value for key, value in asked.items() if key.startswith((f"{section}.", f"scale.{section}."))}
     # These stand in every name.
-    own = {key: value for key, value in own.items() if key not in ("priors.ordering", "priors.condition", *told)}
+    told = ("priors.architecture", "priors.ordering", "priors.condition", *told)
+    own = {key: value for key, value in own.items() if key not in told}
     unlike = {key: value for key, value in own.items() if _at(usual, key) != value}
     return [_word(short(study, key), value) for key, value in (unlike or own).items()]
 
@@ -328,11 +335,14 @@ def _word(key: str, value: Any) -> str:
         case int():
             return f"{key}{value}"
         case list():
-            return f"{key}{'_'.join(map(str, value))}"
+            said = "_".join(map(str, value))
+            return f"{key}{said if _WORD.fullmatch(said) else sha256_json(value)[:6]}"
         case dict():
             return "_".join(_word(name, each) for name, each in value.items())
         case _:
-            return f"{value}_{key}"
+            # A path names no folder.
+            said = str(value) if _WORD.fullmatch(str(value)) else sha256_json(value)[:6]
+            return f"{said}_{key}"
 
 
 def _jobs(plan: Builder, study: Study, point: Point, is_sampled: bool) -> dict[str, Job]:
@@ -373,7 +383,9 @@ def _require_given(study: Study, point: Point, tree: Tree) -> None:
         if of_prior and "priors" not in point.row_overrides | study.fixed | point.varied:
             raise TwostageError(f"{said}: {name} is measured of priors, and the row chooses none; set fixed.priors")
         model = tree["priors"]["architecture"] if of_prior else tokenizer_job(tree).verb
-        if quantity.models and model not in quantity.models:
+        # Priors of plugins draw token by token.
+        of_plugins = plugins.words("architecture") if AUTOREGRESSIVE[0] in quantity.models else ()
+        if quantity.models and model not in (*quantity.models, *of_plugins):
             have = ", ".join(quantity.models)
             raise TwostageError(f"{said}: {model} has no {name}, which is of {have}; measure something else")
         if of_map != "image" and quantity.role not in OF_PRIORS:
@@ -398,19 +410,31 @@ def _prior(plan: Builder, study: Study, point: Point, usual: Tree, tree: Tree) -
         data=tree["data"]["name"],
         tokenizer=tree["tokenizers"]["name"],
         tokenizer_data=point.row_overrides.get("tokenizer_data"),
-        condition=tree["priors"]["condition"],
     )
     of_tokenizer = tree
     if cell.tokenizer_data is not None:
         of_tokenizer = tree | {"data": plan.composed({"data": cell.tokenizer_data})["data"]}
     latents = plan.encoded_by(tree, of_tokenizer)
-    condition = plan.condition(cell)
-    tune = plan.add(tune_job(usual, latents, condition))
+    condition = _condition(plan, study, point, tree)
+    is_swept = tree["priors"]["learning_rate"] is None
+    tune = {"tune": plan.add(tune_job(usual, latents, condition))} if is_swept else {}
     label = ".".join(_words(study, point, "priors", usual, tree))
     is_ordered = tree["priors"]["architecture"] == "gpt"
-    return latents, plan.add(
-        prior_job(tree, latents, condition, {"tune": tune}, spell_row_major=is_ordered, label=label)
-    )
+    return latents, plan.add(prior_job(tree, latents, condition, tune, spell_row_major=is_ordered, label=label))
+
+
+def _condition(plan: Builder, study: Study, point: Point, tree: Tree) -> Job | None:
+    """Adds everything up to the codes that condition the prior; None if nothing does."""
+    match tree["priors"]["condition"]:
+        case None:
+            return None
+        case "class" | "coordinates" as kind:
+            return plan.add_with_upstream(plain_job(tree, kind), data_job(tree))
+        case name:
+            # What is said of the image's tokenizer does not concern that of the map.
+            asked = point.row_overrides | study.fixed | point.varied
+            of_data = {key: value for key, value in asked.items() if key.split(".")[0] in ("data", "latents", "scale")}
+            return plan.encoded_by(tree, plan.composed(of_data | {"tokenizers": name}))
 
 
 def _samples(
@@ -422,7 +446,8 @@ def _samples(
     number = study.images or section["num_images"]
     # Names without a number are those of the designs, whose denoisers draw what the scale says for all of them.
     usual_number = plan.tree["scale"]["study"]["sundae"]["images"] if draws_whole else usual["sampling"]["num_images"]
-    words = _words(study, point, "sampling", usual, tree, told=IN_CHAIN_NAME if draws_whole else set())
+    told = {"sampling.num_images", *(IN_CHAIN_NAME if draws_whole else ())}
+    words = _words(study, point, "sampling", usual, tree, told=told)
     words += [f"images{number}"] if number != usual_number else []
     tokenizer = plan.jobs[latents.inputs["tokenizer"]]
     condition = plan.jobs[prior.inputs["condition"]] if "condition" in prior.inputs else None

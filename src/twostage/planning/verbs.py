@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from twostage.config import plugins
 from twostage.config.schema import SPLITS
 from twostage.planning.choices import Choices, choices_of, joined
 from twostage.runtime.job import Job, Tree
@@ -162,6 +163,9 @@ def files_read(job: Job, upstream: Job) -> list[str]:
 
     So tables and figures can be made anew where only metrics and curves are at hand, and nothing is trained for them.
     """
+    if job.verb == "measure" and job.config.get("quantity") in plugins.words("quantity"):
+        # Of a user's function nothing is known.
+        return upstream.files
     for pattern, names in VERBS[job.name].reads.items():
         if re.fullmatch(pattern, upstream.name):
             return [name for name in upstream.files if name in names]
@@ -188,14 +192,18 @@ def new_job(
         files=[file.format(variant=variant) for file in (files or VERBS[name].files)],
         choices={},
     )
-    # A drawing shows numbers, whatever made them: its code branches on no choice of theirs.
-    return job if stage == "figures" else reading(job, inputs.values())
+    if stage == "figures":
+        # A drawing shows numbers, whatever made them: its code branches on no choice of theirs, but knows their labels.
+        shown = joined({"quantity": (each.choices or {}).get("quantity", [])} for each in inputs.values())
+        return replace(job, plugins=plugins.files_of(shown or {}))
+    return reading(job, inputs.values())
 
 
 def reading(job: Job, upstream: Iterable[Job]) -> Job:
     """The job with the choices of its own config, of what it is known to read already, and of these jobs."""
     own = choices_of(job.config)
-    return replace(job, choices=joined([own, job.choices, *(_inherited(job, own, each) for each in upstream)]))
+    choices = joined([own, job.choices, *(_inherited(job, own, each) for each in upstream)])
+    return replace(job, choices=choices, plugins=plugins.files_of(choices))
 
 
 def _inherited(job: Job, own: Choices, upstream: Job) -> Choices | None:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from twostage.config import composition
+from twostage.config import composition, plugins
 from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.designs import classes, denoisers, factors
@@ -41,9 +42,25 @@ class Planned:
 def plan_of(study: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None) -> Builder:
     """The jobs of one study at one scale. Raises TwostageError, one line, if it cannot be planned."""
     plan = Builder(study, scale, compose)
-    add_jobs = add_study if "measure" in plan.study else DESIGNS.get(study, conditional)
+    _load_plugins(plan.study, composition.folder_of_study(study))
+    is_own = study in composition.added_studies()
+    add_jobs = add_study if is_own or "measure" in plan.study else DESIGNS.get(study, conditional)
     add_jobs(plan)
+    # Nothing that git keeps, such as the summary of all studies, depends on a file outside of the clone.
+    plan.on_request |= is_own
     return plan
+
+
+def _load_plugins(study: Tree, folder: Path) -> None:
+    """Before anything of the study is read: it may name what they add."""
+    named = study.get("plugins", [])
+    if not isinstance(named, list) or not all(isinstance(path, str) for path in named):
+        raise TwostageError(f"study {study['name']}: plugins is {named}; give a list of files such as [mine.py]")
+    for path in named:
+        try:
+            plugins.load(folder / Path(path).expanduser())
+        except TwostageError as error:
+            raise TwostageError(f"study {study['name']}: {error}") from error
 
 
 def studies() -> list[str]:
@@ -61,7 +78,8 @@ def whole_plan(scale: str) -> Builder:
     """The jobs of every study at one scale, as one plan: what several of them want is one job.
 
     One job more sums up what all of them measured, but for those on data that nobody may have brought. A study
-    that cannot be planned is left out and named in `broken`. Raises TwostageError if none can be.
+    that cannot be planned is left out and named in `broken`. Raises TwostageError if none can be. Of the user's
+    studies (`composition.add_study`), which were asked for by their paths, every one must be a part of it.
     """
     trees = composition.trees()
     # What is wrong with the scale is the fault of no study.
@@ -85,6 +103,10 @@ def whole_plan(scale: str) -> Builder:
     for other in plans:
         if other.on_request:
             _join(plan, other)
+    for name in composition.added_studies():
+        _join(plan, plan_of(name, scale, trees))
+        if name in plan.broken:
+            raise TwostageError(plan.broken[name])
     return plan
 
 

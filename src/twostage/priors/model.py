@@ -2,12 +2,14 @@
 
 # B batch, T image tokens, S condition tokens, V vocabulary
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from twostage.config import plugins
 from twostage.config.composition import parse
 from twostage.config.schema import AbsorbingConfig, GPTConfig, PixelSNAILConfig, PriorConfig, SundaeConfig
 from twostage.errors import TwostageError
@@ -25,6 +27,26 @@ from twostage.runtime.tensors import read_tensors, write_tensors
 Model = GPT | PixelSNAIL  # autoregressive: both map (index_BT, condition_BS | None) to logits_BTV
 AnyModel = Model | Denoiser  # what can be trained here
 S = TypeVar("S")
+# Priors of plugins, by the names of their architectures: sizes and tokens -> a network with random weights.
+OWN: dict[str, Callable[[dict[str, Any], TokenSpace], torch.nn.Module]] = {}
+
+
+def add_prior(name: str, build: Callable[[dict[str, Any], TokenSpace], torch.nn.Module]) -> None:
+    """Adds an autoregressive prior of a plugin: `priors.architecture=NAME`, its sizes in `priors.own`.
+
+    The network maps tokens int64 [B, T] in the order `priors.ordering`, and condition tokens [B, S] or None, to logits
+    [B, T, V]: those at t are of token t and have seen the tokens before t alone. Raises TwostageError if the name is
+    taken.
+    """
+    plugins.add("architecture", name, OWN, build, taken=("gpt", "pixelsnail", "sundae", "absorbing", "released"))
+
+
+def _own(name: str, sizes: dict[str, Any], tokens: TokenSpace, ordering: str) -> Model:
+    model: Any = OWN[name](sizes, tokens)
+    # As every prior of ours says of itself.
+    model.config, model.tokens, model.ordering = sizes, tokens, ordering
+    own: Model = model
+    return own
 
 
 def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
@@ -50,6 +72,8 @@ def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
             _require_grid(config)
             return Absorbing(_required(config.absorbing, "absorbing"), tokens)
         case other:
+            if other in OWN:
+                return _own(other, config.own, tokens, config.ordering)
             raise TwostageError(
                 f"priors.architecture={other} is unknown; choose priors=gpt, priors=pixelsnail, priors=sundae or "
                 "priors=absorbing"
@@ -118,12 +142,13 @@ class Prior:
 
 def trained_format(config: PriorConfig, tokens: TokenSpace) -> dict[str, Any]:
     """The `config.json` of a prior trained here."""
+    is_own = config.architecture in OWN
     return {
         "format": "twostage",
         "architecture": config.architecture,
         "ordering": config.ordering,
         "tokens": tokens.as_json(),
-        config.architecture: asdict(getattr(config, config.architecture)),
+        config.architecture: config.own if is_own else asdict(getattr(config, config.architecture)),
     }
 
 
@@ -207,4 +232,6 @@ def _from_config(architecture: str, values: dict[str, Any]) -> AnyModel | Releas
         case "released":
             return ReleasedGPT(GPTConfig(**values["gpt"]), values["num_codes"], values["num_positions"])
         case other:
+            if other in OWN:
+                return _own(other, values[other], TokenSpace.from_json(values["tokens"]), values["ordering"])
             raise TwostageError(f"a prior of the architecture {other} comes from another version; train it again")

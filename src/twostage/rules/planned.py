@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from snakemake.io import IOFile
 
 from twostage.errors import TwostageError
 from twostage.planning import made
+from twostage.planning.outside import ignore
 from twostage.planning.verbs import VERBS, files_read
 from twostage.planning.whole import Planned
 from twostage.runtime.artifacts import sha256_json, write_json
@@ -115,6 +115,13 @@ class PlannedRules:
         for folder in (*(f"{self.artifacts}/{stage}" for stage in STAGES), f"results/{self.plan.scale}"):
             Path(folder).mkdir(parents=True, exist_ok=True)
 
+    def hide_from_git(self, studies: Iterable[str]) -> None:
+        """Where git keeps results, it need not see those of studies outside of the clone."""
+        drawn = [job for job in self.drawn if job.variant in set(studies)]
+        if drawn and self.results == "results":
+            copies = [f"evaluation/{job.variant}/" for job in drawn]
+            ignore(Path(self.results), copies + [place for job in drawn for place in places(job)])
+
     def failures(self, logs: Iterable[str]) -> Iterator[str]:
         """A line for every failed job of a run that kept these logs: where the job's own log lies."""
         text = "".join(Path(log).read_text() for log in logs)
@@ -136,9 +143,9 @@ def places(drawn: Job) -> list[str]:
 
 def asked_of(job: Job) -> dict[str, str]:
     """Files whose names are hashes of what they hold: the job's config, and its code."""
-    code = fingerprint(job.name, job.choices) | made.brought(job)
+    code = fingerprint(job.name, job.choices, job.plugins) | made.brought(job)
     return {
-        "config": _stored(f"configs/{job.stage}/{job.variant}", asdict(job)),
+        "config": _stored(f"configs/{job.stage}/{job.variant}", job.as_json()),
         "code": _stored(f"code/{job.name}", code),
     }
 

@@ -8,6 +8,7 @@ chooses count: a GPT job does not count the code of SUNDAE.
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import re
 import sys
@@ -34,16 +35,21 @@ SCHEMA = f"{PACKAGE_NAME}.config.schema"
 Choices = Mapping[str, Sequence[str | None]]
 
 
-def fingerprint(verb: str, choices: Choices | None = None) -> dict[str, str]:
+def fingerprint(verb: str, choices: Choices | None = None, plugins: Sequence[str] = ()) -> dict[str, str]:
     """Symbol ("priors.gpt:GPT") -> hash, for everything that the verb ("priors.train") runs under a job's choices.
 
-    Without choices, for everything that any job of the verb may run. Raises FileNotFoundError for an unknown verb.
+    Without choices, for everything that any job of the verb may run. `plugins`: paths of files whose content counts,
+    and what they use of the package. Raises FileNotFoundError for an unknown verb.
     """
-    return _fingerprint(verb, _hashable(choices or {}))
+    found = _fingerprint(verb, _hashable(choices or {}))
+    sources = {Path(path).name: Path(path).read_bytes() for path in plugins}
+    return found | (_installed().of_plugins(sources, choices or {}) if sources else {})
 
 
-def code_sha256(verb: str, choices: Choices | None = None) -> str:
+def code_sha256(verb: str, choices: Choices | None = None, plugins: Sequence[str] = ()) -> str:
     """One checksum of the fingerprint."""
+    if plugins:
+        return sha256_json(fingerprint(verb, choices, plugins))
     return _code_sha256(verb, _hashable(choices or {}))
 
 
@@ -90,7 +96,21 @@ class Code:
         # The config of a job is parsed into the type that the function names.
         walk.reach_types(self.table(module).declared.get(name, []))
         walk.finish()
-        return {key.removeprefix(f"{PACKAGE_NAME}."): code for key, code in sorted(walk.found.items())}
+        return walk.named()
+
+    def of_plugins(self, sources: Mapping[str, bytes], choices: Choices) -> dict[str, str]:
+        """The content of the user's files, by their names, and what they use of the package."""
+        walk, found = _Walk(self, choices), {}
+        for name, source in sources.items():
+            found[f"plugin {name}"] = hashlib.sha256(source).hexdigest()[:16]
+            try:
+                table = table_of("plugin", source.decode())
+            except ValueError as error:
+                raise TwostageError(f"plugin {name}: {error}; name what is imported") from error
+            for part in itertools.chain(*table.symbols.values(), table.effects):
+                walk.read(part)
+        walk.finish()
+        return walk.named() | found
 
     def table(self, module: str) -> Table:
         """The table of a module; empty for a folder without `__init__.py`."""
@@ -151,6 +171,14 @@ class _Walk:
     choices: Choices
     found: dict[str, str] = field(default_factory=dict)  # "module:name" -> hash
     waiting: list[Use] = field(default_factory=list)
+
+    def named(self) -> dict[str, str]:
+        """What was found, without the name of the package."""
+        return {key.removeprefix(f"{PACKAGE_NAME}."): code for key, code in sorted(self.found.items())}
+
+    def read(self, part: Part) -> None:
+        """Follows what the part uses, and does not count the part itself."""
+        list(self._codes(part))
 
     def finish(self) -> None:
         """Follows all symbols found so far until there are no new ones."""

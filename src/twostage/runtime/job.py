@@ -1,7 +1,7 @@
 """A job is one run of one verb: its name, its config, its inputs and the files it must write."""
 
 import functools
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Job:
     `inputs` maps names to the folders of upstream variants. `out` is the job's own folder, and `files` are the names of
     the files that it must write there. `choices` selects the code in the fingerprint: config keys -> their values in
     the config of this job and of the jobs that it reads; None if unknown. It is not part of the job's checksum.
+    `plugins`: paths of the user's files whose words the job names.
     """
 
     stage: str
@@ -32,6 +33,7 @@ class Job:
     out: str
     files: list[str]
     choices: dict[str, list[str | None]] | None = None
+    plugins: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -43,10 +45,15 @@ class Job:
         """The job's own artifact folder."""
         return Path(self.out)
 
+    def as_json(self) -> Tree:
+        """The fields. A job without plugins is stored as it was before there were any."""
+        return {key: value for key, value in asdict(self).items() if key != "plugins" or value}
+
     @property
     def sha12(self) -> str:
         """Twelve hex digits of the checksum of everything the job is asked to do."""
-        return sha256_json({key: value for key, value in asdict(self).items() if key != "choices"})[:12]
+        asked = {key: value for key, value in asdict(self).items() if key not in ("choices", "plugins")}
+        return sha256_json(asked)[:12]
 
     @functools.cached_property
     def scratch(self) -> Path:
@@ -67,7 +74,7 @@ class Job:
     @property
     def code_sha256(self) -> str:
         """Checksum of the code that the job runs."""
-        return code_sha256(self.name, self.choices)
+        return code_sha256(self.name, self.choices, self.plugins)
 
     def upstream(self, name: str) -> Path:
         """Folder of the upstream variant that this job calls `name`."""

@@ -60,7 +60,7 @@ def _logits(
             yield num_given, logits_BV
             for t in steps[1:]:
                 yield t, model.decode(sequence_BT[:, t - 1 : t], cache)
-        case PixelSNAIL():
+        case _:
             for t in steps:
                 yield t, model(sequence_BT, condition_BS)[:, t]
 

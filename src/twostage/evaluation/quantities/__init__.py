@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from twostage.config import plugins
 from twostage.config.schema import DENOISERS
+from twostage.errors import TwostageError
 from twostage.evaluation.quantities.adversarial_steps import adversarial_steps
 from twostage.evaluation.quantities.distinct_codes import distinct_codes
 from twostage.runtime.scores import BOUND, DENOISING, NLL, on
@@ -97,3 +99,15 @@ QUANTITIES = {
         "distinct codes in a sampled grid", "codes", ".1f", "neither", "sampling", measure=distinct_codes
     ),
 }
+
+
+def add_quantity(name: str, quantity: Quantity) -> None:
+    """Adds a quantity of a plugin, which a study may then measure.
+
+    Raises TwostageError if the name is taken, or nothing says where the number comes from.
+    """
+    if quantity.role not in ROLES:
+        raise TwostageError(f"quantity {name} has role {quantity.role}; choose one of {', '.join(ROLES)}")
+    if not (quantity.key or quantity.curve or quantity.measure):
+        raise TwostageError(f"quantity {name} has no number; give it key, curve or measure")
+    plugins.add("quantity", name, QUANTITIES, quantity)
