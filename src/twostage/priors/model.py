@@ -71,9 +71,9 @@ def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
         case "absorbing":
             _require_grid(config)
             return Absorbing(_required(config.absorbing, "absorbing"), tokens)
+        case name if name in OWN:
+            return _own(name, config.own, tokens, config.ordering)
         case other:
-            if other in OWN:
-                return _own(other, config.own, tokens, config.ordering)
             raise TwostageError(
                 f"priors.architecture={other} is unknown; choose priors=gpt, priors=pixelsnail, priors=sundae or "
                 "priors=absorbing"
@@ -231,7 +231,7 @@ def _from_config(architecture: str, values: dict[str, Any]) -> AnyModel | Releas
             return Absorbing(parse(AbsorbingConfig, values["absorbing"]), TokenSpace.from_json(values["tokens"]))
         case "released":
             return ReleasedGPT(GPTConfig(**values["gpt"]), values["num_codes"], values["num_positions"])
+        case name if name in OWN:
+            return _own(name, values[name], TokenSpace.from_json(values["tokens"]), values["ordering"])
         case other:
-            if other in OWN:
-                return _own(other, values[other], TokenSpace.from_json(values["tokens"]), values["ordering"])
             raise TwostageError(f"a prior of the architecture {other} comes from another version; train it again")

@@ -130,7 +130,7 @@ def test_a_file_unlike_its_record_is_damaged_and_a_missing_one_is_not(job):
 
 
 def test_verbs_of_jobs_whose_code_moved_on_are_named(job, monkeypatch):
-    monkeypatch.setattr("twostage.runtime.job.code_sha256", lambda verb, choices: f"of {verb}, {choices}")
+    monkeypatch.setattr("twostage.runtime.job.code_sha256", lambda verb, choices, plugins: f"of {verb}, {choices}")
     rests_on = {"evaluation.compare v": {"code_sha256": "of evaluation.compare, None"}}
     assert verify.made_by_other_code({"rests_on": rests_on}, [job]) == []
     rests_on["evaluation.compare v"]["code_sha256"] = "other"
