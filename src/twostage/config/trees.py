@@ -90,7 +90,7 @@ class Trees:
     def options(self, group: str) -> list[str]:
         """The files of a group, by their names."""
         if group not in self._options:
-            found = (path.stem for folder in self._folders for path in (folder / group).glob("[!.]*.yaml"))
+            found = (path.stem for folder in self._folders for path in (folder / group).glob("[!._]*.yaml"))
             self._options[group] = sorted(found)
         return self._options[group]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from twostage.config.schema import FiguresConfig
-from twostage.figures.conditional import LABELS
+from twostage.evaluation.quantities import QUANTITIES
 from twostage.figures.strips import strip
 from twostage.figures.style import points, save, style
 from twostage.figures.tables import write_tables
@@ -33,6 +33,8 @@ PANELS = (
     ("fid", None, "FID\nof samples", False),
     ("sampling_speedup", None, "sampling speed-up\nover the first f", True),
 )
+# Where better is.
+ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 PAPER = "paper, faces of 256x256 pixels"
 
 
@@ -90,7 +92,9 @@ def _printed(row: Metrics) -> dict[str, str]:
 
 
 def _in_words(measure: str) -> str:
-    return LABELS[measure].replace("\n", " ")
+    quantity = QUANTITIES[measure]
+    unit = f" [{quantity.unit}]" if quantity.unit else ""
+    return f"{quantity.label}{unit} {ARROWS[quantity.better]}".rstrip()
 
 
 def _caption(metrics: Metrics) -> str:
@@ -174,7 +178,7 @@ def _agreement_panel(axes: Axes, rows: list[Metrics], config: FiguresConfig, mea
     axes.plot(factors, own, "o-", color=config.palette["latents"], ms=3, lw=1)
     axes.plot(factors, chance, "s--", mfc="none", color="0.5", ms=3, lw=1, label="chance")
     axes.legend(frameon=False, fontsize=points(5))
-    _finish(axes, factors, LABELS[measure].replace(" (", "\n(").replace(" to ", "\nto "), logarithmic=False)
+    _finish(axes, factors, _in_words(measure).replace(" (", "\n(").replace(" to ", "\nto "), logarithmic=False)
 
 
 def _finish(axes: Axes, factors: list[int], label: str, logarithmic: bool) -> None:

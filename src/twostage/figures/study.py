@@ -1,5 +1,6 @@
 """The table and the figures that a study file declares. Draws stored numbers, computes none."""
 
+import math
 import textwrap
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,12 @@ Metrics = dict[str, Any]
 # Okabe & Ito's colours, which colour-blind readers tell apart; lines differ in their dashes as well.
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#999999")
 DASHES = ("-", "--", ":", "-.")
+# How samples were drawn under conditions, in captions.
+HOW_DRAWN = {
+    "sampling_steps": "steps", "proportion": "proportion", "temperature": "temperature", "top_k": "top-k",
+    "top_p": "top-p",
+}  # fmt: skip
+WIDEST = 4  # panels side by side
 
 
 @dataclass
@@ -59,10 +66,14 @@ def study(config: StudyConfig, job: Job) -> None:
     write_text(job.folder / f"{job.variant}.tex", latex)
     panels = [panel for panel in config.panels if panel.kind != "pictures"]
     if panels:
-        with style(config.figures, rows=1, columns=len(panels), panel_ratio=0.85 if len(panels) < 4 else 1.1):
-            figure, axes = plt.subplots(1, len(panels), squeeze=False)
-            for at, panel in zip(axes[0], panels, strict=True):
+        num_rows = 1 if len(panels) <= WIDEST else 2
+        num_columns = math.ceil(len(panels) / num_rows)
+        with style(config.figures, rows=num_rows, columns=num_columns, panel_ratio=0.85 if num_columns < 4 else 1.1):
+            figure, axes = plt.subplots(num_rows, num_columns, squeeze=False)
+            for at, panel in zip(axes.flat, panels, strict=False):
                 _draw(at, panel, config, metrics, lines)
+            for at in axes.flat[len(panels) :]:
+                at.set_axis_off()
             figure.suptitle(_title(config, metrics), fontsize="small")
             save(figure, job.folder, job.variant, config.figures.png_dpi)
     if len(panels) < len(config.panels):
@@ -105,6 +116,7 @@ def _numbers(config: StudyConfig, metrics: Metrics) -> list[Line]:
         line |= {
             f"prior_{key}" if key in line else key: value for key, value in (config.rows[row] | metrics["told"]).items()
         }
+        line |= {key: word(value) for key, value in metrics.get("conditions", {}).items()}
         for name, one in quantities.items():
             line |= {f"num_seeds_{name}": one["num_seeds"], name: one["mean"]}
             line |= {f"{name}_{part}": one[part] for part in ("std", "ci95_low", "ci95_high")}
@@ -190,14 +202,39 @@ def _seeds(metrics: Metrics) -> str:
 
 
 def _caption(config: StudyConfig, metrics: Metrics) -> str:
-    rows = [
-        f"{label}: {' through '.join(row.values())}{_grid(metrics, label)}" for label, row in config.rows.items() if row
-    ]
+    rows = [f"{label}: {_of_row(row)}{_grid(metrics, label)}" for label, row in config.rows.items() if row]
     sentences = [config.title, "; ".join([f"Scale {metrics['scale']}", *rows]), ", ".join(_runs(metrics))]
+    sentences += _of_conditions(metrics.get("conditions", {}))
     if metrics["num_seeds"] > 1:
         sentences.append("± standard deviation over seeds [95 % t interval]; Δ paired by seed; no spread: one seed")
     sentences.append(f"Paper: {config.paper_says}" if config.paper_says else "")
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
+
+
+def _of_row(row: Metrics) -> str:
+    through = " through ".join(row[key] for key in ("data", "tokenizers") if key in row)
+    return f"{through}, given {row['condition']}" if "condition" in row else through
+
+
+def _of_conditions(told: Metrics) -> list[str]:
+    """Sentences on what samples are drawn under and held against; none where there are no conditions."""
+    if not told:
+        return []
+    given = told.get("given_tokens_per_image")
+    begun = f", given the first {given} tokens of its image" if given else ""
+    drawn = [f"{said} {word(told[key])}" for key, said in HOW_DRAWN.items() if key in told]
+    sentences = [
+        f"Conditions of {told['num_conditions']} validation images of {told['size']}x{told['size']} pixels, "
+        f"{told['per_condition']} samples of each{begun}: {', '.join(drawn)}",
+        "unconditional: the same prior without the condition, held against the same images; reconstruction: the real "
+        "images through the tokenizer; means over images",
+    ]
+    if "real_images" in told:
+        sentences.append(f"FID and KID: all samples of the first seed against {told['real_images']} real images")
+    if "classifier_accuracy" in told:
+        accuracy, number = told["classifier_accuracy"], told["classifier_images"]
+        sentences.append(f"The classifier is right of {accuracy:.3f} of the {number} real validation images")
+    return sentences
 
 
 def _runs(metrics: Metrics) -> list[str]:
@@ -340,5 +377,9 @@ def _strips(config: StudyConfig, metrics: Metrics, image_SNHWC: np.ndarray, job:
             axes.imshow(np.concatenate(list(image_NHWC), axis=1), interpolation="nearest")
             axes.set(xticks=[], yticks=[])
             axes.set_ylabel(label, rotation=0, ha="right", va="center")
+        # The classes, where they are the condition.
+        width = image_SNHWC.shape[3]
+        for at, name in enumerate(metrics.get("names", [])):
+            panels[0, 0].text((at + 0.5) * width, -2, name, ha="center", va="bottom", fontsize="x-small")
         figure.suptitle(_title(config, metrics), fontsize="small")
         save(figure, job.folder, f"{job.variant}_samples", config.figures.png_dpi)

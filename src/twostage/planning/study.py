@@ -5,7 +5,7 @@ Reads the file, checks it, and adds its jobs to a plan: as far down the pipeline
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omegaconf import MISSING
@@ -14,10 +14,22 @@ from twostage.config import composition
 from twostage.config.schema import DENOISERS
 from twostage.config.values import at_least, one_of, some_of
 from twostage.errors import TwostageError
-from twostage.evaluation.quantities import QUANTITIES
+from twostage.evaluation.quantities import AGREEMENT, QUANTITIES, spread_over_images
 from twostage.evaluation.statistics import word
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
+from twostage.planning.conditions import (
+    CONDITIONAL,
+    GIVEN,
+    REAL,
+    RECONSTRUCTION,
+    UNCONDITIONAL,
+    Conditions,
+    agreement_job,
+    kind_of,
+    require_measurable,
+    require_one_grid,
+)
 from twostage.planning.jobs import (
     chain_name,
     data_job,
@@ -35,13 +47,19 @@ from twostage.runtime.job import Job, Tree
 Assignment = dict[str, Any]
 COLUMNS = ("stand_in", "paper")
 # Keys of a row that are no overrides of the config tree.
-OF_ROW = ("tokenizer_data",)
+OF_ROW = ("tokenizer_data", "tune_on", "without")
 KINDS = ("line", "point", "difference", "pictures")
 # Columns of the long table, and of the rendered one beside them.
-RESERVED = {"study", "row", "source", "seed", "step", "quantity", "value", "unit", "job", "scale"}
-OF_TOKENIZERS, OF_PRIORS, OF_SAMPLES = ({"tokenizer", "reconstruct", "rfid"}, {"prior"}, {"sampling", "samples"})
+RESERVED = {"model", "study", "row", "source", "seed", "step", "quantity", "value", "unit", "job", "scale"}
+OF_TOKENIZERS, OF_PRIORS, OF_SAMPLES = (
+    {"tokenizer", "reconstruct", "rfid"},
+    {"prior"},
+    {"sampling", "samples", "agreement"},
+)
 # Where a denoiser's chain stands in the config tree; which of its keys the name of the samples tells anyway.
 CHAIN = "sampling.denoising.chain"
+# The share of an image's tokens that the paper completes it from (Esser et al. 2021, Fig. 4).
+HALF = 0.5
 IN_CHAIN_NAME = {
     *(
         f"{CHAIN}.{key}"
@@ -55,7 +73,7 @@ IN_CHAIN_NAME = {
 class Compare:
     """Which run the others are compared with, seed by seed."""
 
-    to: Any = "first"  # first, or a value of the first varied key
+    to: Any = "first"  # first, a value of the first varied key, or one of the baselines
 
 
 @dataclass
@@ -70,26 +88,35 @@ class Panel:
     """One panel of the study's figure."""
 
     kind: str = MISSING  # line: over steps | point: over what varies | difference | pictures: samples
-    y: str = ""  # a quantity; of pictures none
+    y: str = ""  # a quantity; each: a panel for every one that is measured of images; of pictures none
     # point: a varied key or a quantity; empty: the first varied key, or the row. What else varies, colours tell.
     x: str = ""
 
 
 @dataclass
 class Study:
-    """A file of conf/study/. Rows: label -> stand_in | paper -> overrides (null: no such row in that column)."""
+    """A file of conf/study/. Rows: label -> stand_in | paper -> overrides (null: no such row in that column).
+
+    Beside overrides a row may say `tokenizer_data`, the dataset of its tokenizer; `tune_on`, the dataset whose sweep of
+    the prior without a condition sets the learning rate (default: a sweep of its own does); and `without`, a list of
+    quantities that are not measured of it.
+    """
 
     name: str = MISSING  # of the file
     title: str = ""  # one sentence: what is compared
     rows: dict[str, dict[str, Any]] = MISSING
-    fixed: dict[str, Any] = field(default_factory=dict)  # overrides of every run
+    fixed: dict[str, Any] = field(default_factory=dict)  # overrides of every run whose row says nothing else
     vary: dict[str, list[Any]] = field(default_factory=dict)  # overrides, crossed: key -> values
     zip: dict[str, list[Any]] = field(default_factory=dict)  # overrides that change together: key -> values
     spell: dict[str, str] = field(default_factory=dict)  # key -> its short name in tables and names of jobs
     seeds: list[int] = field(default_factory=lambda: [0])
     measure: list[str] = MISSING  # keys of evaluation.quantities.QUANTITIES
+    # Samples are drawn under conditions, or beginnings, of held-out images, and may be held against these.
+    conditions: Conditions | None = None
+    baselines: list[str] = some_of(UNCONDITIONAL, RECONSTRUCTION, REAL)  # noqa: RUF009
     images: int | None = at_least(2, default=None)  # samples of each run; null: sampling.num_images
-    sample_seeds: str = one_of("first", "all", default="first")  # first: only the first seed is sampled from
+    # first: only the first seed's samples are compared with real images; for agreement all seeds are sampled from
+    sample_seeds: str = one_of("first", "all", default="first")
     pictures: int = at_least(0, default=0)  # samples of each run that a figure shows
     # What the metrics of a row's priors must agree in.
     equal: list[str] = some_of("steps", "num_parameters", "learning_rate", "architecture", "clock", "threads")  # noqa: RUF009
@@ -104,12 +131,13 @@ class Study:
 
 @dataclass(frozen=True)
 class Point:
-    """One run: its row, the overrides that are its own, and its seed."""
+    """One run: its row, the overrides that are its own, and its seed (None of images that no prior drew)."""
 
     row: str
     row_overrides: Assignment
     varied: Assignment  # key -> value
-    seed: int
+    seed: int | None
+    model: str = CONDITIONAL  # or one of the study's baselines
 
 
 def add_study(plan: Builder) -> None:
@@ -119,11 +147,8 @@ def add_study(plan: Builder) -> None:
     """
     study = parsed(plan.study)
     plan.on_request = study.on_request
-    points = list(_points(plan, study))
-    made = [
-        _jobs(plan, study, point, is_sampled=study.sample_seeds == "all" or point.seed == study.seeds[0])
-        for point in points
-    ]
+    asked = [(point, _jobs(plan, study, point)) for point in _points(plan, study)]
+    points, made = [point for point, jobs in asked if jobs], [jobs for _, jobs in asked if jobs]
     _require_effect(study, points, [tuple(job.out for job in jobs.values()) for jobs in made])
     inputs = {f"{at}.{role}": job for at, jobs in enumerate(made) for role, job in jobs.items() if role != "latents"}
     table = _collected(plan, study, points, inputs | _latents_of_rows(points, made))
@@ -142,6 +167,7 @@ def parsed(tree: Tree) -> Study:
     try:
         _require_rows(study)
         _require_measured(study)
+        _require_conditions(study)
         _require_keys(study)
         _require_paper(study)
         for panel in study.figures:
@@ -164,6 +190,27 @@ def keys_of(study: Study) -> list[str]:
     return [*study.vary, *list(study.zip)[:1]]
 
 
+def columns(study: Study) -> list[str]:
+    """The columns of what sets runs apart: the model, where there are baselines, and the varied keys."""
+    return [*(["model"] if study.baselines else []), *(short(study, key) for key in keys_of(study))]
+
+
+def _require_conditions(study: Study) -> None:
+    asked = [name for name in study.measure if name in AGREEMENT]
+    if study.conditions is None:
+        if asked or study.baselines:
+            raise TwostageError(
+                f"{[*asked, *study.baselines][0]} is of samples under conditions; add conditions: {{images: 100}}"
+            )
+        return
+    if study.images is not None:
+        raise TwostageError("images and conditions both say how many samples are drawn; drop images")
+    if "diversity_lpips" in asked and study.conditions.per_condition < 2:
+        raise TwostageError("diversity_lpips needs several samples of a condition; set conditions.per_condition: 2")
+    if study.pictures and not asked:
+        raise TwostageError("pictures of conditions come with how samples agree with them; measure lpips_to_truth")
+
+
 def _require_measured(study: Study) -> None:
     wanted = [*study.measure, *(shown.partition(".")[0] for shown in study.table.show)]
     if unknown := [quantity for quantity in wanted if quantity not in QUANTITIES]:
@@ -179,7 +226,7 @@ def _require_measured(study: Study) -> None:
     roles = {QUANTITIES[name].role for name in study.measure}
     if study.equal and not (OF_PRIORS | OF_SAMPLES) & roles:
         raise TwostageError(f"equal names {study.equal[0]} of priors, and nothing of a prior is measured; drop it")
-    if len(study.seeds) > 1 and study.sample_seeds == "first" and roles <= OF_SAMPLES:
+    if len(study.seeds) > 1 and study.sample_seeds == "first" and roles <= {"sampling", "samples"}:
         raise TwostageError(
             f"only the first of seeds {study.seeds} is sampled from, and nothing else is measured; "
             "set sample_seeds: all, or one seed"
@@ -204,7 +251,7 @@ def _require_keys(study: Study) -> None:
     differences = [*study.table.show, *(f".{panel.kind}" for panel in study.figures)]
     if study.compare is None and any(each.endswith(".difference") for each in differences):
         raise TwostageError("a difference is shown and nothing is compared; add compare: {to: first}")
-    if study.compare is not None and not names:
+    if study.compare is not None and not columns(study):
         raise TwostageError("compare needs a key that varies; drop it, or vary one")
 
 
@@ -217,11 +264,16 @@ def _require_rows(study: Study) -> None:
         for column, asked in row.items():
             if not isinstance(asked, dict | None):
                 raise TwostageError(f"row {label} has {column}: {asked}; give it overrides such as {{data: cifar10}}")
+            without = (asked or {}).get("without", [])
+            if not isinstance(without, list) or not set(without) <= set(study.measure):
+                raise TwostageError(
+                    f"row {label} is without {without}; list some of measure, {', '.join(study.measure)}"
+                )
 
 
 def _require_paper(study: Study) -> None:
     """Of a printed line every word must be known, as a mistyped one would never be shown."""
-    names = [short(study, key) for key in keys_of(study)]
+    names = columns(study)
     for printed in study.paper:
         if printed.get("row", next(iter(study.rows))) not in study.rows:
             raise TwostageError(f"paper has a line of row {printed['row']}, which is none of {', '.join(study.rows)}")
@@ -236,21 +288,30 @@ def _require_paper(study: Study) -> None:
 
 
 def _require_panel(study: Study, panel: Panel) -> None:
-    names = [short(study, key) for key in keys_of(study)]
+    names = columns(study)
     if panel.kind not in KINDS:
         raise TwostageError(f"figures has kind {panel.kind}; choose one of {', '.join(KINDS)}")
     if panel.kind == "pictures":
         if not study.pictures:
             raise TwostageError("a figure shows pictures and pictures is 0; say how many")
         return
+    if panel.kind == "point" and panel.y == "each" and _of_images(study):
+        return
     if panel.y not in study.measure:
         raise TwostageError(f"a figure shows {panel.y or 'no y'}, which is not in measure; add it there")
     if panel.kind == "line" and not QUANTITIES[panel.y].curve:
         raise TwostageError(f"{panel.y} is measured at the end alone, so it has no line; use point")
-    columns = {"line": ["step"], "point": [*names, *study.measure, "row"], "difference": []}[panel.kind]
-    if panel.x and panel.x not in columns:
-        known = f"name one of {', '.join(columns)}" if columns else "drop x"
-        raise TwostageError(f"a figure of kind {panel.kind} is drawn over {panel.x}, which is no column of it; {known}")
+    known = {"line": ["step"], "point": [*names, *study.measure, "row"], "difference": []}[panel.kind]
+    if panel.x and panel.x not in known:
+        instead = f"name one of {', '.join(known)}" if known else "drop x"
+        raise TwostageError(
+            f"a figure of kind {panel.kind} is drawn over {panel.x}, which is no column of it; {instead}"
+        )
+
+
+def _of_images(study: Study) -> list[str]:
+    """What is measured of samples and held against real images."""
+    return [name for name in study.measure if QUANTITIES[name].role in ("agreement", "samples")]
 
 
 def _points(plan: Builder, study: Study) -> Iterator[Point]:
@@ -262,8 +323,9 @@ def _points(plan: Builder, study: Study) -> Iterator[Point]:
             raise TwostageError(f"study {study.name}: row {label} has no {column}; give it one, or {column}: null")
         if row[column] is None:
             continue
-        for varied, seed in itertools.product(_assignments(study), study.seeds):
-            yield Point(label, dict(row[column]), varied, seed)
+        for varied, model in itertools.product(_assignments(study), [CONDITIONAL, *study.baselines]):
+            for seed in [None] if model in (RECONSTRUCTION, REAL) else study.seeds:
+                yield Point(label, dict(row[column]), varied, seed, model)
 
 
 def _assignments(study: Study) -> Iterator[Assignment]:
@@ -277,14 +339,36 @@ def _tree(plan: Builder, study: Study, point: Point, is_usual: bool) -> Tree:
     """The config tree of a run; the usual one has none of the keys that the study fixes or varies below a group, but
     for a condition, which makes its priors others.
     """
-    asked = dict(point.row_overrides)
-    for key, value in (study.fixed | point.varied).items():
-        asked |= {key: value} if "." not in key or key == "priors.condition" or not is_usual else {}
-    asked |= {"priors.loop.seed": point.seed} if "priors" in asked else {}
+    return _composed(plan, study, point, _asked(study, point, is_usual))
+
+
+def _asked(study: Study, point: Point, is_usual: bool) -> Assignment:
+    """The overrides of a run: a row's own come before what is fixed."""
+
+    def of(overrides: Assignment) -> Assignment:
+        kept = {key for key in overrides if not is_usual or "." not in key or key == "priors.condition"}
+        return {key: value for key, value in overrides.items() if key in kept}
+
+    asked = of(study.fixed) | point.row_overrides | of(point.varied)
+    if point.model == UNCONDITIONAL:
+        asked = {key: value for key, value in asked.items() if key not in GIVEN}
+    return asked | ({"priors.loop.seed": point.seed or 0} if "priors" in asked else {})
+
+
+def _composed(plan: Builder, study: Study, point: Point, asked: Assignment) -> Tree:
     try:
         return plan.composed({key: value for key, value in asked.items() if key not in OF_ROW})
     except TwostageError as error:
-        raise TwostageError(f"study {study.name}, row {point.row}: {error}") from error
+        raise TwostageError(f"{_said(study, point)}: {error}") from error
+
+
+def _said(study: Study, point: Point) -> str:
+    return f"study {study.name}, row {point.row}"
+
+
+def _measured(study: Study, point: Point) -> list[str]:
+    """What is measured of a run's row."""
+    return [name for name in study.measure if name not in point.row_overrides.get("without", [])]
 
 
 def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree, told: Collection[str] = ()) -> list[str]:
@@ -294,7 +378,8 @@ def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree, to
     """
     if tree[section] == usual[section]:
         return []
-    asked = {key: value for key, value in (study.fixed | point.varied).items() if short(study, key)}
+    asked = study.fixed | point.row_overrides | point.varied
+    asked = {key: asked[key] for key in study.fixed | point.varied if short(study, key)}
     own = {key: value for key, value in asked.items() if key.startswith((f"{section}.", f"scale.{section}."))}
     # These stand in every name.
     own = {key: value for key, value in own.items() if key not in ("priors.ordering", "priors.condition", *told)}
@@ -327,19 +412,29 @@ def _word(key: str, value: Any) -> str:
             return f"{value}_{key}"
 
 
-def _jobs(plan: Builder, study: Study, point: Point, is_sampled: bool) -> dict[str, Job]:
-    """Adds the jobs of one run, as far as what is measured needs; those that are read, by their roles."""
-    roles = {QUANTITIES[name].role for name in study.measure}
+def _jobs(plan: Builder, study: Study, point: Point) -> dict[str, Job]:
+    """Adds the jobs of one run, as far as what is measured needs; those that are read, by their roles.
+
+    None at all of a baseline of which nothing can be measured.
+    """
+    measured = _measured(study, point)
+    roles = {QUANTITIES[name].role for name in measured}
     usual, tree = (_tree(plan, study, point, is_usual) for is_usual in (True, False))
     tree = _named_tokenizer(study, point, usual, tree)
-    _require_given(study, point, tree)
+    _require_given(plan, study, point, tree)
+    if point.model in (RECONSTRUCTION, REAL):
+        source = _tokenizer_of_latents(plan, point, tree) if point.model == RECONSTRUCTION else None
+        return _agreement(plan, study, point, tree, source)
     found = _tokenizer_jobs(plan, tree, roles)
     if (OF_PRIORS | OF_SAMPLES) & roles:
         latents, prior = _prior(plan, study, point, usual, tree)
         found |= {"latents": latents, "prior": prior}
-        if is_sampled and (OF_SAMPLES & roles or study.pictures):
-            found |= _samples(plan, study, point, usual, tree, prior, latents, roles)
-    for name in study.measure:
+        is_first = study.sample_seeds == "all" or point.seed == study.seeds[0]
+        drawn = roles if is_first else roles & {"agreement"}
+        if OF_SAMPLES & drawn or (study.pictures and is_first):
+            found |= _samples(plan, study, point, usual, tree, prior, latents, drawn)
+            found |= _agreement(plan, study, point, tree, found["sampling"])
+    for name in measured:
         role = QUANTITIES[name].role
         if QUANTITIES[name].measure is not None and role in found:
             job = new_job(
@@ -349,17 +444,44 @@ def _jobs(plan: Builder, study: Study, point: Point, is_sampled: bool) -> dict[s
     return found
 
 
+def _tokenizer_of_latents(plan: Builder, point: Point, tree: Tree) -> Job:
+    return plan.jobs[_encoded(plan, point, tree).inputs["tokenizer"]]
+
+
+def _agreement(plan: Builder, study: Study, point: Point, tree: Tree, source: Job | None) -> dict[str, Job]:
+    """How images agree with the conditions of the study's own prior; `pictures`, of the first seed's samples."""
+    if study.conditions is None:
+        return {}
+    given = (
+        tree if point.model == CONDITIONAL else _tree(plan, study, replace(point, model=CONDITIONAL), is_usual=False)
+    )
+    are_shown = point.model == CONDITIONAL and point.seed == study.seeds[0]
+    pictures = study.pictures if are_shown else 0
+    measured = _measured(study, point)
+    job = agreement_job(plan, given, kind_of(plan, given), measured, source, study.conditions, pictures)
+    if job is None:
+        return {}
+    return {"agreement": job} | ({"pictures": job} if pictures else {})
+
+
 def _named_tokenizer(study: Study, point: Point, usual: Tree, tree: Tree) -> Tree:
     """An unchanged tokenizer keeps its name, so the job is shared; a changed one is named for what changed."""
     name = "_".join([usual["tokenizers"]["name"], *_words(study, point, "tokenizers", usual, tree)])
     return tree | {"tokenizers": tree["tokenizers"] | {"name": name}}
 
 
-def _require_given(study: Study, point: Point, tree: Tree) -> None:
-    """Every quantity is one that the run's prior or tokenizer has."""
-    said = f"study {study.name}, row {point.row}"
+def _require_given(plan: Builder, study: Study, point: Point, tree: Tree) -> None:
+    """Every quantity is one that the run's prior or tokenizer has, and every condition one that its prior takes."""
+    said = _said(study, point)
     of_map = tree["tokenizers"]["map"]
-    for name in study.measure:
+    if study.conditions is not None and point.model == CONDITIONAL:
+        if tree["priors"]["condition"] is None and not tree["sampling"]["given"]:
+            raise TwostageError(
+                f"{said}: nothing is given to samples under conditions; set priors.condition, or sampling.given: 0.5 to "
+                "complete images"
+            )
+        require_measurable(_measured(study, point), kind_of(plan, tree), said)
+    for name in _measured(study, point):
         quantity = QUANTITIES[name]
         of_prior = quantity.role in OF_PRIORS | OF_SAMPLES
         if of_prior and "priors" not in point.row_overrides | study.fixed | point.varied:
@@ -374,6 +496,7 @@ def _require_given(study: Study, point: Point, tree: Tree) -> None:
             )
         if not of_prior and "tokenizer_data" in point.row_overrides:
             raise TwostageError(f"{said}: {name} is of a tokenizer on its own data; drop it, or tokenizer_data")
+    require_one_grid(plan, tree, said)
 
 
 def _tokenizer_jobs(plan: Builder, tree: Tree, roles: set[str]) -> dict[str, Job]:
@@ -384,20 +507,26 @@ def _tokenizer_jobs(plan: Builder, tree: Tree, roles: set[str]) -> dict[str, Job
     return found | ({"rfid": plan.rfid(tree, tokenizer)} if "rfid" in roles else {})
 
 
-def _prior(plan: Builder, study: Study, point: Point, usual: Tree, tree: Tree) -> tuple[Job, Job]:
-    """The latents and the prior of a run; one sweep, of what does not vary, sets the rate of all."""
-    cell = Cell(
+def _cell(point: Point, tree: Tree) -> Cell:
+    return Cell(
         data=tree["data"]["name"],
         tokenizer=tree["tokenizers"]["name"],
         tokenizer_data=point.row_overrides.get("tokenizer_data"),
         condition=tree["priors"]["condition"],
     )
-    of_tokenizer = tree
-    if cell.tokenizer_data is not None:
-        of_tokenizer = tree | {"data": plan.composed({"data": cell.tokenizer_data})["data"]}
-    latents = plan.encoded_by(tree, of_tokenizer)
-    condition = plan.condition(cell)
-    tune = plan.add(tune_job(usual, latents, condition))
+
+
+def _encoded(plan: Builder, point: Point, tree: Tree) -> Job:
+    """The latents of a run."""
+    data = point.row_overrides.get("tokenizer_data")
+    return plan.encoded_by(tree, tree if data is None else tree | {"data": plan.composed({"data": data})["data"]})
+
+
+def _prior(plan: Builder, study: Study, point: Point, usual: Tree, tree: Tree) -> tuple[Job, Job]:
+    """The latents and the prior of a run."""
+    latents = _encoded(plan, point, tree)
+    condition = plan.condition(_cell(point, tree))
+    tune = _tuned(plan, study, point, latents)
     label = ".".join(_words(study, point, "priors", usual, tree))
     is_ordered = tree["priors"]["architecture"] == "gpt"
     return latents, plan.add(
@@ -405,29 +534,64 @@ def _prior(plan: Builder, study: Study, point: Point, usual: Tree, tree: Tree) -
     )
 
 
+def _tuned(plan: Builder, study: Study, point: Point, latents: Job) -> Job:
+    """One sweep, of what does not vary, sets the rate of all runs, without a condition too; or that of `tune_on`."""
+    asked = _asked(study, replace(point, model=CONDITIONAL), is_usual=True)
+    if (other := point.row_overrides.get("tune_on")) is None:
+        usual = _composed(plan, study, point, asked)
+        return plan.add(tune_job(usual, latents, plan.condition(_cell(point, usual))))
+    tree = _composed(plan, study, point, asked | {"data": other, "priors.condition": None})
+    return plan.add(tune_job(tree, plan.encoded_by(tree, tree), None))
+
+
 def _samples(
     plan: Builder, study: Study, point: Point, usual: Tree, tree: Tree, prior: Job, latents: Job, roles: set[str]
 ) -> dict[str, Job]:
     """Samples of a run's prior, in the way of its architecture, and what is measured of them."""
     draws_whole = tree["priors"]["architecture"] in DENOISERS
+    given = tree["sampling"]["given"]
+    if given and draws_whole:
+        raise TwostageError(
+            f"{_said(study, point)}: images are completed token by token, which {tree['priors']['architecture']} does "
+            "not; name a condition, or choose priors: gpt"
+        )
     section = tree["sampling"]["denoising"] if draws_whole else tree["sampling"]
-    number = study.images or section["num_images"]
-    # Names without a number are those of the designs, whose denoisers draw what the scale says for all of them.
-    usual_number = plan.tree["scale"]["study"]["sundae"]["images"] if draws_whole else usual["sampling"]["num_images"]
-    words = _words(study, point, "sampling", usual, tree, told=IN_CHAIN_NAME if draws_whole else set())
-    words += [f"images{number}"] if number != usual_number else []
+    told = IN_CHAIN_NAME if draws_whole and study.conditions is None else {"sampling.given"}
+    words = _words(study, point, "sampling", usual, tree, told)
+    number, about = _number(plan, study, usual, draws_whole, section)
+    words += [about] if about else []
     tokenizer = plan.jobs[latents.inputs["tokenizer"]]
     condition = plan.jobs[prior.inputs["condition"]] if "condition" in prior.inputs else None
+    several = {} if study.conditions is None else {"per_condition": study.conditions.per_condition}
     if draws_whole:
-        asked = with_denoising(tree, number)
-        label = "_".join([chain_name(asked), *words])
+        asked = with_denoising(tree, number, several)
+        label = "_".join([chain_name(asked) if study.conditions is None else "conditions", *words])
         sampling = plan.add(denoising_job(asked, prior, tokenizer, condition, label=label))
     else:
-        amount = {"num_images": number, "batch_size": min(number, section["batch_size"])}
+        amount = {"num_images": number, "batch_size": min(number, section["batch_size"])} | several
         asked = tree | {"sampling": section | amount}
-        sampling = plan.add(sampling_job(asked, prior, tokenizer, condition, label="_".join(words)))
+        what = [] if study.conditions is None and not given else [_completed(given) if given else "conditions"]
+        begun = latents if given else None
+        sampling = plan.add(sampling_job(asked, prior, tokenizer, condition, begun, label="_".join([*what, *words])))
     found = {"sampling": sampling}
     return found | ({"samples": plan.measured(tree, sampling, number)} if "samples" in roles else {})
+
+
+def _completed(given: float) -> str:
+    return "completed" if given == HALF else f"completed_from{given:g}"
+
+
+def _number(plan: Builder, study: Study, usual: Tree, draws_whole: bool, section: Tree) -> tuple[int, str]:
+    """How many samples are drawn of a run, and what says so in their name, where it is not the usual number."""
+    budget = plan.tree["scale"]["study"]
+    if study.conditions is not None:
+        asked, of = study.conditions, budget["conditional"]
+        is_usual = (asked.images, asked.per_condition) == (of["conditions"], of["per_condition"])
+        return asked.num_samples, "" if is_usual else f"images{asked.images}x{asked.per_condition}"
+    number = study.images or section["num_images"]
+    # Names without a number are those of the designs, whose denoisers draw what the scale says for all of them.
+    usual_number = budget["sundae"]["images"] if draws_whole else usual["sampling"]["num_images"]
+    return number, "" if number == usual_number else f"images{number}"
 
 
 def _require_effect(study: Study, points: Sequence[Point], made: Sequence[tuple[str, ...]]) -> None:
@@ -449,7 +613,7 @@ def _are_alike(points: Sequence[Point], made: Sequence[tuple[str, ...]], keys: C
     """Whether all points that differ in nothing but these keys rest on the same jobs."""
     alike: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for point, jobs in zip(points, made, strict=True):
-        whole = {"row": point.row, "seed": point.seed, **point.varied}
+        whole = {"row": point.row, "model": point.model, "seed": point.seed, **point.varied}
         alike.setdefault(tuple(str(value) for key, value in whole.items() if key not in keys), set()).add(jobs)
     return all(len(jobs) == 1 for jobs in alike.values())
 
@@ -465,15 +629,12 @@ def _latents_of_rows(points: Sequence[Point], made: Sequence[Mapping[str, Job]])
 
 def _collected(plan: Builder, study: Study, points: list[Point], inputs: Mapping[str, Job]) -> Job:
     """Adds the job that writes the study's long table."""
-    names = {key: short(study, key) for key in keys_of(study)}
+    spreads = [spread_over_images(name) for name in study.measure if name in AGREEMENT]
     config: Tree = {
         "study": study.name,
-        "points": [
-            {"row": point.row, "values": {name: point.varied[key] for key, name in names.items()}, "seed": point.seed}
-            for point in points
-        ],
-        "quantities": study.measure,
-        "compare_to": _reference(study, points, names),
+        "points": [{"row": point.row, "values": _values(study, point), "seed": point.seed} for point in points],
+        "quantities": [*study.measure, *spreads],
+        "compare_to": _reference(study, points),
         "equal": study.equal,
         "pictures": study.pictures,
     }
@@ -481,32 +642,52 @@ def _collected(plan: Builder, study: Study, points: list[Point], inputs: Mapping
     return plan.add(new_job("evaluation.collect", study.name, plan.tree, config, inputs, files))
 
 
-def _reference(study: Study, points: list[Point], names: Mapping[str, str]) -> Tree | None:
+def _values(study: Study, point: Point) -> Tree:
+    """What sets a run apart, by columns."""
+    varied = {short(study, key): point.varied[key] for key in keys_of(study)}
+    return ({"model": point.model} if study.baselines else {}) | varied
+
+
+def _reference(study: Study, points: list[Point]) -> Tree | None:
     if study.compare is None:
         return None
-    key = keys_of(study)[0]
+    to, keys = study.compare.to, keys_of(study)
     for point in points:
-        if study.compare.to in ("first", point.varied[key]):
-            return {name: point.varied[other] for other, name in names.items()}
-    raise TwostageError(f"study {study.name}: compare.to is {study.compare.to}, no value of {key}; name one of them")
+        if to in ("first", *([point.varied[keys[0]]] if keys else []), *([point.model] if study.baselines else [])):
+            return _values(study, point)
+    known = f"no value of {keys[0]}" if keys else "no baseline"
+    raise TwostageError(f"study {study.name}: compare.to is {to}, {known}; name one of them")
 
 
 def _shown(plan: Builder, study: Study, point: Point) -> dict[str, str]:
-    """What captions say of a row: its data and its tokenizer, unless that varies."""
-    usual = _tree(plan, study, point, is_usual=True)
-    return {key: usual[key]["name"] for key in ("data", "tokenizers") if key not in point.varied}
+    """What captions say of a row: its data and its tokenizer, unless that varies, and what its samples are given."""
+    usual = _tree(plan, study, replace(point, model=CONDITIONAL), is_usual=True)
+    shown = {key: usual[key]["name"] for key in ("data", "tokenizers") if key not in point.varied}
+    kind = kind_of(plan, usual)
+    return shown | ({"condition": kind} if kind and study.conditions is not None else {})
+
+
+def _panels(study: Study, points: Sequence[Point]) -> list[Tree]:
+    """The panels of what is measured on the data of the scale."""
+    measured = {name for point in points for name in _measured(study, point)}
+    found: list[Tree] = []
+    for panel in study.figures:
+        for y in _of_images(study) if panel.y == "each" else [panel.y]:
+            found += [{"kind": panel.kind, "y": y, "x": panel.x}] if y in measured or panel.kind == "pictures" else []
+    return found
 
 
 def _drawn(plan: Builder, study: Study, points: list[Point], table: Job) -> None:
     """Adds the job that draws the study's table and figures. Text and printed numbers are read here alone."""
     rows = {point.row: _shown(plan, study, point) for point in points}
+    measured = {name for point in points for name in _measured(study, point)}
     config: Tree = {
         "figures": plan.tree["figures"],
         "title": study.title,
         "rows": rows,
-        "keys": [short(study, key) for key in keys_of(study)],
-        "show": study.table.show or study.measure,
-        "panels": [{"kind": p.kind, "y": p.y, "x": p.x} for p in study.figures],
+        "keys": columns(study),
+        "show": [name for name in study.table.show or study.measure if name.partition(".")[0] in measured],
+        "panels": _panels(study, points),
         "paper": study.paper,
         "paper_says": study.paper_says,
     }
