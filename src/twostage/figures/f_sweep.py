@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from twostage.config.schema import FiguresConfig
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.figures.strips import strip
+from twostage.figures.study import ARROWS
 from twostage.figures.style import points, save, style
 from twostage.figures.tables import write_tables
 from twostage.runtime.artifacts import read_array, read_json
@@ -33,8 +34,6 @@ PANELS = (
     ("fid", None, "FID\nof samples", False),
     ("sampling_speedup", None, "sampling speed-up\nover the first f", True),
 )
-# Where better is.
-ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 PAPER = "paper, faces of 256x256 pixels"
 
 

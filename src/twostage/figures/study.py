@@ -14,7 +14,7 @@ from twostage.config.schema import FiguresConfig
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.evaluation.statistics import word
 from twostage.figures.style import save, style
-from twostage.figures.tables import write_tables, write_text
+from twostage.figures.tables import words, write_tables, write_text
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_csv
 from twostage.runtime.job import Job
 
@@ -28,6 +28,8 @@ HOW_DRAWN = {
     "sampling_steps": "steps", "proportion": "proportion", "temperature": "temperature", "top_k": "top-k",
     "top_p": "top-p",
 }  # fmt: skip
+# Where better is.
+ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 WIDEST = 4  # panels side by side
 
 
@@ -35,7 +37,7 @@ WIDEST = 4  # panels side by side
 class Panel:
     """One panel: its kind, and the columns that it is drawn over."""
 
-    kind: str  # line | point | difference | pictures
+    kind: str  # line | point | difference | bars | pictures
     y: str
     x: str
 
@@ -116,7 +118,7 @@ def _numbers(config: StudyConfig, metrics: Metrics) -> list[Line]:
         line |= {
             f"prior_{key}" if key in line else key: value for key, value in (config.rows[row] | metrics["told"]).items()
         }
-        line |= {key: word(value) for key, value in metrics.get("conditions", {}).items()}
+        line |= {key: _told(value) for key, value in metrics.get("conditions", {}).items()}
         for name, one in quantities.items():
             line |= {f"num_seeds_{name}": one["num_seeds"], name: one["mean"]}
             line |= {f"{name}_{part}": one[part] for part in ("std", "ci95_low", "ci95_high")}
@@ -174,7 +176,8 @@ def _of_print(config: StudyConfig, printed: dict[str, Any]) -> dict[str, str]:
 def _cell(one: Metrics | None, form: str) -> str:
     if one is None:
         return ""
-    if one["std"] is None:
+    # Counts are those of every seed.
+    if not one["std"]:
         return f"{one['mean']:{form}}"
     plain = form.removeprefix("+")
     return f"{one['mean']:{form}} ± {one['std']:{plain}} [{one['ci95_low']:{form}}, {one['ci95_high']:{form}}]"
@@ -216,13 +219,17 @@ def _of_row(row: Metrics) -> str:
     return f"{through}, given {row['condition']}" if "condition" in row else through
 
 
+def _told(value: Any) -> str:
+    return words(value) if isinstance(value, list) else word(value)
+
+
 def _of_conditions(told: Metrics) -> list[str]:
     """Sentences on what samples are drawn under and held against; none where there are no conditions."""
     if not told:
         return []
     given = told.get("given_tokens_per_image")
     begun = f", given the first {given} tokens of its image" if given else ""
-    drawn = [f"{said} {word(told[key])}" for key, said in HOW_DRAWN.items() if key in told]
+    drawn = [f"{said} {_told(told[key])}" for key, said in HOW_DRAWN.items() if key in told]
     sentences = [
         f"Conditions of {told['num_conditions']} validation images of {told['size']}x{told['size']} pixels, "
         f"{told['per_condition']} samples of each{begun}: {', '.join(drawn)}",
@@ -259,6 +266,8 @@ def _draw(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics, lines
             _line_panel(axes, panel, config, lines)
         case "difference":
             _difference_panel(axes, panel, config, metrics)
+        case "bars":
+            _bars_panel(axes, panel, config, metrics)
         case _:
             _point_panel(axes, panel, config, metrics)
 
@@ -352,11 +361,7 @@ def _number(text: str) -> float | None:
 
 def _difference_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics) -> None:
     """Differences to the reference, paired by seed, with 95 % intervals; a line each, the first at the top."""
-    places = [
-        (" ".join([*([row] if _tells_rows(config) else []), *values]), found[panel.y]["difference"])
-        for (row, values), found in _found(metrics).items()
-        if panel.y in found
-    ]
+    places = [(label, one["difference"]) for label, one in _places(panel, config, metrics)]
     axes.axvline(0, color="0.5", lw=0.8, ls="--")
     for at, (_, one) in enumerate(places):
         if one is not None:
@@ -367,6 +372,29 @@ def _difference_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Me
     axes.set_yticks(range(len(places)), [label for label, _ in places])
     axes.set_ylim(len(places) - 0.5, -0.5)
     axes.set_xlabel(f"difference in\n{_on_axis(panel.y)}")
+
+
+def _places(panel: Panel, config: StudyConfig, metrics: Metrics) -> list[tuple[str, Metrics]]:
+    """Every run of which the quantity is measured, by its label."""
+    return [
+        (" ".join([*([row] if _tells_rows(config) else []), *values]), found[panel.y])
+        for (row, values), found in _found(metrics).items()
+        if panel.y in found
+    ]
+
+
+def _bars_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics) -> None:
+    """Means from zero on, with 95 % intervals and their numbers; a bar each, the first at the top."""
+    places, quantity = _places(panel, config, metrics), QUANTITIES[panel.y]
+    for at, (label, one) in enumerate(places):
+        colour = config.figures.palette.get(label, COLOURS[(at + 1) % len(COLOURS)])
+        half = None if one["std"] is None else one["ci95_high"] - one["mean"]
+        axes.barh(at, one["mean"], xerr=half, color=colour, height=0.7, error_kw={"lw": 0.8})
+        axes.annotate(f" {one['mean']:{quantity.format}}", (one["mean"] + (half or 0), at), va="center", size="x-small")
+    axes.set_yticks(range(len(places)), [label for label, _ in places])
+    axes.set_ylim(len(places) - 0.5, -0.5)
+    axes.margins(x=0.4)
+    axes.set_title("\n".join(textwrap.wrap(f"{_titled(panel.y)} {ARROWS[quantity.better]}", 26)), fontsize="small")
 
 
 def _strips(config: StudyConfig, metrics: Metrics, image_SNHWC: np.ndarray, job: Job) -> None:

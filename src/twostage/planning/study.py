@@ -48,7 +48,7 @@ Assignment = dict[str, Any]
 COLUMNS = ("stand_in", "paper")
 # Keys of a row that are no overrides of the config tree.
 OF_ROW = ("tokenizer_data", "tune_on", "without")
-KINDS = ("line", "point", "difference", "pictures")
+KINDS = ("line", "point", "difference", "bars", "pictures")
 # Columns of the long table, and of the rendered one beside them.
 RESERVED = {"model", "study", "row", "source", "seed", "step", "quantity", "value", "unit", "job", "scale"}
 OF_TOKENIZERS, OF_PRIORS, OF_SAMPLES = (
@@ -87,7 +87,8 @@ class Table:
 class Panel:
     """One panel of the study's figure."""
 
-    kind: str = MISSING  # line: over steps | point: over what varies | difference | pictures: samples
+    # line: over steps | point: over what varies | difference | bars: one for each run | pictures: samples
+    kind: str = MISSING
     y: str = ""  # a quantity; each: a panel for every one that is measured of images; of pictures none
     # point: a varied key or a quantity; empty: the first varied key, or the row. What else varies, colours tell.
     x: str = ""
@@ -295,13 +296,16 @@ def _require_panel(study: Study, panel: Panel) -> None:
         if not study.pictures:
             raise TwostageError("a figure shows pictures and pictures is 0; say how many")
         return
-    if panel.kind == "point" and panel.y == "each" and _of_images(study):
+    if panel.kind in ("point", "bars") and panel.y == "each" and _of_images(study):
         return
     if panel.y not in study.measure:
         raise TwostageError(f"a figure shows {panel.y or 'no y'}, which is not in measure; add it there")
     if panel.kind == "line" and not QUANTITIES[panel.y].curve:
         raise TwostageError(f"{panel.y} is measured at the end alone, so it has no line; use point")
-    known = {"line": ["step"], "point": [*names, *study.measure, "row"], "difference": []}[panel.kind]
+    known = {
+        "line": ["step"],
+        "point": [*names, *study.measure, "row"],
+    }.get(panel.kind, [])
     if panel.x and panel.x not in known:
         instead = f"name one of {', '.join(known)}" if known else "drop x"
         raise TwostageError(
