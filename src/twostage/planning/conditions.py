@@ -59,16 +59,16 @@ def num_labels(tree: Tree, kind: str | None) -> int | None:
             return None
 
 
-def require_measurable(measured: Sequence[str], kind: str | None, said: str) -> None:
+def require_measurable(measured: Sequence[str], kind: str | None) -> None:
     """Raises TwostageError for a quantity of agreement with another map than `kind`, the condition."""
     allowed = [name for name, quantity in AGREEMENT.items() if quantity.given in ("", kind)]
     if wrong := [name for name in measured if name in AGREEMENT and name not in allowed]:
         raise TwostageError(
-            f"{said}: samples given {kind or 'no map'} have no {wrong[0]}; measure some of {', '.join(allowed)}"
+            f"samples given {kind or 'no map'} have no {wrong[0]}; measure some of {', '.join(allowed)}"
         )
 
 
-def require_one_grid(plan: Builder, tree: Tree, said: str) -> None:
+def require_one_grid(plan: Builder, tree: Tree) -> None:
     """Raises TwostageError for a prior that reads a map's code at the place of the image's, if grids differ.
 
     All but the transformer do.
@@ -80,7 +80,7 @@ def require_one_grid(plan: Builder, tree: Tree, said: str) -> None:
     image, given = grid_side(tree), grid_side(of_map)
     if given not in (image, 1):
         raise TwostageError(
-            f"{said}: {architecture} takes a condition on the grid of the image, and {condition} makes {given}x{given} "
+            f"{architecture} takes a condition on the grid of the image, and {condition} makes {given}x{given} "
             f"codes where {tree['tokenizers']['name']} makes {image}x{image}; name tokenizers of one grid, or "
             "priors: gpt"
         )

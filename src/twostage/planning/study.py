@@ -148,7 +148,7 @@ def add_study(plan: Builder) -> None:
     """
     study = parsed(plan.study)
     plan.on_request = study.on_request
-    asked = [(point, _jobs(plan, study, point)) for point in _points(plan, study)]
+    asked = [(point, _jobs_of(plan, study, point)) for point in _points(plan, study)]
     points, made = [point for point, jobs in asked if jobs], [jobs for _, jobs in asked if jobs]
     _require_effect(study, points, [tuple(job.out for job in jobs.values()) for jobs in made])
     inputs = {f"{at}.{role}": job for at, jobs in enumerate(made) for role, job in jobs.items() if role != "latents"}
@@ -343,7 +343,7 @@ def _tree(plan: Builder, study: Study, point: Point, is_usual: bool) -> Tree:
     """The config tree of a run; the usual one has none of the keys that the study fixes or varies below a group, but
     for a condition, which makes its priors others.
     """
-    return _composed(plan, study, point, _asked(study, point, is_usual))
+    return _composed(plan, _asked(study, point, is_usual))
 
 
 def _asked(study: Study, point: Point, is_usual: bool) -> Assignment:
@@ -359,15 +359,8 @@ def _asked(study: Study, point: Point, is_usual: bool) -> Assignment:
     return asked | ({"priors.loop.seed": point.seed or 0} if "priors" in asked else {})
 
 
-def _composed(plan: Builder, study: Study, point: Point, asked: Assignment) -> Tree:
-    try:
-        return plan.composed({key: value for key, value in asked.items() if key not in OF_ROW})
-    except TwostageError as error:
-        raise TwostageError(f"{_said(study, point)}: {error}") from error
-
-
-def _said(study: Study, point: Point) -> str:
-    return f"study {study.name}, row {point.row}"
+def _composed(plan: Builder, asked: Assignment) -> Tree:
+    return plan.composed({key: value for key, value in asked.items() if key not in OF_ROW})
 
 
 def _measured(study: Study, point: Point) -> list[str]:
@@ -414,6 +407,14 @@ def _word(key: str, value: Any) -> str:
             return "_".join(_word(name, each) for name, each in value.items())
         case _:
             return f"{value}_{key}"
+
+
+def _jobs_of(plan: Builder, study: Study, point: Point) -> dict[str, Job]:
+    """The jobs of one run. Raises TwostageError, which says of which row, for one that cannot be planned."""
+    try:
+        return _jobs(plan, study, point)
+    except TwostageError as error:
+        raise TwostageError(f"study {study.name}, row {point.row}: {error}") from error
 
 
 def _jobs(plan: Builder, study: Study, point: Point) -> dict[str, Job]:
@@ -476,31 +477,28 @@ def _named_tokenizer(study: Study, point: Point, usual: Tree, tree: Tree) -> Tre
 
 def _require_given(plan: Builder, study: Study, point: Point, tree: Tree) -> None:
     """Every quantity is one that the run's prior or tokenizer has, and every condition one that its prior takes."""
-    said = _said(study, point)
     of_map = tree["tokenizers"]["map"]
     if study.conditions is not None and point.model == CONDITIONAL:
         if tree["priors"]["condition"] is None and not tree["sampling"]["given"]:
             raise TwostageError(
-                f"{said}: nothing is given to samples under conditions; set priors.condition, or sampling.given: 0.5 to "
+                "nothing is given to samples under conditions; set priors.condition, or sampling.given: 0.5 to "
                 "complete images"
             )
-        require_measurable(_measured(study, point), kind_of(plan, tree), said)
+        require_measurable(_measured(study, point), kind_of(plan, tree))
     for name in _measured(study, point):
         quantity = QUANTITIES[name]
         of_prior = quantity.role in OF_PRIORS | OF_SAMPLES
         if of_prior and "priors" not in point.row_overrides | study.fixed | point.varied:
-            raise TwostageError(f"{said}: {name} is measured of priors, and the row chooses none; set fixed.priors")
+            raise TwostageError(f"{name} is measured of priors, and the row chooses none; set fixed.priors")
         model = tree["priors"]["architecture"] if of_prior else tokenizer_job(tree).verb
         if quantity.models and model not in quantity.models:
             have = ", ".join(quantity.models)
-            raise TwostageError(f"{said}: {model} has no {name}, which is of {have}; measure something else")
+            raise TwostageError(f"{model} has no {name}, which is of {have}; measure something else")
         if of_map != "image" and quantity.role not in OF_PRIORS:
-            raise TwostageError(
-                f"{said}: {name} is of images, and {tree['tokenizers']['name']} reads {of_map}; drop it"
-            )
+            raise TwostageError(f"{name} is of images, and {tree['tokenizers']['name']} reads {of_map}; drop it")
         if not of_prior and "tokenizer_data" in point.row_overrides:
-            raise TwostageError(f"{said}: {name} is of a tokenizer on its own data; drop it, or tokenizer_data")
-    require_one_grid(plan, tree, said)
+            raise TwostageError(f"{name} is of a tokenizer on its own data; drop it, or tokenizer_data")
+    require_one_grid(plan, tree)
 
 
 def _tokenizer_jobs(plan: Builder, tree: Tree, roles: set[str]) -> dict[str, Job]:
@@ -542,9 +540,9 @@ def _tuned(plan: Builder, study: Study, point: Point, latents: Job) -> Job:
     """One sweep, of what does not vary, sets the rate of all runs, without a condition too; or that of `tune_on`."""
     asked = _asked(study, replace(point, model=CONDITIONAL), is_usual=True)
     if (other := point.row_overrides.get("tune_on")) is None:
-        usual = _composed(plan, study, point, asked)
+        usual = _composed(plan, asked)
         return plan.add(tune_job(usual, latents, plan.condition(_cell(point, usual))))
-    tree = _composed(plan, study, point, asked | {"data": other, "priors.condition": None})
+    tree = _composed(plan, asked | {"data": other, "priors.condition": None})
     return plan.add(tune_job(tree, plan.encoded_by(tree, tree), None))
 
 
@@ -556,7 +554,7 @@ def _samples(
     given = tree["sampling"]["given"]
     if given and draws_whole:
         raise TwostageError(
-            f"{_said(study, point)}: images are completed token by token, which {tree['priors']['architecture']} does "
+            f"images are completed token by token, which {tree['priors']['architecture']} does "
             "not; name a condition, or choose priors: gpt"
         )
     section = tree["sampling"]["denoising"] if draws_whole else tree["sampling"]

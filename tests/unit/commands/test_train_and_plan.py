@@ -61,7 +61,7 @@ def test_plan_prints_a_line_for_each_job_and_their_number(call):
     lines = printed.out.splitlines()
     assert code == 0
     assert any(line.split() == ["to", "do", "data.prepare", "cifar10"] for line in lines)
-    assert lines[-2].split() == ["to", "do", "figures.conditional", "edges"]
+    assert lines[-2].split() == ["to", "do", "figures.study", "edges"]
     assert lines[-1] == f"{len(lines) - 1} jobs, 0 of them made"
 
 

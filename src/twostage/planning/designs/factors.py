@@ -182,7 +182,7 @@ def _condition_shown(plan: Builder, cell: SweepCell) -> tuple[Tree, dict[str, Jo
     tree = plan.tree_of(_run(cell, cell.tune_on), tokenizers=cell.condition_of(cell.tune_on))
     kind = tree["tokenizers"]["map"]
     measures = plan.study["measures"][plan.tree["scale"]["sources"]]
-    require_measurable(measures, kind, f"study {plan.study['name']}")
+    require_measurable(measures, kind)
     config = {"condition": kind, "measures": measures, "num_labels": num_labels(tree, kind)}
     config |= {"canny_sigma": tree["data"]["canny_sigma"], "paper_says": plan.study["paper_says"]}
     jobs = {"data": data_job(tree), "maps": maps_job(tree, kind), "vgg16": weights_job(tree, "vgg16")}
