@@ -1,4 +1,4 @@
-"""Agreement with conditions: samples, reconstructions and real images held against the same ones, and their pictures."""
+"""Agreement with conditions: samples, reconstructions and real images held against the same, and their pictures."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tables and figures of rejection and overfitting: every promised file, what was measured in it, same input same bytes."""
+"""Tables and figures of rejection and overfitting: every promised file, what was measured, same input same bytes."""
 
 from tests.unit.evaluation.conftest import folder, inception  # noqa: F401
 from tests.unit.evaluation.test_overfitting import studied

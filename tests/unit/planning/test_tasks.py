@@ -1,4 +1,4 @@
-"""A task of conditional synthesis is a study: what its file needs, and what is said of a wrong one before any training."""
+"""A task of conditional synthesis is a study: what its file needs, and what is said of a wrong one while planning."""
 
 import pytest
 
@@ -156,7 +156,7 @@ def test_a_measure_that_the_condition_does_not_allow_is_one_line(study, quantity
 @pytest.mark.usefixtures("repository_conf")
 def test_the_sweep_over_f_is_held_against_its_own_map():
     compose = changed("f_sweep_conditional", measures={"stand_in": ["edges_f1"], "paper": []})
-    with pytest.raises(TwostageError, match="^samples given segmentation have no edges_f1"):
+    with pytest.raises(TwostageError, match=r"^samples given segmentation have no edges_f1"):
         plan_of("f_sweep_conditional", "smoke", compose)
 
 
