@@ -48,7 +48,7 @@ def test_a_new_file_is_a_task_with_a_table(clone):
         assert "results/mine.csv" in clone.dry_run("figures")
     finally:
         (folder / "mine.yaml").unlink()
-    for rule in ("evaluation_conditional", "figures_conditional", "results_mine"):
+    for rule in ("evaluation_collect", "figures_study", "results_mine"):
         assert plan.count(f"rule {rule}:") == 1, rule
     assert plan.count("rule sampling_denoise:") == 4
 

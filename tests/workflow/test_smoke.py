@@ -275,10 +275,15 @@ def test_every_task_has_both_models_with_their_spread_and_its_figure(clone, task
     rows = rows_of(clone, f"{task}.csv", "model")
     assert list(rows) == ["conditional", "unconditional", "reconstruction", "real"]
     for model in ("conditional", "unconditional"):
-        assert (rows[model]["scale"], rows[model]["num_conditions"], rows[model]["num_seeds"]) == ("smoke", "16", "2")
+        assert (rows[model]["scale"], rows[model]["num_conditions"], rows[model]["num_seeds_lpips_to_truth"]) == (
+            "smoke",
+            "16",
+            "2",
+        )
         assert 0 < float(rows[model]["lpips_to_truth"]) < 2
         assert float(rows[model]["lpips_to_truth_std"]) >= 0
-    for file in (f"{task}.md", f"{task}.provenance.json", f"figures/{task}.pdf", f"figures/{task}.png"):
+    for file in (f"{task}.md", f"{task}.provenance.json", f"figures/{task}.pdf", f"figures/{task}.png",
+                 f"figures/{task}_samples.png", f"{task}_long.csv"):  # fmt: skip
         assert (clone.folder / "results" / file).stat().st_size > 100, file
 
 

@@ -93,7 +93,7 @@ class Trees:
     def options(self, group: str) -> list[str]:
         """The names of a group's options."""
         if group not in self._options:
-            found = [path for folder in self._folders for path in (folder / group).glob("[!.]*.yaml")]
+            found = [path for folder in self._folders for path in (folder / group).glob("[!._]*.yaml")]
             found += [path for name, path in self._files_anywhere.items() if name.startswith(f"{group}/")]
             self._options[group] = sorted(path.stem for path in found)
         return self._options[group]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from twostage.evaluation.agreement import Given, Judges, agreement, likeness
+from twostage.evaluation.agreement import Given, Judges, agreement
 from twostage.evaluation.conditions import shown_map
 from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, require_drawn_alike, shown
 from twostage.runtime import training
@@ -105,11 +105,8 @@ def _agreements(config: FSweepConfig, job: Job, factor: str) -> Metrics:
     judges = Judges(lpips, None, config.canny_sigma)
 
     def means(given: Given) -> Metrics:
-        found: dict[str, np.ndarray] = {}
-        for kind in config.measures:
-            found |= agreement(kind, image_NHWC, given, judges)
-        found |= likeness(image_NHWC, given, judges)
-        return {name: float(values_N.mean()) for name, values_N in found.items()}
+        names = [*config.measures, "lpips_to_truth", "psnr_to_truth_decibels"]
+        return {name: float(agreement(name, image_NHWC, given, judges).mean()) for name in names}
 
     return {"agreement": means(own), "agreement_by_chance": means(others)}
 

@@ -36,7 +36,7 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
     return asdict(Summary.of(values))
 
 
-def paired(ours: Mapping[int, float], reference: Mapping[int, float]) -> dict[str, float | None] | None:
+def paired(ours: Mapping[int | None, float], reference: Mapping[int | None, float]) -> dict[str, float | None] | None:
     """The spread of ours minus the reference, over the seeds that both have; None if they share none."""
     shared = [seed for seed in ours if seed in reference]
     return spread([ours[seed] - reference[seed] for seed in shared]) if shared else None

@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from twostage.config.schema import FiguresConfig
-from twostage.figures.conditional import LABELS
+from twostage.evaluation.quantities import QUANTITIES
 from twostage.figures.strips import strip
+from twostage.figures.study import ARROWS
 from twostage.figures.style import points, save, style
 from twostage.figures.tables import write_tables
 from twostage.runtime.artifacts import read_array, read_json
@@ -94,7 +95,9 @@ def _printed(row: Metrics) -> dict[str, str]:
 
 
 def _in_words(measure: str) -> str:
-    return LABELS[measure].replace("\n", " ")
+    quantity = QUANTITIES[measure]
+    unit = f" [{quantity.unit}]" if quantity.unit else ""
+    return f"{quantity.label}{unit} {ARROWS[quantity.better]}".rstrip()
 
 
 def _caption(metrics: Metrics, paper_says: str) -> str:
@@ -178,7 +181,7 @@ def _agreement_panel(axes: Axes, rows: list[Metrics], config: FiguresConfig, mea
     axes.plot(factors, own, "o-", color=config.palette["latents"], ms=3, lw=1)
     axes.plot(factors, chance, "s--", mfc="none", color="0.5", ms=3, lw=1, label="chance")
     axes.legend(frameon=False, fontsize=points(5))
-    _finish(axes, factors, LABELS[measure].replace(" (", "\n(").replace(" to ", "\nto "), logarithmic=False)
+    _finish(axes, factors, _in_words(measure).replace(" (", "\n(").replace(" to ", "\nto "), logarithmic=False)
 
 
 def _finish(axes: Axes, factors: list[int], label: str, logarithmic: bool) -> None:

@@ -1,5 +1,6 @@
 """The table and the figures that a study file declares. Draws stored numbers, computes none."""
 
+import math
 import textwrap
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from twostage.config.schema import FiguresConfig
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.evaluation.statistics import word
 from twostage.figures.style import points, save, style
-from twostage.figures.tables import write_tables, write_text
+from twostage.figures.tables import words, write_tables, write_text
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_csv
 from twostage.runtime.job import Job
 
@@ -32,15 +33,23 @@ ABOVE: dict[str, Any] = {
     "fontsize": "x-small",
     "handlelength": 1,
 }
-PLOTS = ("line", "point", "difference")
+PLOTS = ("line", "point", "difference", "bars")
 DASHES = ("-", "--", ":", "-.")
+# How samples were drawn under conditions, in captions.
+HOW_DRAWN = {
+    "sampling_steps": "steps", "proportion": "proportion", "temperature": "temperature", "top_k": "top-k",
+    "top_p": "top-p",
+}  # fmt: skip
+# Where better is.
+ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
+WIDEST = 4  # panels side by side
 
 
 @dataclass
 class Panel:
     """One panel: its kind, and the columns that it is drawn over."""
 
-    kind: str  # line | point | difference | pictures | orders
+    kind: str  # line | point | difference | bars | pictures | orders
     y: str
     x: str
 
@@ -73,10 +82,14 @@ def study(config: StudyConfig, job: Job) -> None:
     kinds = {panel.kind for panel in config.panels}
     panels = [panel for panel in config.panels if panel.kind in PLOTS]
     if panels:
-        with style(config.figures, rows=1, columns=len(panels), panel_ratio=0.85 if len(panels) < 4 else 1.1):
-            figure, axes = plt.subplots(1, len(panels), squeeze=False)
-            for at, panel in zip(axes[0], panels, strict=True):
+        num_rows = 1 if len(panels) <= WIDEST else 2
+        num_columns = math.ceil(len(panels) / num_rows)
+        with style(config.figures, rows=num_rows, columns=num_columns, panel_ratio=0.85 if num_columns < 4 else 1.1):
+            figure, axes = plt.subplots(num_rows, num_columns, squeeze=False)
+            for at, panel in zip(axes.flat, panels, strict=False):
                 _draw(at, panel, config, metrics, lines)
+            for at in axes.flat[len(panels) :]:
+                at.set_axis_off()
             figure.suptitle(_title(config, metrics), fontsize="small")
             save(figure, job.folder, job.variant, config.figures.png_dpi)
     if "pictures" in kinds:
@@ -132,6 +145,7 @@ def _numbers(config: StudyConfig, metrics: Metrics) -> list[Line]:
         line |= {
             f"prior_{key}" if key in line else key: value for key, value in (config.rows[row] | metrics["told"]).items()
         }
+        line |= {key: _told(value) for key, value in metrics.get("conditions", {}).items()}
         for name, one in quantities.items():
             line |= {f"num_seeds_{name}": one["num_seeds"], name: one["mean"]}
             line |= {f"{name}_{part}": one[part] for part in ("std", "ci95_low", "ci95_high")}
@@ -195,7 +209,8 @@ def _of_print(config: StudyConfig, printed: dict[str, Any]) -> dict[str, str]:
 def _cell(one: Metrics | None, form: str) -> str:
     if one is None:
         return ""
-    if one["std"] is None:
+    # Counts are those of every seed.
+    if not one["std"]:
         return f"{one['mean']:{form}}"
     plain = form.removeprefix("+")
     return f"{one['mean']:{form}} ± {one['std']:{plain}} [{one['ci95_low']:{form}}, {one['ci95_high']:{form}}]"
@@ -223,14 +238,43 @@ def _seeds(metrics: Metrics) -> str:
 
 
 def _caption(config: StudyConfig, metrics: Metrics) -> str:
-    rows = [
-        f"{label}: {' through '.join(row.values())}{_grid(metrics, label)}" for label, row in config.rows.items() if row
-    ]
+    rows = [f"{label}: {_of_row(row)}{_grid(metrics, label)}" for label, row in config.rows.items() if row]
     sentences = [config.title, "; ".join([f"Scale {metrics['scale']}", *rows]), ", ".join(_runs(metrics))]
+    sentences += _of_conditions(metrics.get("conditions", {}))
     if metrics["num_seeds"] > 1:
         sentences.append("± standard deviation over seeds [95 % t interval]; Δ paired by seed; no spread: one seed")
     sentences.append(f"Paper: {config.paper_says}" if config.paper_says else "")
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
+
+
+def _of_row(row: Metrics) -> str:
+    through = " through ".join(row[key] for key in ("data", "tokenizers") if key in row)
+    return f"{through}, given {row['condition']}" if "condition" in row else through
+
+
+def _told(value: Any) -> str:
+    return words(value) if isinstance(value, list) else word(value)
+
+
+def _of_conditions(told: Metrics) -> list[str]:
+    """Sentences on what samples are drawn under and held against; none where there are no conditions."""
+    if not told:
+        return []
+    given = told.get("given_tokens_per_image")
+    begun = f", given the first {given} tokens of its image" if given else ""
+    drawn = [f"{said} {_told(told[key])}" for key, said in HOW_DRAWN.items() if key in told]
+    sentences = [
+        f"Conditions of {told['num_conditions']} validation images of {told['size']}x{told['size']} pixels, "
+        f"{told['per_condition']} samples of each{begun}: {', '.join(drawn)}",
+        "unconditional: the same prior without the condition, held against the same images; reconstruction: the real "
+        "images through the tokenizer; means over images",
+    ]
+    if "real_images" in told:
+        sentences.append(f"FID and KID: all samples of the first seed against {told['real_images']} real images")
+    if "classifier_accuracy" in told:
+        accuracy, number = told["classifier_accuracy"], told["classifier_images"]
+        sentences.append(f"The classifier is right of {accuracy:.3f} of the {number} real validation images")
+    return sentences
 
 
 def _runs(metrics: Metrics) -> list[str]:
@@ -255,6 +299,8 @@ def _draw(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics, lines
             _line_panel(axes, panel, config, lines)
         case "difference":
             _difference_panel(axes, panel, config, metrics)
+        case "bars":
+            _bars_panel(axes, panel, config, metrics)
         case _:
             _point_panel(axes, panel, config, metrics)
 
@@ -375,6 +421,29 @@ def _difference_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Me
     axes.set_xlabel(f"difference in\n{_on_axis(panel.y)}")
 
 
+def _places(panel: Panel, config: StudyConfig, metrics: Metrics) -> list[tuple[str, Metrics]]:
+    """Every run of which the quantity is measured, by its label."""
+    return [
+        (" ".join([*([row] if _tells_rows(config) else []), *values]), found[panel.y])
+        for (row, values), found in _found(metrics).items()
+        if panel.y in found
+    ]
+
+
+def _bars_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics) -> None:
+    """Means from zero on, with 95 % intervals and their numbers; a bar each, the first at the top."""
+    places, quantity = _places(panel, config, metrics), QUANTITIES[panel.y]
+    for at, (label, one) in enumerate(places):
+        colour = config.figures.palette.get(label, COLOURS[(at + 1) % len(COLOURS)])
+        half = None if one["std"] is None else one["ci95_high"] - one["mean"]
+        axes.barh(at, one["mean"], xerr=half, color=colour, height=0.7, error_kw={"lw": 0.8})
+        axes.annotate(f" {one['mean']:{quantity.format}}", (one["mean"] + (half or 0), at), va="center", size="x-small")
+    axes.set_yticks(range(len(places)), [label for label, _ in places])
+    axes.set_ylim(len(places) - 0.5, -0.5)
+    axes.margins(x=0.4)
+    axes.set_title("\n".join(textwrap.wrap(f"{_titled(panel.y)} {ARROWS[quantity.better]}", 26)), fontsize="small")
+
+
 def _strips(config: StudyConfig, metrics: Metrics, image_SNHWC: np.ndarray, job: Job) -> None:
     """A row of pictures for every run."""
     with style(config.figures, rows=len(image_SNHWC), columns=1, panel_ratio=0.1):
@@ -383,6 +452,10 @@ def _strips(config: StudyConfig, metrics: Metrics, image_SNHWC: np.ndarray, job:
             axes.imshow(np.concatenate(list(image_NHWC), axis=1), interpolation="nearest")
             axes.set(xticks=[], yticks=[])
             axes.set_ylabel(label, rotation=0, ha="right", va="center")
+        # The classes, where they are the condition.
+        width = image_SNHWC.shape[3]
+        for at, name in enumerate(metrics.get("names", [])):
+            panels[0, 0].text((at + 0.5) * width, -2, name, ha="center", va="bottom", fontsize="x-small")
         figure.suptitle(_title(config, metrics), fontsize="small")
         save(figure, job.folder, f"{job.variant}_samples", config.figures.png_dpi)
 

@@ -20,7 +20,6 @@ TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 PIXELS_METRICS = ("fid_improvement_percent", "kid_improvement_percent", "sampling_speedup")
 SET_METRICS = ("fid", "fid_infinity", "density", "coverage", "sampling_seconds_per_image")
 FACTOR_METRICS = ("lpips", "nll_nats_per_image", "fid", "kid_mean", "sampling_seconds_per_image", "sampling_speedup")
-CONDITIONAL_MODELS = ("conditional", "unconditional")
 TABLE1_METRICS = ("transformer_steps", "transformer_time", "pixelsnail")
 
 # `dvc metrics show` prints one row: a number for each finding, so that it can be read. Name -> which number of the
@@ -32,7 +31,7 @@ HEADLINES = {
     "lpips_vgg": r"tokenizers\.cifar10_vqgan_f4\.lpips_vgg",
     "rfid": r"vqgan_vs_vqvae\.VQGAN\.rfid",
     "f8_speedup": r"f_sweep\.\w*f8\.sampling_speedup",
-    "edges_f1": r"conditional\.edges\.conditional\.edges_f1",
+    "edges_f1": r"edges\.\S+ model conditional\.edges_f1",
     "transformer_fid": r"sundae_vs_autoregressive_\w+\.transformer\.fid",
     "sundae_fid": r"sundae_vs_autoregressive_\w+\.SUNDAE[^.]*\.fid",
 }
@@ -58,11 +57,6 @@ def summary(_: SummaryConfig, job: Job) -> None:
         },
         **{metrics["study"]: _studied(metrics) for metrics in measured.values() if "statistics" in metrics},
         "pixels_vs_latents": {name: measured["pixels_vs_latents"][name] for name in PIXELS_METRICS},
-        "conditional": {
-            metrics["conditional_task"]: {model: _agreement(metrics, model) for model in CONDITIONAL_MODELS}
-            for metrics in measured.values()
-            if "conditional_task" in metrics
-        },
         **{_key(variant): _sets(metrics) for variant, metrics in measured.items() if "sets" in metrics},
         **{_key(variant): _factors(metrics) for variant, metrics in measured.items() if "factors" in metrics},
     }
@@ -102,11 +96,6 @@ def _studied(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
         label = " ".join([one["row"], *(f"{key} {word(value)}" for key, value in one["values"].items())])
         found.setdefault(label.replace(".", "_"), {})[one["quantity"]] = one["mean"]
     return found
-
-
-def _agreement(metrics: dict[str, Any], model: str) -> dict[str, float]:
-    """All that was measured of one model's samples, means over seeds."""
-    return {name: found["mean"] for name, found in metrics["rows"][model].items()}
 
 
 def _key(variant: str) -> str:

@@ -15,10 +15,3 @@ class Cell:
     condition: str | None = None  # of the prior: class | coordinates | the tokenizer of a map; null: none
     tune_on: str | None = None  # the row whose learning rates are used; null: a sweep of its own
     prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # architecture -> sizes unlike the scale's
-
-
-@dataclass
-class TaskCell(Cell):
-    """The row of a task of conditional synthesis, which any prior may serve."""
-
-    prior: str = "gpt"  # a file of conf/priors/

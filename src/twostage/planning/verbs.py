@@ -105,12 +105,8 @@ VERBS = {
             r".*": NUMBERS,
         },
     ),
-    "evaluation.conditional": Verb(
-        ["metrics.json", "grid.npy"],
-        {r"sampling\..*": SAMPLES, r"priors\..*": NUMBERS, r"tokenizers\..*": MODEL},
-        memory_mb=4000,
-        minutes=120,
-        gpu=True,
+    "evaluation.agree": Verb(
+        ["metrics.json"], {r"sampling\..*": SAMPLES, r"tokenizers\..*": MODEL}, memory_mb=4000, minutes=120, gpu=True
     ),
     "evaluation.rejection": Verb(
         ["metrics.json", "grid.npy"], {r"sampling\..*": SAMPLES}, memory_mb=4000, minutes=720, gpu=True
@@ -134,7 +130,8 @@ VERBS = {
         ["metrics.json"], {r"tokenizers\..*": ["metrics.json", "config.json"], r"sampling\..*": ["index.npy"]}
     ),
     "evaluation.collect": Verb(
-        ["table.csv", "metrics.json"], {r"sampling\..*": SAMPLES, r"evaluation\.reconstruct": GRID, r".*": NUMBERS}
+        ["table.csv", "metrics.json"],
+        {r"sampling\..*": SAMPLES, r"evaluation\.(reconstruct|agree)": GRID, r".*": NUMBERS},
     ),
     "figures.study": Verb([f"{{variant}}{end}" for end in (".csv", "_long.csv", ".md", ".tex")]),
     "figures.tokenizers": Verb(["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"]),
@@ -143,7 +140,6 @@ VERBS = {
         ["summary.json", "metrics.json"]
         + [f"{name}.csv" for name in ("table1_curves", "orderings_curves", "rejection_curve")]
     ),
-    "figures.conditional": Verb(DRAWN),
     "figures.rejection": Verb(DRAWN),
     "figures.overfitting": Verb(DRAWN),
     "figures.pixels_vs_latents": Verb(DRAWN),

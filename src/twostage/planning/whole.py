@@ -9,13 +9,12 @@ from twostage.config import composition, plugins
 from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.designs import classes, denoisers, factors
-from twostage.planning.designs.conditional import conditional
 from twostage.planning.designs.table1 import table1
 from twostage.planning.study import add_study
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
 
-# Files of conf/study/ with a plan of their own; every other one is a study or a task of conditional synthesis.
+# Files of conf/study/ with a plan of their own; every other one is read by `add_study`.
 DESIGNS: dict[str, Callable[[Builder], None]] = {
     "table1": table1,
     "pixels_vs_latents": factors.pixels_vs_latents,
@@ -44,7 +43,7 @@ def plan_of(study: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] |
     plan = Builder(study, scale, compose)
     _load_plugins(plan.study, composition.folder_of_study(study))
     is_own = study in composition.added_studies()
-    add_jobs = add_study if is_own or "measure" in plan.study else DESIGNS.get(study, conditional)
+    add_jobs = add_study if is_own or "measure" in plan.study else DESIGNS.get(study, add_study)
     add_jobs(plan)
     # Nothing that git keeps, such as the summary of all studies, depends on a file outside of the clone.
     plan.on_request |= is_own
@@ -64,11 +63,11 @@ def _load_plugins(study: Tree, folder: Path) -> None:
 
 
 def studies() -> list[str]:
-    """The files of conf/study/: those that have a plan of their own, then studies and tasks.
+    """The files of conf/study/: those that have a plan of their own, then the others.
 
     Raises TwostageError for a name that no target or option could spell.
     """
-    files = sorted(path.stem for path in (composition.CONF / "study").glob("[!.]*.yaml"))
+    files = sorted(path.stem for path in (composition.CONF / "study").glob("[!._]*.yaml"))
     if odd := [name for name in files if not name.isidentifier()]:
         raise TwostageError(f"conf/study/{odd[0]}.yaml: no target can have this name; use letters, digits and _")
     return [*DESIGNS, *(name for name in files if name not in DESIGNS)]

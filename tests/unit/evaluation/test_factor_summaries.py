@@ -159,7 +159,7 @@ def swept_with_maps(tmp_path, monkeypatch):
     made = Job(
         "evaluation", "f_sweep", "f_sweep_conditional", "smoke", {}, inputs, out, VERBS["evaluation.f_sweep"].files
     )
-    given = {"condition": "segmentation", "measures": ["silhouette"], "num_labels": 11}
+    given = {"condition": "segmentation", "measures": ["silhouette_iou"], "num_labels": 11}
     names = {"f2": "vqgan_f2", "f4": "vqgan_f4"}
     f_sweep(FSweepConfig("fashion_mnist", 16, 4, names, 3, **given), made)
     return made

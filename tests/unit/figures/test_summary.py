@@ -38,13 +38,13 @@ def job(tmp_path):
     compared = {"fid_improvement_percent": 12.0, "kid_improvement_percent": None, "sampling_speedup": 7.5}
     write_json(tmp_path / "pixels_vs_latents/metrics.json", compared | {"scale": "smoke"})
     write_json(tmp_path / "f_sweep/metrics.json", {"factors": {"f1": FACTOR | {"tokenizer": "kmeans_f1"}}})
-    rows = {
-        "conditional": {"edges_f1": mean(0.5), "lpips_to_truth": mean(0.4)},
-        "unconditional": {"edges_f1": mean(0.2)},
-    }
+    statistics = [
+        {"row": "IN-Edges", "values": {"model": model}, "quantity": "edges_f1", "mean": value}
+        for model, value in (("conditional", 0.5), ("unconditional", 0.2))
+    ]
     settings = {"k 50": {"acceptance": 1.0, "class_accuracy": 0.25, "fid": 9.0}}
     write_json(tmp_path / "rejection/metrics.json", {"rows": settings, "paper_rows": [{"acceptance_rate": 0.05}]})
-    write_json(tmp_path / "edges/metrics.json", {"conditional_task": "edges", "rows": rows})
+    write_json(tmp_path / "edges/metrics.json", {"study": "edges", "statistics": statistics})
     inputs = {
         "edges": str(tmp_path / "edges"),
         "pixels_vs_latents": str(tmp_path / "pixels_vs_latents"),
@@ -64,9 +64,7 @@ def test_the_summary_has_the_means_of_what_was_evaluated(tmp_path):
     assert read_json(tmp_path / "out/summary.json") == {
         "table1_nll": {"IN": {"transformer_steps": 4.0, "transformer_time": 3.9, "pixelsnail": 4.2}},
         "orderings": {"IN ordering row_major": {"nll": 4.5}},
-        "conditional": {
-            "edges": {"conditional": {"edges_f1": 0.5, "lpips_to_truth": 0.4}, "unconditional": {"edges_f1": 0.2}}
-        },
+        "edges": {"IN-Edges model conditional": {"edges_f1": 0.5}, "IN-Edges model unconditional": {"edges_f1": 0.2}},
         "pixels_vs_latents": {
             "fid_improvement_percent": 12.0,
             "kid_improvement_percent": None,

@@ -116,11 +116,12 @@ def test_a_task_of_conditional_synthesis_may_name_it():
 
     def compose(overrides):
         tree = trees(overrides)
-        if (tree["study"] or {}).get("name") == "edges_sundae":
-            tree["study"]["rows"]["IN-Edges"]["stand_in"]["prior"] = "absorbing"
+        if (tree["study"] or {}).get("name") == "edges":
+            tree["study"]["fixed"]["priors"] = "absorbing"
+            tree["study"]["measure"] = ["edges_f1", "lpips_to_truth", "fid", "bound"]
         return tree
 
-    plan = plan_of("edges_sundae", "smoke", compose)
+    plan = plan_of("edges", "smoke", compose)
     runs = stage(plan, "priors.train").values()
     assert {(run.config["architecture"], run.config["condition"]) for run in runs} == {
         ("absorbing", "edges_f4"),

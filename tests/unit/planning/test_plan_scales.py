@@ -97,7 +97,7 @@ def test_tasks_of_conditional_synthesis_have_all_their_jobs(scale):
     names = ["class_conditional", "edges", "edges_sundae", "super_resolution", "layouts", "completion", "rejection"]
     names += ["overfitting"]
     plan = rules(scale, *names)
-    assert plan["evaluation_conditional"] == 6
+    assert plan["evaluation_collect"] == 6
     # Two seeds of SUNDAE with its condition and without it.
     assert plan["sampling_denoise"] == 4
     for rule in ("evaluation_rejection", "figures_overfitting", "latents_plain"):
@@ -105,7 +105,7 @@ def test_tasks_of_conditional_synthesis_have_all_their_jobs(scale):
     # Two seeds of class, edges, low resolution and layouts; unconditional ones are shared where data are.
     assert plan["evaluation_classifier"] == 2
     for name in ("depth", "pose", "layouts_ade20k", "layouts_coco_stuff"):
-        assert rules(scale, name)["evaluation_conditional"] == 1
+        assert rules(scale, name)["evaluation_collect"] == 1
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -10,12 +10,14 @@ from twostage.errors import TwostageError
 from twostage.evaluation.collect import CollectConfig
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.figures.study import StudyConfig
-from twostage.planning.study import keys_of, parsed, short
+from twostage.planning.study_file import columns, parsed
 from twostage.planning.whole import drawn, plan_of, tables, whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 STUDIES = sorted(
-    path.stem for path in (ROOT / "conf/study").glob("*.yaml") if "\nmeasure:" in path.read_text()
+    path.stem
+    for path in (ROOT / "conf/study").glob("[!_]*.yaml")
+    if "\nmeasure:" in path.read_text() or "_conditional, _self_" in path.read_text()
 )  # fmt: skip
 GPT = "cifar10.vqgan_f4.gpt.row_major"
 IN = {"stand_in": {"data": "cifar10", "tokenizers": "vqgan_f4"}, "paper": None}
@@ -265,7 +267,7 @@ WRONG = {
     "a panel over no column": ({"figures": [{"kind": "point", "y": "nll", "x": "drop"}]}, "drop"),
     "a line over no steps": ({"figures": [{"kind": "line", "y": "nll", "x": "dropout"}]}, "dropout"),
     "a panel of no kind": ({"figures": [{"y": "nll"}]}, "kind"),
-    "a panel of an unknown kind": ({"figures": [{"kind": "bar", "y": "nll"}]}, "bar"),
+    "a panel of an unknown kind": ({"figures": [{"kind": "pie", "y": "nll"}]}, "pie"),
     "a line without a curve": (
         {"measure": ["nll", "parameters"], "figures": [{"kind": "line", "y": "parameters"}]},
         "parameters",
@@ -378,7 +380,7 @@ def test_every_study_has_its_table_and_panels_over_columns_that_exist(name, scal
     composition.parse(CollectConfig, table.config)
     drawing = composition.parse(StudyConfig, figure.config)
     assert figure.inputs == {"table": table.out}
-    keys = [short(study, key) for key in keys_of(study)]
+    keys = columns(study)
     assert drawing.keys == keys == list(table.config["points"][0]["values"])
     for panel in drawing.panels:
         assert panel.x in ("", "row", "step", *keys, *study.measure)
@@ -386,6 +388,12 @@ def test_every_study_has_its_table_and_panels_over_columns_that_exist(name, scal
     for point in range(len(table.config["points"])):
         read = {name.partition(".")[2] for name in table.inputs if name.startswith(f"{point}.")}
         first = table.config["points"][point]["seed"] == study.seeds[0]
-        for quantity in study.measure:
+        drawn = table.config["points"][point]["values"].get("model", "conditional").endswith("conditional")
+        assert drawn or read == {"agreement"}
+        for quantity in study.measure if drawn else ():
             role = quantity if QUANTITIES[quantity].measure else QUANTITIES[quantity].role
-            assert role in read or (not first and QUANTITIES[quantity].role in ("sampling", "samples"))
+            assert (
+                role in read
+                or "agreement" in read
+                or (not first and QUANTITIES[quantity].role in ("sampling", "samples"))
+            )

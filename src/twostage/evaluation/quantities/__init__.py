@@ -5,7 +5,7 @@ A quantity either stands in the metrics of a job that a study needs anyway, or h
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twostage.config import plugins
@@ -16,7 +16,7 @@ from twostage.evaluation.quantities.distinct_codes import distinct_codes
 from twostage.runtime.scores import BOUND, DENOISING, NLL, on
 
 # Whose job's metrics hold a number; a study plans as far as the roles of what it measures.
-ROLES = ("tokenizer", "reconstruct", "rfid", "prior", "sampling", "samples")
+ROLES = ("tokenizer", "reconstruct", "rfid", "prior", "sampling", "samples", "agreement")
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,40 @@ class Quantity:
     curve: str = ""  # column of that job's curve.csv with the number at every evaluation; empty: measured at the end
     measure: Callable[[Mapping[str, Path]], float] | None = None  # folders by their roles -> the number
     models: tuple[str, ...] = ()  # architectures of priors, or verbs of tokenizers, that have it; empty: all
+    given: str = ""  # of agreement: the map of the condition that images are held against; empty: any, or none
 
 
 AUTOREGRESSIVE = ("gpt", "pixelsnail")
+
+# How samples agree with the conditions that they are held against; each has its spread over images beside it.
+AGREEMENT = {
+    "class_recovered": Quantity("class recovered", "", ".3f", "higher", "agreement", "class_recovered"),
+    "edges_f1": Quantity("edges agree (F1)", "", ".3f", "higher", "agreement", "edges_f1", given="edges"),
+    "silhouette_iou": Quantity(
+        "silhouette agrees (IoU)", "", ".3f", "higher", "agreement", "silhouette_iou", given="segmentation"
+    ),
+    "consistency_psnr_decibels": Quantity(
+        "downsampled sample to condition, PSNR",
+        "dB",
+        ".3f",
+        "higher",
+        "agreement",
+        "consistency_psnr_decibels",
+        given="low_resolution",
+    ),
+    "lpips_to_truth": Quantity("LPIPS to the real image", "", ".3f", "lower", "agreement", "lpips_to_truth"),
+    "psnr_to_truth_decibels": Quantity(
+        "PSNR to the real image", "dB", ".3f", "higher", "agreement", "psnr_to_truth_decibels"
+    ),
+    "diversity_lpips": Quantity(
+        "LPIPS between samples of one condition", "", ".3f", "neither", "agreement", "diversity_lpips"
+    ),
+}
+
+
+def spread_over_images(quantity: str) -> str:
+    """The name of the standard deviation over images that stands beside a quantity of AGREEMENT."""
+    return f"{quantity}_std_over_images"
 
 
 QUANTITIES = {
@@ -98,6 +129,13 @@ QUANTITIES = {
     "distinct_codes": Quantity(
         "distinct codes in a sampled grid", "codes", ".1f", "neither", "sampling", measure=distinct_codes
     ),
+    **AGREEMENT,
+    **{
+        spread_over_images(name): replace(
+            quantity, label=f"{quantity.label}, std over images", better="neither", key=spread_over_images(name)
+        )
+        for name, quantity in AGREEMENT.items()
+    },
 }
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
-from twostage.planning.designs import conditional
 from twostage.planning.jobs import (
     classifier_job,
     data_job,
@@ -30,8 +29,7 @@ def rejection(plan: Builder) -> None:
     _, cell = plan.only_row(Cell)
     budget = plan.tree["scale"]["study"]["rejection"]
     latents = plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
-    # The first seed of the class-conditional task.
-    prior = next(iter(conditional.priors(plan, cell, latents, conditional.tuned(plan, cell, latents)).values()))
+    prior = _of_the_task(plan, cell, latents)
     inputs: dict[str, Job] = {}
 
     def drawn(name: str, num_images: int, top_k: int | None, top_p: float | None) -> None:
@@ -55,6 +53,26 @@ def rejection(plan: Builder) -> None:
     config = {"data": cell.data, "accepted": budget["accepted"], "settings": _settings(budget), "seed": 0}
     config |= {"samples": tree["evaluation"]["samples"], "grid_images": tree["evaluation"]["grid_images"] + 4}
     _drawn(plan, "rejection", config, inputs)
+
+
+def _of_the_task(plan: Builder, cell: Cell, latents: Job) -> Job:
+    """The first prior of the class-conditional task (conf/study/class_conditional.yaml)."""
+    study = plan.tree["scale"]["study"]
+    tree = plan.tree_of(cell, priors="gpt", seed=study["seeds"][0])
+    budget, usual = study["conditional"], tree["priors"]["loop"]["steps"]
+    tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "evaluate_every")}
+    label = "" if budget["steps"] == usual else f"steps{budget['steps']}"
+    inputs = {"tune": _tuned(plan, cell, latents)}
+    return plan.add(prior_job(tree, latents, plan.condition(cell), inputs, spell_row_major=True, label=label))
+
+
+def _tuned(plan: Builder, cell: Cell, latents: Job) -> Job:
+    """The sweep of the prior, or, with `tune_on`, of the one without a condition on another dataset."""
+    own = replace(cell, tune_on=None)
+    if cell.tune_on is None:
+        return plan.tuned(cell.data, own, "gpt", latents, plan.condition(cell))
+    other = replace(own, data=cell.tune_on, condition=None)
+    return plan.tuned(cell.tune_on, other, "gpt", plan.encoded(other, cell.tokenizer, cell.tune_on), None)
 
 
 def _judge(tree: Tree, data: Job) -> Job:
@@ -90,7 +108,7 @@ def overfitting(plan: Builder) -> None:
     _, cell = plan.only_row(Cell)
     budget = plan.tree["scale"]["study"]["overfitting"]
     whole = plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
-    tune, tokenizer = conditional.tuned(plan, cell, whole), plan.jobs[whole.inputs["tokenizer"]]
+    tune, tokenizer = _tuned(plan, cell, whole), plan.jobs[whole.inputs["tokenizer"]]
     latents = _fewer(plan.tree_of(cell), whole, tokenizer, budget["train_images"])
     plan.add(latents)
     data = plan.add(data_job(plan.tree_of(cell)))

@@ -8,7 +8,7 @@ from omegaconf import MISSING
 from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
-from twostage.planning.designs.conditional import measures, num_labels
+from twostage.planning.conditions import num_labels, require_measurable
 from twostage.planning.jobs import (
     data_job,
     grid_side,
@@ -181,7 +181,9 @@ def _condition_shown(plan: Builder, cell: SweepCell) -> tuple[Tree, dict[str, Jo
     """What the summary is told of the condition, and the jobs whose pictures it shows and holds samples against."""
     tree = plan.tree_of(_run(cell, cell.tune_on), tokenizers=cell.condition_of(cell.tune_on))
     kind = tree["tokenizers"]["map"]
-    config = {"condition": kind, "measures": measures(plan, kind), "num_labels": num_labels(tree, kind)}
+    measures = plan.study["measures"][plan.tree["scale"]["sources"]]
+    require_measurable(measures, kind)
+    config = {"condition": kind, "measures": measures, "num_labels": num_labels(tree, kind)}
     config |= {"canny_sigma": tree["data"]["canny_sigma"]}
     jobs = {"data": data_job(tree), "maps": maps_job(tree, kind), "vgg16": weights_job(tree, "vgg16")}
     return config, {name: plan.add(job) for name, job in jobs.items()}
