@@ -209,8 +209,8 @@ def _of_print(config: StudyConfig, printed: dict[str, Any]) -> dict[str, str]:
 def _cell(one: Metrics | None, form: str) -> str:
     if one is None:
         return ""
-    # Counts are those of every seed.
-    if not one["std"]:
+    # Counts that all seeds share have no spread to tell of.
+    if one["std"] is None or (one["std"] == 0 and form.endswith(".0f")):
         return f"{one['mean']:{form}}"
     plain = form.removeprefix("+")
     return f"{one['mean']:{form}} ± {one['std']:{plain}} [{one['ci95_low']:{form}}, {one['ci95_high']:{form}}]"

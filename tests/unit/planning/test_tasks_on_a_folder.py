@@ -55,9 +55,8 @@ def tiny(root):
         tree["tokenizers"]["quantizer"]["num_codes"] = 16
         tree["priors"]["sweep"] = {"learning_rates": [1e-3], "steps": 2}
         tree["latents"] |= {"train_images": None, "validation_images": None}
-        tree["scale"]["study"]["conditional"] = {
-            "steps": 2, "evaluate_every": 2, "conditions": 3, "per_condition": 2,
-        }  # fmt: skip
+        if tree["study"] is not None:
+            tree["study"]["conditions"] = {"images": 3, "per_condition": 2}
         return tree
 
     return compose
