@@ -86,7 +86,7 @@ def study(config: StudyConfig, job: Job) -> None:
         num_columns = math.ceil(len(panels) / num_rows)
         with style(config.figures, rows=num_rows, columns=num_columns, panel_ratio=0.85 if num_columns < 4 else 1.1):
             figure, axes = plt.subplots(num_rows, num_columns, squeeze=False)
-            for at, panel in zip(axes.flat, panels, strict=False):
+            for at, panel in zip(axes.flat[: len(panels)], panels, strict=True):
                 _draw(at, panel, config, metrics, lines)
             for at in axes.flat[len(panels) :]:
                 at.set_axis_off()

@@ -100,7 +100,7 @@ def test_coordinates_mean_the_same_by_their_formula_alone(tmp_path):
     ("data", "changes", "message"),
     [
         ({"classes": []}, {}, "dataset d has no classes; put its pictures into one sub-folder per class"),
-        ({"largest": 3}, {}, "labels are .* to 3, the dataset has 3 classes"),
+        ({"largest": 3}, {}, "labels are .* to 3, but the dataset has 3 classes"),
         ({}, {"map": "mood"}, "latents.plain makes class and coordinates, got mood"),
     ],
 )
