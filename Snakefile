@@ -62,7 +62,7 @@ rule all:
 # DVC stores whole stages; one that nothing was asked of is an empty folder and not an error.
 onstart:
     PLAN.make_the_folders_that_dvc_stores()
-    PLAN.hide_from_git(STUDIES)
+    PLAN.hide_from_git(added_studies())
 
 
 onsuccess:

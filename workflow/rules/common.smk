@@ -2,6 +2,7 @@
 import os
 import sys
 
+from twostage.config.composition import added_studies
 from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
 from twostage.planning.outside import add_studies
@@ -21,7 +22,8 @@ try:
             f"--config {unknown[0]} is unknown; the keys are scale, study and committed"
         )
     # Of the user's, outside of the clone.
-    STUDIES = add_studies(config["study"]) if "study" in config else []
+    if "study" in config:
+        add_studies(config["study"])
     PLAN = PlannedRules(kept_plan(SCALE), RESULTS, workflow)
     if PLAN.plan.broken and not asked.is_job():
         for line in PLAN.plan.broken.values():

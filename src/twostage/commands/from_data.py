@@ -16,7 +16,7 @@ import yaml
 from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import one_line_errors
 from twostage.commands.run import name_pictures
-from twostage.config.composition import add_study, added_folders, compose, default, parse
+from twostage.config.composition import add_study, added_folders, compose, default, options, parse
 from twostage.config.overrides import changes
 from twostage.config.schema import DENOISERS, VOC_LABELS, Config, SamplingConfig
 from twostage.errors import TwostageError
@@ -53,6 +53,7 @@ def check(overrides: tuple[str, ...]) -> None:
         raise TwostageError(
             f"from_data draws token by token, which priors={architecture} cannot; choose priors=gpt or pixelsnail"
         )
+    _check_own_name(tree, overrides)
     _check_classes(tree, tree["data"]["classes"])
     _check_condition(tree, overrides, config, (height, width) != grid)
     if tree["priors"]["condition"] == "coordinates" and (height, width) != grid and not config.coordinates:
@@ -62,6 +63,15 @@ def check(overrides: tuple[str, ...]) -> None:
         kind = KIND_OF.get(_map_of(tree, overrides), "colour")
         num_labels = tree["data"]["num_labels"] or VOC_LABELS
         read_condition(config, kind, (height * pixels, width * pixels), num_labels)
+
+
+def _check_own_name(tree: Tree, overrides: tuple[str, ...]) -> None:
+    """Other data under the name of ours would be two datasets of one name."""
+    changed = [change.key for change in changes(overrides, Config) if change.key.startswith(("data.", "latents."))]
+    if changed and tree["data"]["name"] in set(options("data")) - {"folder"}:
+        raise TwostageError(
+            f"{changed[0]} makes other data of {tree['data']['name']}; give them a name of their own: data.name=mine"
+        )
 
 
 def _num_codes(tree: Tree) -> int:

@@ -71,9 +71,10 @@ def _completed(records: dict[str, Record], study: str) -> None:
     # Tables without a file of their own belong to Table 1.
     name = study if (CONF / f"study/{study}.yaml").is_file() else "table1"
     planned = plan_of(name, scale).jobs
-    for job in planned.values():
-        record = records.get(_name(job), {"config": None})
-        inputs = {key: _name(planned[folder]) for key, folder in job.inputs.items()}
+    recorded = {folder: _recorded_as(job, records) for folder, job in planned.items()}
+    for folder, job in planned.items():
+        record = records.get(recorded[folder], {"config": None})
+        inputs = {key: recorded[each] for key, each in job.inputs.items()}
         if "config" in record:
             continue
         record["planned"] = True
@@ -81,6 +82,14 @@ def _completed(records: dict[str, Record], study: str) -> None:
             record["config"] = job.config
         # What a job reads today may not have been there yet.
         record["inputs"] = {key: name for key, name in inputs.items() if name in records}
+
+
+def _recorded_as(job: Job, records: dict[str, Record]) -> str:
+    """The name of a job's record. What sums up or draws a study had a verb of its own before there were studies."""
+    if job.stage in ("evaluation", "figures") and _name(job) not in records:
+        of_old = [name for name in records if re.fullmatch(rf"{job.stage}\.\w+ {re.escape(job.variant)}", name)]
+        return of_old[0] if len(of_old) == 1 else _name(job)
+    return _name(job)
 
 
 def _name(job: Job) -> str:

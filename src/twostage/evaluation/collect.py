@@ -89,7 +89,7 @@ def _lines(config: CollectConfig, job: Job, at: int, point: Point) -> Iterator[L
         yield from (line | {"step": step, "value": float(value)} for step, value in points)
         if asked.key or asked.measure is not None:
             metrics = read_json(job.upstream(folder) / "metrics.json")
-            if asked.role == "agreement" and metrics.get(asked.key) is None:
+            if asked.role == "agreement" and asked.key and metrics.get(asked.key) is None:
                 continue  # nothing that this baseline has
             # The end of a run, which the last point of its curve need not be.
             yield line | {"step": "", "value": float(metrics[asked.key or quantity])}

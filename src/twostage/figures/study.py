@@ -342,7 +342,8 @@ def _tells_rows(config: StudyConfig) -> bool:
 def _point_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics) -> None:
     """Means with 95 % intervals over what varies; the paper's numbers as open diamonds."""
     x = panel.x or (config.keys[0] if config.keys else "row")
-    places = list(_found(metrics).items())
+    # A baseline has not all that is measured.
+    places = [(place, found) for place, found in _found(metrics).items() if x not in QUANTITIES or x in found]
     numeric = all(_number(_x(config, x, place, found)) is not None for place, found in places)
     ticks = list(dict.fromkeys(_x(config, x, place, found) for place, found in places))
     hues: dict[str, list[tuple[float, Metrics, float | None]]] = {}

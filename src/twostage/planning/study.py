@@ -81,7 +81,7 @@ class Point:
     model: str = CONDITIONAL  # or one of the study's baselines
 
 
-def add_study(plan: Builder) -> None:
+def plan_study(plan: Builder) -> None:
     """Adds the jobs of a study: those of its runs, its long table, and what is drawn of it.
 
     Raises TwostageError, one line, for a file that asks for what there is not.
@@ -90,7 +90,8 @@ def add_study(plan: Builder) -> None:
     plan.on_request = study.on_request
     asked = [(point, _jobs_of(plan, study, point)) for point in _points(plan, study)]
     points, made = [point for point, jobs in asked if jobs], [jobs for _, jobs in asked if jobs]
-    _require_effect(study, points, [tuple(job.out for job in jobs.values()) for jobs in made])
+    asked_of = _Asked(plan.jobs)
+    _require_effect(study, points, [tuple(asked_of(job) for job in jobs.values()) for jobs in made])
     inputs = {f"{at}.{role}": job for at, jobs in enumerate(made) for role, job in jobs.items() if role != "latents"}
     table = _collected(plan, study, points, inputs | _latents_of_rows(points, made))
     _drawn(plan, study, points, table)
@@ -384,10 +385,23 @@ def _number(plan: Builder, study: Study, usual: Tree, draws_whole: bool, section
     return number, "" if number == usual_number else f"images{number}"
 
 
+class _Asked:
+    """What a job is asked, and what it reads is: the same for jobs that differ in name alone."""
+
+    def __init__(self, jobs: Mapping[str, Job]) -> None:
+        self._jobs, self._known = jobs, dict[str, str]()
+
+    def __call__(self, job: Job) -> str:
+        if job.out not in self._known:
+            read = {role: self(self._jobs[folder]) for role, folder in job.inputs.items()}
+            self._known[job.out] = sha256_json([job.name, job.config, read])
+        return self._known[job.out]
+
+
 def _require_effect(study: Study, points: Sequence[Point], made: Sequence[tuple[str, ...]]) -> None:
     """A varied key, or a seed, that no measured job depends on would fill a table with copies of one run.
 
-    `made`: the folders of each point's jobs.
+    `made`: what each point's jobs are asked, whatever they are called.
     """
     for key in keys_of(study):
         together = study.zip if key in study.zip else (key,)
@@ -419,6 +433,12 @@ def _latents_of_rows(points: Sequence[Point], made: Sequence[Mapping[str, Job]])
 
 def _collected(plan: Builder, study: Study, points: list[Point], inputs: Mapping[str, Job]) -> Job:
     """Adds the job that writes the study's long table."""
+    sizes = {point.row: _tree(plan, study, point, is_usual=False)["data"]["size"] for point in points}
+    if study.pictures and len(set(sizes.values())) > 1:
+        said = ", ".join(f"{row} {size}" for row, size in sizes.items())
+        raise TwostageError(
+            f"study {study.name}: pictures stand side by side, and rows have sides of {said} pixels; set pictures: 0"
+        )
     spreads = [spread_over_images(name) for name in study.measure if name in AGREEMENT]
     config: Tree = {
         "study": study.name,

@@ -8,7 +8,7 @@ from omegaconf import MISSING
 from twostage.config import composition
 from twostage.config.values import at_least, one_of, some_of
 from twostage.errors import TwostageError
-from twostage.evaluation.quantities import AGREEMENT, QUANTITIES
+from twostage.evaluation.quantities import AGREEMENT, QUANTITIES, spread_over_images
 from twostage.evaluation.statistics import word
 from twostage.planning.conditions import (
     REAL,
@@ -23,7 +23,7 @@ COLUMNS = ("stand_in", "paper")
 # Keys of a row that are no overrides of the config tree.
 OF_ROW = ("tokenizer_data", "tune_on", "without")
 KINDS = ("line", "point", "difference", "bars", "pictures", "orders")
-ORDERING = "priors.ordering"
+ORDERING, SEED = "priors.ordering", "priors.loop.seed"
 # Columns of the long table, and of the rendered one beside them.
 RESERVED = {"model", "study", "row", "source", "seed", "step", "quantity", "value", "unit", "job", "scale"}
 OF_TOKENIZERS, OF_PRIORS, OF_SAMPLES = (
@@ -156,6 +156,9 @@ def _require_measured(study: Study) -> None:
     wanted = [*study.measure, *(shown.partition(".")[0] for shown in study.table.show)]
     if unknown := [quantity for quantity in wanted if quantity not in QUANTITIES]:
         raise TwostageError(f"{unknown[0]} is no quantity; name some of {', '.join(QUANTITIES)}")
+    spreads = {spread_over_images(name): name for name in AGREEMENT}
+    if asked := [name for name in wanted if name in spreads]:
+        raise TwostageError(f"{asked[0]} comes with {spreads[asked[0]]}; measure that")
     if not study.measure or len(set(study.measure)) < len(study.measure):
         raise TwostageError(f"measure is {study.measure}; name one or more quantities, once each")
     for shown in study.table.show:
@@ -210,6 +213,9 @@ def _require_rows(study: Study) -> None:
                 raise TwostageError(
                     f"row {label} is without {without}; list some of measure, {', '.join(study.measure)}"
                 )
+    rows = [overrides or {} for row in study.rows.values() for overrides in row.values()]
+    if any(SEED in each for each in (study.fixed, study.vary, study.zip, *rows)):
+        raise TwostageError(f"{SEED} is set by seeds; say seeds: [0, 1]")
 
 
 def _require_paper(study: Study) -> None:
@@ -242,9 +248,8 @@ def _require_panel(study: Study, panel: Panel) -> None:
                 f"a figure shows orders, and {ORDERING} does not vary; add it to vary, or drop the figure"
             )
         return
-    if panel.kind in ("point", "bars") and panel.y == "each" and of_images(study):
-        return
-    if panel.y not in study.measure:
+    is_each = panel.kind in ("point", "bars") and panel.y == "each" and of_images(study)
+    if not is_each and panel.y not in study.measure:
         raise TwostageError(f"a figure shows {panel.y or 'no y'}, which is not in measure; add it there")
     if panel.kind == "line" and not QUANTITIES[panel.y].curve:
         raise TwostageError(f"{panel.y} is measured at the end alone, so it has no line; use point")

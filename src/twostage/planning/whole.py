@@ -10,7 +10,7 @@ from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.designs import classes, denoisers, factors
 from twostage.planning.designs.table1 import table1
-from twostage.planning.study import add_study
+from twostage.planning.study import plan_study
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
 
@@ -43,7 +43,7 @@ def plan_of(study: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] |
     plan = Builder(study, scale, compose)
     _load_plugins(plan.study, composition.folder_of_study(study))
     is_own = study in composition.added_studies()
-    add_jobs = add_study if is_own or "measure" in plan.study else DESIGNS.get(study, add_study)
+    add_jobs = plan_study if is_own or "measure" in plan.study else DESIGNS.get(study, plan_study)
     add_jobs(plan)
     # Nothing that git keeps, such as the summary of all studies, depends on a file outside of the clone.
     plan.on_request |= is_own
@@ -103,10 +103,21 @@ def whole_plan(scale: str) -> Builder:
         if other.on_request:
             _join(plan, other)
     for name in composition.added_studies():
-        _join(plan, plan_of(name, scale, trees))
+        own = plan_of(name, scale, trees)
+        _require_own_files(name, own, plan)
+        _join(plan, own)
         if name in plan.broken:
             raise TwostageError(plan.broken[name])
     return plan
+
+
+def _require_own_files(name: str, own: Builder, others: Builder) -> None:
+    """Raises TwostageError if a study of the user's would write what another one writes into results/."""
+    taken = {file for job in others.jobs.values() if job.stage == "figures" for file in job.files}
+    written = [file for job in own.jobs.values() if job.stage == "figures" for file in job.files]
+    clash = [file for file in written if file in taken or name == "evaluation"]
+    if clash:
+        raise TwostageError(f"study {name}: results/ has another {clash[0]}; give your study another name")
 
 
 def _of(study: str, error: TwostageError) -> str:
@@ -135,7 +146,7 @@ def refuse_broken(plan: Builder | Planned, targets: Iterable[str]) -> None:
     not be planned: by its name, or with all others.
     """
     usual = [line for name, line in plan.broken.items() if not _is_on_request(name)]
-    owners = {name: name for name in studies()} | _NAMED_OTHERWISE
+    owners = {name: name for name in (*studies(), *composition.added_studies())} | _NAMED_OTHERWISE
     for target in targets:
         of_all = re.fullmatch(r"all|figures|results/(\w+/)?(metrics|summary)\.json|.*/figures/summary/.*", target)
         if usual and of_all:

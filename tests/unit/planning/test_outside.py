@@ -146,7 +146,7 @@ def test_the_examples_of_the_documents_can_be_planned(folder, name, scale):
         (STUDY | {"fixed": {"priors": "gpt", "priors.ordering": "columns"}}, "priors.ordering is columns; choose one"),
         ("name: mine\nrows: [", "mine.yaml: line"),
         ("", "mine.yaml says name: None"),
-        ("- a", "mine.yaml holds no keys"),
+        ("- a", "mine.yaml has no keys"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line(folder, study, said):

@@ -279,6 +279,25 @@ WRONG = {
     "a value of the wrong type": ({"vary": {"priors.gpt.dropout": ["low", "high"]}}, "priors.gpt.dropout"),
     "no list of values": ({"vary": {"priors.gpt.dropout": 0.1}}, "vary"),
     "a key on which nothing depends": ({"vary": {"sampling.top_k": [8, 16]}}, "sampling.top_k"),
+    "a key that only the sweep reads": ({"vary": {"priors.sweep.steps": [10, 20]}}, "priors.sweep.steps"),
+    "a chain of what draws token by token": (
+        {"vary": {"sampling.denoising.chain.steps": [4, 5]}, "measure": ["fid"]},
+        "sampling.denoising.chain.steps",
+    ),
+    "a seed that is none of seeds": ({"fixed": {"priors": "gpt", "priors.loop.seed": 5}}, "priors.loop.seed"),
+    "a spread that comes with its mean": ({"measure": ["nll", "edges_f1_std_over_images"]}, "edges_f1"),
+    "panels of all that is measured over no column": (
+        {"measure": ["fid"], "figures": [{"kind": "point", "y": "each", "x": "drop"}]},
+        "drop",
+    ),
+    "paths of orders that do not vary": ({"figures": [{"kind": "orders"}]}, "priors.ordering"),
+    "pictures of two sizes": (
+        {
+            "rows": {"IN": IN, "F": {"stand_in": {"data": "fashion_mnist_28", "tokenizers": "vqgan_f4"}}},
+            "pictures": 2,
+        },
+        "pictures",
+    ),
     "keys in zip on which nothing depends": (
         {"vary": {}, "zip": {"sampling.top_k": [8, 16], "sampling.temperature": [1.0, 0.9]}},
         "sampling.top_k",
