@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from twostage.config import schema
 from twostage.config.values import at_least
 from twostage.errors import TwostageError
-from twostage.evaluation.quantities import AGREEMENT
+from twostage.evaluation.quantities import QUANTITIES, spread_over_images
 from twostage.planning.builder import Builder
 from twostage.planning.jobs import classifier_job, data_job, grid_side, weights_job
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
+
+_HELD = {name: quantity for name, quantity in QUANTITIES.items() if quantity.role == "agreement"}
+# How samples agree with their conditions; each of these has its spread over images beside it.
+AGREEMENT = {name: quantity for name, quantity in _HELD.items() if spread_over_images(name) in _HELD}
 
 # What stands beside samples of the study's own prior: those of the same prior without a condition, and what samples
 # can reach at best.

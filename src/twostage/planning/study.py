@@ -12,9 +12,10 @@ from typing import Any
 from twostage.config import plugins
 from twostage.config.schema import DENOISERS
 from twostage.errors import TwostageError
-from twostage.evaluation.quantities import AGREEMENT, AUTOREGRESSIVE, QUANTITIES, spread_over_images
+from twostage.evaluation.quantities import AUTOREGRESSIVE, QUANTITIES, spread_over_images
 from twostage.planning.builder import Builder
 from twostage.planning.conditions import (
+    AGREEMENT,
     CONDITIONAL,
     GIVEN,
     REAL,

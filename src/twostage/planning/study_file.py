@@ -8,9 +8,10 @@ from omegaconf import MISSING
 from twostage.config import composition
 from twostage.config.values import at_least, one_of, some_of
 from twostage.errors import TwostageError
-from twostage.evaluation.quantities import AGREEMENT, QUANTITIES, spread_over_images
+from twostage.evaluation.quantities import QUANTITIES, spread_over_images
 from twostage.evaluation.statistics import word
 from twostage.planning.conditions import (
+    AGREEMENT,
     REAL,
     RECONSTRUCTION,
     UNCONDITIONAL,

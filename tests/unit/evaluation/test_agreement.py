@@ -15,7 +15,7 @@ from twostage.evaluation.agreement import (
     psnr_of,
 )
 from twostage.evaluation.classifier import Classifier
-from twostage.evaluation.quantities import AGREEMENT
+from twostage.planning.conditions import AGREEMENT
 
 from .conftest import random_images
 

@@ -8,7 +8,7 @@ from twostage.config.schema import FiguresConfig
 from twostage.figures.overfitting import OverfittingConfig, overfitting
 from twostage.figures.rejection import RejectionConfig, rejection
 from twostage.planning.verbs import VERBS
-from twostage.runtime.artifacts import read_csv, write_json
+from twostage.runtime.artifacts import read_csv
 from twostage.runtime.job import Job
 
 PALETTE = dict.fromkeys(("conditional", "unconditional", "reconstruction", "real", "pixelsnail"), "#0072B2")
@@ -21,11 +21,10 @@ def job(tmp_path, verb, variant, summary):
 
 
 def test_rejection_tells_every_setting_and_the_papers(tmp_path, evaluate, folder):  # noqa: F811
-    metrics, _ = evaluate()
+    evaluate()
     paper = [{"k": "mixed", "p": 1.0, "acceptance_rate": 0.05, "fid": 5.88, "is": 304.8, "is_std": 3.6}]
-    write_json(folder / "out/metrics.json", metrics | {"paper_rows": paper})
     made = job(tmp_path, "rejection", "rejection", folder / "out")
-    assert_same_files_twice(rejection, RejectionConfig(LOOK), made)
+    assert_same_files_twice(rejection, RejectionConfig("as printed", paper, LOOK), made)
     rows = {row["setting"]: row for row in read_csv(made.folder / "rejection.csv")}
     assert list(rows) == ["k 5", "all", "best", "paper, k mixed"]
     assert rows["best"]["acceptance"] == "0.25"
@@ -40,7 +39,7 @@ def test_rejection_tells_every_setting_and_the_papers(tmp_path, evaluate, folder
 
 def test_overfitting_tells_both_runs_and_what_was_never_seen(tmp_path, monkeypatch):
     made = job(tmp_path, "overfitting", "overfitting", studied(tmp_path, monkeypatch).folder)
-    assert_same_files_twice(overfitting, OverfittingConfig(LOOK), made)
+    assert_same_files_twice(overfitting, OverfittingConfig("unclear", LOOK), made)
     rows = {row["images"]: row for row in read_csv(made.folder / "overfitting.csv")}
     assert list(rows) == ["early_stopping", "to_the_end", "validation"]
     assert (rows["early_stopping"]["steps"], rows["to_the_end"]["steps"], rows["validation"]["steps"]) == (

@@ -163,12 +163,12 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
         ((*BY_MAP, "sampling.classes=[]"), "names all classes; the condition of the prior is segmentation_f4"),
         (
             (*MINE, "priors.condition=class", "data.classes=[cat,dog]", "sampling.classes=[cat,owl]"),
-            "names owl, none of the prior's 2 classes; they are cat, dog: choose from its classes",
+            "names owl, not among the prior's 2 classes; they are cat, dog: choose from its classes",
         ),
-        ((*MINE, "sampling.coordinates=true"), "the prior takes no condition; drop sampling.coordinates"),
+        ((*MINE, "sampling.coordinates=true"), "the prior takes no condition; remove sampling.coordinates"),
         (
             (*MINE, "priors.condition=class", "sampling.coordinates=true"),
-            r"coordinates=true, the prior was trained with the condition class; set it to false",
+            r"coordinates=true, but the prior was trained with the condition class; set it to false",
         ),
         ((*MINE, "priors.condition=edges_f4", "sampling.coordinates=true"), "trained with the condition edges_f4; set"),
         ((*BY_MAP, "LAYOUT", "sampling.coordinates=true"), "a prior has one condition; choose"),
@@ -236,7 +236,7 @@ def test_classes_are_held_against_the_dataset_as_soon_as_it_is_prepared(tmp_path
         from_data.make(by_class)
         assert made[-1] == "results/samples_of_mine.csv"
         return
-    with pytest.raises(TwostageError, match="names zebra, none of the prior's 2 classes; they are cat, dog: choose"):
+    with pytest.raises(TwostageError, match="names zebra, not among the prior's 2 classes; they are cat, dog: choose"):
         from_data.make(by_class)
     assert made == ["artifacts/smoke/data/mine/metadata.json"]
 

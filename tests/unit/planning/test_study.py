@@ -403,7 +403,7 @@ def test_every_study_has_its_table_and_panels_over_columns_that_exist(name, scal
     assert drawing.keys == keys == list(table.config["points"][0]["values"])
     for panel in drawing.panels:
         assert panel.x in ("", "row", "step", *keys, *study.measure)
-        assert panel.kind == "pictures" or panel.y in study.measure
+        assert panel.kind in ("pictures", "orders") or panel.y in study.measure
     for point in range(len(table.config["points"])):
         read = {name.partition(".")[2] for name in table.inputs if name.startswith(f"{point}.")}
         first = table.config["points"][point]["seed"] == study.seeds[0]

@@ -136,7 +136,7 @@ def by(of, prior, *measure, **row):
 
 
 @pytest.mark.usefixtures("repository_conf")
-@pytest.mark.parametrize("study", ["table1", "orderings", "rejection", "overfitting"])
+@pytest.mark.parametrize("study", ["table1", "rejection", "overfitting"])
 def test_a_prior_is_refused_where_it_would_not_be_the_one_that_trains(study):
     with pytest.raises(TwostageError, match=rf"study\.rows\..*\.stand_in of {study}: .*'priors'"):
         plan_of(study, "smoke", changed(study, {"priors": "sundae"}))

@@ -5,7 +5,7 @@ A quantity either stands in the metrics of a job that a study needs anyway, or h
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from twostage.config import plugins
@@ -37,37 +37,18 @@ class Quantity:
 
 AUTOREGRESSIVE = ("gpt", "pixelsnail")
 
-# How samples agree with the conditions that they are held against; each has its spread over images beside it.
-AGREEMENT = {
-    "class_recovered": Quantity("class recovered", "", ".3f", "higher", "agreement", "class_recovered"),
-    "edges_f1": Quantity("edges agree (F1)", "", ".3f", "higher", "agreement", "edges_f1", given="edges"),
-    "silhouette_iou": Quantity(
-        "silhouette agrees (IoU)", "", ".3f", "higher", "agreement", "silhouette_iou", given="segmentation"
-    ),
-    "consistency_psnr_decibels": Quantity(
-        "downsampled sample to condition, PSNR",
-        "dB",
-        ".3f",
-        "higher",
-        "agreement",
-        "consistency_psnr_decibels",
-        given="low_resolution",
-    ),
-    "lpips_to_truth": Quantity("LPIPS to the real image", "", ".3f", "lower", "agreement", "lpips_to_truth"),
-    "psnr_to_truth_decibels": Quantity(
-        "PSNR to the real image", "dB", ".3f", "higher", "agreement", "psnr_to_truth_decibels"
-    ),
-    "diversity_lpips": Quantity(
-        "LPIPS between samples of one condition", "", ".3f", "neither", "agreement", "diversity_lpips"
-    ),
-}
-
 
 def spread_over_images(quantity: str) -> str:
     """The name of the standard deviation over images that stands beside a quantity of AGREEMENT."""
     return f"{quantity}_std_over_images"
 
 
+def _over_images(quantity: str, label: str, unit: str) -> Quantity:
+    key = spread_over_images(quantity)
+    return Quantity(f"{label}, std over images", unit, ".3f", "neither", "agreement", key)
+
+
+# One entry for each word, so that a job counts its own quantities alone.
 QUANTITIES = {
     "nll": Quantity("validation NLL", "nats per token", ".3f", "lower", "prior", NLL, NLL, models=AUTOREGRESSIVE),
     "train_nll": Quantity(
@@ -129,13 +110,37 @@ QUANTITIES = {
     "distinct_codes": Quantity(
         "distinct codes in a sampled grid", "codes", ".1f", "neither", "sampling", measure=distinct_codes
     ),
-    **AGREEMENT,
-    **{
-        spread_over_images(name): replace(
-            quantity, label=f"{quantity.label}, std over images", better="neither", key=spread_over_images(name)
-        )
-        for name, quantity in AGREEMENT.items()
-    },
+    # How samples agree with the conditions that they are held against; each has its spread over images beside it.
+    "class_recovered": Quantity("class recovered", "", ".3f", "higher", "agreement", "class_recovered"),
+    "edges_f1": Quantity("edges agree (F1)", "", ".3f", "higher", "agreement", "edges_f1", given="edges"),
+    "silhouette_iou": Quantity(
+        "silhouette agrees (IoU)", "", ".3f", "higher", "agreement", "silhouette_iou", given="segmentation"
+    ),
+    "consistency_psnr_decibels": Quantity(
+        "downsampled sample to condition, PSNR",
+        "dB",
+        ".3f",
+        "higher",
+        "agreement",
+        "consistency_psnr_decibels",
+        given="low_resolution",
+    ),
+    "lpips_to_truth": Quantity("LPIPS to the real image", "", ".3f", "lower", "agreement", "lpips_to_truth"),
+    "psnr_to_truth_decibels": Quantity(
+        "PSNR to the real image", "dB", ".3f", "higher", "agreement", "psnr_to_truth_decibels"
+    ),
+    "diversity_lpips": Quantity(
+        "LPIPS between samples of one condition", "", ".3f", "neither", "agreement", "diversity_lpips"
+    ),
+    "class_recovered_std_over_images": _over_images("class_recovered", "class recovered", ""),
+    "edges_f1_std_over_images": _over_images("edges_f1", "edges agree (F1)", ""),
+    "silhouette_iou_std_over_images": _over_images("silhouette_iou", "silhouette agrees (IoU)", ""),
+    "consistency_psnr_decibels_std_over_images": _over_images(
+        "consistency_psnr_decibels", "downsampled sample to condition, PSNR", "dB"
+    ),
+    "lpips_to_truth_std_over_images": _over_images("lpips_to_truth", "LPIPS to the real image", ""),
+    "psnr_to_truth_decibels_std_over_images": _over_images("psnr_to_truth_decibels", "PSNR to the real image", "dB"),
+    "diversity_lpips_std_over_images": _over_images("diversity_lpips", "LPIPS between samples of one condition", ""),
 }
 
 
