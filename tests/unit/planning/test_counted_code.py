@@ -151,7 +151,7 @@ def test_a_new_quantity_concerns_no_number_that_there_is(changed):
         ),
     )
     # Figures look titles up in all of it.
-    assert verbs(found) <= {"figures.study", "figures.summary"}
+    assert verbs(found) <= {"figures.study", "figures.summary", "figures.f_sweep"}
 
 
 def test_an_ordering_concerns_the_jobs_in_its_order(changed):
