@@ -1,13 +1,15 @@
 # What a reader wants, copied out of the artifacts into results/, or into results/<scale>/ where git does not keep it.
 
-for drawn in PLAN.drawn:
+DRAWN = [job for job in PLAN.jobs.values() if job.stage == "figures"]
+
+for drawn in DRAWN:
 
     rule:
         name:
             f"results_{drawn.variant}"
         input:
             files=[f"{drawn.out}/{file}" for file in (*drawn.files, PROVENANCE)],
-            evaluated=PLAN.evaluated(drawn),
+            evaluated=evaluated(drawn),
         output:
             [f"{RESULTS}/{place}" for place in places(drawn)],
         log:
@@ -27,7 +29,7 @@ for drawn in PLAN.drawn:
 # What tables and figures are drawn from: small, so git keeps it and `make verify` needs nothing else.
 rule results_evaluation:
     input:
-        f"{PLAN.artifacts}/evaluation/{{variant}}/{{file}}",
+        f"{ARTIFACTS}/evaluation/{{variant}}/{{file}}",
     output:
         f"{RESULTS}/evaluation/{{variant}}/{{file}}",
     log:
@@ -46,7 +48,7 @@ rule results_evaluation:
 
 if RESULTS != "results":
 
-    for place in (place for drawn in PLAN.drawn for place in places(drawn)):
+    for place in (place for drawn in DRAWN for place in places(drawn)):
 
         rule:
             name:

@@ -1,20 +1,20 @@
-"""Turns the long error messages of OmegaConf, PyYAML and Hydra's parser into one line."""
+"""What OmegaConf, PyYAML and Hydra's parser say at length, in one line."""
 
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-# Raised by OmegaConf: for a bad value, and for a file that is not valid YAML.
+# What OmegaConf raises for a value, and lets through for a file.
 UNREADABLE = (OmegaConfBaseException, YAMLError)
 
 
 def first_line(error: BaseException) -> str:
-    """First line of the error message; the error's type if there is no message."""
+    """First line of the error's message; its type where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def place(error: BaseException, group: str = "") -> str:
-    """What is wrong and where: the line in the file, or the dotted key of the value."""
+    """What is wrong and where: the line of a file, or the dotted key of a value."""
     if isinstance(error, RecursionError) or "RecursionError" in str(error):
         return f"a value of {group} refers to itself"
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:

@@ -1,1 +1,1 @@
-"""Stage data: images and their maps, as memory maps per split."""
+"""Data: real images as memory maps per split, with their maps."""

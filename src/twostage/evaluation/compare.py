@@ -31,6 +31,7 @@ class CompareConfig:
     condition: str | None
     tune_on: str
     seeds: list[int]
+    paper_nll: dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,8 @@ COLUMNS = (
 
 @dataclass
 class RejectionConfig:
-    """The look, and what the paper says: text and printed numbers, of which nothing is computed."""
+    """The look."""
 
-    paper_says: str
-    paper_rows: list[dict[str, Any]]
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
@@ -40,10 +38,10 @@ def rejection(config: RejectionConfig, job: Job) -> None:
     metrics = read_json(job.upstream("summary") / "metrics.json")
     grid = read_array(job.upstream("summary") / "grid.npy")
     ours = [_numbers(metrics, label, row) for label, row in metrics["rows"].items()]
-    numbers = pd.DataFrame(ours + [_paper(row) for row in config.paper_rows])
+    numbers = pd.DataFrame(ours + [_paper(row) for row in metrics["paper_rows"]])
     printed = [_printed(label, row) for label, row in metrics["rows"].items()]
-    printed += [_printed_paper(row) for row in config.paper_rows]
-    write_tables(job, numbers, (printed, _caption(metrics, config)))
+    printed += [_printed_paper(row) for row in metrics["paper_rows"]]
+    write_tables(job, numbers, (printed, _caption(metrics)))
     _figure(metrics, grid, config.figures, job)
 
 
@@ -83,7 +81,7 @@ def _printed_paper(row: Metrics) -> dict[str, str]:
     }
 
 
-def _caption(metrics: Metrics, config: RejectionConfig) -> str:
+def _caption(metrics: Metrics) -> str:
     settings = metrics["settings"]
     absent = metrics["inception_score_not_available"]
     score = " Inception Score is not measured: the Inception weights at hand have no classifier." if absent else ""
@@ -97,7 +95,7 @@ def _caption(metrics: Metrics, config: RejectionConfig) -> str:
         f"{_pools(metrics)} Class accuracy: the share whose class {judge} recovers; of real validation images it "
         f"recovers {metrics['judge']['accuracy']:.3f}. Precision and recall with {settings['precision_neighbours']}, "
         f"density and coverage with {settings['coverage_neighbours']} neighbours.{score} Paper: "
-        f"{config.paper_says}."
+        f"{metrics['paper_says']}."
     )
 
 

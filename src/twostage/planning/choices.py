@@ -50,8 +50,7 @@ def _pairs(config: Any) -> Iterator[tuple[str, str | None]]:
             if key in keys() and isinstance(value, str | None):
                 yield key, value
             elif key in _LISTS and isinstance(value, list):
-                # An empty list is a choice too: of nothing.
-                yield from ((_LISTS[key], word) for word in value or [None])
+                yield from ((_LISTS[key], word) for word in value)
             else:
                 yield from _pairs(value)
 

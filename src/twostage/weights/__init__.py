@@ -1,1 +1,1 @@
-"""Pretrained networks that other stages use unchanged, as safetensors."""
+"""Weights: pretrained networks that other stages use as they are, as safetensors."""
