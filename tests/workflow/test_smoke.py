@@ -239,6 +239,17 @@ def test_every_value_of_a_chain_has_its_numbers(clone, name, column, values):
     assert len({line["job"] for line in lines}) == 1
 
 
+def test_a_study_of_dropout_has_curves_differences_and_samples(clone):
+    # It is on request, so no other target has made it.
+    result = clone.snakemake("results/gpt_dropout.csv")
+    assert result.returncode == 0, result.stderr
+    ours, _ = study_of(clone, "gpt_dropout")
+    assert [(line["dropout"], line["num_seeds_nll"], line["num_seeds_fid"]) for line in ours] == [
+        ("0", "2", "1"), ("0.1", "2", "1"), ("0.2", "2", "1"),
+    ]  # fmt: skip
+    assert all(abs(float(line["nll_difference_mean"])) > 0 for line in ours[1:])
+
+
 def test_hourglasses_masks_and_classes_have_their_numbers(clone):
     for key in ("resampling", "rotary"):
         rows = rows_of(clone, f"hourglass_{key}.csv", key)
