@@ -14,6 +14,7 @@
 #   snakemake --cores all results/hourglass_resampling.csv          or hourglass_rotary: its network
 #   snakemake --cores all results/sundae_inpainting.csv             or sundae_pixels: masks; classes on grey pixels
 #   snakemake --cores all figures                                   every table and figure of the papers
+#   snakemake --cores all results/mine.csv --config study=PATH/mine.yaml      a study of yours, wherever it lies
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
 # Git keeps results/ of one scale, `committed` in params.yaml. At another one results/table1.csv is another name of
 # results/<scale>/table1.csv, which git ignores.
@@ -37,7 +38,7 @@ localrules:
     figures,
 
 
-TABLES = [f"{RESULTS}/{name}.csv" for name in tables(PLAN)]
+TABLES = [f"{RESULTS}/{name}.csv" for name in tables(PLAN.plan)]
 
 
 rule figures:
@@ -48,7 +49,7 @@ rule figures:
 # After dvc pull, which brings no prepared data: makes those that were.
 rule data:
     input:
-        lambda wildcards: left_behind(),
+        lambda wildcards: PLAN.left_behind,
 
 
 rule all:
@@ -60,7 +61,8 @@ rule all:
 
 # DVC stores whole stages; one that nothing was asked of is an empty folder and not an error.
 onstart:
-    make_the_folders_that_dvc_stores()
+    PLAN.make_the_folders_that_dvc_stores()
+    PLAN.hide_from_git(added_studies())
 
 
 onsuccess:
@@ -70,5 +72,5 @@ onsuccess:
 
 # Snakemake has lines of its own to say after this one, so the names of the logs wait for its end.
 onerror:
-    for line in failures(log):
+    for line in PLAN.failures(log):
         atexit.register(print, line, file=sys.stderr)

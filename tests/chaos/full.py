@@ -50,7 +50,7 @@ def into_a_full_disk(clone: Clone, job: Job, disk: Path, share: float) -> None:
         moved = replace(job, out=str(disk / job.variant))
         config = clone.folder / "build/full.json"
         config.write_text(json.dumps(asdict(moved)))
-        command = ("env", *ONE_THREAD, "python", "-m", "twostage", f"{job.stage}.{job.verb}", "--config", str(config))
+        command = ("env", *ONE_THREAD, "python", "-m", "twostage", job.name, "--config", str(config))
         result = clone.run(*command, "--log", f"{moved.out}/log.txt")
         errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
         assert (result.returncode, len(errors)) == (1, 1), f"{job.out}: {result.stderr}"

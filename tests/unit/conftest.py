@@ -9,14 +9,14 @@ from twostage.runtime.fingerprint import NOT_COUNTED
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "workstation", "paper"]
-EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml"))
+STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("[!_]*.yaml"))
 # On data that the user brings at every scale.
 ON_REQUEST = {"depth", "pose", "layouts_ade20k", "layouts_coco_stuff", "gpt_dropout"}
 
 
 def stage(plan, name):
     """The jobs of one verb in a plan, by their variants."""
-    return {job.variant: job for job in plan.jobs.values() if f"{job.stage}.{job.verb}" == name}
+    return {job.variant: job for job in plan.jobs.values() if job.name == name}
 
 
 def with_upstream(jobs, folders):

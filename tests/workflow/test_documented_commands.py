@@ -65,6 +65,9 @@ RUN = {
     "twostage train tokenizers=vqgan_f2": f"python -m twostage train tokenizers=vqgan_f2 {SMOKE}",
     "twostage sample data=cifar10 priors=pixelsnail":
         f"python -m twostage sample data=cifar10 priors=pixelsnail {SMOKE} sampling.num_images=2",
+    "twostage plan docs/examples/own_ordering.yaml": f"python -m twostage plan docs/examples/own_ordering.yaml {SMOKE}",
+    "snakemake --cores all results/own_ordering.csv --config study=docs/examples/own_ordering.yaml":
+        f"snakemake --cores all results/own_ordering.csv --config study=docs/examples/own_ordering.yaml {SMOKE}",
     "twostage plan edges": f"python -m twostage plan edges {SMOKE}",
     "twostage redraw rejection figures.font_size=9":
         "python -m twostage redraw rejection figures.font_size=9 --out drawn",
@@ -97,6 +100,11 @@ LEFT_OUT = {
     "dvc exp run -S conf/scale/laptop.yaml:priors.steps=900": "hours at scale laptop; test_dvc.py runs one at smoke",
     "python -m twostage fetch": "downloads every source",
     "pytest -q -s --no-cov tests/unit/priors/test_table3.py": "a test of this suite",
+    "snakemake --cores all results/photos.csv --config study=docs/examples/photos.yaml":
+        "test_from_data.py makes the same study; test_outside.py plans the file",
+    "twostage plan FILE.yaml scale=smoke": PLACEHOLDER,
+    "twostage from_data": "test_from_data.py runs it",
+    "twostage plan": "in words of another command",
     "python -m twostage from_data": "its example is run by test_from_data.py",
     "python -m twostage from_data data=folder data.name=mine data.root=photographs 'data.maps=[segmentation]' "
     "data.num_labels=6 data.tune_images=10 data.validation_images=10 priors.condition=segmentation_f4 "

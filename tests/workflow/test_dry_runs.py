@@ -40,7 +40,7 @@ def test_snakemake_would_run_the_whole_plan_with_its_tables(clone, scale):
 
 
 def test_a_new_file_is_a_task_with_a_table(clone):
-    folder = clone.folder / "conf/experiment"
+    folder = clone.folder / "conf/study"
     text = (folder / "edges_sundae.yaml").read_text()
     (folder / "mine.yaml").write_text(text.replace("name: edges_sundae", "name: mine", 1))
     try:
@@ -48,13 +48,13 @@ def test_a_new_file_is_a_task_with_a_table(clone):
         assert "results/mine.csv" in clone.dry_run("figures")
     finally:
         (folder / "mine.yaml").unlink()
-    for rule in ("evaluation_conditional", "figures_conditional", "results_mine"):
+    for rule in ("evaluation_collect", "figures_study", "results_mine"):
         assert plan.count(f"rule {rule}:") == 1, rule
     assert plan.count("rule sampling_denoise:") == 4
 
 
 def test_a_new_file_is_a_study_with_a_table(clone):
-    folder = clone.folder / "conf/experiment"
+    folder = clone.folder / "conf/study"
     lines = (folder / "gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine", 1).splitlines()
     (folder / "mine.yaml").write_text("\n".join(line for line in lines if not line.startswith("on_request:")))
     try:
@@ -64,6 +64,20 @@ def test_a_new_file_is_a_study_with_a_table(clone):
         (folder / "mine.yaml").unlink()
     assert {("evaluation_collect", "mine"), ("figures_study", "mine")} <= rules_and_variants(plan)
     assert "rule results_mine:" in plan
+
+
+def test_a_study_outside_of_the_clone_has_a_table_and_is_no_part_of_all(clone, tmp_path):
+    text = (clone.folder / "conf/study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine", 1)
+    (tmp_path / "mine.yaml").write_text(text)
+    named = ("--config", "scale=smoke", f"study={tmp_path}/mine.yaml", "--")
+    plan = clone.ask("snakemake", "-n", *named, "results/mine.csv")
+    assert {("evaluation_collect", "mine"), ("figures_study", "mine")} <= rules_and_variants(plan)
+    assert "results/mine.csv" not in clone.ask("snakemake", "-n", *named, "figures")
+    (tmp_path / "mine.yaml").write_text(text.replace("measure:", "mesure:"))
+    result = clone.run("snakemake", "-n", *named, "results/table1.csv")
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith("error: study mine: ")
+    assert "mesure" in result.stderr
 
 
 def test_one_factor_more_runs_its_own_jobs_and_the_figure(clone):
@@ -78,28 +92,28 @@ def test_one_factor_more_runs_its_own_jobs_and_the_figure(clone):
 
 def jobs_of_the_sweep(clone, names):
     """Rule and variant of every job of the sweep over these factors."""
-    clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", f"{names}, tune_on")
+    clone.edit("conf/study/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", f"{names}, tune_on")
     try:
         plan = clone.dry_run("results/f_sweep.csv")
     finally:
-        clone.edit("conf/experiment/f_sweep.yaml", f"{names}, tune_on", "vqgan_f4, vqgan_f8], tune_on")
+        clone.edit("conf/study/f_sweep.yaml", f"{names}, tune_on", "vqgan_f4, vqgan_f8], tune_on")
     return rules_and_variants(plan)
 
 
-def test_an_unknown_ordering_in_the_experiment_is_one_line(clone):
-    clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_up]")
+def test_an_unknown_ordering_in_the_study_is_one_line(clone):
+    clone.edit("conf/study/orderings.yaml", "spiral_in]", "spiral_up]")
     try:
         result = clone.snakemake("-n", "results/orderings.csv")
     finally:
-        clone.edit("conf/experiment/orderings.yaml", "spiral_up]", "spiral_in]")
+        clone.edit("conf/study/orderings.yaml", "spiral_up]", "spiral_in]")
     assert result.returncode != 0
     last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: experiment.orderings is row_major, ")
-    assert "spiral_up; name row_major" in last
+    assert last.startswith("error: study orderings, row IN: ")
+    assert "spiral_up" in last
 
 
 def test_a_broken_study_stops_itself_alone(clone):
-    clone.edit("conf/experiment/orderings.yaml", "spiral_in]", "spiral_up]")
+    clone.edit("conf/study/orderings.yaml", "spiral_in]", "spiral_up]")
     try:
         look = ("snakemake", "-n", "--config", "scale=smoke", "--")
         others = clone.run(*look, "results/table1.csv")
@@ -108,15 +122,15 @@ def test_a_broken_study_stops_itself_alone(clone):
         looks = [clone.run("snakemake", "--config", "scale=smoke", *words) for words in (("--unlock",), ("--summary",))]
         data = clone.run(*look, "data")
     finally:
-        clone.edit("conf/experiment/orderings.yaml", "spiral_up]", "spiral_in]")
+        clone.edit("conf/study/orderings.yaml", "spiral_up]", "spiral_in]")
     assert others.returncode == 0, others.stderr
     assert "rule evaluation_compare:" in others.stdout
-    assert "warning: left out of the plan: experiment.orderings is row_major, " in others.stderr
+    assert "warning: left out of the plan: study orderings, row IN: " in others.stderr
     for result in (*looks, data):
         assert result.returncode == 0, result.stderr
     for result in (*everything, whole_path):
         assert result.returncode != 0
-        assert result.stderr.strip().splitlines()[-1].startswith("error: experiment.orderings is row_major, ")
+        assert result.stderr.strip().splitlines()[-1].startswith("error: study orderings, row IN: ")
 
 
 def test_an_unknown_scale_is_one_line(clone):
@@ -143,9 +157,8 @@ def test_lint_is_clean(clone):
 def test_a_mistyped_key_on_snakemakes_command_line_is_one_line(clone):
     result = clone.run("snakemake", "-n", "--config", "scael=smoke", "--", "results/table1.csv")
     assert result.returncode != 0
-    assert (
-        result.stderr.strip().splitlines()[-1] == "error: --config scael is unknown; the keys are scale and committed"
-    )
+    last = result.stderr.strip().splitlines()[-1]
+    assert last == "error: --config scael is unknown; the keys are scale, study and committed"
 
 
 def seconds_since_boot(pid):

@@ -9,6 +9,8 @@ from skimage import color, data, filters
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.datasets import load_sample_images
 
+from .conftest import rules_of
+
 NUM_PICTURES, NUM_LABELS, SIDE = 100, 6, 48
 
 
@@ -56,10 +58,13 @@ def test_photographs_and_maps_become_a_canvas_by_one_command(call):
     assert result.returncode == 0, result.stderr[-3000:]
     (samples,) = clone.folder.glob("artifacts/smoke/sampling/mine.*/samples.npy")
     assert np.load(samples).shape == (1, 64, 96, 3)
+    assert (clone.folder / "results/figures/samples_of_mine_samples.png").is_file()
+    assert clone.ask("git", "status", "--porcelain") == ""
     # Another canvas draws; nothing is prepared or trained again.
     clone, again = call("sampling.canvas_pixels=[48,64]")
     assert again.returncode == 0, again.stderr[-3000:]
-    assert again.stderr.count("made already") == 8
+    ran = {rule for rule in rules_of(again.stderr) if not rule.startswith("results_")}
+    assert ran == {"sampling_generate", "evaluation_collect", "figures_study"}
     assert len(list(clone.folder.glob("artifacts/smoke/sampling/mine.*/samples.npy"))) == 2
 
 
@@ -67,6 +72,6 @@ def test_a_canvas_that_f_does_not_divide_is_one_line(call):
     _, result = call("sampling.canvas_pixels=[50,64]")
     assert result.returncode == 1
     assert result.stderr == (
-        "error: sampling.canvas_pixels=[50, 64]: the tokenizer's factor 4 does not divide both sides; "
-        "set [48, 64], say\n"
+        "error: sampling.canvas_pixels=[50, 64]: both sides must be divisible by the tokenizer's factor 4; "
+        "set e.g. [48, 64]\n"
     )

@@ -23,6 +23,6 @@ def test_every_stage_ends_in_one_line_and_runs_whole_once_there_is_space(reprodu
 def test_every_verb_ends_in_one_line_and_runs_whole_once_there_is_space(reproduced, tmp_path):
     # What priors.timed trains is as long as its clock says: made twice, it differs.
     jobs = [job for job in jobs_to_try(reproduced) if job.verb != "timed"]
-    for job in first_of_each(jobs, lambda job: f"{job.stage}.{job.verb}"):
+    for job in first_of_each(jobs, lambda job: job.name):
         for share in (0.0, 0.5):
-            into_a_full_disk(reproduced, job, tmp_path / f"{job.stage}.{job.verb}", share)
+            into_a_full_disk(reproduced, job, tmp_path / job.name, share)

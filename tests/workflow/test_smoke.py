@@ -93,12 +93,11 @@ def test_a_changed_prior_retrains_its_own_runs_and_those_that_are_matched_to_it(
 
 
 def test_every_ordering_has_its_numbers_with_the_papers_beside_them(clone):
-    with open(clone.folder / "results/orderings.csv") as file:
-        rows = {row["ordering"]: row for row in csv.DictReader(file)}
+    rows = {row["ordering"]: row for row in study_of(clone, "orderings")[0]}
     assert list(rows) == ["row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in"]
     for row in rows.values():
-        assert (row["scale"], row["num_seeds"]) == ("smoke", "2")
-        assert 0 < float(row["validation_nll"]) < 10
+        assert (row["scale"], row["num_seeds_nll"]) == ("smoke", "2")
+        assert 0 < float(row["nll"]) < 10
     assert float(rows["subsample"]["paper_nll"]) == 5.015
 
 
@@ -147,14 +146,12 @@ def test_one_more_codebook_size_runs_its_own_jobs_and_the_figure(clone):
 
 
 def test_one_more_ordering_runs_its_own_jobs_and_the_figure(clone):
-    plan = clone.plan_after(
-        "conf/experiment/orderings.yaml", "spiral_in]", "spiral_in, random]", "results/orderings.csv"
-    )
+    plan = clone.plan_after("conf/study/orderings.yaml", "spiral_in]", "spiral_in, random]", "results/orderings.csv")
     assert variants_of(plan) == {f"cifar10.vqgan_f4.gpt.random.seed{seed}" for seed in (0, 1)} | {
         "orderings",
     }
     assert rules_of(plan) == {
-        "priors_train", "sampling_generate", "evaluation_orderings", "figures_orderings", "results_evaluation",
+        "priors_train", "sampling_generate", "evaluation_collect", "figures_study", "results_evaluation",
         "results_orderings",
     }  # fmt: skip
 
@@ -266,11 +263,11 @@ def test_hourglasses_masks_and_classes_have_their_numbers(clone):
 
 
 def test_one_factor_less_runs_no_model(clone):
-    clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", "vqgan_f4], tune_on")
+    clone.edit("conf/study/f_sweep.yaml", "vqgan_f4, vqgan_f8], tune_on", "vqgan_f4], tune_on")
     try:
         plan = clone.dry_run("results/f_sweep.csv")
     finally:
-        clone.edit("conf/experiment/f_sweep.yaml", "vqgan_f4], tune_on", "vqgan_f4, vqgan_f8], tune_on")
+        clone.edit("conf/study/f_sweep.yaml", "vqgan_f4], tune_on", "vqgan_f4, vqgan_f8], tune_on")
     assert rules_of(plan) == {"evaluation_f_sweep", "figures_f_sweep", "results_evaluation", "results_f_sweep"}
 
 
@@ -281,10 +278,15 @@ def test_every_task_has_both_models_with_their_spread_and_its_figure(clone, task
     rows = rows_of(clone, f"{task}.csv", "model")
     assert list(rows) == ["conditional", "unconditional", "reconstruction", "real"]
     for model in ("conditional", "unconditional"):
-        assert (rows[model]["scale"], rows[model]["num_conditions"], rows[model]["num_seeds"]) == ("smoke", "16", "2")
+        assert (rows[model]["scale"], rows[model]["num_conditions"], rows[model]["num_seeds_lpips_to_truth"]) == (
+            "smoke",
+            "16",
+            "2",
+        )
         assert 0 < float(rows[model]["lpips_to_truth"]) < 2
         assert float(rows[model]["lpips_to_truth_std"]) >= 0
-    for file in (f"{task}.md", f"{task}.provenance.json", f"figures/{task}.pdf", f"figures/{task}.png"):
+    for file in (f"{task}.md", f"{task}.provenance.json", f"figures/{task}.pdf", f"figures/{task}.png",
+                 f"figures/{task}_samples.png", f"{task}_long.csv"):  # fmt: skip
         assert (clone.folder / "results" / file).stat().st_size > 100, file
 
 

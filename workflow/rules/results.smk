@@ -1,15 +1,13 @@
 # What a reader wants, copied out of the artifacts into results/, or into results/<scale>/ where git does not keep it.
 
-DRAWN = [job for job in PLAN.jobs.values() if job.stage == "figures"]
-
-for drawn in DRAWN:
+for drawn in PLAN.drawn:
 
     rule:
         name:
             f"results_{drawn.variant}"
         input:
             files=[f"{drawn.out}/{file}" for file in (*drawn.files, PROVENANCE)],
-            evaluated=evaluated(drawn),
+            evaluated=PLAN.evaluated(drawn),
         output:
             [f"{RESULTS}/{place}" for place in places(drawn)],
         log:
@@ -29,7 +27,7 @@ for drawn in DRAWN:
 # What tables and figures are drawn from: small, so git keeps it and `make verify` needs nothing else.
 rule results_evaluation:
     input:
-        f"{ARTIFACTS}/evaluation/{{variant}}/{{file}}",
+        f"{PLAN.artifacts}/evaluation/{{variant}}/{{file}}",
     output:
         f"{RESULTS}/evaluation/{{variant}}/{{file}}",
     log:
@@ -48,7 +46,7 @@ rule results_evaluation:
 
 if RESULTS != "results":
 
-    for place in (place for drawn in DRAWN for place in places(drawn)):
+    for place in (place for drawn in PLAN.drawn for place in places(drawn)):
 
         rule:
             name:

@@ -1,65 +1,33 @@
-# One rule for every verb of every stage. The plan says what a job reads and writes, NEEDS what it takes of a machine.
+# One rule for every verb of every stage, from the table of verbs. The plan says what a job reads and writes.
+from twostage.planning.verbs import VERBS
 
-# Verb -> memory in MB, minutes at most, GPUs. Whatever is not named here reads numbers and draws.
-NEEDS = {
-    "weights.convert": (3000, 30, 0),
-    "data.prepare": (4000, 120, 0),
-    "data.annotate": (4000, 1440, GPUS_PER_JOB),
-    "tokenizers.train": (4000, 2880, GPUS_PER_JOB),
-    "tokenizers.cluster": (4000, 120, GPUS_PER_JOB),
-    "tokenizers.greys": (2000, 30, 0),
-    "latents.encode": (3000, 240, GPUS_PER_JOB),
-    "latents.crop": (3000, 240, 0),
-    "latents.plain": (2000, 30, 0),
-    "priors.tune": (3000, 720, GPUS_PER_JOB),
-    "priors.pace": (3000, 720, GPUS_PER_JOB),
-    "priors.train": (3000, 2880, GPUS_PER_JOB),
-    "priors.timed": (3000, 2880, GPUS_PER_JOB),
-    "sampling.generate": (4000, 720, GPUS_PER_JOB),
-    "sampling.denoise": (4000, 720, GPUS_PER_JOB),
-    "sampling.inpaint": (4000, 720, GPUS_PER_JOB),
-    "evaluation.reconstruct": (4000, 120, GPUS_PER_JOB),
-    "evaluation.features": (4000, 240, GPUS_PER_JOB),
-    "evaluation.samples": (6000, 240, GPUS_PER_JOB),
-    "evaluation.rfid": (4000, 240, GPUS_PER_JOB),
-    "evaluation.likelihood": (4000, 720, GPUS_PER_JOB),
-    "evaluation.classifier": (3000, 720, GPUS_PER_JOB),
-    "evaluation.conditional": (4000, 120, GPUS_PER_JOB),
-    "evaluation.rejection": (4000, 720, GPUS_PER_JOB),
-    "evaluation.overfitting": (4000, 720, GPUS_PER_JOB),
-    "evaluation.sundae_pixels": (4000, 30, 0),
-}
-LIGHT = (1000, 10, 0)
-# Most jobs wait for these, so they go first.
-PRIORITY = {"tokenizers.train": 10, "priors.tune": 5}
-
-for verb, number, files, variants in (
-    (verb, number, *kind) for verb in FILES for number, kind in enumerate(kinds(verb))
+for name, row, number, paths, variants in (
+    (name, row, number, *kind)
+    for name, row in VERBS.items()
+    for number, kind in enumerate(PLAN.kinds(name))
 ):
-    stage = verb.split(".")[0]
-    mem_mb, minutes, gpus = NEEDS.get(verb, LIGHT)
 
     rule:
         name:
-            verb.replace(".", "_") + (f"_{number}" if number else "")
+            name.replace(".", "_") + (f"_{number}" if number else "")
         input:
-            unpack(job_inputs(verb)),
+            unpack(PLAN.inputs(name)),
         output:
-            outputs(verb, files),
+            paths,
         log:
-            beside(stage, "log.txt"),
+            PLAN.beside(name, "log.txt"),
         benchmark:
-            beside(stage, "benchmark.tsv")
+            PLAN.beside(name, "benchmark.tsv")
         wildcard_constraints:
             variant=variants,
-        priority: PRIORITY.get(verb, 0)
+        priority: row.priority
         threads: 1
         resources:
-            mem_mb=mem_mb,
-            runtime=minutes,
-            gpu=gpus,
-        # The shell's line is read when the job runs, and then `verb` is the last of the loop.
+            mem_mb=row.memory_mb,
+            runtime=row.minutes,
+            gpu=GPUS_PER_JOB if row.gpu else 0,
+        # The shell's line is read when the job runs, and then `name` is the last of the loop.
         params:
-            verb=verb,
+            verb=name,
         shell:
             "python -m twostage {params.verb} --config {input.config} --log {log}"

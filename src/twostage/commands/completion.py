@@ -53,7 +53,7 @@ def _candidates(words: list[str]) -> Iterable[str]:
     if "=" in word:
         name = word.partition("=")[0]
         return [f"{name}={value}" for value in _values(name)]
-    names = composition.options("experiment") if before[0] in ("plan", "redraw") else []
+    names = composition.options("study") if before[0] in ("plan", "redraw") else []
     return [*names, *(f"{word}=" for word in _names(parser.groups))]
 
 

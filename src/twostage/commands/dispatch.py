@@ -5,13 +5,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 
 # Command -> module whose `main` reads its own arguments, and its line of `twostage --help`.
 COMMANDS = {
     "train": ("commands.train", "trains a prior, or the tokenizer that is chosen"),
     "sample": ("commands.sample", "draws images, from a prior of artifacts/ or from a folder: --model DIR --out x.png"),
-    "plan": ("commands.plan", "the jobs of an experiment, and which of them are made"),
+    "plan": ("commands.plan", "the jobs of a study, and which of them are made"),
     "redraw": ("commands.redraw", "tables and figures from the metrics that git keeps, in seconds"),
     "trace": ("commands.trace", "the jobs behind a cell of a table: learning rates, seeds, steps, commits"),
     "verify": ("commands.verify", "do the committed results hold?"),
@@ -22,7 +22,7 @@ COMMANDS = {
 }
 # Converters of released files.
 IMPORTS = ("tokenizers.import_released", "priors.import_released")
-NAMES = (*COMMANDS, *FILES, *IMPORTS)
+NAMES = (*COMMANDS, *VERBS, *IMPORTS)
 
 
 def work_of(verb: str) -> Callable[[Any, Any], None]:

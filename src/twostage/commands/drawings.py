@@ -14,7 +14,7 @@ EVALUATIONS = RESULTS / "evaluation"
 
 
 def drawing_jobs(jobs: Mapping[str, Job]) -> dict[str, Job]:
-    """The jobs that draw, by the names of their experiments."""
+    """The jobs that draw, by the names of their studies."""
     return {job.variant: job for job in jobs.values() if job.stage == "figures"}
 
 

@@ -1,32 +1,35 @@
-"""Verb `sampling.from_data`: everything from a dataset to samples, each step a job of its own that is made once.
+"""`twostage from_data`: everything from a dataset to samples, as a study that Snakemake makes.
 
-`python -m twostage from_data data=folder data.root=/path/to/pictures ...`: called again, it goes on where it
-was stopped, and after a change runs what the change concerns: another canvas draws, nothing trains.
+`python -m twostage from_data data=folder data.root=/path/to/pictures ...` checks what is asked, writes it as a study
+file, and calls Snakemake. Called again, that goes on where it was stopped; another canvas draws, nothing trains.
 """
 
+import json
 import logging
+import re
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
+
+import yaml
 
 from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import one_line_errors
 from twostage.commands.run import name_pictures
-from twostage.config.composition import compose, parse
-from twostage.config.schema import DENOISERS, VOC_LABELS, SamplingConfig
+from twostage.config.composition import add_study, added_folders, compose, default, options, parse
+from twostage.config.overrides import changes
+from twostage.config.schema import DENOISERS, VOC_LABELS, Config, SamplingConfig
 from twostage.errors import TwostageError
 from twostage.planning import made, prompt
 from twostage.planning.chain import condition_jobs
 from twostage.planning.jobs import grid_side
-from twostage.runtime.artifacts import read_json, write_json
-from twostage.runtime.job import Job, Tree
+from twostage.planning.whole import plan_of
+from twostage.runtime.artifacts import atomic_path, read_json
+from twostage.runtime.job import Tree
 from twostage.sampling.condition_file import read_condition
 from twostage.sampling.request import canvas_size, check_classes, check_condition, checked_draw
 from twostage.sampling.sliding import windowed
 from twostage.tokenizers.greys import NUM_GREYS
-
-log = logging.getLogger(__name__)
 
 # How the maps that are no colours are stored.
 KIND_OF = {"segmentation": "labels", "pose": "labels", "edges": "binary", "depth": "grey"}
@@ -50,6 +53,7 @@ def check(overrides: tuple[str, ...]) -> None:
         raise TwostageError(
             f"from_data draws token by token, which priors={architecture} cannot; choose priors=gpt or pixelsnail"
         )
+    _check_own_name(tree, overrides)
     _check_classes(tree, tree["data"]["classes"])
     _check_condition(tree, overrides, config, (height, width) != grid)
     if tree["priors"]["condition"] == "coordinates" and (height, width) != grid and not config.coordinates:
@@ -59,6 +63,15 @@ def check(overrides: tuple[str, ...]) -> None:
         kind = KIND_OF.get(_map_of(tree, overrides), "colour")
         num_labels = tree["data"]["num_labels"] or VOC_LABELS
         read_condition(config, kind, (height * pixels, width * pixels), num_labels)
+
+
+def _check_own_name(tree: Tree, overrides: tuple[str, ...]) -> None:
+    """Other data under the name of ours would be two datasets of one name."""
+    changed = [change.key for change in changes(overrides, Config) if change.key.startswith(("data.", "latents."))]
+    if changed and tree["data"]["name"] in set(options("data")) - {"folder"}:
+        raise TwostageError(
+            f"{changed[0]} makes other data of {tree['data']['name']}; give them a name of their own: data.name=mine"
+        )
 
 
 def _num_codes(tree: Tree) -> int:
@@ -127,32 +140,59 @@ def _reduction(tree: Tree, overrides: tuple[str, ...]) -> int:
 
 
 def make(overrides: tuple[str, ...]) -> None:
-    """Runs all jobs that are not made. Raises TwostageError for what no training can mend, before any of it."""
+    """Makes the study of the overrides. Raises TwostageError for what no training can mend, before any of it."""
     prompt.folders_given("sampling.from_data", overrides)
+    prompt.refuse_unread_stages("sampling.generate", overrides)
+    if folders := added_folders():
+        raise TwostageError(f"from_data reads no --config-dir={folders[0]}; name its values as KEY=VALUE")
     overrides = prompt.remembered("sampling.generate", overrides)
     check(overrides)
-    asked = prompt.asked("sampling.generate", overrides, label=True)
-    jobs = [*asked.jobs.values(), asked.job]
-    for number, job in enumerate(jobs, start=1):
-        is_there = made.is_made(job, asked.jobs)
-        log.info("[%d/%d] %s%s", number, len(jobs), job.out, ": made already" if is_there else "")
-        if not is_there:
-            run(job)
-        if job.verb == "prepare":
-            metadata = read_json(job.folder / "metadata.json")
-            _check_classes(compose(overrides), metadata["classes"])
-            # A small folder is split in other parts than it was asked for.
-            _check_held_out(compose(overrides), metadata["splits"]["validation"]["num_images"])
-    if is_there:
-        name_pictures(job)
+    tree = compose(overrides)
+    scale, path = tree["scale"]["name"], write_study(overrides)
+    jobs = plan_of(add_study(path), scale).jobs
+    data = next(job for job in jobs.values() if job.verb == "prepare")
+    if not made.is_made(data, jobs):
+        snakemake(f"{data.out}/metadata.json", scale, path)
+    metadata = read_json(data.folder / "metadata.json")
+    _check_classes(tree, metadata["classes"])
+    # A small folder is split in other parts than it was asked for.
+    _check_held_out(tree, metadata["splits"]["validation"]["num_images"])
+    snakemake(f"results/{path.stem}.csv", scale, path)
+    name_pictures(next(job for job in jobs.values() if job.stage == "sampling"))
 
 
-def run(job: Job) -> None:
-    """Runs a job in a process of its own, as the workflow does. Exits as it does if it fails; it has said why."""
-    asked = Path("build/configs") / job.stage / job.variant / f"{job.sha12}.json"
-    write_json(asked, asdict(job))
-    verb = f"{job.stage}.{job.verb}"
-    command = [sys.executable, "-m", "twostage", verb, "--config", str(asked), "--log", str(job.folder / "log.txt")]
+def write_study(overrides: tuple[str, ...]) -> Path:
+    """A study file in build/studies/ that asks for one set of samples, as the overrides say."""
+    asked = {change.key: json.loads(change.value) for change in changes(overrides, Config)}
+    tree = compose(overrides)
+    groups = {group: asked.get(group, default(group)) for group in ("data", "tokenizers", "priors")}
+    row = groups | {key: value for key, value in asked.items() if key.startswith("data.")}
+    # Another choice of these changes the names of jobs, so that no canvas takes another one's place.
+    fixed = {key: value for key, value in asked.items() if "." in key and not key.startswith("data.")}
+    seed = fixed.pop("priors.loop.seed", 0)
+    name = re.sub(r"\W", "_", f"samples_of_{tree['data']['name']}")
+    study = {
+        "name": name,
+        "title": f"Samples of {tree['data']['name']}",
+        "rows": {tree["data"]["name"]: {"stand_in": row, "paper": row}},
+        "fixed": fixed,
+        "seeds": [seed],
+        "measure": ["seconds_per_image"],
+        "pictures": tree["sampling"]["grid_images"],
+        "figures": [{"kind": "pictures"}],
+    }
+    path = Path("build/studies") / f"{name}.yaml"
+    with atomic_path(path) as partial:
+        partial.write_text(yaml.safe_dump(study, sort_keys=False, allow_unicode=True))
+    return path
+
+
+def snakemake(target: str, scale: str, study: Path) -> None:
+    """Has Snakemake make a file. Exits as it does if it fails; it has said why."""
+    if not Path("Snakefile").is_file():
+        raise TwostageError(f"no Snakefile in {Path.cwd().name}/; run from the root of the twostage clone")
+    config = [f"scale={scale}", f"study={study}"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--config", *config, "--", target]
     status = subprocess.run(command, check=False).returncode
     if status:
         raise SystemExit(status)

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import one_line_errors, start_log
 from twostage.commands.dispatch import config_of, work_of
+from twostage.config import plugins
 from twostage.config.composition import parse
 from twostage.errors import TwostageError
 from twostage.planning import made, prompt, provenance
@@ -139,6 +140,9 @@ def _asked(name: str, arguments: argparse.Namespace) -> prompt.Asked:
     if arguments.overrides or arguments.out:
         raise TwostageError("either --config or overrides and --out, not both")
     try:
-        return prompt.Asked(Job(**read_json(arguments.config)), {})
+        job = Job(**read_json(arguments.config))
     except TypeError as error:
         raise TwostageError(f"{arguments.config} is not a job of this version; ask snakemake again") from error
+    for path in job.plugins:
+        plugins.load(Path(path))
+    return prompt.Asked(job, {})

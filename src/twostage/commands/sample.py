@@ -19,7 +19,7 @@ from twostage.config.schema import DENOISERS
 from twostage.errors import TwostageError
 from twostage.planning.prompt import group_of, without_folders
 from twostage.planning.unread import INSTEAD, refuse_unread
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import atomic_path, read_json
 from twostage.runtime.fingerprint import PACKAGE
 from twostage.runtime.job import Job, Tree
@@ -71,7 +71,7 @@ def draw(model: str, out: Path, overrides: tuple[str, ...]) -> None:
     # A mistake in what was typed need not wait for torch.
     work = work_of(verb)
     with tempfile.TemporaryDirectory() as drawn:
-        job = Job("sampling", verb.split(".")[1], folder.name, scale, config, inputs, drawn, FILES[verb])
+        job = Job("sampling", verb.split(".")[1], folder.name, scale, config, inputs, drawn, VERBS[verb].files)
         work(parse(config_of(work), config), job)
         with atomic_path(out) as temporary:
             shutil.copyfile(Path(drawn) / "grid.png", temporary)

@@ -61,7 +61,7 @@ def _cell(rows: list[dict[str, str]], table: Path, row: str, column: str | None)
     return f": {column} = {found[column]}"
 
 
-def _completed(records: dict[str, Record], experiment: str) -> None:
+def _completed(records: dict[str, Record], study: str) -> None:
     """Adds to records of versions that kept neither config nor inputs what the plan of this clone says of a job of that
     name: its config, if it has the recorded hash, and its inputs, as far as the record knows them.
     """
@@ -69,11 +69,12 @@ def _completed(records: dict[str, Record], experiment: str) -> None:
         return
     scale = next(iter(records.values()))["scale"]
     # Tables without a file of their own belong to Table 1.
-    name = experiment if (CONF / f"experiment/{experiment}.yaml").is_file() else "table1"
+    name = study if (CONF / f"study/{study}.yaml").is_file() else "table1"
     planned = plan_of(name, scale).jobs
-    for job in planned.values():
-        record = records.get(_name(job), {"config": None})
-        inputs = {key: _name(planned[folder]) for key, folder in job.inputs.items()}
+    recorded = {folder: _recorded_as(job, records) for folder, job in planned.items()}
+    for folder, job in planned.items():
+        record = records.get(recorded[folder], {"config": None})
+        inputs = {key: recorded[each] for key, each in job.inputs.items()}
         if "config" in record:
             continue
         record["planned"] = True
@@ -83,8 +84,16 @@ def _completed(records: dict[str, Record], experiment: str) -> None:
         record["inputs"] = {key: name for key, name in inputs.items() if name in records}
 
 
+def _recorded_as(job: Job, records: dict[str, Record]) -> str:
+    """The name of a job's record. What sums up or draws a study had a verb of its own before there were studies."""
+    if job.stage in ("evaluation", "figures") and _name(job) not in records:
+        of_old = [name for name in records if re.fullmatch(rf"{job.stage}\.\w+ {re.escape(job.variant)}", name)]
+        return of_old[0] if len(of_old) == 1 else _name(job)
+    return _name(job)
+
+
 def _name(job: Job) -> str:
-    return f"{job.stage}.{job.verb} {job.variant}"
+    return f"{job.name} {job.variant}"
 
 
 def _behind(records: dict[str, Record], last: str, row: str) -> list[str]:

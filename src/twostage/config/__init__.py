@@ -1,1 +1,1 @@
-"""What `conf/` holds: names, types and ranges, and how files and overrides become one tree."""
+"""Names, types and ranges of the config, and how files and overrides become one config tree."""

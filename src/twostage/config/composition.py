@@ -1,4 +1,4 @@
-"""Config trees out of `conf/`, and a job's own slice of one as its dataclass."""
+"""Composes config trees from `conf/` and parses a job's slice of a tree into its dataclass."""
 
 import dataclasses
 import functools
@@ -14,29 +14,68 @@ from twostage.config.trees import Trees
 from twostage.config.values import check
 from twostage.errors import TwostageError
 
-# A wheel brings the files of conf/ along; in a clone this is a link to them.
+# A wheel contains the files of conf/. In a clone this is a link to conf/.
 PACKAGED = Path(__file__).parents[1] / "conf"
 CONF = Path("conf") if Path("conf/config.yaml").is_file() or not PACKAGED.is_dir() else PACKAGED
-# Further folders, of the user, whose files are options beside those of CONF: see `add_folder`.
+# The user's folders with more options, see `add_folder`.
 _added: list[Path] = []
+# Study files of the user, by their names: see `add_study`.
+_studies: dict[str, Path] = {}
 T = TypeVar("T")
 
 
 def add_folder(folder: Path) -> None:
-    """From now on files FOLDER/GROUP/NAME.yaml are options of their group, beside those of `conf/`.
+    """Makes the files FOLDER/GROUP/NAME.yaml options of their group, in addition to those of `conf/`.
 
-    Raises TwostageError if the folder has none, or one of the name of another option.
+    Raises TwostageError if the folder has no such file, or one with the name of an existing option.
     """
     folder = folder.expanduser()
     if not [path for group in groups() for path in folder.glob(f"{group}/[!.]*.yaml")]:
-        raise TwostageError(f"{folder} holds no config; put files GROUP/NAME.yaml there, GROUP one of {_listed()}")
+        raise TwostageError(f"{folder} has no config files; put files GROUP/NAME.yaml there, GROUP one of {_listed()}")
     if folder not in _added:
         _added.append(folder)
     trees()
 
 
+def add_study(path: Path) -> str:
+    """From now on the file is an option of the group study, wherever it lies; returns its name, which is that of the
+    file. A file of `conf/study/` is one already.
+
+    Raises TwostageError if there is no such file, or its name is none, or another study's.
+    """
+    path = path.expanduser().resolve()
+    if path.suffix != ".yaml" or not path.is_file():
+        raise TwostageError(f"no study {path}; name a file that ends in .yaml")
+    if not path.stem.isidentifier():
+        raise TwostageError(f"{path}: no target can have this name; use letters, digits and _")
+    if path.parent == (CONF / "study").resolve():
+        return path.stem
+    other = _studies.get(path.stem) or next(
+        (folder / "study" / path.name for folder in (CONF, *_added) if (folder / "study" / path.name).exists()), path
+    )
+    if other != path:
+        raise TwostageError(f"{path} and {other} have one name; give yours another")
+    _studies[path.stem] = path
+    return path.stem
+
+
+def added_studies() -> dict[str, Path]:
+    """The files of `add_study`, by their names."""
+    return dict(_studies)
+
+
+def study_file(name: str) -> str:
+    """Where a study's file lies, for messages: in conf/study/, or its whole path."""
+    return str(_studies.get(name, f"conf/study/{name}.yaml"))
+
+
+def folder_of_study(name: str) -> Path:
+    """The folder of a study's file, where the paths in it begin."""
+    return _studies[name].parent if name in _studies else CONF / "study"
+
+
 def added_folders() -> tuple[Path, ...]:
-    """The folders of `add_folder`."""
+    """The folders that `add_folder` added."""
     return tuple(_added)
 
 
@@ -46,14 +85,14 @@ def groups() -> list[str]:
 
 
 def options(group: str) -> list[str]:
-    """The files that may be chosen of a group. Raises TwostageError for a group that there is not."""
+    """The options of a group. Raises TwostageError if there is no such group."""
     if group not in groups():
-        raise TwostageError(f"no group {group}; name one of {_listed()}")
+        raise TwostageError(f"no group {group}; choose one of {_listed()}")
     return trees().options(group)
 
 
 def default(group: str) -> str:
-    """The option of a group that holds where none is chosen."""
+    """The option of a group that is used if none is chosen."""
     return trees().default(group)
 
 
@@ -64,7 +103,7 @@ def _listed() -> str:
 def parse(kind: type[T], values: dict[str, Any]) -> T:
     """`values` as an instance of the dataclass `kind`.
 
-    Raises TwostageError if a key is unknown or missing, or a value has the wrong type or is out of its range.
+    Raises TwostageError if a key is unknown or missing, or if a value has the wrong type or is out of range.
     """
     try:
         merged = OmegaConf.merge(OmegaConf.structured(kind), values)
@@ -76,30 +115,31 @@ def parse(kind: type[T], values: dict[str, Any]) -> T:
 
 
 def trees() -> Trees:
-    """Composes the trees of a plan out of `conf/` and the environment as they are now."""
-    found = (path for folder in (CONF, *_added) for path in sorted(folder.rglob("*.yaml")) if path.is_file())
-    files = [(str(path), path.stat()) for path in found]
+    """Composes config trees from the current `conf/` and environment."""
+    found = [path for folder in (CONF, *_added) for path in sorted(folder.rglob("*.yaml")) if path.is_file()]
+    files = [(str(path), path.stat()) for path in (*found, *_studies.values())]
     state = tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in files)
-    return _trees((CONF, *_added), state, frozenset(os.environ.items()))
+    return _trees((CONF, *_added), tuple(_studies.items()), state, frozenset(os.environ.items()))
 
 
 @functools.lru_cache(maxsize=4)
 def _trees(
     folders: tuple[Path, ...],
+    studies: tuple[tuple[str, Path], ...],
     state: tuple[Any, ...],  # noqa: ARG001
     environment: frozenset[tuple[str, str]],  # noqa: ARG001
 ) -> Trees:
-    """One for every state, as what it has read and resolved is good for all who ask while nothing changes."""
-    return Trees(folders[0], Config, folders[1:])
+    """One instance per state of the files and the environment, so that unchanged files are read once."""
+    return Trees(folders[0], Config, folders[1:], dict(studies))
 
 
 def compose(overrides: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The resolved config tree of `conf/config.yaml` under overrides that a person types, as plain dicts.
+    """The resolved config tree of `conf/config.yaml` under the overrides that a person types, as plain dicts.
 
-    Its experiment is None if no override chooses one. Raises TwostageError, one line, for an unknown group, option or
-    key, and for a value of the wrong type or out of its range.
+    Its study is None if no override chooses one. Raises TwostageError, one line, for an unknown group, option or
+    key, and for a value of the wrong type or out of range.
     """
-    # Hydra's parser takes a third of a second to import, which a plan has no need of.
+    # Importing Hydra's parser takes a third of a second, and plans do not need it.
     from twostage.config.overrides import changes
 
     return trees().tree(changes(overrides, Config))

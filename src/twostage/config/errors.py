@@ -1,20 +1,20 @@
-"""What OmegaConf, PyYAML and Hydra's parser say at length, in one line."""
+"""Turns the long error messages of OmegaConf, PyYAML and Hydra's parser into one line."""
 
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-# What OmegaConf raises for a value, and lets through for a file.
+# Raised by OmegaConf: for a bad value, and for a file that is not valid YAML.
 UNREADABLE = (OmegaConfBaseException, YAMLError)
 
 
 def first_line(error: BaseException) -> str:
-    """First line of the error's message; its type where it has none."""
+    """First line of the error message; the error's type if there is no message."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def place(error: BaseException, group: str = "") -> str:
-    """What is wrong and where: the line of a file, or the dotted key of a value."""
+    """What is wrong and where: the line in the file, or the dotted key of the value."""
     if isinstance(error, RecursionError) or "RecursionError" in str(error):
         return f"a value of {group} refers to itself"
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:

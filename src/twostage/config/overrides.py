@@ -1,6 +1,6 @@
-"""What a person types of a config, `group=option` and `key=value`, in the grammar of Hydra, whose parser reads it.
+"""Parses the overrides that a person types, `group=option` and `key=value`, with Hydra's parser.
 
-The only module that imports hydra. Values of text keep the characters that were typed: a dataset may be called 1.10.
+The only module that imports hydra. Text values keep the characters as typed: a dataset may be called 1.10.
 """
 
 import itertools
@@ -21,14 +21,14 @@ from twostage.config.values import hint_of
 from twostage.errors import TwostageError
 
 _KEY = re.compile(r"(\+{0,2})([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
-ONE_RUN = "one run has one value of a key. To sweep, add --multirun/-m, which runs the command once for each"
+ONE_RUN = "a run takes one value per key. To sweep, add --multirun/-m, which runs the command once for each value"
 
 
 def expanded(overrides: Sequence[str], schema: type, options: Callable[[str], list[str]]) -> list[tuple[str, ...]]:
-    """The runs that a sweep asks for: every combination of the values of its overrides, the last varying fastest.
+    """The runs of a sweep: every combination of the values of its overrides. The last override varies fastest.
 
-    `options` gives the files of a group, for glob(). What is no key of `schema`, such as prior=DIR, stays as it is.
-    Raises TwostageError, one line, for what cannot be read, and for an interval, which has no end of values.
+    `options` lists the files of a group, for glob(). Arguments that are no key of `schema`, such as prior=DIR, stay
+    unchanged. Raises TwostageError, one line, for what cannot be parsed, and for an interval, which is not finite.
     """
     parts = [_values_of(override, schema, options) for override in overrides]
     return list(itertools.product(*parts))
@@ -47,20 +47,21 @@ def _values_of(override: str, schema: type, options: Callable[[str], list[str]])
     if not parsed.is_sweep_override():
         return [override]
     if not parsed.is_discrete_sweep():
-        raise TwostageError(f"{shown}: an interval has no single values; write key=1,2,3 or key=range(1,4)")
-    # The one sweep for which Hydra asks a loader of its own.
+        raise TwostageError(f"{shown}: cannot sweep over an interval; write key=1,2,3 or key=range(1,4)")
+    # Hydra expands glob() only with its own config loader.
     if isinstance(found := parsed.value(), Glob):
         if not (names := found.filter(options(key))):
-            raise TwostageError(f"{shown}: no option of {key} fits; choose among {', '.join(options(key))}")
+            raise TwostageError(f"{shown}: no option of {key} matches; choose from {', '.join(options(key))}")
         return [f"{plus}{key}={name}" for name in names]
     if any(_has_number_for_text(value, hint) for value in parsed.sweep_iterator()):
-        raise TwostageError(f'{shown}: text is asked for, not numbers; quote each, as in \'{key}="a","b"\'')
+        raise TwostageError(f'{shown}: {key} must be text, not a number; quote each value, as in \'{key}="a","b"\'')
     return [f"{plus}{key}={value}" for value in parsed.sweep_string_iterator()]
 
 
 def changes(overrides: Sequence[str], schema: type) -> list[Change]:
-    """The changes of a tree of `schema` that overrides ask for. Raises TwostageError, one line, for what cannot be
-    read, with the quoting that works where there is one.
+    """The changes to a tree of `schema` that the overrides ask for.
+
+    Raises TwostageError, one line, for an override that cannot be parsed; it shows the correct quoting if there is one.
     """
     found = [_change(override, schema) for override in overrides]
     groups = [change.key for change in found if "." not in change.key]
@@ -75,7 +76,7 @@ def _change(override: str, schema: type) -> Change:
     if match is None or ".." in match[2] or match[2].endswith("."):
         raise TwostageError(f"{shown}: write group=option or key=value, with dots between a key's parts")
     plus, key, raw = match[1], match[2], match[3].strip()
-    # A group's option is a word, whatever it looks like.
+    # The option of a group is text, even if it looks like a number.
     hint = hint_of(schema, key) if "." in key else str
     try:
         value = _parsed(f"{key}={raw}", key, raw, hint, shown)
@@ -101,11 +102,11 @@ def _read(override: str) -> Override:
 
 
 def _as_typed(value: Any, key: str, raw: str, hint: Any, shown: str) -> Any:
-    """A value of text as it was typed: the grammar would read 1.10 as a number, and make 1.1 of it."""
+    """A text value as it was typed: the grammar would read 1.10 as the number 1.1."""
     if hint is str and isinstance(value, bool | int | float) and not re.match(r"\w+\(", raw):
         return raw
     if _has_number_for_text(value, hint):
-        raise TwostageError(f"{shown}: text is asked for, and this has other values; {_mend(key, raw, hint)}")
+        raise TwostageError(f"{shown}: {key} must be text; {_mend(key, raw, hint)}")
     return value
 
 
@@ -136,12 +137,12 @@ def _or_quoted(key: str, raw: str, hint: Any) -> str:
 
 
 def _quoted(key: str, raw: str) -> str | None:
-    """The override for a shell by which the key gets the very text `raw`; None if there is none."""
+    """The override, quoted for a shell, that sets the key to exactly the text `raw`; None if there is none."""
     return _proven(f"{key}={_in_quotes(raw)}", raw)
 
 
 def _quoted_list(key: str, raw: str) -> str | None:
-    """The same for a list: its parts as they were typed, each in quotes."""
+    """The same for a list, with each part in quotes as it was typed."""
     inner = raw.removeprefix("[").removesuffix("]")
     parts = [part.strip() for part in inner.split(",")]
     if not inner or any(sign in inner for sign in "[]{}\"'\\"):
@@ -150,14 +151,14 @@ def _quoted_list(key: str, raw: str) -> str | None:
 
 
 def override_of(key: str, value: Any) -> str:
-    """The override by which a key gets a value that a resolved config holds."""
+    """The override that sets a key to a value of a resolved config."""
     return f"{key}={_typed(value)}"
 
 
 def _typed(value: Any) -> str:
     match value:
         case str():
-            # Text that looks like a reference to another key is none; backslashes before one mean themselves.
+            # Escape "${", which would refer to another key, and the backslashes before it.
             return _in_quotes(re.sub(r"(\\*)\$\{", r"\1\1\\${", value))
         case list():
             return f"[{','.join(map(_typed, value))}]"
@@ -168,7 +169,7 @@ def _typed(value: Any) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    # Backslashes mean themselves, but before a quote.
+    # Only backslashes before a quote need escaping.
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 

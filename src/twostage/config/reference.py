@@ -1,4 +1,4 @@
-"""What a person may type of a config: the keys of a group, what each may be, and which groups there are."""
+"""The reference that --help prints: groups, their options, and their keys with types and ranges."""
 
 import dataclasses
 import textwrap
@@ -12,7 +12,7 @@ from twostage.config.values import hint_of, range_of, without_none
 
 
 class Key(typing.NamedTuple):
-    """A dotted key of a config, what it may be in a few words, and the words that it is one of, if it is."""
+    """A dotted config key, a short description of its values, and the words it may be if those are fixed."""
 
     name: str
     said: str
@@ -20,9 +20,9 @@ class Key(typing.NamedTuple):
 
 
 def reference(groups: tuple[str, ...]) -> str:
-    """The options of some groups, then all keys of them, a line each."""
+    """The options of some groups, then all their keys, one per line."""
     lines = [line for group in groups for line in _options_of(group)]
-    # Sizes and budgets have no schema: their files list them.
+    # Scales have no schema; their files list the keys.
     found = [key for group in groups if _has_schema(group) for key in keys(group)]
     width = max((len(key.name) for key in found), default=0)
     listed = [f"  {key.name:{width}}  {key.said}" for key in found]
@@ -39,7 +39,7 @@ def _has_schema(group: str) -> bool:
 
 
 def keys(group: str) -> Iterator[Key]:
-    """All keys of a group that have a value of their own, in the order of the schema."""
+    """All keys of a group that hold a value, in the order of the schema."""
     return _keys(hint_of(Config, group), group) if _has_schema(group) else _untyped(group)
 
 
@@ -64,13 +64,13 @@ def _said(hint: Any, rule: typing.Mapping[str, Any]) -> str:
 
 
 def _of(hint: Any) -> str:
-    """A type, without the list around it."""
+    """The type of a list's elements; other types unchanged."""
     inner = typing.get_args(hint)[0] if typing.get_origin(hint) is list else hint
     return _of(inner) if inner is not hint else str(getattr(hint, "__name__", hint))
 
 
 def _untyped(group: str) -> Iterator[Key]:
-    """Keys of a group without a schema, as the default option has them."""
+    """Keys of a group without a schema, read from its default option."""
     values = composition.compose()[group] or {}
     return (Key(name, type(value).__name__) for name, value in _leaves(values, group))
 

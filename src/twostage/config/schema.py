@@ -1,8 +1,8 @@
-"""Typed dataclasses of what `conf/` holds, and their composition.
+"""Typed dataclasses of the config.
 
-`conf/` holds the values, these classes the names and types. A job never sees the whole tree: it gets its own
-slice (`DataConfig`, `TokenizerConfig`, ...) as resolved JSON, read back by `parse`. A verb that only plans ask for has
-its class beside it.
+`conf/` holds the values; these classes hold the names and types. A job never sees the whole tree. It gets its own
+slice (`DataConfig`, `TokenizerConfig`, ...) as resolved JSON, which `parse` reads. The config class of a verb that
+only plans use is defined in the verb's module.
 """
 
 from dataclasses import dataclass, field
@@ -12,34 +12,34 @@ from omegaconf import MISSING
 
 from twostage.config.values import above, at_least, folder_name, one_of, share, some_of
 
-# Orders of image tokens, in the order of Esser et al. 2021, Sec. D; the control is ours.
+# Orders of image tokens, listed as in Esser et al. 2021, Sec. D. The last one is our control.
 ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in", "random")
 
-# Parts of a dataset: trained on, held out for sweeps of learning rates, held out for what is reported.
+# Splits: for training, for learning-rate sweeps, for reported numbers.
 SPLITS = ("train", "tune", "validation")
 
-# Priors that draw whole grids; every other one draws token by token.
+# Priors that draw whole grids at once. All others draw token by token.
 DENOISERS = ("sundae", "absorbing")
 
-# Maps of images that a dataset may bring; what tokenizers may read besides; codes without a tokenizer.
+# Maps that a dataset may contain; what else tokenizers may read; codes that need no tokenizer.
 MAPS = ("edges", "segmentation", "depth", "pose")
 TOKENIZED = ("image", *MAPS, "low_resolution")
 
-# Label ids of maps that no dataset brings: torchvision's DeepLab v3; a COCO pose (background, 17 keypoints, limbs).
+# Numbers of labels of maps that we make: torchvision's DeepLab v3; a COCO pose (background, 17 keypoints, limbs).
 VOC_LABELS = 21
 POSE_LABELS = 19
 
 
 @dataclass
 class WeightsConfig:
-    """One pretrained network that other stages use as it is."""
+    """One pretrained network, used unchanged."""
 
     name: str = one_of("vgg16", "alexnet", "inception")
 
 
 @dataclass
 class DataConfig:
-    """One dataset: where it comes from, which classes, which maps are made beside the images."""
+    """One dataset: its source, its classes and the maps that belong to its images."""
 
     name: str = folder_name()
     source: str = one_of("cifar10", "fashion_mnist", "folder")
@@ -51,10 +51,12 @@ class DataConfig:
     # source=folder: held out of the images; other sources have a test split
     validation_images: int | None = at_least(1, default=None)
     root: str | None = None  # source=folder: the user's directory
-    index: str | None = None  # source=folder: a text file in root: the images to use, one a line; null: all there are
-    validation_index: str | None = None  # source=folder: a text file in root: those held out; null: a seeded draw
+    index: str | None = None  # source=folder: a text file in root with the images to use, one per line; null: all
+    validation_index: str | None = (
+        None  # source=folder: a text file in root with the held-out images; null: a seeded draw
+    )
     class_ranges: list[list[int]] = field(default_factory=list)  # source=folder: [first, last] positions of the class
-    # sub-folders that are used, counted from 0 in the order of their names; empty, or a folder of just these: all
+    # sub-folders to use, counted from 0 in the order of names; all if empty or if root has just these
     label_offset: int = 0  # added to every id of a segmentation map, modulo 256
     canny_sigma: float = above(0)  # Gaussian width of the edge detector, pixels
 
@@ -79,12 +81,12 @@ class TokenizerLossConfig:
 
     reconstruction: str = one_of("l1", "l2", "cross_entropy", "binary_cross_entropy")
     perceptual: str = one_of("vgg", "alex", "none")
-    early_perceptual: str = one_of("vgg", "alex", "none")  # takes its place in the first steps
+    early_perceptual: str = one_of("vgg", "alex", "none")  # replaces it in the first steps
     early_perceptual_steps: int = at_least(0)
     perceptual_weight: float = at_least(0)
     adversarial: str = one_of("hinge", "log", "none")
     adversarial_weight: float = at_least(0)  # multiplies the adaptive weight
-    adversarial_start: int = at_least(0)  # warm-up: lambda is 0 and the discriminator rests before this step
+    adversarial_start: int = at_least(0)  # warm-up: before this step, lambda is 0 and the discriminator is not trained
     adaptive_delta: float = at_least(0)  # Eq. 7
     adaptive_max: float | None = at_least(0)  # bound of the adaptive weight; null: none (Eq. 7)
     discriminator_channels: int = at_least(1)
@@ -93,7 +95,7 @@ class TokenizerLossConfig:
 
 @dataclass
 class LoopConfig:
-    """Budget and rhythm of one training run; counts are optimiser steps."""
+    """Budget and intervals of one training run, counted in optimizer steps."""
 
     steps: int = at_least(1)
     batch_size: int = at_least(1)
@@ -105,20 +107,20 @@ class LoopConfig:
 
 @dataclass
 class KMeansConfig:
-    """A palette of colours that stand for pixels, f = 1: found by k-means, not trained."""
+    """A palette of colours as the codes of pixels, f = 1. Found by k-means, not trained."""
 
     num_codes: int = at_least(1)  # colours of the palette
-    pixels: int = at_least(1)  # of the training split, drawn at random: what the palette is found on
+    pixels: int = at_least(1)  # drawn at random from the training split, to find the palette
     batch_size: int = at_least(1)  # pixels of one mini-batch
-    epochs: int = at_least(1)  # passes over the pixels, at most
+    epochs: int = at_least(1)  # most passes over the pixels
     seed: int = at_least(0)
 
 
 @dataclass
 class TokenizerConfig:
-    """A stage-1 model: f = 2^m, m the number of down- and upsampling steps.
+    """A stage-1 model with f = 2^m, where m is the number of down- and upsampling steps.
 
-    With `kmeans` or `greys`, a palette: of the other keys it reads name, map and num_downsamplings (0) alone.
+    With `kmeans` or `greys` it is a palette, which reads only name, map and num_downsamplings (0) of the other keys.
     """
 
     name: str = folder_name()
@@ -128,7 +130,7 @@ class TokenizerConfig:
     channels: int = at_least(1)  # C'
     channel_multipliers: list[int] = at_least(1)  # one per level; paper: m levels, released: m + 1
     num_res_blocks: int = at_least(0)  # per level
-    attention_levels: list[int] = at_least(0)  # released layout: levels whose blocks carry attention too
+    attention_levels: list[int] = at_least(0)  # released layout: levels that also have attention blocks
     z_channels: int = at_least(1)  # width of the encoder's output before the 1x1 projection to code_dim
     dropout: float = share()
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
@@ -167,7 +169,9 @@ class TransformerConfig:
 class GPTConfig(TransformerConfig):
     """GPT-2 architecture."""
 
-    shared_condition_codes: bool = False  # one table for codes of images and conditions: equal indices collide
+    shared_condition_codes: bool = (
+        False  # one embedding table for codes of images and conditions, so equal indices collide
+    )
 
 
 @dataclass
@@ -181,40 +185,40 @@ class PixelSNAILConfig:
     attention_key_width: int = at_least(1)
     attention_value_width: int = at_least(1)
     num_heads: int = at_least(1)
-    condition_width: int = at_least(1)  # of the planes that a spatial condition becomes
+    condition_width: int = at_least(1)  # channels of a spatial condition
     dropout: float = share()
 
 
 @dataclass
 class HourglassConfig:
-    """A transformer that works on groups of tokens in its middle."""
+    """A transformer whose middle layers work on groups of tokens."""
 
     width: int = at_least(1)
     num_heads: int = at_least(1)
     head_width: int = at_least(1)
-    depth: list[int] = at_least(0)  # layers before, within and after the shortened part
-    shorten_factor: int = at_least(1)  # tokens that become one: a square number
-    resampling: str = one_of("patches", "sequence", "released")  # which tokens become one, see priors.hourglass
-    rotary: str = one_of("axial", "sequence", "released")  # which angles positions are, see priors.rotary
+    depth: list[int] = at_least(0)  # layers before, in and after the shortened part
+    shorten_factor: int = at_least(1)  # number of tokens that are merged into one: a square number
+    resampling: str = one_of("patches", "sequence", "released")  # which tokens are merged, see priors.hourglass
+    rotary: str = one_of("axial", "sequence", "released")  # how positions become angles, see priors.rotary
     dropout: float = share()
 
 
 @dataclass
 class SundaeConfig(HourglassConfig):
-    """A step-unrolled denoising autoencoder whose network is an hourglass transformer."""
+    """A step-unrolled denoising autoencoder (SUNDAE) with an hourglass transformer."""
 
     unrolls: int = at_least(1)  # steps of the chain in one training step
 
 
 @dataclass
 class AbsorbingConfig:
-    """Absorbing-state diffusion: tokens are masked, and predicted by one of two networks from those that are not."""
+    """Absorbing-state diffusion: one of two networks predicts masked tokens from the unmasked ones."""
 
     network: str = one_of("transformer", "hourglass")
     transformer: TransformerConfig | None = None  # network=transformer: without a causal mask
     hourglass: HourglassConfig | None = None  # network=hourglass
-    num_steps: int | None = at_least(1)  # T of training and of the bound; null: as many as tokens
-    loss: str = one_of("reweighted", "elbo")  # how the steps are weighed, see priors.absorbing
+    num_steps: int | None = at_least(1)  # T in training and in the bound; null: the number of tokens
+    loss: str = one_of("reweighted", "elbo")  # weights of the steps, see priors.absorbing
 
 
 @dataclass
@@ -241,20 +245,23 @@ class PriorConfig:
     gradient_clip: float = above(0)  # global norm
     sweep: SweepConfig | None = None  # null where the rate is known
     loop: LoopConfig = field(default_factory=LoopConfig)
-    ordering: str = one_of(*ORDERINGS, default="row_major")  # one of ORDERINGS; of image tokens, never of a condition's
-    # evaluations without a better one after which training ends; null: never
+    ordering: str = one_of(
+        *ORDERINGS, default="row_major"
+    )  # one of ORDERINGS; only for image tokens, not for a condition's
+    # stop after this many evaluations without improvement; null: never
     early_stopping: int | None = at_least(1, default=None)
     condition: str | None = folder_name(
         default=None
     )  # class | coordinates | the tokenizer of a map; null: unconditional
+    own: dict[str, Any] = field(default_factory=dict)  # sizes of an architecture that a plugin adds
 
 
 @dataclass
 class FeaturesConfig:
-    """Inception features of the real images that generated ones are compared with."""
+    """Inception features of real images, to compare generated images with."""
 
     split: str = one_of("train", "tune", "validation")
-    images: int | None = at_least(1)  # the split's first so many; null: all
+    images: int | None = at_least(1)  # the first images of the split; null: all
     batch_size: int = at_least(1)
 
 
@@ -262,78 +269,78 @@ class FeaturesConfig:
 class SamplesConfig:
     """How a set of samples is compared with real images."""
 
-    images: int = at_least(1)  # the set's first so many
+    images: int = at_least(1)  # the first images of the set
     batch_size: int = at_least(1)
     kid_subsets: int = at_least(1)
     kid_subset_size: int = at_least(1)
     precision_neighbours: int = at_least(1)  # k of precision and recall
     coverage_neighbours: int = at_least(1)  # k of density and coverage
     inception_score_splits: int = at_least(1)
-    infinity_parts: int = at_least(1)  # FID-infinity: parts that the samples are divided into, at most
-    seed: int = at_least(0)  # of the subsets of KID and FID-infinity and the splits of Inception Score
+    infinity_parts: int = at_least(1)  # FID-infinity: most parts that the samples are divided into
+    seed: int = at_least(0)  # for the subsets of KID and FID-infinity and the splits of Inception Score
 
 
 @dataclass
 class ClassifierConfig:
-    """An independent classifier of a dataset's images: judges samples, and rejects them."""
+    """An independent classifier of a dataset's images, to evaluate and reject samples."""
 
     # small (trained on the training split) | resnet50 (torchvision's, of ImageNet)
     network: str = one_of("small", "resnet50")
     width: int = at_least(0)  # network=small: channels at full resolution
-    learning_rate: float = above(0)  # network=small: the highest, along a cosine to zero
+    learning_rate: float = above(0)  # network=small: the highest rate; it falls along a cosine to zero
     weight_decay: float = at_least(0)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
 @dataclass
 class ChainConfig:
-    """How SUNDAE's chain runs; what has a start and an end changes linearly from step to step."""
+    """SUNDAE's sampling chain. Settings with a start and an end change linearly from step to step."""
 
     steps: int = at_least(1)
-    min_steps: int = at_least(1)  # a sample freezes no earlier; as many as `steps`: none ever does
+    min_steps: int = at_least(1)  # the earliest step at which a sample may freeze; equal to `steps`: never
     temperature_start: float = at_least(0)
     temperature_end: float = at_least(0)
-    proportion_start: float = share()  # share of the tokens that a step draws anew
+    proportion_start: float = share()  # share of the tokens that a step redraws
     proportion_end: float = share()
 
 
 @dataclass
 class UnmaskingConfig:
-    """How absorbing diffusion is drawn from: every token once."""
+    """Sampling from absorbing diffusion, which draws every token once."""
 
-    steps: int | None = at_least(1)  # null: as many as tokens; fewer draw several at once
+    steps: int | None = at_least(1)  # null: the number of tokens; with fewer steps, several tokens are drawn at once
     temperature: float = above(0)
 
 
 @dataclass(kw_only=True)
 class DrawingConfig:
-    """How many images are drawn, and under which conditions: the same for every kind of prior, but for inpainting."""
+    """How many images are drawn and under which conditions. The same for all priors; not used for inpainting."""
 
     num_images: int = at_least(1)
     batch_size: int = at_least(1)
     grid_images: int = at_least(1)  # shown in grid.png
     seed: int = at_least(0)
     coordinates: bool = False  # the prior's condition is where a token lies on the canvas
-    condition_file: str | None = None  # a picture of the user's that conditions all canvases, such as a label map
+    condition_file: str | None = None  # the user's image, such as a label map, that conditions all canvases
     condition_label_offset: int = 0  # added to the ids of a label map, as data.label_offset was in training
-    # samples in a row of one condition; autoregressive: of one beginning too
+    # consecutive samples with the same condition; autoregressive: also with the same beginning
     per_condition: int = at_least(1, default=1)
-    classes: list[str] | None = None  # class names, taken in turn; []: all; null: those of the validation images
+    classes: list[str] | None = None  # class names, used in turn; []: all; null: classes of the validation images
 
 
 @dataclass(kw_only=True)
 class DenoisingConfig(DrawingConfig):
-    """Images out of a denoiser of whole grids and a tokenizer."""
+    """Sampling from a denoiser of whole grids, decoded by a tokenizer."""
 
     chain: ChainConfig | None = field(default_factory=ChainConfig)  # of SUNDAE priors
     unmasking: UnmaskingConfig | None = None  # of absorbing ones
-    film_images: int = at_least(1)  # the first so many, whose chains are shown
-    film_frames: int = at_least(1)  # states of a chain that are shown, the first and the last among them
+    film_images: int = at_least(1)  # number of images whose chains are shown
+    film_frames: int = at_least(1)  # states of a chain that are shown, including the first and the last
 
 
 @dataclass
 class InpaintingConfig:
-    """Held-out images of which a denoiser of whole grids draws a part anew."""
+    """Inpainting: a denoiser of whole grids redraws a part of held-out images."""
 
     num_images: int = at_least(1)
     results: int = at_least(1)  # for every image
@@ -341,8 +348,8 @@ class InpaintingConfig:
     chain: ChainConfig | None = field(default_factory=ChainConfig)  # of SUNDAE priors
     mask: str = one_of("block", "random", "half", "outpainting", "file")
     mask_share: float = share()  # of the pixels, for block, random and outpainting
-    mask_file: str | None = MISSING  # for mask=file: a picture of the images' size, white where they are drawn anew
-    # which codes are drawn anew: all_pixels (paper) or any_pixel (released code) in the mask
+    mask_file: str | None = MISSING  # for mask=file: an image of the same size, white where pixels are redrawn
+    # redraw a code if all_pixels (paper) or any_pixel (released code) of it are in the mask
     rule: str = one_of("all_pixels", "any_pixel")
     seed: int = at_least(0)
     unmasking: UnmaskingConfig | None = None  # of absorbing priors
@@ -350,16 +357,16 @@ class InpaintingConfig:
 
 @dataclass(kw_only=True)
 class SamplingConfig(DrawingConfig):
-    """Images out of a prior and a tokenizer: autoregressive priors, and the two ways of denoisers of whole grids."""
+    """Sampling: from autoregressive priors, and denoising and inpainting with denoisers of whole grids."""
 
     temperature: float = at_least(0)
     top_k: int | None = at_least(1)  # draw from the k likeliest codes; null: from all
     top_p: float | None = share()  # draw from the likeliest codes that make up p; null: from all
-    given: float = share()  # share of every image's tokens, the first ones, that is taken from a real image
+    given: float = share()  # share of the first tokens of each image that is taken from a real image
     canvas: list[int] | None = at_least(1)  # rows and columns, tokens; null: the prior's own grid
-    # canvas as height and width in pixels, of which f divides both
+    # canvas as height and width in pixels, both divisible by f
     canvas_pixels: list[int] | None = at_least(1, default=None)
-    # of keys and values that windows keep; what does not fit is computed again
+    # memory for keys and values of windows; what does not fit is recomputed
     cache_megabytes: int = at_least(0, default=2000)
     denoising: DenoisingConfig | None = None
     inpainting: InpaintingConfig | None = None
@@ -373,19 +380,19 @@ class EvaluationConfig:
     grid_images: int = at_least(1)  # shown in the reconstruction figure
     batch_size: int = at_least(1)
     features: FeaturesConfig | None = None
-    rfid_images: int | None = at_least(1, default=None)  # the first so many of those that have features; null: all
+    rfid_images: int | None = at_least(1, default=None)  # the first of the images that have features; null: all
     samples: SamplesConfig | None = None
     classifier: ClassifierConfig | None = None
 
 
 @dataclass
 class FiguresConfig:
-    """How figures look; no number in a figure depends on this."""
+    """How figures look. No number in a figure depends on it."""
 
     style: str = MISSING  # a tueplots bundle
     palette: dict[str, str] = MISSING
     png_dpi: int = at_least(1)
-    # points; all text grows and shrinks with it. null: 7, as in a conference column
+    # points; scales all text. null: 7, as in a conference column
     font_size: float | None = above(0, default=None)
 
 
@@ -401,4 +408,4 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     figures: FiguresConfig = field(default_factory=FiguresConfig)
     scale: Any = MISSING  # sizes and budgets that the groups above refer to
-    experiment: Any = MISSING  # rows of one table or figure of the papers
+    study: Any = MISSING  # rows of one table or figure of the papers

@@ -1,4 +1,4 @@
-"""What values of a config may be, beyond their types: said beside each field, checked in one place."""
+"""Ranges and choices of config values. Each field declares its own; `check` checks them all."""
 
 import dataclasses
 import math
@@ -10,51 +10,52 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from twostage.config import plugins
 from twostage.errors import TwostageError
 
-# Names become folders, in which further parts are added to them: of 255 bytes that a file's name may have, a quarter.
+# Folder names are built from several such names. A file name may have 255 bytes, so each gets a quarter.
 LONGEST_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
-# Control signs, and halves of characters. U+DC80 to U+DCFF stand for the bytes of a file name that is no UTF-8.
+# Control characters and surrogates. U+DC80 to U+DCFF encode the bytes of a file name that is not UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x1f\ud800-\udc7f\udd00-\udfff]")
-# A count that no run reaches; numpy's and torch's own counts end at 2^63.
+# No run reaches this count. numpy and torch count up to 2^63.
 _MOST = 2**31 - 1
 
 
 def at_least(least: float, default: Any = MISSING) -> Any:
-    """A field with a number of at least `least`; of a list, every number."""
+    """A number of at least `least`; in a list, every number."""
     return dataclasses.field(default=default, metadata={"least": least})
 
 
 def above(bound: float, default: Any = MISSING) -> Any:
-    """A field with a number above `bound`; of a list, every number."""
+    """A number above `bound`; in a list, every number."""
     return dataclasses.field(default=default, metadata={"above": bound})
 
 
 def share(default: Any = MISSING) -> Any:
-    """A field with a number from 0 to 1."""
+    """A number from 0 to 1."""
     return dataclasses.field(default=default, metadata={"least": 0, "most": 1})
 
 
 def one_of(*choices: str, default: Any = MISSING) -> Any:
-    """A field with one of some words."""
+    """One of some words."""
     return dataclasses.field(default=default, metadata={"choices": choices})
 
 
 def some_of(*choices: str) -> Any:
-    """A field with a list of some words, each at most once; empty by default."""
+    """A list of some words, each at most once; empty by default."""
     return dataclasses.field(default_factory=list, metadata={"choices": choices, "once": True})
 
 
 def folder_name(default: Any = MISSING) -> Any:
-    """A field with a word that names folders."""
+    """A word that is used as a folder name."""
     return dataclasses.field(default=default, metadata={"name": True})
 
 
 def check(kind: Any, values: Any, key: str, said: str) -> None:
-    """Raises TwostageError, one line that begins with `said`, for the first value that its field does not allow.
+    """Raises TwostageError for the first value that its field does not allow: one line that begins with `said`.
 
-    `values` are those of the dataclass `kind`, as plain dicts; of other kinds nothing is known. Missing values pass.
+    `values` are those of the dataclass `kind`, as plain dicts. Other kinds are not checked. Missing values pass.
     """
     for wrong in _wrong(kind, values, key):
         raise TwostageError(f"{said}: {wrong}")
@@ -75,7 +76,7 @@ def _wrong(kind: Any, values: Any, key: str) -> Iterator[str]:
 
 
 def range_of(rule: typing.Mapping[str, Any]) -> str:
-    """Which numbers a field allows, by its metadata: "at least 1"; empty where it says nothing."""
+    """The range of a field, such as "at least 1"; empty if it has none."""
     if "most" in rule:
         return f"from {rule['least']} to {rule['most']}"
     if "above" in rule:
@@ -84,7 +85,7 @@ def range_of(rule: typing.Mapping[str, Any]) -> str:
 
 
 def hint_of(schema: Any, key: str) -> Any:
-    """The type of a dotted key of a dataclass, `| None` aside; None if there is no such key, or no type is known."""
+    """The type of a dotted key of a dataclass, without `| None`; None if the key or its type is unknown."""
     hint = without_none(schema)
     for part in key.split("."):
         if dataclasses.is_dataclass(hint):
@@ -98,7 +99,7 @@ def hint_of(schema: Any, key: str) -> Any:
 
 
 def without_none(hint: Any) -> Any:
-    """The type of a value that is there: int of `int | None`."""
+    """The type without None: int for `int | None`."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return next(each for each in typing.get_args(hint) if each is not type(None))
     return hint
@@ -114,12 +115,13 @@ def _wrong_value(rule: typing.Mapping[str, Any], value: Any, key: str) -> Iterat
         if isinstance(part, int | float) and not _within(rule, part):
             said = range_of(rule)
             yield f"{key} is {part}; set a number {'of ' if said.startswith('at') else ''}{said}"
-        if "choices" in rule and part not in rule["choices"]:
-            yield f"{key} is {part}; choose {'some' if 'once' in rule else 'one'} of {', '.join(rule['choices'])}"
+        choices = (*rule.get("choices", ()), *plugins.words(key.rpartition(".")[2]))
+        if "choices" in rule and part not in choices:
+            yield f"{key} is {part}; choose {'some' if 'once' in rule else 'one'} of {', '.join(choices)}"
         if "name" in rule:
             yield from _wrong_name(part, key)
         if isinstance(part, str) and _UNPRINTABLE.search(part):
-            yield f"{key} is {part!r}; leave out signs that cannot be printed"
+            yield f"{key} is {part!r}; remove characters that cannot be printed"
     if "once" in rule and len(set(parts)) < len(parts):
         yield f"{key} is {', '.join(map(str, parts))}; name each once"
 
@@ -135,6 +137,6 @@ def _within(rule: typing.Mapping[str, Any], number: float) -> bool:
 def _wrong_name(value: Any, key: str) -> Iterator[str]:
     if not isinstance(value, str) or not _NAME.fullmatch(value) or len(value) > LONGEST_NAME:
         yield (
-            f"{key} is {value!r:.100}; it names folders: use 1 to {LONGEST_NAME} letters (a-z), digits and _ . + -, "
-            "and begin with a letter, digit or _"
+            f"{key} is {value!r:.100}; it is used as a folder name: use 1 to {LONGEST_NAME} letters (a-z), digits and "
+            "_ . + -, and begin with a letter, digit or _"
         )

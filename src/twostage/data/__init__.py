@@ -1,1 +1,1 @@
-"""Data: real images as memory maps per split, with their maps."""
+"""Stage data: images and their maps, as memory maps per split."""

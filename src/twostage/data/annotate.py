@@ -1,6 +1,6 @@
-"""Verb `data.annotate`: a map made from the images of a prepared dataset that has none of its kind.
+"""Verb `data.annotate`: makes a map, such as edges, from the images of a prepared dataset that lacks it.
 
-What comes out is a dataset of maps: the same images in the same splits, `{split}_{map}.npy` and metadata.json.
+The output is a dataset of maps for the same images in the same splits: `{split}_{map}.npy` and metadata.json.
 """
 
 # N images, H height, W width, C channels
@@ -24,7 +24,7 @@ from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
-# Images at a time: bounds the memory, whatever the size of the dataset.
+# Images per batch: bounds the memory for datasets of any size.
 CHUNK = 64
 
 # Maps [N, h, w, C] of images [N, H, W, 3], both uint8.
@@ -33,17 +33,17 @@ Annotator = Callable[[np.ndarray], np.ndarray]
 
 @dataclass
 class AnnotateConfig:
-    """A map that is made from the images of a prepared dataset, which has none of its kind."""
+    """A map to make from the images of a prepared dataset."""
 
     map: str = MISSING  # low_resolution | edges | segmentation | depth
-    factor: int | None = None  # map=low_resolution: pixels on a side that become one
+    factor: int | None = None  # map=low_resolution: factor x factor pixels become one
     canny_sigma: float | None = None  # map=edges: Gaussian width, pixels
 
 
 def annotate(config: AnnotateConfig, job: Job) -> None:
     """Writes {train,tune,validation}_<map>.npy, uint8 NHWC, and metadata.json.
 
-    Raises TwostageError if no such map can be made, or what makes it is missing.
+    Raises TwostageError if the map cannot be made or the network for it is missing.
     """
     data = read_json(job.upstream("data") / "metadata.json")
     annotator, description = open_annotator(config, data["size"])
@@ -63,7 +63,7 @@ def annotate(config: AnnotateConfig, job: Job) -> None:
 
 
 def open_annotator(config: AnnotateConfig, size: int) -> tuple[Annotator, dict[str, Any]]:
-    """What makes the map, and the map's channels and kind."""
+    """The function that makes the map, and the map's channels and kind."""
     match config.map:
         case "low_resolution":
             factor = config.factor or 0
@@ -74,7 +74,7 @@ def open_annotator(config: AnnotateConfig, size: int) -> tuple[Annotator, dict[s
             return lambda image: low_resolution(image, factor), {"channels": 3, "kind": "colour", "factor": factor}
         case "edges":
             if config.canny_sigma is None:
-                raise TwostageError("data.canny_sigma is not set; give the edge detector a width in pixels")
+                raise TwostageError("data.canny_sigma is not set; set the width of the edge detector in pixels")
             sigma = config.canny_sigma
             return lambda image: canny_edges(image, sigma)[..., None], {"channels": 1, "kind": "binary"}
         case "segmentation":
@@ -85,6 +85,6 @@ def open_annotator(config: AnnotateConfig, size: int) -> tuple[Annotator, dict[s
             return estimator, {"channels": 1, "kind": "grey", "weights": weights}
         case other:
             raise TwostageError(
-                f"data.annotate makes low_resolution, edges, segmentation and depth, got {other}; bring other maps "
+                f"data.annotate makes low_resolution, edges, segmentation and depth, got {other}; put other maps "
                 "beside your pictures (conf/data/folder.yaml)"
             )

@@ -1,6 +1,6 @@
-"""Cards of the papers' datasets: licence, source, layout, and what a whole copy has. Written out: docs/datasets.md.
+"""Cards of the papers' datasets: licence, source, layout and size of a complete copy.
 
-`python -m twostage cards > docs/datasets.md` writes it anew; a test holds it, these cards and conf/data together.
+`python -m twostage cards > docs/datasets.md` writes the page; a test checks that page, cards and conf/data agree.
 """
 
 from dataclasses import dataclass, field
@@ -9,17 +9,17 @@ import yaml
 
 from twostage.config import composition
 
-# What stands where a fact was not to be had from its publisher.
-AS_PUBLISHED = "as published; not reachable from our machines"
+# Marks facts that we could not read on the publisher's page.
+AS_PUBLISHED = "see the publisher"
 
 
 @dataclass(frozen=True)
 class Card:
     """One dataset; its config is conf/data/<key>.yaml.
 
-    `folders` must lie beside the pictures' common folder; `num_images` and `num_classes` are those of a whole copy,
-    None where the publisher's number is not known to us. `numbered`: file names without extension, as a pattern with
-    its first and last number, by which missing pictures can be named.
+    `folders` must lie in the pictures' common folder. `num_images` and `num_classes` count a complete copy; None: we do
+    not know the publisher's number. `numbered`: patterns of file names without extension, each with its first and last
+    number, to name missing pictures.
     """
 
     title: str
@@ -34,7 +34,7 @@ class Card:
     notes: tuple[str, ...] = field(default=())
 
     def missing_numbers(self, stems: set[str]) -> list[str]:
-        """Names of the numbered pictures that are not among these."""
+        """Names of the numbered pictures that are missing in `stems`."""
         wanted = (pattern.format(n) for pattern, first, last in self.numbered for n in range(first, last + 1))
         return [name for name in wanted if name not in stems]
 
@@ -55,29 +55,30 @@ CARDS = {
         "image-net.org: `ILSVRC2012_img_train.tar`",
         ("n01440764/n01440764_10026.JPEG, ...: one sub-folder per class (synset)",),
         num_classes=1000,
-        notes=("About 1.28 million training pictures (McKinney & Willcocks 2022, Table 3).",),
+        notes=("About 1.28 million training images (McKinney & Willcocks 2022, Table 3).",),
     ),
     "restricted_imagenet": Card(
         "Restricted ImageNet (Santurkar et al. 2019)",
         "Esser et al. 2021: RIN, c-RIN, D-RIN",
         IMAGENET_LICENCE,
-        "ImageNet's training pictures of nine ranges of classes; depth by MiDaS v2.0 (Ranftl et al. 2020)",
+        "ImageNet's training images of nine ranges of classes; depth by MiDaS v2.0 (Ranftl et al. 2020)",
         (
             "images/n01629819/..., one sub-folder per class: either all 1,000 of ImageNet or just those of the ranges",
-            "depth/n01629819/...: a map per picture that is used, grey, 8 or 16 bits",
+            "depth/n01629819/...: one map per used image, grey, 8 or 16 bits",
         ),
         num_classes=203,
         notes=(
-            "Ranges, first to last, in the order of the synsets' names, from 0: dogs 151-268, cats 281-285, frogs "
-            "30-32, turtles 33-37, birds 80-100, primates 365-382, fish 389-397, crabs 118-121, insects 300-319.",
+            "Ranges of classes, first to last, counted from 0 in the order of the synsets' names: dogs 151-268, cats "
+            "281-285, frogs 30-32, turtles 33-37, birds 80-100, primates 365-382, fish 389-397, crabs "
+            "118-121, insects 300-319.",
         ),
     ),
     "lsun_churches_towers": Card(
         "LSUN outdoor churches and towers (Yu et al. 2015)",
         "Esser et al. 2021: LSUN-CT",
         AS_PUBLISHED,
-        "github.com/fyu/lsun: one database per category; its `data.py export` writes pictures (shorter side 256)",
-        ("church_outdoor/..., tower/...: the exported pictures",),
+        "github.com/fyu/lsun: one database per category; its `data.py export` writes images (shorter side 256)",
+        ("church_outdoor/..., tower/...: the exported images",),
         folders=("church_outdoor", "tower"),
         num_classes=2,
     ),
@@ -90,8 +91,8 @@ CARDS = {
         num_images=70000,
         numbered=FFHQ_NUMBERS,
         notes=(
-            "The publisher appoints the first 60,000 for training, as McKinney & Willcocks 2022 have it: for that "
-            "split name the last 10,000 in data.validation_index.",
+            "The publisher assigns the first 60,000 to training, and McKinney & Willcocks 2022 use this split. To get "
+            "it, name the last 10,000 in data.validation_index.",
         ),
     ),
     "ffhq_1024": Card(
@@ -99,16 +100,16 @@ CARDS = {
         "McKinney & Willcocks 2022: FFHQ1024",
         FFHQ_LICENCE,
         FFHQ_SOURCE,
-        ("as for ffhq: the same pictures",),
+        ("as for ffhq: the same images",),
         num_images=70000,
         numbered=FFHQ_NUMBERS,
     ),
     "celeba_hq": Card(
         "CelebA-HQ (Karras et al. 2018)",
         "Esser et al. 2021: CelebA-HQ. McKinney & Willcocks 2022: Table 2",
-        "that of CelebA, whose agreement excludes commercial use; in full " + AS_PUBLISHED,
-        "github.com/tkarras/progressive_growing_of_gans makes it out of CelebA",
-        ("..., 30,000 pictures in any format that Pillow reads (not .npy), in one folder",),
+        "CelebA's, which excludes commercial use; for the full text " + AS_PUBLISHED,
+        "github.com/tkarras/progressive_growing_of_gans makes it from CelebA",
+        ("..., 30,000 images in any format that Pillow reads (not .npy), in one folder",),
         num_images=30000,
         notes=("30,000: McKinney & Willcocks 2022, Table 3.",),
     ),
@@ -117,7 +118,7 @@ CARDS = {
         "Esser et al. 2021: Sec. 4.3, Fig. 7 and 8",
         "See CelebA-HQ and FFHQ.",
         "See CelebA-HQ and FFHQ.",
-        ("celeba_hq/..., ffhq/...: their pictures, at most one folder deep",),
+        ("celeba_hq/..., ffhq/...: their images, at most one folder deep",),
         folders=("celeba_hq", "ffhq"),
         num_images=100000,
         num_classes=2,
@@ -125,11 +126,12 @@ CARDS = {
     "s_flckr": Card(
         "S-FLCKR (Esser et al. 2021, supplement)",
         "Esser et al. 2021: Table 1, Fig. 1, 5 and 6 (up to 1280x832)",
-        "the authors may not distribute it; each photograph has its own",
+        "the authors may not distribute it; each photograph has its own licence",
         "collected by the authors from Flickr and Reddit: bring landscape photographs of your own",
         (
             "images/...: photographs",
-            "segmentation/...: of each, ids 0 to 181 by DeepLab v2 trained on COCO-Stuff, one channel, same names",
+            "segmentation/...: one map per photograph, same names, one channel, ids 0 to 181 by DeepLab v2 trained on "
+            "COCO-Stuff",
         ),
         notes=("The authors' has 107,625 photographs: 96,861 for training, 10,764 for validation (released code).",),
     ),
@@ -153,7 +155,7 @@ CARDS = {
         "annotations: Creative Commons BY 4.0; photographs: Flickr's terms of use",
         "github.com/nightrome/cocostuff: `train2017.zip`, `val2017.zip`, `stuffthingmaps_trainval2017.zip`",
         (
-            "images/train2017/..., images/val2017/...: 118 and 5 thousand pictures",
+            "images/train2017/..., images/val2017/...: 118 and 5 thousand images",
             "segmentation/train2017/..., segmentation/val2017/...: the stuffthingmaps; ids 0 to 181, 255 unlabelled",
             "validation.txt: `(cd images && ls val2017/ | sed s,^,val2017/,) > validation.txt`",
         ),
@@ -164,53 +166,57 @@ CARDS = {
         "DeepFashion (Liu et al. 2016)",
         "Esser et al. 2021: pose-guided synthesis",
         AS_PUBLISHED,
-        "liuziwei7.github.io/projects/DeepFashion.html; which of its benchmarks the paper used, it does not say",
+        "liuziwei7.github.io/projects/DeepFashion.html; the paper does not say which of its benchmarks it used",
         (
-            "images/...: the pictures, in any sub-folders",
-            "keypoints.json: the people's keypoints in COCO's format, as pose estimators write them; file_name counts "
-            "from images/",
+            "images/...: the images, in any sub-folders",
+            "keypoints.json: the people's keypoints in COCO's format, as pose estimators write them; file_name is "
+            "relative to images/",
         ),
-        notes=("The prior sees 84 tokens of key points beside 256 of the image (Table 7: length 340).",),
+        notes=("The prior sees 84 tokens of keypoints and 256 of the image (Table 7: length 340).",),
     ),
 }
 
-INTRODUCTION = """# Data cards
+INTRODUCTION = """# Datasets
 
-Written by `python -m twostage cards > docs/datasets.md`; a test holds it against `conf/data` and the check.
+`python -m twostage cards > docs/datasets.md` writes this page. A test checks it against `conf/data`.
 
-These are data that you bring. Put a copy where `root` says, or set `data.root`, and ask what it lacks:
+You bring these data. Put a copy where `root` says, or set `data.root`. Then ask what the copy lacks, and prepare it:
 
 ```bash
 python -m twostage check data=imagenet data.root=/data/imagenet
 python -m twostage data.prepare data=imagenet data.root=/data/imagenet   # then as with any other data
 ```
 
-The check names the first missing parts and counts them; pictures and maps are looked at without being written anywhere.
-The authors' own index files are not at hand. `data.index=names.txt` (in `root`; one name a line, relative to the folder
-of pictures) uses a part of a copy; `data.validation_index=held_out.txt` says which pictures are held out: otherwise a
-seeded draw decides.
+The check counts the missing parts and names the first ones. It reads images and maps but writes nothing. We do not have
+the authors' index files. To use a part of a copy, set `data.index=names.txt`: a file in `root` with one name per line,
+relative to the folder of images. `data.validation_index=held_out.txt` names the images that are held out. Without it, a
+seeded draw chooses them.
 
-What a file means never has to be guessed; a file of which it would is refused by name:
+## What files may be
 
-- Pictures: grey, palette, RGB, CMYK or YCbCr. 16-bit grey is scaled to 8 bits; of 16-bit colours the upper 8 count.
-  What is transparent lies on white. Floating-point and 32-bit pictures are refused: their range is not stated.
-- Depth: grey of 8 or 16 bits, or colours that are all grey. Coloured, transparent and floating-point maps are refused.
-- Edges: 0 and 1, or black and white (cut at half). A map of which nothing would be left is refused.
-- Label maps: one channel, lossless. A palette picture counts by its indices, a grey one by the numbers it stores, at 1,
-  2, 4, 8 and 16 bits alike. Ids are 0 to 255 before `data.label_offset` is added, modulo 256 (255 becomes 0).
-- EXIF orientation is applied, colour profiles are not. Animations and files of several pages are refused.
-- Files: PNG, JPEG, WebP, AVIF, JPEG 2000, TIFF, BMP, GIF, PNM, TGA, QOI, PCX. HEIC is not read: convert it.
+`twostage` never guesses what a file means. It refuses an ambiguous file by name:
+
+- Images: grey, palette, RGB, CMYK or YCbCr. 16-bit grey is scaled to 8 bits; of 16-bit colours the upper 8 bits are
+  used. Transparent parts become white. Floating-point and 32-bit images are refused, because their range is unknown.
+- Depth maps: grey with 8 or 16 bits, or colours that are all grey. Coloured, transparent and floating-point maps are
+  refused.
+- Edge maps: 0 and 1, or black and white (cut at half). A map without any edge left is refused.
+- Label maps: one channel, lossless. In a palette image the indices are the labels; in a grey image the stored numbers
+  are, at 1, 2, 4, 8 and 16 bits alike. Labels are 0 to 255 before `data.label_offset` is added, modulo 256 (255 becomes
+  0).
+- EXIF orientation is applied; colour profiles are not. Animations and files with several pages are refused.
+- Formats: PNG, JPEG, WebP, AVIF, JPEG 2000, TIFF, BMP, GIF, PNM, TGA, QOI, PCX. HEIC is not read: convert it.
 
 Every file of the folder is used, or counted with the reason why it was left out: in the log, in `metadata.json`
-(`left_out`) and by the check. A folder with too few pictures for `data.tune_images` and `data.validation_images` gives
-a tenth to each, at least one (`splits_adapted`).
+(`left_out`) and by the check. If a folder has too few images for `data.tune_images` and `data.validation_images`, each
+gets a tenth, at least one (`splits_adapted`).
 
-Where a fact was not to be had from its publisher it says "{unknown}".
+"{unknown}" marks facts that we could not read on the publisher's page.
 """
 
 
 def document() -> str:
-    """The text of docs/datasets.md: cards, and what their configs say."""
+    """The text of docs/datasets.md."""
     parts = [_section(name, card) for name, card in CARDS.items()]
     return "\n".join([INTRODUCTION.format(unknown=AS_PUBLISHED), *parts])
 
@@ -230,7 +236,7 @@ def _section(name: str, card: Card) -> str:
         f"- Layout under `{config['root']}/`:",
         *(f"  - {line}" for line in card.layout),
         f"- Maps: {maps}",
-        f"- A whole copy: {_whole(card)}",
+        f"- A complete copy: {_whole(card)}",
         *(f"- {note}" for note in card.notes),
         "",
     ]
@@ -239,5 +245,5 @@ def _section(name: str, card: Card) -> str:
 
 def _whole(card: Card) -> str:
     classes = f"{card.num_classes:,} class sub-folders" if card.num_classes else ""
-    images = f"{card.num_images:,} pictures" if card.num_images else f"number of pictures {AS_PUBLISHED}"
+    images = f"{card.num_images:,} images" if card.num_images else f"number of images: {AS_PUBLISHED}"
     return ", ".join(part for part in (images, classes) if part)

@@ -1,6 +1,6 @@
-"""Verb `data.check`: what a local copy of a dataset lacks, before anything is written.
+"""Verb `data.check`: says what a local copy of a dataset lacks.
 
-It is no job: it reads only, and prints what it finds.
+It is not a job: it only reads, and prints what it finds.
 """
 
 # N images
@@ -37,13 +37,13 @@ T = TypeVar("T")
 
 
 def check(config: DataConfig) -> tuple[list[str], list[str]]:
-    """What is there and what is wrong with the folder `data.root`, a line each; pictures are known by their headers.
+    """What the folder `data.root` holds and what is wrong with it, one line each. Reads only the headers of pictures.
 
-    Maps are decoded: their sizes are held against those of their images, labels against `data.num_labels`. Raises
-    TwostageError if there is no folder, no picture in it, or the index is wrong, as then nothing else can be said.
+    Maps are decoded: their sizes must equal those of their images, and labels must be below `data.num_labels`. Raises
+    TwostageError if the folder is missing or has no pictures, or if the index is wrong.
     """
     if config.source != "folder":
-        raise TwostageError(f"{config.name} is downloaded by itself: python -m twostage fetch; nothing to check")
+        raise TwostageError(f"{config.name} is downloaded by python -m twostage fetch; nothing to check")
     listing = walk(root_folder(config))
     root, used = listing.root, set[Path]()
     paths, _ = found_images(config, listing)
@@ -68,7 +68,7 @@ def check(config: DataConfig) -> tuple[list[str], list[str]]:
 
 
 def _against_card(card: Card | None, config: DataConfig, root: Path, paths: Sequence[Path]) -> Iterator[str]:
-    """How a copy differs from a whole one; what an index leaves out is not missed."""
+    """How a copy differs from a complete one. Pictures that an index leaves out do not count as missing."""
     if card is None:
         return
     images = images_folder(root)
@@ -116,7 +116,7 @@ def _maps(config: DataConfig, name: str, paths: Sequence[Path], maps: Sequence[P
         try:
             collection.read_map(name, maps[position], record)
         except (UndecodableError, TooSmallError):
-            # The image's own fault, which is named with the images.
+            # The image itself is damaged, and is reported with the images.
             return None
         except TwostageError as error:
             return str(error)

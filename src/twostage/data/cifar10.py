@@ -13,7 +13,7 @@ SIZE = 32
 
 
 def collect(config: DataConfig) -> ArrayCollection:
-    """All images; the official test split is held out. Raises TwostageError unless data.size is 32."""
+    """All images. The official test split is held out. Raises TwostageError if data.size is not 32."""
     if config.size != SIZE:
         raise TwostageError(
             f"data.size is {config.size}; the images of cifar10 are {SIZE}x{SIZE}: set data.size={SIZE}"

@@ -1,4 +1,4 @@
-"""What every source of images gives to `data.prepare`: records of its images, and their pixels and maps on demand."""
+"""The interface of a source of images: records of its images, and their pixels and maps on demand."""
 
 # N images, H height, W width, C channels
 
@@ -15,9 +15,9 @@ from twostage.errors import TwostageError
 
 @dataclass(frozen=True)
 class Record:
-    """One image: a name that is stable within its source, and a checksum of its pixels.
+    """One image: a stable name within its source, and a checksum of its pixels.
 
-    `held_out`: the source itself keeps it for testing. `label`: position in the source's classes.
+    `held_out`: the source reserves it for testing. `label`: index into the source's classes.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Collection(Protocol):
 
 @dataclass
 class ArrayCollection:
-    """Images that lie in memory maps, such as CIFAR-10's. It can give edges; other maps are a subclass's matter."""
+    """Images in memory maps, such as CIFAR-10's. Can make edges; subclasses may add other maps."""
 
     name: str
     classes: list[str]
@@ -61,12 +61,12 @@ class ArrayCollection:
     def map(self, name: str, records: Sequence[Record], image_NHWC: np.ndarray) -> np.ndarray:  # noqa: ARG002
         """Edges (0 or 255) of these images, uint8 NHW. Raises TwostageError for any other map."""
         if name != "edges":
-            raise TwostageError(f"data.maps names {name}; {self.name} has no {name}, only edges can be made of it")
+            raise TwostageError(f"data.maps names {name}; {self.name} has no {name}; only edges can be made from it")
         return canny_edges(image_NHWC, self.canny_sigma)
 
 
 def array_records(image_NHWC: np.ndarray, label_N: np.ndarray, prefix: str, held_out: bool, first: int) -> list[Record]:
-    """Records of a stored split: image i is `prefix/i` and lies at `first + i` of its collection."""
+    """Records of a stored split: image i is named `prefix/i` and is image `first + i` of its collection."""
     return [
         Record(f"{prefix}/{i:05d}", hashlib.sha256(image_HWC.tobytes()).hexdigest(), int(label), held_out, first + i)
         for i, (image_HWC, label) in enumerate(zip(image_NHWC, label_N, strict=True))

@@ -1,4 +1,4 @@
-"""Fashion-MNIST (Xiao et al. 2017), as it is or padded to 32x32, of three equal channels, with its layout per pixel."""
+"""Fashion-MNIST (Xiao et al. 2017), 28x28 or padded to 32x32, with three equal channels and its layout per pixel."""
 
 # N images, H height, W width, C channels
 
@@ -34,11 +34,11 @@ class FashionCollection(ArrayCollection):
 def collect(config: DataConfig) -> FashionCollection:
     """All images; the official test split is held out.
 
-    Raises TwostageError unless data.size is 28 or 32, and data.num_labels is 11 where segmentation is asked for.
+    Raises TwostageError if data.size is not 28 or 32, or if segmentation is asked for and data.num_labels is not 11.
     """
     if config.size not in PADDING_OF:
         raise TwostageError(
-            f"data.size is {config.size}; fashion_mnist is 28x28, or padded to 32x32: set data.size=32, or 28"
+            f"data.size is {config.size}; fashion_mnist has 28x28 pixels, or 32x32 with padding: set data.size=32 or 28"
         )
     if "segmentation" in config.maps and config.num_labels != NUM_LABELS:
         raise TwostageError(
@@ -61,7 +61,7 @@ def collect(config: DataConfig) -> FashionCollection:
 def read_idx(path: Path) -> np.ndarray:
     """The uint8 array of an idx file: two zero bytes, type 8, rank, big-endian sizes, values.
 
-    Raises TwostageError if it is anything else. Source: LeCun's description of MNIST's format.
+    Raises TwostageError for any other file. Source: LeCun's description of MNIST's format.
     """
     content = path.read_bytes()
     if content[:3] != b"\x00\x00\x08" or len(content) < 4 or len(content) < 4 + 4 * content[3]:

@@ -4,8 +4,8 @@ root/            or    root/images/           pictures, or one sub-folder of pic
 root/segmentation/  root/depth/  root/edges/  maps, named as the pictures are (any picture extension)
 root/keypoints.json                           people's keypoints in COCO's format, for the map pose
 
-A text file of names, one a line, may say which pictures are used (data.index), and another which of them are held out
-(data.validation_index). Every file of the folder is used, or counted among those that are left out, with the reason.
+A text file with one name per line may list the pictures to use (data.index), another one the pictures to hold out
+(data.validation_index). Every file of the folder is used, or counted as left out with the reason.
 """
 
 # N images, H height, W width, C channels
@@ -43,7 +43,7 @@ from twostage.runtime.artifacts import sha256_json
 
 MAP_FOLDERS = ("segmentation", "depth", "edges")
 KEYPOINTS = "keypoints.json"
-# Pictures handed to the pool at a time.
+# Pictures per task of the thread pool.
 CHUNK = 256
 
 T = TypeVar("T")
@@ -51,13 +51,13 @@ T = TypeVar("T")
 
 @dataclass
 class FolderCollection:
-    """Pictures that are decoded when they are asked for."""
+    """Pictures that are decoded on demand."""
 
     config: DataConfig
     classes: list[str]
     paths: list[Path]
     map_paths: dict[str, list[Path]]
-    poses: list[Poses] = field(default_factory=list)  # of every picture, if the map pose is asked for
+    poses: list[Poses] = field(default_factory=list)  # one per picture, if the map pose is asked for
     records: list[Record] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=dict)  # the folder's other files
@@ -67,7 +67,7 @@ class FolderCollection:
         return np.stack(in_parallel(self._image, [self.paths[record.position] for record in records]))
 
     def map(self, name: str, records: Sequence[Record], image_NHWC: np.ndarray) -> np.ndarray:
-        """The map `name` of these records, uint8 NHW: read, or for edges without a folder made by Canny."""
+        """The map `name` of these records, uint8 NHW. Read from files; edges without a folder are made by Canny."""
         if name == "pose":
             return np.stack([pose_map(self.poses[record.position], self.config.size) for record in records])
         if name not in self.map_paths:
@@ -79,7 +79,7 @@ class FolderCollection:
         return image_array(decode(path), (self.config.size, self.config.size))
 
     def read_map(self, name: str, path: Path, record: Record) -> np.ndarray:
-        """One map, uint8 [size, size]. Raises TwostageError if it is damaged, of another size or holds odd labels."""
+        """One map, uint8 [size, size]. Raises TwostageError if it is damaged or has a wrong size or wrong labels."""
         try:
             picture = decode(path)
         except UndecodableError as error:
@@ -87,7 +87,7 @@ class FolderCollection:
         size = upright_size(self.paths[record.position])
         if picture.size != size:
             raise TwostageError(
-                f"{path} is {_by(picture.size)}, its image {_by(size)}; a map has the size of its image"
+                f"{path} is {_by(picture.size)}, its image {_by(size)}; a map must have the size of its image"
             )
         crop = (self.config.size, self.config.size)
         match name:
@@ -101,10 +101,10 @@ class FolderCollection:
 
 
 def collect(config: DataConfig) -> FolderCollection:
-    """All pictures of the folder data.root, each decoded once to verify it.
+    """All pictures of the folder data.root. Decodes each once to check it.
 
-    Raises TwostageError, naming files, if the folder is missing, empty or a picture is damaged, too small, of a mode
-    that is not read or lacks a map.
+    Raises TwostageError, naming files, if the folder is missing or empty, or if a picture is damaged, too small, in an
+    unsupported mode or without its map.
     """
     listing = walk(root_folder(config))
     root, images = listing.root, images_folder(listing.root)
@@ -124,14 +124,14 @@ def collect(config: DataConfig) -> FolderCollection:
 
 
 def images_folder(root: Path) -> Path:
-    """Where the pictures lie: root/images, or root itself."""
+    """The folder of the pictures: root/images, or root itself."""
     return root / "images" if (root / "images").is_dir() else root
 
 
 def found_images(config: DataConfig, listing: Listing) -> tuple[list[Path], set[Path]]:
-    """The pictures of the folder that are used, sorted, and those of them that data.validation_index holds out.
+    """The pictures to use, sorted, and those of them that data.validation_index holds out.
 
-    Raises TwostageError if there is none, or one that an index names is missing.
+    Raises TwostageError if there are none, or if a picture that an index names is missing.
     """
     root, images = listing.root, images_folder(listing.root)
     _require_maps_told_from_classes(config, listing)
@@ -148,7 +148,7 @@ def found_images(config: DataConfig, listing: Listing) -> tuple[list[Path], set[
     missing = sorted({name for found in wanted.values() for name, path in found.items() if path is None})
     if missing:
         raise TwostageError(
-            f"the index names {named(missing)} of which {images} has no picture; add or take them off the index"
+            f"the index names {named(missing)}, not found in {images}; add them or remove them from the index"
         )
     held_out = {path for path in wanted["validation_index"].values() if path is not None}
     if config.index is not None:
@@ -158,7 +158,7 @@ def found_images(config: DataConfig, listing: Listing) -> tuple[list[Path], set[
 
 
 def _require_maps_told_from_classes(config: DataConfig, listing: Listing) -> None:
-    """Raises TwostageError if a folder with the name of a map may be a class: no picture of it is named as an image."""
+    """Raises TwostageError if a folder named like a map may be a class: none of its pictures is named like an image."""
     root = listing.root
     if images_folder(root) != root:
         return
@@ -167,8 +167,8 @@ def _require_maps_told_from_classes(config: DataConfig, listing: Listing) -> Non
         maps = [path for path in listing.pictures if _is_map(path, root) and path.is_relative_to(root / name)]
         if name not in config.maps and maps and not any(_stem(path, root / name) in images for path in maps):
             raise TwostageError(
-                f"{root / name} holds {len(maps)} pictures, none named as a picture elsewhere: if it is a class, move "
-                f"all classes into {root / 'images'}/; if it is a map, name its files as their pictures are"
+                f"{root / name} holds {len(maps)} pictures, none with the name of another picture. If it is a class, "
+                f"move all classes into {root / 'images'}/; if it is a map, name its files like their pictures"
             )
 
 
@@ -177,7 +177,7 @@ def _stem(path: Path, folder: Path) -> str:
 
 
 def left_out(config: DataConfig, listing: Listing, used: set[Path]) -> LeftOut:
-    """Every file of the folder that is not used, by the reason why."""
+    """The files of the folder that are not used, by reason."""
     root, images = listing.root, images_folder(listing.root)
     indices = [config.index, config.validation_index]
     read = {os.path.realpath(root / Path(index).expanduser()) for index in indices if index is not None}
@@ -196,7 +196,7 @@ def left_out(config: DataConfig, listing: Listing, used: set[Path]) -> LeftOut:
 def _why_unused(config: DataConfig, path: Path, root: Path, images: Path) -> str:
     if _is_map(path, root):
         asked = path.relative_to(root).parts[0] in config.maps
-        return "a map of no picture that is used" if asked else "a map that data.maps does not name"
+        return "a map of a picture that is not used" if asked else "a map that data.maps does not name"
     if not path.is_relative_to(images):
         return "a picture beside images/"
     ranges = "" if not config.class_ranges else "of a class outside data.class_ranges"
@@ -205,44 +205,47 @@ def _why_unused(config: DataConfig, path: Path, root: Path, images: Path) -> str
 
 
 def _in_ranges(config: DataConfig, paths: list[Path], images: Path) -> list[Path]:
-    """Pictures of the classes in data.class_ranges. Raises TwostageError if the class sub-folders cannot be those."""
+    """Pictures of the classes in data.class_ranges. Raises TwostageError for a wrong number of class sub-folders."""
     classes = class_names(paths, images)
     wanted = [position for first, last in config.class_ranges for position in range(first, last + 1)]
     if not wanted or len(classes) == len(wanted):
         return paths
     if len(classes) <= max(wanted):
         raise TwostageError(
-            f"{images} has {len(classes)} class sub-folders; data.class_ranges expects its {len(wanted)} classes "
-            f"alone, or all of which they are numbers {min(wanted)} to {max(wanted)}"
+            f"{images} has {len(classes)} class sub-folders; data.class_ranges expects either just its "
+            f"{len(wanted)} classes, or all classes, of which it uses some from {min(wanted)} to {max(wanted)}"
         )
     kept = {classes[position] for position in wanted}
     return [path for path in paths if nfc(path.relative_to(images).parts[0]) in kept]
 
 
 def listed(root: Path, index: str | None, key: str) -> list[str]:
-    """The names in an index file, one a line, relative to the folder of pictures; none without a file.
+    """The names in an index file, one per line, relative to the folder of pictures; none without a file.
 
-    The file lies in `root`, unless its whole path is given. Raises TwostageError if it is missing, empty or names a
-    picture twice.
+    A relative path of the file starts at `root`. Raises TwostageError if the file is missing, empty or names a picture
+    twice.
     """
     if index is None:
         return []
     try:
         text = _text((root / Path(index).expanduser()).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
-        raise TwostageError(f"{key}={index} cannot be read ({error}); give a text file, one name a line") from error
-    # `find .` writes ./ before every name.
+        raise TwostageError(
+            f"{key}={index} cannot be read ({error}); give a text file with one name per line"
+        ) from error
+    # `find .` puts ./ before every name.
     names = [PurePosixPath(line.strip()).as_posix() for line in text.split("\n") if line.strip()]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice or not names:
         what = f"names {named(twice)} twice" if twice else "is empty"
-        raise TwostageError(f"{key}={index} {what}; expected every picture once, one name a line")
+        raise TwostageError(f"{key}={index} {what}; expected each picture once, one name per line")
     return names
 
 
 def _text(content: bytes) -> str:
-    """The text of a file that names files: UTF-8, bytes that are none kept as the system keeps them; or UTF-16 with
-    its byte order mark.
+    """The text of a file with file names: UTF-16 if it has a byte order mark, else UTF-8.
+
+    Bytes that are not UTF-8 are kept as Python keeps them in file names.
     """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16")
@@ -250,7 +253,7 @@ def _text(content: bytes) -> str:
 
 
 def root_folder(config: DataConfig) -> Path:
-    """The folder data.root. Raises TwostageError, saying what to bring, if there is none."""
+    """The folder data.root. If it is missing, raises TwostageError that says what to bring."""
     if config.root is None:
         raise TwostageError(f"data.root is not set; {_bring(config)}")
     root = Path(config.root).expanduser()
@@ -263,8 +266,8 @@ def _bring(config: DataConfig) -> str:
     maps = "".join(f", {name}/ with a map per picture" for name in config.maps if name not in ("edges", "pose"))
     maps += f", {KEYPOINTS} with the people in each" if "pose" in config.maps else ""
     return (
-        f"{config.name} is data that you bring: put its pictures (at least {config.size}x{config.size}) there, or in "
-        f"one sub-folder per class, or in images/{maps}; or set data.root"
+        f"you must bring the data of {config.name}: put its pictures (at least {config.size}x{config.size}) there, "
+        f"or in one sub-folder per class, or in images/{maps}; or set data.root"
     )
 
 
@@ -274,7 +277,7 @@ def _is_map(path: Path, root: Path) -> bool:
 
 
 def class_names(paths: Sequence[Path], images: Path) -> list[str]:
-    """Names of the class sub-folders in Unicode's form NFC, sorted; none if all pictures lie in the folder itself."""
+    """Names of the class sub-folders, sorted, in Unicode form NFC; none if all pictures lie in the folder itself."""
     flat = [path for path in paths if path.parent == images]
     if not flat:
         return sorted({nfc(path.relative_to(images).parts[0]) for path in paths})
@@ -286,31 +289,31 @@ def class_names(paths: Sequence[Path], images: Path) -> list[str]:
 
 
 def maps_to_read(config: DataConfig, root: Path) -> list[str]:
-    """Names of the maps that must lie in folders of their own."""
+    """Names of the maps that need a folder."""
     return [name for name in config.maps if name != "pose" and (name != "edges" or (root / name).is_dir())]
 
 
 def poses_of(root: Path, paths: Sequence[Path]) -> list[Poses]:
-    """Poses in the order of the pictures. Raises TwostageError if one is missing or of a picture of another size."""
+    """Poses in the order of the pictures. Raises TwostageError if one is missing or has a wrong picture size."""
     file, images = root / KEYPOINTS, images_folder(root)
     by_name = ByName(read_keypoints(file))
     names = [path.relative_to(images).as_posix() for path in paths]
     found = {name: poses for name in names if (poses := by_name.get(name)) is not None}
     lacking = [path for path, name in zip(paths, names, strict=True) if name not in found]
     if lacking:
-        raise TwostageError(f"{file} does not list {named(lacking)}; add them, file_name counts from {images}")
+        raise TwostageError(f"{file} does not list {named(lacking)}; add them, with file_name relative to {images}")
     sizes = zip(names, in_parallel(size_in_header, paths), strict=True)
     wrong = [(name, size) for name, size in sizes if size is not None and found[name].size != size]
     if wrong:
         (name, size), more = wrong[0], f" ({len(wrong)} such pictures)" if len(wrong) > 1 else ""
         raise TwostageError(
-            f"{file} says that {name} is {_by(found[name].size)}, it is {_by(size)}{more}; mend width and height"
+            f"{file} says that {name} is {_by(found[name].size)}, but it is {_by(size)}{more}; correct width and height"
         )
     return [found[name] for name in names]
 
 
 def size_in_header(path: Path) -> tuple[int, int] | None:
-    """Width and height; None of a damaged picture."""
+    """Width and height; None for a damaged picture."""
     try:
         return upright_size(path)
     except UndecodableError:
@@ -318,7 +321,7 @@ def size_in_header(path: Path) -> tuple[int, int] | None:
 
 
 def maps_of(name: str, listing: Listing, paths: Sequence[Path], config: DataConfig) -> list[Path]:
-    """The map `name` of every picture. Raises TwostageError, naming pictures, if there is not just one of each."""
+    """The map `name` of every picture. Raises TwostageError, naming pictures, if one has no map or several."""
     folder, images = listing.root / name, images_folder(listing.root)
     if not folder.is_dir():
         raise TwostageError(f"{folder} is missing; {_bring(config)}")
@@ -340,7 +343,7 @@ def maps_of(name: str, listing: Listing, paths: Sequence[Path], config: DataConf
 
 
 def _verified(collection: FolderCollection) -> list[str]:
-    """sha256 of the pixels of every picture, as they will be stored. Decodes everything before anything is written."""
+    """sha256 of the pixels of every picture, as they will be stored. So everything is decoded before writing starts."""
     undecodable: list[UndecodableError] = []
     refused: list[str] = []
     small: list[tuple[Path, str]] = []
@@ -375,15 +378,15 @@ def _verified(collection: FolderCollection) -> list[str]:
 
 
 def in_parallel(work: Callable[..., T], items: Sequence[object]) -> list[T]:
-    """`work` of every item, by as many threads as the process may use."""
-    # Pillow decodes without the interpreter's lock; the workflow tells every job its threads this way.
+    """Applies `work` to all items, with as many threads as the process may use."""
+    # Pillow releases the interpreter's lock while decoding. The workflow sets the number of threads by this variable.
     threads = int(os.environ.get("OMP_NUM_THREADS") or min(8, os.cpu_count() or 1))
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, items))
 
 
 def with_reasons(errors: Sequence[UndecodableError]) -> str:
-    """The first few files that cannot be decoded, each with its reason, and how many there are in all."""
+    """The first few files that cannot be decoded, each with its reason, and their total number."""
     return named([f"{error.path} ({error.reason})" for error in sorted(errors, key=lambda error: error.path)])
 
 

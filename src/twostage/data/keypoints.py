@@ -1,4 +1,4 @@
-"""Keypoints of people in COCO's format (Lin et al. 2014), drawn as a map of labels: the condition of poses."""
+"""Keypoints of people in COCO's format (Lin et al. 2014), drawn as a map of labels: the condition `pose`."""
 
 # P pictures, K keypoints, H height, W width
 
@@ -13,14 +13,14 @@ from PIL import Image, ImageDraw
 from twostage.errors import TwostageError
 
 NUM_KEYPOINTS = 17
-# Labels: 0 is background, 1 to 17 the keypoints in COCO's order, then whatever joins two of them.
+# Labels: 0 is background, 1 to 17 are the keypoints in COCO's order, the rest are limbs between two keypoints.
 LIMB = NUM_KEYPOINTS + 1
 # COCO's skeleton, counted from 0: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
 SKELETON = (
     (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10), (1, 2),
     (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
 )  # fmt: skip
-# What every label is in a mirrored picture: left and right change places.
+# The label of each label in a mirrored picture: left and right swap.
 MIRRORED = np.array([0, 1, *(label ^ 1 for label in range(2, LIMB)), LIMB], np.uint8)
 FORMAT = (
     "expected COCO's: images with id, file_name, width and height, annotations with image_id and keypoints, "
@@ -39,11 +39,9 @@ class Poses:
 
 
 def read_keypoints(path: Path) -> dict[str, Poses]:
-    """File name of a picture -> its poses. Raises TwostageError, naming the file, if it is missing or of another
-    format.
-    """
+    """File name of a picture -> its poses. Raises TwostageError if the file is missing or has a wrong format."""
     if not path.is_file():
-        raise TwostageError(f"{path} is missing; data.maps names pose, so bring the pictures' keypoints: {FORMAT}")
+        raise TwostageError(f"{path} is missing; data.maps has pose, which needs the pictures' keypoints: {FORMAT}")
     try:
         tree = json.loads(path.read_text())
         images = {image["id"]: image for image in tree["images"]}
@@ -53,7 +51,7 @@ def read_keypoints(path: Path) -> dict[str, Poses]:
         for annotation in tree["annotations"]:
             found[images[annotation["image_id"]]["file_name"]].people.append(_person(annotation))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise TwostageError(f"{path} is no keypoint file ({type(error).__name__}: {error}); {FORMAT}") from error
+        raise TwostageError(f"{path} is not a keypoint file ({type(error).__name__}: {error}); {FORMAT}") from error
     return found
 
 
@@ -62,14 +60,14 @@ def _person(annotation: dict[str, Any]) -> Person:
     if keypoints.shape != (3 * NUM_KEYPOINTS,):
         raise ValueError(f"{keypoints.size} numbers for a person")
     if not np.isfinite(keypoints).all():
-        raise ValueError("a coordinate is no finite number")
+        raise ValueError("a coordinate is not a finite number")
     return keypoints.reshape(NUM_KEYPOINTS, 3)
 
 
 def pose_map(poses: Poses, size: int) -> np.ndarray:
-    """Label ids uint8 [size, size] in [0, 19): discs on keypoints over the lines between them.
+    """Label ids uint8 [size, size] in [0, 19): lines for limbs, and discs on top for keypoints.
 
-    Cropped and scaled as the picture is (`pictures.fitted`). Keypoints without label are left out, with their limbs.
+    Cropped and scaled like the picture (`pictures.fitted`). Unlabelled keypoints and their limbs are left out.
     """
     width, height = poses.size
     side = min(width, height)

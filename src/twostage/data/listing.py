@@ -1,4 +1,4 @@
-"""Every file below a folder, by what can be done with it; and names that two systems write in different bytes."""
+"""Lists the files below a folder, and finds names whose bytes differ between operating systems."""
 
 import os
 import unicodedata
@@ -11,7 +11,7 @@ from twostage.data.pictures import suffixes
 from twostage.errors import TwostageError
 
 T = TypeVar("T")
-# How many files a line names.
+# How many files a message names.
 NAMED = 5
 
 HIDDEN = "hidden"
@@ -24,9 +24,9 @@ LeftOut = dict[str, list[str]]
 
 @dataclass
 class Listing:
-    """All files below `root`: those that may be pictures, sorted, and the others by the reason why they are none.
+    """All files below `root`: possible pictures, sorted, and the other files by the reason why they are left out.
 
-    `wrong`: links that would have to be followed, with what is wrong with each.
+    `wrong`: links that cannot be followed, with the reason.
     """
 
     root: Path
@@ -35,9 +35,7 @@ class Listing:
     wrong: dict[Path, str] = field(default_factory=dict)
 
     def below(self, folder: Path) -> list[Path]:
-        """The pictures below a folder. Raises TwostageError if there is a link among them that leads out of the root,
-        to a folder or nowhere.
-        """
+        """The pictures below a folder. Raises TwostageError for a link to a folder, out of the root or to nothing."""
         for path, line in sorted(self.wrong.items()):
             if path.is_relative_to(folder):
                 raise TwostageError(line)
@@ -66,7 +64,7 @@ def walk(root: Path) -> Listing:
 
 
 def _entries(folder: Path, hidden: bool) -> Iterator[tuple[os.DirEntry[str], bool]]:
-    """All but the folders, and whether they or a folder above them are hidden."""
+    """Everything except folders, and whether it or a folder above it is hidden."""
     try:
         with os.scandir(folder) as found:
             entries = list(found)
@@ -81,24 +79,24 @@ def _entries(folder: Path, hidden: bool) -> Iterator[tuple[os.DirEntry[str], boo
 
 
 def _wrong_link(path: Path, root: str) -> str | None:
-    # Of links in a circle `realpath`, unlike `Path.resolve`, makes no error: they lead nowhere.
+    # For links in a circle `realpath` raises no error, unlike `Path.resolve`. They count as links to nothing.
     if path.is_dir() or not Path(os.path.realpath(path)).is_relative_to(root):
         return f"{path} is a link to a folder or out of {root}; copy what it points to in its place"
     if not path.exists():
-        return f"{path} is a link to nothing; remove it, or bring what it points to"
+        return f"{path} is a link to nothing; remove it, or add its target"
     return None
 
 
 def _no_picture(suffix: str) -> str:
     if suffix in (".heic", ".heif"):
         return f"{suffix} is not read: convert it to PNG or JPEG"
-    return f"{suffix} is no kind of picture that is read" if suffix else "no file name extension of a picture"
+    return f"{suffix} is not a supported picture format" if suffix else "the file name has no extension of a picture"
 
 
 class ByName(Generic[T]):
-    """Finds by name; by its Unicode normal form (NFC) if there is none of just that name and one alone has that form.
+    """Finds paths by name. If no name is equal, a single one with the same Unicode normal form (NFC) is found.
 
-    macOS and other systems write the same accents in different bytes.
+    macOS and other systems write the same accents as different bytes.
     """
 
     def __init__(self, found: Mapping[str, T]) -> None:
@@ -108,7 +106,7 @@ class ByName(Generic[T]):
             self.normal.setdefault(nfc(name), []).append(value)
 
     def get(self, name: str) -> T | None:
-        """What has this name, or None."""
+        """The path with this name, or None."""
         if name in self.found:
             return self.found[name]
         alike = self.normal.get(nfc(name), [])
@@ -116,16 +114,16 @@ class ByName(Generic[T]):
 
 
 def nfc(name: str) -> str:
-    """The name in Unicode's composed normal form."""
+    """The name in Unicode's composed normal form (NFC)."""
     return unicodedata.normalize("NFC", name)
 
 
 def named(paths: Sequence[Path | str]) -> str:
-    """The first few of them, and how many there are in all; bytes that are no UTF-8 are escaped."""
+    """The first few names and the total number. Bytes that are not UTF-8 are escaped."""
     names = ", ".join(str(path).encode("utf-8", "backslashreplace").decode() for path in paths[:NAMED])
     return names if len(paths) <= NAMED else f"{names} and {len(paths) - NAMED} more ({len(paths)} in all)"
 
 
 def lines_of(left_out: LeftOut) -> list[str]:
-    """A line for every reason: how many files, and the first of them."""
+    """One line per reason: how many files, and the names of the first ones."""
     return [f"left out {len(names)} ({reason}): {named(names)}" for reason, names in sorted(left_out.items())]

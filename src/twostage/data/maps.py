@@ -1,4 +1,4 @@
-"""Maps that are made out of images: Canny edges, low resolution, and Fashion-MNIST's layout."""
+"""Makes maps from images: Canny edges, low resolution and Fashion-MNIST's layout."""
 
 # N images, H height, W width, C channels
 
@@ -6,14 +6,14 @@ import numpy as np
 from skimage.color import rgb2gray
 from skimage.feature import canny
 
-# Fashion-MNIST's background is exactly 0; anything brighter is garment.
+# The background of Fashion-MNIST is exactly 0; brighter pixels are garment.
 GARMENT_ABOVE = 0
 
 
 def canny_edges(image_NHWC: np.ndarray, sigma: float) -> np.ndarray:
-    """Edges of uint8 RGB images: uint8 NHW, 255 on an edge and 0 elsewhere.
+    """Edges of uint8 RGB images: uint8 NHW, 255 on an edge and 0 elsewhere (Canny 1986).
 
-    `sigma`: Gaussian width in pixels; thresholds are scikit-image's. Source: Canny 1986.
+    `sigma`: Gaussian width in pixels. The thresholds are scikit-image's defaults.
     """
     edges_NHW = [canny(rgb2gray(image_HWC), sigma=sigma) for image_HWC in image_NHWC]
     return np.stack(edges_NHW).astype(np.uint8) * np.uint8(255)
@@ -26,7 +26,7 @@ def garment_layout(grey_NHW: np.ndarray, label_N: np.ndarray) -> np.ndarray:
 
 
 def low_resolution(image_NHWC: np.ndarray, factor: int) -> np.ndarray:
-    """uint8 images of a `factor`-th of the side: every pixel the mean of factor x factor ones, rounded."""
+    """uint8 images with sides shorter by `factor`: each pixel is the rounded mean of factor x factor pixels."""
     num_images, height, width, channels = image_NHWC.shape
     blocks = image_NHWC.reshape(num_images, height // factor, factor, width // factor, factor, channels)
     return np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)

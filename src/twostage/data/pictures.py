@@ -1,7 +1,7 @@
-"""One picture file to an array of a given size: decoding, centre crop, resizing. Pure but for reading the file.
+"""Turns one picture file into an array of a given size: decoding, centre crop, resizing.
 
-What a file means is decided here, for the data stage, `sampling.condition_file` and inpainting's masks alike. A file
-whose meaning would have to be guessed is refused. Modes are Pillow's names.
+This module decides what a file means, for the data stage, `sampling.condition_file` and the masks of inpainting. It
+refuses a file whose meaning is ambiguous. Modes have Pillow's names.
 
 | mode | picture (colours) | depth | edges, masks | label ids |
 |---|---|---|---|---|
@@ -9,15 +9,15 @@ whose meaning would have to be guessed is refused. Modes are Pillow's names.
 | I;16, or PGM above 8 bits | grey, scaled to 8 bits | scaled to 8 bits | see below | stored numbers |
 | P (palette) | its colours | its colours, if grey | its colours, if grey | its indices |
 | RGB, CMYK, YCbCr | colours; 16 bits lose the lower 8 | if grey | if grey | refused |
-| LA, PA, RGBA, or a transparent colour | on white | if opaque | if opaque | refused, but for P: indices |
+| LA, PA, RGBA, or a transparent colour | on white | if opaque | if opaque | refused, except P: indices |
 | I (32 bits) | refused | refused | refused | stored numbers |
 | F (floating point), LAB, others | refused | refused | refused | refused |
 
-"If grey": all pixels have three equal channels. Stored numbers: those of 1, 2 and 4 bits are 0, 1, 2, ..., not the
-brightness they stand for. Edges and masks: a file whose numbers are 0 and 1 alone means these; every other is cut at
-half of its range, and refused if that leaves nothing of what it holds. Label maps are lossless: JPEG and its like are
-refused. EXIF orientation is applied. Colour profiles are ignored: numbers are taken as sRGB. A file of several frames
-is refused, but for MPO, whose first is the photograph.
+"If grey": all pixels have three equal channels. Stored numbers: at 1, 2 and 4 bits they are 0, 1, 2, ..., not a
+brightness. Edges and masks: a file that holds only 0 and 1 is used as it is. Any other file is cut at half of its
+range, and refused if nothing remains. Label maps must be lossless, so JPEG and similar formats are refused. EXIF
+orientation is applied. Colour profiles are ignored: numbers are taken as sRGB. A file with several frames is refused,
+except MPO, whose first frame is the photograph.
 """
 
 # H height, W width, C channels; sizes are (height, width)
@@ -36,7 +36,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from twostage.errors import TwostageError
 
-# What Pillow's decoders raise at damaged files.
+# Raised by Pillow's decoders for damaged files.
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -51,19 +51,19 @@ DECODE_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
-# Kinds of file that are read; Pillow's others are drawings, documents, films and rarities. It reads MPO as JPEG.
+# Formats that are read. Pillow's others are drawings, documents, films or rare. It reads MPO as JPEG.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "QOI", "PCX")
-# These may change single pixels; WebP, AVIF and JPEG 2000 do not say whether they did.
+# These formats may change pixels. WebP, AVIF and JPEG 2000 files do not say whether they are lossless.
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 COLOURS = ("1", "L", "P", "RGB", "CMYK", "YCbCr", "LA", "La", "PA", "RGBA", "RGBa")
 WHITE = (255, 255, 255, 255)
-# EXIF orientations of pictures that lie on their side.
+# EXIF orientations that swap width and height.
 LYING = (5, 6, 7, 8)
 
 
 class UndecodableError(TwostageError):
-    """A file that is not a whole picture, or cannot be read; says why."""
+    """A file that is not a complete picture or cannot be read, and why."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -71,21 +71,21 @@ class UndecodableError(TwostageError):
 
 
 class RefusedError(TwostageError):
-    """A whole picture whose meaning would have to be guessed; says what is expected and how to get there."""
+    """A valid picture whose meaning is ambiguous. The message says what is expected and how to convert it."""
 
 
 class TooSmallError(Exception):
-    """A picture with a side that is less than that of the crop."""
+    """A picture with a side shorter than the crop's."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded file: its pixels, upright, and what its header says of them."""
+    """A decoded file: its upright pixels, and what its header says about them."""
 
     path: Path
     pixels: Image.Image
     format: str
-    top: int | None  # the largest number that a grey pixel can have in the file; None of all but greys
+    top: int | None  # the largest number that a grey pixel can have in the file; None for other modes
     white_is_zero: bool  # the file stores black as its largest number
     lossy: bool
 
@@ -96,20 +96,20 @@ class Picture:
 
     @property
     def has_transparency(self) -> bool:
-        """Whether there is an alpha channel, or a colour or palette entry that counts as transparent."""
+        """Whether there is an alpha channel, or a transparent colour or palette entry."""
         return self.pixels.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in self.pixels.info
 
 
 def suffixes() -> frozenset[str]:
-    """File name extensions, in lower case with their dot, that this machine's Pillow reads and this module takes."""
+    """File name extensions, in lower case with dot, that both this module and the installed Pillow read."""
     registered = Image.registered_extensions()
     return frozenset(end for end, name in registered.items() if name in FORMATS and name in (*Image.OPEN, "MPO"))
 
 
 def decode(path: Path) -> Picture:
-    """The whole picture, turned as its EXIF orientation says.
+    """The whole picture, rotated as its EXIF orientation says.
 
-    Raises UndecodableError, with the reason, or RefusedError if there are several frames.
+    Raises UndecodableError with the reason, or RefusedError for several frames.
     """
     with _opened(path) as image:
         _require_one_frame(image, path)
@@ -123,18 +123,18 @@ def decode(path: Path) -> Picture:
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height of the picture that `decode` returns, out of the file's header alone.
+    """Width and height of the picture that `decode` returns, read from the file's header only.
 
-    Raises UndecodableError. Every question about a size is asked here or of a decoded picture.
+    Raises UndecodableError.
     """
     with _opened(path) as image:
-        # Pillow turns TIFFs itself, and their size with them.
+        # Pillow rotates TIFFs itself and swaps their size.
         lying = image.format != "TIFF" and image.getexif().get(0x0112) in LYING
         return image.size[::-1] if lying else image.size
 
 
 def require_colours(path: Path) -> None:
-    """Raises RefusedError if `image_array` will not take the file, as far as its header tells, or UndecodableError."""
+    """Raises RefusedError if the header shows that `image_array` will refuse the file, or UndecodableError."""
     with _opened(path) as image:
         _require_one_frame(image, path)
         header = Picture(path, image, image.format or "", _grey_top(image), _white_is_zero(image), lossy=False)
@@ -153,11 +153,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _reason(error: Exception, path: Path) -> str:
-    """Why a file cannot be decoded, in Pillow's or the system's words, and what to do if it is not to be replaced."""
+    """Why a file cannot be decoded, in Pillow's or the system's words, and how to repair that if possible."""
     match error:
         case UnidentifiedImageError():
             empty = path.is_file() and path.stat().st_size == 0
-            return "the file is empty" if empty else "no picture, or of a kind that is not read"
+            return "the file is empty" if empty else "not a picture, or in a format that is not supported"
         case PermissionError():
             return "Permission denied: make it readable (chmod u+r)"
         case OSError(strerror=str() as words):
@@ -171,14 +171,14 @@ def _reason(error: Exception, path: Path) -> str:
 
 
 def _require_one_frame(image: Image.Image, path: Path) -> None:
-    # Of an MPO the others are views or previews of the same photograph.
+    # The other frames of an MPO are views or previews of the same photograph.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
-        raise RefusedError(f"{path} has {frames} frames or pages; expected one picture a file: save the one you mean")
+        raise RefusedError(f"{path} has {frames} frames or pages; expected one picture per file: save the one you need")
 
 
 def _stored_as(image: Image.Image) -> tuple[str, tuple[Any, ...]]:
-    """Pillow's decoder for the file and what it is told: first, mostly, how the pixels are stored."""
+    """Pillow's decoder for the file and its arguments, of which the first mostly says how pixels are stored."""
     tiles = getattr(image, "tile", [])
     if not tiles:
         return "", ()
@@ -223,9 +223,9 @@ def _is_lossy(image: Image.Image) -> bool:
 
 
 def fitted(picture: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
-    """The picture scaled down until one side is that of `size`, and its centre: for squares, the shorter side.
+    """The centre crop of the picture, scaled down to `size`.
 
-    Raises TooSmallError if it would have to be enlarged.
+    Raises TooSmallError if the picture would have to be enlarged.
     """
     width, height = picture.size
     if width < size[1] or height < size[0]:
@@ -234,23 +234,23 @@ def fitted(picture: Image.Image, size: tuple[int, int], resample: Image.Resampli
     wide = width * size[0] >= height * size[1]
     box_width, box_height = (height * size[1] / size[0], height) if wide else (width, width * size[0] / size[1])
     left, top = (width - box_width) / 2, (height - box_height) / 2
-    # Resizing the box alone gives the same pixels as resizing the whole and cropping it, for less work.
+    # Resizing only the box gives the same pixels as resizing the whole picture and cropping, with less work.
     return picture.resize(size[::-1], resample, box=(left, top, left + box_width, top + box_height))
 
 
 def image_array(picture: Picture, size: tuple[int, int]) -> np.ndarray:
-    """Colours, uint8 [H, W, 3]; what is transparent lies on white.
+    """Colours, uint8 [H, W, 3]. Transparent pixels are put on white.
 
-    Raises RefusedError for pixels without a stated range (see the table above), and TooSmallError.
+    Raises RefusedError for pixels with an unknown range (see the table above), and TooSmallError.
     """
     return np.asarray(fitted(_colours(picture), size, Image.Resampling.LANCZOS))
 
 
 def label_array(picture: Picture, size: tuple[int, int], num_labels: int, offset: int = 0) -> np.ndarray:
-    """Label ids, uint8 [H, W]; a palette picture gives its indices. `offset` is added to every id, modulo 256.
+    """Label ids, uint8 [H, W]; for a palette picture, its indices. `offset` is added to every id, modulo 256.
 
-    Raises RefusedError if it is not a lossless map of one channel, TwostageError if a stored id is not in 0..255 or a
-    label not below `num_labels`, and TooSmallError.
+    Raises RefusedError if the picture is not a lossless map with one channel, TwostageError if a stored id is not in
+    0..255 or a label is not below `num_labels`, and TooSmallError.
     """
     label_HW = _stored_labels(picture)
     low, high = int(label_HW.min()), int(label_HW.max())
@@ -258,7 +258,7 @@ def label_array(picture: Picture, size: tuple[int, int], num_labels: int, offset
         raise _odd_label(picture.path, low if low < 0 else high, num_labels)
     whole = Image.fromarray(label_HW.astype(np.uint8))
     label_HW = np.asarray(fitted(whole, size, Image.Resampling.NEAREST))
-    # COCO-Stuff's unlabelled pixels are 255: one more makes them 0, and its labels 1 to 182.
+    # Unlabelled pixels of COCO-Stuff are 255. With an offset of 1 they become 0, and the labels 1 to 182.
     label_HW = (label_HW.astype(np.int64) + offset) % 256
     if label_HW.max() >= num_labels:
         raise _odd_label(picture.path, int(label_HW.max()), num_labels)
@@ -273,17 +273,17 @@ def _odd_label(path: Path, label: int, num_labels: int) -> TwostageError:
 
 
 def _stored_labels(picture: Picture) -> np.ndarray:
-    """The numbers in the file, integers [H, W]."""
+    """The numbers stored in the file, integers [H, W]."""
     mode, path = picture.pixels.mode, picture.path
     if picture.lossy:
         raise RefusedError(
             f"{path} is a {picture.format} picture, whose compression may change pixels into other labels; a label map "
-            "must be lossless: write it anew from its source, as PNG (a converted copy keeps the wrong labels)"
+            "must be lossless: export it again from its source as PNG (a converted copy keeps the wrong labels)"
         )
     if mode not in ("1", "L", "P", "I", *SIXTEEN_BITS):
         raise RefusedError(
-            f"{path} is a {mode} picture; expected label ids, one channel (mode 1, L, P, I or I;16): save ids as a "
-            "grey PNG"
+            f"{path} is a {mode} picture; expected label ids in one channel (mode 1, L, P, I or I;16): save the ids "
+            "as a grey PNG"
         )
     if picture.white_is_zero:
         raise RefusedError(f"{path} stores white as 0, so its ids would be inverted; save the ids as a grey PNG")
@@ -293,7 +293,7 @@ def _stored_labels(picture: Picture) -> np.ndarray:
 
 
 def _shown(picture: Picture) -> tuple[np.ndarray, int]:
-    """Greys as Pillow gives them, [H, W], and the largest that they can be."""
+    """Grey values as Pillow returns them, [H, W], and their largest possible value."""
     assert picture.top is not None
     if picture.pixels.mode in ("1", "L"):
         return np.asarray(picture.pixels.convert("L")), 255
@@ -302,7 +302,7 @@ def _shown(picture: Picture) -> tuple[np.ndarray, int]:
 
 
 def _stored_greys(picture: Picture) -> np.ndarray:
-    """The numbers in the file, int64 [H, W]: Pillow stretches those of few bits, which is undone here."""
+    """The numbers stored in the file, int64 [H, W]. Undoes Pillow's stretching of numbers with few bits."""
     assert picture.top is not None
     shown_HW, shown_top = _shown(picture)
     if picture.top == shown_top:
@@ -311,28 +311,32 @@ def _stored_greys(picture: Picture) -> np.ndarray:
 
 
 def _require_range(picture: Picture) -> None:
-    """Raises RefusedError if the mode does not say what the numbers mean as colours or brightness."""
+    """Raises RefusedError if the mode does not define colours or brightness."""
     mode, path = picture.pixels.mode, picture.path
     if mode == "F" or (mode == "I" and picture.top is None):
         what = "floating-point numbers" if mode == "F" else "32-bit or signed integers"
         raise RefusedError(
-            f"{path} holds {what} (mode {mode}), which have no stated range; expected 8 or 16 bits: scale them so that "
-            "65535 is white and save a 16-bit grey PNG"
+            f"{path} has {what} (mode {mode}), whose range is unknown; expected 8 or 16 bits: scale them so that 65535 "
+            "is white and save a 16-bit grey PNG"
         )
     if picture.top is not None and picture.top > 255:
         if picture.white_is_zero or "transparency" in picture.pixels.info:
             what = "white stored as 0" if picture.white_is_zero else "a transparent grey"
-            raise RefusedError(f"{path} is 16-bit grey with {what}, which is not read; save it as a plain grey PNG")
+            raise RefusedError(
+                f"{path} is 16-bit grey with {what}, which is not supported; save it as a plain grey PNG"
+            )
         return
     if mode not in COLOURS:
         raise RefusedError(f"{path} is a {mode} picture; expected one of {', '.join(COLOURS)} or 16-bit grey: save RGB")
     transparent = picture.pixels.info.get("transparency")
     if mode == "RGB" and isinstance(transparent, tuple) and max(transparent) > 255:
-        raise RefusedError(f"{path} has a transparent colour of 16 bits a channel, which is not read; save it as RGB")
+        raise RefusedError(
+            f"{path} has a transparent colour of 16 bits per channel, which is not supported; save it as RGB"
+        )
 
 
 def _colours(picture: Picture) -> Image.Image:
-    """Mode RGB, of any size; what is transparent lies on white."""
+    """Mode RGB, any size. Transparent pixels are put on white."""
     _require_range(picture)
     if picture.top is not None and picture.top > 255:
         return Image.fromarray(_eight_bits(*_shown(picture))).convert("RGB")
@@ -343,7 +347,7 @@ def _colours(picture: Picture) -> Image.Image:
 
 
 def _with_alpha(picture: Picture) -> Image.Image:
-    # Pillow converts greys with premultiplied alpha by way of the plain ones alone.
+    # Pillow converts grey with premultiplied alpha only to grey with plain alpha.
     image = picture.pixels.convert("LA") if picture.pixels.mode == "La" else picture.pixels
     return image.convert("RGBA")
 
@@ -353,7 +357,7 @@ def _eight_bits(grey_HW: np.ndarray, top: int) -> np.ndarray:
 
 
 def _one_channel(picture: Picture, expected: str) -> Picture:
-    """The picture with one grey channel. Raises RefusedError if that would lose colours or hide what is transparent."""
+    """The picture with one grey channel. Raises RefusedError if it has colours or transparent pixels."""
     _require_range(picture)
     if picture.top is not None and not picture.has_transparency:
         return picture
@@ -368,9 +372,9 @@ def _one_channel(picture: Picture, expected: str) -> Picture:
 
 
 def grey_array(picture: Picture, size: tuple[int, int]) -> np.ndarray:
-    """Grey values, uint8 [H, W]; those of 16 bits are scaled to 0..255.
+    """Grey values, uint8 [H, W]. 16-bit values are scaled to 0..255.
 
-    Raises RefusedError for colours, transparent pixels and numbers without a stated range, and TooSmallError.
+    Raises RefusedError for colours, transparent pixels and numbers with an unknown range, and TooSmallError.
     """
     picture = _one_channel(picture, "grey values of 8 or 16 bits")
     shown_HW, top = _shown(picture)
@@ -381,10 +385,10 @@ def grey_array(picture: Picture, size: tuple[int, int]) -> np.ndarray:
 
 
 def binary_array(picture: Picture, size: tuple[int, int]) -> np.ndarray:
-    """Edges or a mask, uint8 [H, W]: 255 where the picture is 1 of 0 and 1, or brighter than half, else 0.
+    """Edges or a mask, uint8 [H, W]: 255 where the file has 1 (if it holds only 0 and 1) or more than half, else 0.
 
-    Raises RefusedError for colours, transparent pixels, and if it holds other numbers than 0 but none above half; and
-    TooSmallError.
+    Raises RefusedError for colours, for transparent pixels, and if there are numbers above 0 but none above half. Also
+    raises TooSmallError.
     """
     picture = _one_channel(picture, "0 and 1, or black and white")
     assert picture.top is not None
@@ -392,8 +396,8 @@ def binary_array(picture: Picture, size: tuple[int, int]) -> np.ndarray:
     highest = int(number_HW.max())
     if 1 < highest <= picture.top / 2:
         raise RefusedError(
-            f"{picture.path} has no number above {highest} of {picture.top}, so all of it would be black; expected 0 "
-            "and 1, or black and white: save it so"
+            f"{picture.path} has no number above {highest} of {picture.top}, so all of it would become black; expected "
+            "0 and 1, or black and white: save it in this form"
         )
     is_set_HW = number_HW > (0 if highest == 1 else picture.top / 2)
     return np.asarray(

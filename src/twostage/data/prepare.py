@@ -1,4 +1,4 @@
-"""Verb `data.prepare`: one dataset as memory maps of images, labels and maps per split, and metadata."""
+"""Verb `data.prepare`: writes a dataset as memory maps of images, labels and maps per split, with metadata."""
 
 # N images, H height, W width, C channels
 
@@ -25,7 +25,7 @@ from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
-# Images read at a time: bounds the memory, whatever the size of the dataset.
+# Images per batch: bounds the memory for datasets of any size.
 CHUNK = 256
 
 
@@ -40,7 +40,7 @@ def prepare(config: DataConfig, job: Job) -> None:
     assigned = assign(collection.records, *counts)
     splits = keep_classes(assigned, collection.classes, config.classes)
     untrained = _classes_without_training(config, collection, splits)
-    # One block for all arrays: if any picture or map is wrong, none of them appears.
+    # One block for all arrays: if any picture or map is wrong, no array is written.
     with contextlib.ExitStack() as stack:
         for split, records in splits.items():
             _write_split(config, collection, job.folder, split, records, stack)
@@ -58,7 +58,7 @@ def prepare(config: DataConfig, job: Job) -> None:
 
 
 def collect(config: DataConfig) -> Collection:
-    """All images of the config's source. Raises TwostageError if there is no such source."""
+    """All images of the config's source. Raises TwostageError for an unknown source."""
     match config.source:
         case "cifar10":
             return cifar10.collect(config)
@@ -71,12 +71,12 @@ def collect(config: DataConfig) -> Collection:
 
 
 def _check(config: DataConfig) -> None:
-    """Raises TwostageError for values that no data can fit."""
+    """Raises TwostageError for invalid values."""
     for name in config.maps:
         _describe_map(name, config)
     twice = sorted(name for name, count in Counter(config.maps).items() if count > 1)
     if twice:
-        raise TwostageError(f"data.maps names {', '.join(twice)} twice; name every map once")
+        raise TwostageError(f"data.maps has {', '.join(twice)} twice; name each map once")
     if config.size < 1:
         raise TwostageError(f"data.size is {config.size}; expected the side of the images in pixels, at least 1")
     if not 0 < config.canny_sigma < math.inf:
@@ -85,20 +85,18 @@ def _check(config: DataConfig) -> None:
         raise TwostageError(f"data.label_offset is {config.label_offset}; expected -255 to 255, as ids are 0 to 255")
     for pair in config.class_ranges:
         if len(pair) != 2 or not 0 <= pair[0] <= pair[1]:
-            raise TwostageError(
-                f"data.class_ranges holds {list(pair)}; expected [first, last], positions counted from 0"
-            )
+            raise TwostageError(f"data.class_ranges has {list(pair)}; expected [first, last], counted from 0")
 
 
 def _split_sizes(config: DataConfig, collection: Collection) -> tuple[int, int | None]:
-    """Images to tune and of validation: as asked, or of a small folder as many as it can give, which is logged."""
+    """Numbers of tune and validation images: as configured, or fewer for a small folder, which is logged."""
     if not isinstance(collection, FolderCollection):
         return config.tune_images, None
     tune, validation = fitting(collection.records, config.tune_images, config.validation_images)
     if (tune, validation) != (config.tune_images, config.validation_images):
         log.warning(
-            "%s: %d images are too few for data.tune_images=%s and data.validation_images=%s; a tenth each instead: "
-            "%s to tune, %s of validation",
+            "%s: %d images are too few for data.tune_images=%s and data.validation_images=%s; using a tenth "
+            "each instead: %s for tuning, %s for validation",
             config.name, len(collection.records), config.tune_images, config.validation_images, tune,
             "those held out" if any(record.held_out for record in collection.records) else validation,
         )  # fmt: skip
@@ -106,15 +104,15 @@ def _split_sizes(config: DataConfig, collection: Collection) -> tuple[int, int |
 
 
 def _classes_without_training(config: DataConfig, collection: Collection, splits: dict[str, list[Record]]) -> list[str]:
-    """Classes of which every picture fell into another split, which is logged."""
+    """Classes without any training picture, which are logged."""
     present = {collection.classes[r.label] for records in splits.values() for r in records if collection.classes}
     trained = {collection.classes[r.label] for r in splits["train"] if collection.classes}
     lacking = sorted(present - trained)
     if lacking:
         log.warning(
-            "%s: no picture to train on of %s (all fell into validation or tune): a prior given classes will never "
-            "see these, and its samples of them mean nothing; bring more pictures of them, or leave them out by "
-            "data.classes",
+            "%s: no training picture of %s (all are in the splits validation or tune): a class-conditional prior will "
+            "never see these classes, and its samples of them mean nothing; add pictures of them, or leave them out "
+            "by data.classes",
             config.name, named(lacking),
         )  # fmt: skip
     return lacking
@@ -123,19 +121,19 @@ def _classes_without_training(config: DataConfig, collection: Collection, splits
 def _unused_records(
     collection: FolderCollection, assigned: dict[str, list[Record]], splits: dict[str, list[Record]]
 ) -> LeftOut:
-    """Pictures that were read and are in no split, by the reason why."""
+    """Pictures that were read but are in no split, by reason."""
     placed = {record.id for records in assigned.values() for record in records}
     kept = {record.id for records in splits.values() for record in records}
     copies = sorted(record.id for record in collection.records if record.id not in placed)
     others = sorted(placed - kept)
-    reasons = {"a copy of a picture in a split that is kept apart": copies, "of a class not in data.classes": others}
+    reasons = {"a copy of a picture in another split": copies, "of a class not in data.classes": others}
     return {reason: names for reason, names in reasons.items() if names}
 
 
 def _facts_of_folder(
     config: DataConfig, counts: tuple[int, int | None], left_out: LeftOut, untrained: list[str]
 ) -> dict[str, object]:
-    """What metadata.json says of a folder alone: what became of its files, and of the numbers asked for."""
+    """Entries of metadata.json for folders only: the use of their files, and numbers that were adapted."""
     asked = {"tune_images": config.tune_images, "validation_images": config.validation_images}
     taken = dict(zip(asked, counts, strict=True))
     facts: dict[str, object] = {
@@ -163,7 +161,7 @@ def _describe_map(name: str, config: DataConfig) -> dict[str, int | str]:
         case "pose":
             return {"channels": POSE_LABELS, "kind": "labels"}
         case other:
-            raise TwostageError(f"data.maps names {other!r}; expected edges, segmentation, depth or pose")
+            raise TwostageError(f"data.maps has {other!r}; expected edges, segmentation, depth or pose")
 
 
 def _write_split(
@@ -178,7 +176,7 @@ def _write_split(
         return stack.enter_context(new_array(out / f"{split}_{name}.npy", (len(records), *shape), dtype))
 
     size, kept = config.size, _class_names(config, collection)
-    # Labels count within the classes that are kept; a folder without classes has the one label 0.
+    # Labels index the classes that are kept. A folder without classes has the single label 0.
     array("label", dtype=np.int64)[:] = [kept.index(collection.classes[r.label]) if kept else 0 for r in records]
     image, maps = array("image", size, size, 3), {name: array(name, size, size, 1) for name in config.maps}
     for start in tqdm(range(0, len(records), CHUNK), desc=f"{config.name} {split}", unit="chunk", disable=None):
@@ -192,7 +190,7 @@ def _write_split(
 def _metadata(
     config: DataConfig, collection: Collection, splits: dict[str, list[Record]], out: Path
 ) -> dict[str, object]:
-    # The maps' checksums stand here for the workflow too: it knows a dataset by its images and this file.
+    # The checksums of maps are also for the workflow, which identifies a dataset by its images and this file.
     checksums = {
         name: {split: sha256_file(out / f"{split}_{name}.npy") for split in splits} for name in ("image", *config.maps)
     }
@@ -209,7 +207,7 @@ def _metadata(
         "splits": {
             name: {
                 "num_images": len(records),
-                # Of the split's list in splits.json, and of the same with the checksum of each image's pixels.
+                # Checksums of the split's list in splits.json, without and with the checksums of the images' pixels.
                 "manifest_sha256": sha256_json([record.id for record in records]),
                 "content_sha256": sha256_json([[record.id, record.sha256, record.label] for record in records]),
             }

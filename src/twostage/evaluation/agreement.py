@@ -1,6 +1,6 @@
-"""How well samples agree with the condition that they were drawn under, image by image."""
+"""How well images agree with the condition that they were drawn under, image by image."""
 
-# N samples, K conditions, P samples of a condition, H height, W width, C channels
+# N images, K conditions, P images of a condition, H height, W width, C channels
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -22,43 +22,50 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Given:
-    """What the samples should agree with: per sample its image, label and condition map (None if there is none)."""
+    """What images should agree with: of each its real image, its label and its condition map (None if there is none).
+
+    Images of one condition follow each other, `per_condition` of them.
+    """
 
     image_NHWC: np.ndarray
     label_N: np.ndarray
     map_NHWC: np.ndarray | None
+    per_condition: int = 1
 
 
 @dataclass(frozen=True)
 class Judges:
-    """What measures: LPIPS, and what each kind of agreement needs."""
+    """What measures: LPIPS and a classifier where a quantity needs them, and the width of the edge detector."""
 
-    lpips: PerceptualDistance
+    lpips: PerceptualDistance | None
     classifier: Classifier | None
     canny_sigma: float
 
 
-def agreement(kind: str, image_NHWC: np.ndarray, given: Given, judges: Judges) -> dict[str, np.ndarray]:
-    """Agreement of one kind of samples uint8, name -> float64 [N]; higher is better.
+def agreement(quantity: str, image_NHWC: np.ndarray, given: Given, judges: Judges) -> np.ndarray:
+    """One quantity of images uint8, float64 [N]; of the diversity of one condition's images, [K].
 
-    Raises TwostageError for an unknown kind, or where there is no map to agree with.
+    Raises TwostageError for an unknown quantity, or where what it needs is not there.
     """
-    match kind, judges.classifier, given.map_NHWC:
-        case "class", Classifier() as classifier, _:
-            return {"class_recovered": (classifier.probabilities(image_NHWC).argmax(1) == given.label_N).astype(float)}
-        case "edges", _, np.ndarray() as map_NHWC:
-            edges_NHW = canny_edges(image_NHWC, judges.canny_sigma) > 0
-            return {"edges_f1": edge_f1(edges_NHW, map_NHWC[..., 0] > 0)}
-        case "silhouette", _, np.ndarray() as map_NHWC:
-            shape_NHW = image_NHWC.max(axis=-1) > SILHOUETTE_ABOVE
-            return {"silhouette_iou": overlap(shape_NHW, map_NHWC[..., 0] > 0)}
-        case "low_resolution", _, np.ndarray() as map_NHWC:
-            factor = image_NHWC.shape[1] // map_NHWC.shape[1]
-            return {"consistency_psnr_decibels": psnr_of(low_resolution(image_NHWC, factor), map_NHWC)}
+    match quantity, judges, given.map_NHWC:
+        case "class_recovered", Judges(classifier=Classifier() as classifier), _:
+            return (classifier.probabilities(image_NHWC).argmax(1) == given.label_N).astype(float)
+        case "edges_f1", _, np.ndarray() as map_NHWC:
+            return edge_f1(canny_edges(image_NHWC, judges.canny_sigma) > 0, map_NHWC[..., 0] > 0)
+        case "silhouette_iou", _, np.ndarray() as map_NHWC:
+            return overlap(image_NHWC.max(axis=-1) > SILHOUETTE_ABOVE, map_NHWC[..., 0] > 0)
+        case "consistency_psnr_decibels", _, np.ndarray() as map_NHWC:
+            return psnr_of(low_resolution(image_NHWC, image_NHWC.shape[1] // map_NHWC.shape[1]), map_NHWC)
+        case "psnr_to_truth_decibels", _, _:
+            return psnr_of(image_NHWC, given.image_NHWC)
+        case "lpips_to_truth", _, _ if judges.lpips is not None:
+            return _likeness(image_NHWC, given.image_NHWC, judges.lpips)
+        case "diversity_lpips", _, _ if judges.lpips is not None:
+            return _diversity(image_NHWC, given.per_condition, judges.lpips)
         case _:
             raise TwostageError(
-                f"experiment.measures names {kind}, which this experiment's condition does not allow; expected class "
-                "(of labelled data), edges, silhouette or low_resolution (of such a map)"
+                f"{quantity} cannot be measured of these images: it is unknown, or its map, classifier or LPIPS is "
+                "missing; measure something else"
             )
 
 
@@ -84,29 +91,26 @@ def psnr_of(a_NHWC: np.ndarray, b_NHWC: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def likeness(image_NHWC: np.ndarray, given: Given, judges: Judges) -> dict[str, np.ndarray]:
-    """LPIPS and PSNR of samples to the real image of their condition, float64 [N]."""
-    lpips: list[np.ndarray] = []
+def _likeness(image_NHWC: np.ndarray, truth_NHWC: np.ndarray, lpips: PerceptualDistance) -> np.ndarray:
+    """LPIPS of images to the real ones of their conditions, float64 [N]."""
+    found: list[np.ndarray] = []
     for start in range(0, len(image_NHWC), BATCH):
-        ours, truth = (_prepared(images[start : start + BATCH]) for images in (image_NHWC, given.image_NHWC))
-        lpips.append(judges.lpips(ours, truth).double().cpu().numpy())
-    decibels_N = psnr_of(np.asarray(image_NHWC), given.image_NHWC)
-    return {"lpips_to_truth": np.concatenate(lpips), "psnr_to_truth_decibels": decibels_N}
+        ours, truth = (_prepared(images[start : start + BATCH]) for images in (image_NHWC, truth_NHWC))
+        found.append(lpips(ours, truth).double().cpu().numpy())
+    return np.concatenate(found)
 
 
 @torch.inference_mode()
-def diversity(image_NHWC: np.ndarray, per_condition: int, judges: Judges) -> dict[str, np.ndarray]:
-    """Mean LPIPS between the samples of one condition, float64 [K]; nothing where a condition has a single sample."""
-    if per_condition < 2:
-        return {}
+def _diversity(image_NHWC: np.ndarray, per_condition: int, lpips: PerceptualDistance) -> np.ndarray:
+    """Mean LPIPS between the images of one condition, float64 [K]."""
     found = []
     for start in range(0, len(image_NHWC), per_condition):
-        features = judges.lpips.features(_prepared(image_NHWC[start : start + per_condition]))
+        features = lpips.features(_prepared(image_NHWC[start : start + per_condition]))
         pairs = list(combinations(range(per_condition), 2))
         a, b = (np.array(side) for side in zip(*pairs, strict=True))
-        distance_P = judges.lpips.distance([level[a] for level in features], [level[b] for level in features])
+        distance_P = lpips.distance([level[a] for level in features], [level[b] for level in features])
         found.append(float(distance_P.mean()))
-    return {"diversity_lpips": np.array(found)}
+    return np.array(found)
 
 
 def _prepared(image_NHWC: np.ndarray) -> torch.Tensor:

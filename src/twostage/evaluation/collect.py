@@ -9,21 +9,26 @@ import numpy as np
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.evaluation.statistics import paired, spread, word
+from twostage.latents.orderings import ordering
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_csv, write_json
 from twostage.runtime.job import Job
 
 # What captions tell of the runs, where all of them agree in it.
 TOLD = ("steps", "num_parameters", "learning_rate", "learning_rate_at_edge", "clock", "threads")
 Line = dict[str, Any]
+GRID_SIDE = 4  # Fig. 34 of Esser et al. 2021 shows every order on a 4x4 grid
 
 
 @dataclass
 class Point:
-    """One run of a study: its row, the value of each varied key (by the key's short name), and its seed."""
+    """One run of a study: its row, the value of each varied key (by the key's short name), and its seed.
+
+    With baselines `model` is one of the values; images that no prior drew have no seed.
+    """
 
     row: str
     values: dict[str, Any]
-    seed: int
+    seed: int | None
 
 
 @dataclass
@@ -36,6 +41,7 @@ class CollectConfig:
     compare_to: dict[str, Any] | None = None  # values of the varied keys of the run that others are compared with
     equal: list[str] = field(default_factory=list)  # what the metrics of a row's priors must agree in
     pictures: int = 0  # samples of each run to keep for figures
+    orderings: list[str] = field(default_factory=list)  # whose paths a figure shows
 
 
 def collect(config: CollectConfig, job: Job) -> None:
@@ -43,7 +49,7 @@ def collect(config: CollectConfig, job: Job) -> None:
     metrics.json: what all runs share, and mean, spread and paired difference of every quantity over the seeds.
 
     With `pictures`, grid.npy as well: of every run the first samples, or else reconstructions below their originals,
-    uint8 [strips, pictures, H, W, C], whose labels are in metrics.json.
+    or samples below their conditions, uint8 [strips, pictures, H, W, C], whose labels are in metrics.json.
     Raises TwostageError if the runs of a row differ in what is to be equal.
     """
     priors = _priors(config, job)
@@ -51,18 +57,22 @@ def collect(config: CollectConfig, job: Job) -> None:
     lines = [line for at, point in enumerate(config.points) for line in _lines(config, job, at, point)]
     write_csv(job.folder / "table.csv", lines)
     labels: list[str] = []
+    names: list[str] = []
     if config.pictures:
-        labels, strips = _pictures(config, job)
+        labels, strips, names = _pictures(config, job)
         write_array(job.folder / "grid.npy", np.stack(strips))
     metrics = {
         "study": config.study,
         "scale": job.scale,
-        "num_seeds": len({point.seed for point in config.points}),
+        "num_seeds": len({point.seed for point in config.points} - {None}),
         "rows": {row: _latents(job, row) for row in dict.fromkeys(point.row for point in config.points)},
         "told": _told(list(priors.values())),
         "statistics": _statistics(config, lines),
         "strips": labels,
+        "orders": {name: ordering(name, GRID_SIDE, GRID_SIDE).tolist() for name in config.orderings},
     }
+    if conditions := _conditions(config, job):
+        metrics |= {"conditions": conditions, "names": names}
     write_json(job.folder / "metrics.json", metrics)
 
 
@@ -79,6 +89,8 @@ def _lines(config: CollectConfig, job: Job, at: int, point: Point) -> Iterator[L
         yield from (line | {"step": step, "value": float(value)} for step, value in points)
         if asked.key or asked.measure is not None:
             metrics = read_json(job.upstream(folder) / "metrics.json")
+            if asked.role == "agreement" and asked.key and metrics.get(asked.key) is None:
+                continue  # nothing that this baseline has
             # The end of a run, which the last point of its curve need not be.
             yield line | {"step": "", "value": float(metrics[asked.key or quantity])}
         elif points:
@@ -87,7 +99,7 @@ def _lines(config: CollectConfig, job: Job, at: int, point: Point) -> Iterator[L
 
 def _statistics(config: CollectConfig, lines: list[Line]) -> list[dict[str, Any]]:
     """For each row, value of the varied keys and quantity: `spread` of the final numbers, and the `difference`."""
-    found: dict[tuple[str, ...], dict[int, float]] = {}
+    found: dict[tuple[str, ...], dict[int | None, float]] = {}
     values: dict[tuple[str, ...], dict[str, Any]] = {}
     for line in lines:
         if line["step"] == "":
@@ -131,8 +143,8 @@ def _require_equal(config: CollectConfig, job: Job, priors: Mapping[int, dict[st
     """Within a row: other data have sweeps, and so rates, of their own."""
     for key in config.equal:
         first: dict[str, int] = {}
-        for at, point in enumerate(config.points):
-            reference = first.setdefault(point.row, at)
+        for at in priors:
+            reference = first.setdefault(config.points[at].row, at)
             if priors[at][key] != priors[reference][key]:
                 raise TwostageError(
                     f"{config.study}: {job.inputs[f'{at}.prior']} has {key} {priors[at][key]}, and "
@@ -143,10 +155,23 @@ def _require_equal(config: CollectConfig, job: Job, priors: Mapping[int, dict[st
 
 def _told(priors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What all priors' metrics agree in."""
-    if not priors:
-        return {}
-    first = priors[0]
-    return {key: first[key] for key in TOLD if key in first and all(one.get(key) == first[key] for one in priors)}
+    alike = _alike(priors)
+    return {key: alike[key] for key in TOLD if key in alike}
+
+
+def _alike(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    first, *others = several or [{}]
+    return {key: value for key, value in first.items() if all(one.get(key) == value for one in others)}
+
+
+def _conditions(config: CollectConfig, job: Job) -> dict[str, Any]:
+    """What is told of the conditions, and of how samples were drawn under them; nothing where there are none."""
+    own = [at for at, point in enumerate(config.points) if point.values.get("model", "conditional") == "conditional"]
+    told = [read_json(job.upstream(f"{at}.agreement") / "metrics.json")["told"]
+            for at in own if f"{at}.agreement" in job.inputs]  # fmt: skip
+    real = [read_json(job.upstream(f"{at}.samples") / "metrics.json")["protocol"]["real"]["images"]
+            for at in own if told and f"{at}.samples" in job.inputs]  # fmt: skip
+    return _alike(told) | ({"real_images": real[0]} if len(set(real)) == 1 else {})
 
 
 def _latents(job: Job, row: str) -> dict[str, Any]:
@@ -157,20 +182,32 @@ def _latents(job: Job, row: str) -> dict[str, Any]:
     return {"grid": latents["grid"], "unigram_entropy_nats": latents["splits"]["validation"]["unigram_entropy_nats"]}
 
 
-def _pictures(config: CollectConfig, job: Job) -> tuple[list[str], list[np.ndarray]]:
-    """Labels and strips of pictures: the samples of every run, or the originals and every run's reconstructions."""
-    labels, strips = [], []
+def _pictures(config: CollectConfig, job: Job) -> tuple[list[str], list[np.ndarray], list[str]]:
+    """Labels, strips and headings of pictures: the samples of every run, or the originals and every run's
+    reconstructions, or conditions, originals and samples of every prior.
+    """
+    labels: list[str] = []
+    strips: list[np.ndarray] = []
+    names: list[str] = []
     for at, point in enumerate(config.points):
-        if f"{at}.sampling" in job.inputs:
+        several = len({each.row for each in config.points}) > 1 or not point.values
+        label = " ".join([*([point.row] if several else []), *map(word, point.values.values())])
+        if f"{at}.pictures" in job.inputs:
+            folder = job.upstream(f"{at}.pictures")
+            metrics = read_json(folder / "metrics.json")
+            strips += list(read_array(folder / "grid.npy"))
+            labels += [label if each == "samples" else each for each in metrics["strips"]]
+            names = names or metrics["names"]
+        elif f"{at}.agreement" in job.inputs:
+            continue
+        elif f"{at}.sampling" in job.inputs:
             strips.append(read_array(job.upstream(f"{at}.sampling") / "samples.npy")[: config.pictures])
+            labels.append(label)
         elif f"{at}.reconstruct" in job.inputs:
             original_NHWC, output_NHWC = read_array(job.upstream(f"{at}.reconstruct") / "grid.npy")
             if not strips:
                 labels.append("original")
                 strips.append(original_NHWC[: config.pictures])
             strips.append(output_NHWC[: config.pictures])
-        else:
-            continue
-        several = len({each.row for each in config.points}) > 1 or not point.values
-        labels.append(" ".join([*([point.row] if several else []), *map(word, point.values.values())]))
-    return labels, strips
+            labels.append(label)
+    return labels, strips, names

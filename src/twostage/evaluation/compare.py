@@ -31,7 +31,6 @@ class CompareConfig:
     condition: str | None
     tune_on: str
     seeds: list[int]
-    paper_nll: dict[str, float]
 
 
 @dataclass(frozen=True)

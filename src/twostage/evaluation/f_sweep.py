@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from twostage.evaluation.agreement import Given, Judges, agreement, likeness
+from twostage.evaluation.agreement import Given, Judges, agreement
 from twostage.evaluation.conditions import shown_map
 from twostage.evaluation.sampled import Metrics, facts, metrics_of, require_alike, require_drawn_alike, shown
 from twostage.runtime import training
@@ -43,12 +43,10 @@ class FSweepConfig:
     window: int  # side of what the transformer sees at most, tokens
     tokenizers: dict[str, str]
     grid_images: int
-    paper: dict[str, dict[str, float]]  # quantity -> factor -> number
     condition: str | None = None  # the map that the transformer is given; null: none, and what follows is not read
     measures: list[str] = field(default_factory=list)  # in what samples should agree with it
     num_labels: int | None = None  # of a map of label ids
     canny_sigma: float = 1.0
-    paper_says: str = ""
 
 
 def f_sweep(config: FSweepConfig, job: Job) -> None:
@@ -62,9 +60,8 @@ def f_sweep(config: FSweepConfig, job: Job) -> None:
     require_alike(rows, SHARED)
     require_drawn_alike(job, rows)
     slowest = next(iter(rows.values()))["sampling_seconds_per_image"]
-    for factor, row in rows.items():
+    for row in rows.values():
         row["sampling_speedup"] = slowest / row["sampling_seconds_per_image"]
-        row["paper"] = {name: numbers.get(factor) for name, numbers in config.paper.items()}
     metrics = {
         "scale": job.scale,
         "data": config.data,
@@ -74,7 +71,7 @@ def f_sweep(config: FSweepConfig, job: Job) -> None:
     }
     grid = shown(job, list(rows), config.grid_images)
     if config.condition is not None:
-        metrics |= {"condition": config.condition, "paper_says": config.paper_says}
+        metrics |= {"condition": config.condition}
         for factor, row in rows.items():
             row |= _agreements(config, job, factor)
         grid = _conditional_grid(config, job, grid)
@@ -108,11 +105,8 @@ def _agreements(config: FSweepConfig, job: Job, factor: str) -> Metrics:
     judges = Judges(lpips, None, config.canny_sigma)
 
     def means(given: Given) -> Metrics:
-        found: dict[str, np.ndarray] = {}
-        for kind in config.measures:
-            found |= agreement(kind, image_NHWC, given, judges)
-        found |= likeness(image_NHWC, given, judges)
-        return {name: float(values_N.mean()) for name, values_N in found.items()}
+        names = [*config.measures, "lpips_to_truth", "psnr_to_truth_decibels"]
+        return {name: float(agreement(name, image_NHWC, given, judges).mean()) for name in names}
 
     return {"agreement": means(own), "agreement_by_chance": means(others)}
 

@@ -34,7 +34,6 @@ class OverfittingConfig:
     images: int  # samples of each run, and validation images, whose neighbours are searched
     neighbours: int
     grid_images: int
-    paper_says: str
 
 
 def overfitting(config: OverfittingConfig, job: Job) -> None:
@@ -66,7 +65,6 @@ def overfitting(config: OverfittingConfig, job: Job) -> None:
         "runs": {run: _run(job, run) for run in RUNS},
         "curve": _curve(job, "to_the_end"),
         "nearest_lpips": found | {"validation": _summary(distance_ML[:, 0])},
-        "paper_says": config.paper_says,
     }
     write_array(job.folder / "grid.npy", np.stack(grids))
     write_json(job.folder / "metrics.json", metrics)
@@ -93,7 +91,7 @@ def _training_images(config: OverfittingConfig, job: Job) -> list[np.ndarray]:
     if len(images) < config.neighbours:
         raise TwostageError(
             f"{config.neighbours} neighbours out of {len(images)} training images; lower "
-            "scale.experiment.overfitting.neighbours"
+            "scale.study.overfitting.neighbours"
         )
     flips = read_json(job.upstream("latents") / "metadata.json")["flips"]
     return [images, images[:, :, ::-1]] if flips else [images]

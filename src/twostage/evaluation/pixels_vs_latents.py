@@ -27,13 +27,12 @@ ROLES = {"pixels": "rival", "latents": "own"}
 
 @dataclass
 class PixelsVsLatentsConfig:
-    """Which tokenizers stand for pixels and for latents, and what the paper prints."""
+    """Which tokenizers stand for pixels and for latents."""
 
     data: str
     size: int  # side of the images, pixels
     tokenizers: dict[str, str]
     grid_images: int
-    paper: dict[str, float]
 
 
 def pixels_vs_latents(config: PixelsVsLatentsConfig, job: Job) -> None:
@@ -63,7 +62,6 @@ def pixels_vs_latents(config: PixelsVsLatentsConfig, job: Job) -> None:
         "fid_improvement_percent": _percent(pixels["fid"], latents["fid"]),
         "kid_improvement_percent": _percent(pixels["kid_mean"], latents["kid_mean"]),
         "sampling_speedup": pixels["sampling_seconds_per_image"] / latents["sampling_seconds_per_image"],
-        "paper": config.paper,
     }
     write_array(job.folder / "grid.npy", shown(job, list(KINDS), config.grid_images))
     write_json(job.folder / "metrics.json", metrics)

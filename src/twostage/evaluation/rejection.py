@@ -7,8 +7,7 @@ and Table 4; rejection by a classifier after Razavi et al. 2019, Sec. 3.4.
 # P samples of a pool, A accepted samples, N real images, D features, K classes
 
 import logging
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -50,8 +49,6 @@ class RejectionConfig:
     samples: SamplesConfig
     seed: int
     grid_images: int
-    paper_says: str
-    paper_rows: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -117,8 +114,6 @@ def rejection(config: RejectionConfig, job: Job) -> None:
         "rows": rows,
         "inception_score_not_available": None if len(names) > 1 else NO_LOGITS,
         "settings": asdict(wanted),
-        "paper_says": config.paper_says,
-        "paper_rows": config.paper_rows,
     }
     write_array(job.folder / "grid.npy", np.stack(shown))
     write_json(job.folder / "metrics.json", metrics)
@@ -146,7 +141,7 @@ def _chosen(config: RejectionConfig, setting: Setting, pool: Pool) -> np.ndarray
     if len(place_A) < config.accepted:
         raise TwostageError(
             f"setting {setting.label}: {len(place_A)} of {len(pool.label_P)} samples are accepted, fewer than the "
-            f"{config.accepted} to be compared; raise the pool or lower accepted in scale.experiment.rejection"
+            f"{config.accepted} to be compared; raise the pool or lower accepted in scale.study.rejection"
         )
     return _evenly(place_A, pool.label_P, config)
 
@@ -157,7 +152,7 @@ def _evenly(place_A: np.ndarray, label_P: np.ndarray, config: RejectionConfig) -
     each, rest = divmod(config.accepted, len(labels))
     if rest:
         raise TwostageError(
-            f"scale.experiment.rejection.accepted={config.accepted} is no multiple of the {len(labels)} classes; set "
+            f"scale.study.rejection.accepted={config.accepted} is no multiple of the {len(labels)} classes; set "
             f"{max(1, each) * len(labels)}"
         )
     chosen = [random.choice(place_A[label_P[place_A] == label], each, replace=False) for label in labels]
@@ -171,7 +166,7 @@ def accept(probability_P: np.ndarray, label_P: np.ndarray, acceptance: float) ->
     At least one of every class. Raises TwostageError for a share that is not in (0, 1].
     """
     if not 0 < acceptance <= 1:
-        raise TwostageError(f"an acceptance rate of {acceptance} is no share in (0, 1]; set it in conf/experiment/")
+        raise TwostageError(f"an acceptance rate of {acceptance} is no share in (0, 1]; set it in conf/study/")
     kept = []
     for label in np.unique(label_P):
         place = np.flatnonzero(label_P == label)

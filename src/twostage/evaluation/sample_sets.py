@@ -3,8 +3,7 @@
 Source: McKinney & Willcocks 2022, Tables 1 and 2.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from twostage.evaluation.sampled import Metrics, facts, metrics_of, on_one_clock, pace_of, require_alike, shown
 from twostage.runtime.artifacts import write_array, write_json
@@ -19,17 +18,15 @@ SHARED = ("evaluated_images", "real_images", "tokens_per_image", "num_codes", "b
 
 @dataclass
 class SampleSetsConfig:
-    """Which sets are compared (inputs `set0.prior`, ...), and what the paper says of it."""
+    """Which sets are compared (inputs `set0.prior`, ...)."""
 
-    experiment: str
-    label: str  # the row of the experiment
+    study: str
+    label: str  # the row of the study
     data: str
     tokenizer: str
     size: int  # side of the images, pixels
     sets: list[str]
     grid_images: int
-    paper_says: str
-    paper_rows: list[dict[str, Any]] = field(default_factory=list)  # label, and what is printed of it
 
 
 def sample_sets(config: SampleSetsConfig, job: Job) -> None:
@@ -48,7 +45,7 @@ def sample_sets(config: SampleSetsConfig, job: Job) -> None:
         records = [metrics_of(job, f"{prefix}.{timed}") for prefix in prefixes]
         require_alike(dict(zip(config.sets, records, strict=True)), ("threads",))
     metrics = {
-        "experiment": config.experiment,
+        "study": config.study,
         "label": config.label,
         "scale": job.scale,
         "data": config.data,
@@ -56,8 +53,6 @@ def sample_sets(config: SampleSetsConfig, job: Job) -> None:
         "size": config.size,
         "sets": sets,
         **{name: pace_of(job, name) for name in paces},
-        "paper_says": config.paper_says,
-        "paper_rows": config.paper_rows,
     }
     write_array(job.folder / "grid.npy", shown(job, prefixes, config.grid_images))
     write_json(job.folder / "metrics.json", metrics)

@@ -30,7 +30,7 @@ def metrics_of(job: Job, name: str) -> Metrics:
 
 
 def facts(job: Job, prefix: str) -> Metrics:
-    """One line of an experiment: inputs `<prefix>.prior`, `.latents`, `.sampling` and `.samples`.
+    """One line of a study: inputs `<prefix>.prior`, `.latents`, `.sampling` and `.samples`.
 
     NLL is that of the prior's own sequence, nats per token, null if it has no likelihood; sampling seconds are those of
     drawing and decoding.

@@ -23,7 +23,7 @@ class Summary:
     def of(cls, values: Sequence[float]) -> "Summary":
         """Summary of at least two values. Raises TwostageError for fewer."""
         if len(values) < 2:
-            raise TwostageError(f"a spread needs at least two seeds, got {len(values)}; set scale.experiment.seeds")
+            raise TwostageError(f"a spread needs at least two seeds, got {len(values)}; set scale.study.seeds")
         mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
         half = float(stats.t.ppf(0.975, len(values) - 1)) * std / len(values) ** 0.5
         return cls(mean, std, mean - half, mean + half)
@@ -36,7 +36,7 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
     return asdict(Summary.of(values))
 
 
-def paired(ours: Mapping[int, float], reference: Mapping[int, float]) -> dict[str, float | None] | None:
+def paired(ours: Mapping[int | None, float], reference: Mapping[int | None, float]) -> dict[str, float | None] | None:
     """The spread of ours minus the reference, over the seeds that both have; None if they share none."""
     shared = [seed for seed in ours if seed in reference]
     return spread([ours[seed] - reference[seed] for seed in shared]) if shared else None

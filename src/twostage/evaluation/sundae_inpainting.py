@@ -24,10 +24,9 @@ GREY = 128  # of what is masked
 class SundaeInpaintingConfig:
     """Which masks were drawn under, and what the paper says of the results."""
 
-    label: str  # the row of the experiment
+    label: str  # the row of the study
     data: str
     masks: list[str]
-    paper_says: str
 
 
 def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
@@ -50,7 +49,6 @@ def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
         "prior_train_seconds": prior["train_seconds"],
         "num_images": len(grids[0]),
         "masks": masks,
-        "paper_says": config.paper_says,
     }
     write_array(job.folder / "grid.npy", np.stack(grids))
     write_json(job.folder / "metrics.json", metrics)

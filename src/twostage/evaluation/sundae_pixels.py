@@ -23,12 +23,11 @@ OF_PRIOR = ("num_parameters", "train_seconds", "learning_rate", "learning_rate_a
 class SundaePixelsConfig:
     """Which samples are looked at, and what the paper says of them."""
 
-    label: str  # the row of the experiment
+    label: str  # the row of the study
     data: str
     tokenizer: str
     images: int
     grid_images: int
-    paper_says: str
 
 
 def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
@@ -44,7 +43,7 @@ def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
     if not count_K.all():
         raise TwostageError(
             f"none of {config.images} samples is of class {names[int(np.argmin(count_K))]}; raise the images of "
-            "scale.experiment.sundae.pixels"
+            "scale.study.sundae.pixels"
         )
     mean_KP = class_means(*_split(job, "train"), len(names))
     real_NHWC, label_N = _split(job, "validation")
@@ -73,7 +72,6 @@ def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
             }
             for at, name in enumerate(names)
         },
-        "paper_says": config.paper_says,
     }
     shown = min(int(np.min(count_K)), config.grid_images)
     sheet = np.stack([sample_NHWC[asked_N == at][:shown] for at in range(len(names))])

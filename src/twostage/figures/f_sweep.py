@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from twostage.config.schema import FiguresConfig
-from twostage.figures.conditional import LABELS
+from twostage.evaluation.quantities import QUANTITIES
 from twostage.figures.strips import strip
+from twostage.figures.study import ARROWS
 from twostage.figures.style import points, save, style
 from twostage.figures.tables import write_tables
 from twostage.runtime.artifacts import read_array, read_json
@@ -38,18 +39,22 @@ PAPER = "paper, faces of 256x256 pixels"
 
 @dataclass
 class FSweepConfig:
-    """The look."""
+    """The look, and what the paper says: text and printed numbers, of which nothing is computed."""
 
+    paper: dict[str, dict[str, float]]  # quantity -> factor -> number
+    paper_says: str = ""
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
 def f_sweep(config: FSweepConfig, job: Job) -> None:
-    """Writes NAME.{csv,md,pdf,png} and NAME_samples.{pdf,png}, where NAME is the experiment's."""
+    """Writes NAME.{csv,md,pdf,png} and NAME_samples.{pdf,png}, where NAME is the study's."""
     metrics = read_json(job.upstream(job.variant) / "metrics.json")
     grid = read_array(job.upstream(job.variant) / "grid.npy")
+    for factor, row in metrics["factors"].items():
+        row["paper"] = {name: numbers.get(factor) for name, numbers in config.paper.items()}
     rows = list(metrics["factors"].values())
     numbers = pd.DataFrame([_numbers(metrics, row) for row in rows])
-    write_tables(job, numbers, ([_printed(row) for row in rows], _caption(metrics)))
+    write_tables(job, numbers, ([_printed(row) for row in rows], _caption(metrics, config.paper_says)))
     _curves(metrics, config.figures, job)
     _samples(metrics, grid, config.figures, job)
 
@@ -90,13 +95,15 @@ def _printed(row: Metrics) -> dict[str, str]:
 
 
 def _in_words(measure: str) -> str:
-    return LABELS[measure].replace("\n", " ")
+    quantity = QUANTITIES[measure]
+    unit = f" [{quantity.unit}]" if quantity.unit else ""
+    return f"{quantity.label}{unit} {ARROWS[quantity.better]}".rstrip()
 
 
-def _caption(metrics: Metrics) -> str:
+def _caption(metrics: Metrics, paper_says: str) -> str:
     row = next(iter(metrics["factors"].values()))
     edge = " (at its edge)" if row["learning_rate_at_edge"] else ""
-    in_brackets, seen, paper = _of_condition(metrics) if "condition" in metrics else _of_faces()
+    in_brackets, seen, paper = _of_condition(metrics, paper_says) if "condition" in metrics else _of_faces()
     return (
         f"At scale {metrics['scale']}: {metrics['data']}, {metrics['size']}x{metrics['size']} pixels, one transformer "
         f"over at most {metrics['window']}x{metrics['window']} tokens, {row['steps']} steps, one seed, learning rate "
@@ -121,13 +128,13 @@ def _of_faces() -> tuple[str, str, str]:
     )
 
 
-def _of_condition(metrics: Metrics) -> tuple[str, str, str]:
+def _of_condition(metrics: Metrics, paper_says: str) -> tuple[str, str, str]:
     """The same where the transformer is given a map."""
     return (
         f"The transformer is given the {metrics['condition']} of validation images, one sample each. Chance: the same "
         "samples held against the next image and its map.",
         "the tokens before it and of the map's",
-        f"Paper: Esser et al. 2021, Fig. 10, which prints no numbers: {metrics['paper_says']}.",
+        f"Paper: Esser et al. 2021, Fig. 10, which prints no numbers: {paper_says}.",
     )
 
 
@@ -174,7 +181,7 @@ def _agreement_panel(axes: Axes, rows: list[Metrics], config: FiguresConfig, mea
     axes.plot(factors, own, "o-", color=config.palette["latents"], ms=3, lw=1)
     axes.plot(factors, chance, "s--", mfc="none", color="0.5", ms=3, lw=1, label="chance")
     axes.legend(frameon=False, fontsize=points(5))
-    _finish(axes, factors, LABELS[measure].replace(" (", "\n(").replace(" to ", "\nto "), logarithmic=False)
+    _finish(axes, factors, _in_words(measure).replace(" (", "\n(").replace(" to ", "\nto "), logarithmic=False)
 
 
 def _finish(axes: Axes, factors: list[int], label: str, logarithmic: bool) -> None:

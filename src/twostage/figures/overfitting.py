@@ -26,8 +26,9 @@ OF_RUN = ("steps", "last_step", "num_parameters", "learning_rate", "temperature"
 
 @dataclass
 class OverfittingConfig:
-    """The look."""
+    """The look, and what the paper says: text and printed numbers, of which nothing is computed."""
 
+    paper_says: str
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
@@ -37,7 +38,7 @@ def overfitting(config: OverfittingConfig, job: Job) -> None:
     grid = read_array(job.upstream("summary") / "grid.npy")
     numbers = pd.DataFrame([_numbers(metrics, images) for images in metrics["nearest_lpips"]])
     printed = [_printed(metrics, images) for images in metrics["nearest_lpips"]]
-    write_tables(job, numbers, (printed, _caption(metrics)))
+    write_tables(job, numbers, (printed, _caption(metrics, config)))
     _figure(metrics, grid, config.figures, job)
 
 
@@ -64,7 +65,7 @@ def _printed(metrics: Metrics, images: str) -> dict[str, str]:
     }
 
 
-def _caption(metrics: Metrics) -> str:
+def _caption(metrics: Metrics, config: OverfittingConfig) -> str:
     run = metrics["runs"]["early_stopping"]
     return (
         f"One transformer on {metrics['train_images']} training images (mirrored ones counted) at scale "
@@ -73,7 +74,7 @@ def _caption(metrics: Metrics) -> str:
         "reported on, which flatters it; the other run has those of its last step. Training NLL: mean over the steps "
         f"since the point before. LPIPS of {metrics['images']} samples of each, and of as many validation images "
         "through the tokenizer, to the nearest of the training images: mean ± standard deviation over images. "
-        f"Paper: {metrics['paper_says']}."
+        f"Paper: {config.paper_says}."
     )
 
 

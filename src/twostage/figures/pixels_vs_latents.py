@@ -31,8 +31,9 @@ COMPARED = ("fid_improvement_percent", "kid_improvement_percent", "sampling_spee
 
 @dataclass
 class PixelsVsLatentsConfig:
-    """The look."""
+    """The look, and what the paper says: text and printed numbers, of which nothing is computed."""
 
+    paper: dict[str, float]
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
@@ -40,20 +41,20 @@ def pixels_vs_latents(config: PixelsVsLatentsConfig, job: Job) -> None:
     """Writes pixels_vs_latents.{csv,md,pdf,png}."""
     metrics = read_json(job.upstream("pixels_vs_latents") / "metrics.json")
     grid = read_array(job.upstream("pixels_vs_latents") / "grid.npy")
-    numbers = pd.DataFrame([_numbers(metrics, kind) for kind in metrics["rows"]])
+    numbers = pd.DataFrame([_numbers(metrics, kind, config.paper) for kind in metrics["rows"]])
     printed = [_printed(kind, row) for kind, row in metrics["rows"].items()]
-    write_tables(job, numbers, (printed, f"{_comparison(metrics)}\n\n{_caption(metrics)}"))
+    write_tables(job, numbers, (printed, f"{_comparison(metrics, config.paper)}\n\n{_caption(metrics)}"))
     _figure(metrics, grid, config.figures, job.folder)
 
 
-def _numbers(metrics: Metrics, kind: str) -> dict[str, Any]:
+def _numbers(metrics: Metrics, kind: str, paper: dict[str, float]) -> dict[str, Any]:
     """One line of the CSV; the comparison and the paper's stand in the line of the latents."""
     row = metrics["rows"][kind]
     line = {"tokens": kind, "scale": metrics["scale"], "data": metrics["data"]}
     line |= {key: "x".join(map(str, row[key])) if key == "grid" else row[key] for key in COLUMNS}
     if kind == "latents":
         line |= {key: metrics[key] for key in COMPARED}
-        line |= {f"paper_{key}": number for key, number in metrics["paper"].items()}
+        line |= {f"paper_{key}": number for key, number in paper.items()}
     return line
 
 
@@ -72,8 +73,7 @@ def _printed(kind: str, row: Metrics) -> dict[str, str]:
     }
 
 
-def _comparison(metrics: Metrics) -> str:
-    paper = metrics["paper"]
+def _comparison(metrics: Metrics, paper: dict[str, float]) -> str:
     return (
         f"Latents against pixels: FID {_percent(metrics['fid_improvement_percent'])} lower (paper: "
         f"{paper['fid_improvement_percent']:.2f} %), KID {_percent(metrics['kid_improvement_percent'])} lower, "

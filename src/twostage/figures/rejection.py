@@ -28,8 +28,10 @@ COLUMNS = (
 
 @dataclass
 class RejectionConfig:
-    """The look."""
+    """The look, and what the paper says: text and printed numbers, of which nothing is computed."""
 
+    paper_says: str
+    paper_rows: list[dict[str, Any]]
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
@@ -38,10 +40,10 @@ def rejection(config: RejectionConfig, job: Job) -> None:
     metrics = read_json(job.upstream("summary") / "metrics.json")
     grid = read_array(job.upstream("summary") / "grid.npy")
     ours = [_numbers(metrics, label, row) for label, row in metrics["rows"].items()]
-    numbers = pd.DataFrame(ours + [_paper(row) for row in metrics["paper_rows"]])
+    numbers = pd.DataFrame(ours + [_paper(row) for row in config.paper_rows])
     printed = [_printed(label, row) for label, row in metrics["rows"].items()]
-    printed += [_printed_paper(row) for row in metrics["paper_rows"]]
-    write_tables(job, numbers, (printed, _caption(metrics)))
+    printed += [_printed_paper(row) for row in config.paper_rows]
+    write_tables(job, numbers, (printed, _caption(metrics, config)))
     _figure(metrics, grid, config.figures, job)
 
 
@@ -81,7 +83,7 @@ def _printed_paper(row: Metrics) -> dict[str, str]:
     }
 
 
-def _caption(metrics: Metrics) -> str:
+def _caption(metrics: Metrics, config: RejectionConfig) -> str:
     settings = metrics["settings"]
     absent = metrics["inception_score_not_available"]
     score = " Inception Score is not measured: the Inception weights at hand have no classifier." if absent else ""
@@ -95,7 +97,7 @@ def _caption(metrics: Metrics) -> str:
         f"{_pools(metrics)} Class accuracy: the share whose class {judge} recovers; of real validation images it "
         f"recovers {metrics['judge']['accuracy']:.3f}. Precision and recall with {settings['precision_neighbours']}, "
         f"density and coverage with {settings['coverage_neighbours']} neighbours.{score} Paper: "
-        f"{metrics['paper_says']}."
+        f"{config.paper_says}."
     )
 
 

@@ -1,4 +1,4 @@
-"""All numbers of every experiment as one JSON, its headlines as another, and curves as CSVs: what DVC shows.
+"""All numbers of every study as one JSON, its headlines as another, and curves as CSVs: what DVC shows.
 
 A line of a CSV is one evaluation point: the panel and the curve that it belongs to, where it stands, its NLL; of
 rejection, one setting.
@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from twostage.evaluation.statistics import word
-from twostage.runtime.artifacts import read_json, write_csv, write_json
+from twostage.runtime.artifacts import read_csv, read_json, write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import NLL
 
@@ -19,7 +20,6 @@ TOKENIZER_METRICS = ("lpips_vgg", "psnr_decibels", "perplexity", "codes_used")
 PIXELS_METRICS = ("fid_improvement_percent", "kid_improvement_percent", "sampling_speedup")
 SET_METRICS = ("fid", "fid_infinity", "density", "coverage", "sampling_seconds_per_image")
 FACTOR_METRICS = ("lpips", "nll_nats_per_image", "fid", "kid_mean", "sampling_seconds_per_image", "sampling_speedup")
-CONDITIONAL_MODELS = ("conditional", "unconditional")
 TABLE1_METRICS = ("transformer_steps", "transformer_time", "pixelsnail")
 
 # `dvc metrics show` prints one row: a number for each finding, so that it can be read. Name -> which number of the
@@ -27,11 +27,11 @@ TABLE1_METRICS = ("transformer_steps", "transformer_time", "pixelsnail")
 HEADLINES = {
     "transformer_nll": r"table1_nll\.IN\.transformer_steps",
     "pixelsnail_nll": r"table1_nll\.IN\.pixelsnail",
-    "subsample_nll": r"orderings_nll\.subsample",
+    "subsample_nll": r"orderings\.IN ordering subsample\.nll",
     "lpips_vgg": r"tokenizers\.cifar10_vqgan_f4\.lpips_vgg",
     "rfid": r"vqgan_vs_vqvae\.VQGAN\.rfid",
     "f8_speedup": r"f_sweep\.\w*f8\.sampling_speedup",
-    "edges_f1": r"conditional\.edges\.conditional\.edges_f1",
+    "edges_f1": r"edges\.\S+ model conditional\.edges_f1",
     "transformer_fid": r"sundae_vs_autoregressive_\w+\.transformer\.fid",
     "sundae_fid": r"sundae_vs_autoregressive_\w+\.SUNDAE[^.]*\.fid",
 }
@@ -43,34 +43,28 @@ class SummaryConfig:
 
 
 def summary(_: SummaryConfig, job: Job) -> None:
-    """Writes summary.json, experiment -> row -> number, metrics.json, the few of HEADLINES, table1_curves.csv,
+    """Writes summary.json, study -> row -> number, metrics.json, the few of HEADLINES, table1_curves.csv,
     orderings_curves.csv and rejection_curve.csv.
     """
     measured = {variant: read_json(Path(folder) / "metrics.json") for variant, folder in job.inputs.items()}
     rows = {metrics["row"]: metrics for metrics in measured.values() if "row" in metrics}
-    ordered = measured["orderings"]["orderings"]
     numbers = {
         "table1_nll": {label: {name: _mean(row, name) for name in TABLE1_METRICS} for label, row in rows.items()},
-        "orderings_nll": {name: _mean(metrics, "validation") for name, metrics in ordered.items()},
         "tokenizers": {
             _key(variant): {name: metrics[name] for name in TOKENIZER_METRICS}
             for variant, metrics in measured.items()
             if "lpips_vgg" in metrics
         },
-        **{metrics["study"]: _studied(metrics) for metrics in measured.values() if "study" in metrics},
+        **{metrics["study"]: _studied(metrics) for metrics in measured.values() if "statistics" in metrics},
         "pixels_vs_latents": {name: measured["pixels_vs_latents"][name] for name in PIXELS_METRICS},
-        "conditional": {
-            metrics["conditional_task"]: {model: _agreement(metrics, model) for model in CONDITIONAL_MODELS}
-            for metrics in measured.values()
-            if "conditional_task" in metrics
-        },
         **{_key(variant): _sets(metrics) for variant, metrics in measured.items() if "sets" in metrics},
         **{_key(variant): _factors(metrics) for variant, metrics in measured.items() if "factors" in metrics},
     }
     write_json(job.folder / "summary.json", numbers)
     write_json(job.folder / "metrics.json", headlines(numbers))
     write_csv(job.folder / "table1_curves.csv", [line for row in rows.values() for line in _table1_lines(row)])
-    write_csv(job.folder / "orderings_curves.csv", list(_orderings_lines(ordered)))
+    ordered = read_csv(job.upstream("orderings") / "table.csv")
+    write_csv(job.folder / "orderings_curves.csv", _orderings_lines(ordered))
     write_csv(job.folder / "rejection_curve.csv", _rejection_lines(measured["rejection"]))
 
 
@@ -104,11 +98,6 @@ def _studied(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _agreement(metrics: dict[str, Any], model: str) -> dict[str, float]:
-    """All that was measured of one model's samples, means over seeds."""
-    return {name: found["mean"] for name, found in metrics["rows"][model].items()}
-
-
 def _key(variant: str) -> str:
     """A variant's name where dots would separate keys."""
     return variant.replace(".", "_")
@@ -133,12 +122,16 @@ def _table1_lines(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield place | {NLL: nll}
 
 
-def _orderings_lines(ordered: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _orderings_lines(lines: list[dict[str, str]]) -> list[dict[str, Any]]:
     """One panel, a curve for each ordering, its mean over seeds."""
-    for name, metrics in ordered.items():
-        curve = metrics["curves"]["validation"]
-        for step, nll in zip(curve["step"], curve["mean"], strict=True):
-            yield {"panel": "orderings", "curve": name, "seed": "mean", "step": int(step), NLL: nll}
+    found: dict[tuple[str, int], list[float]] = {}
+    for line in lines:
+        if line["quantity"] == "nll" and line["step"]:
+            found.setdefault((line["ordering"], int(line["step"])), []).append(float(line["value"]))
+    return [
+        {"panel": "orderings", "curve": name, "seed": "mean", "step": step, NLL: fmean(values)}
+        for (name, step), values in found.items()
+    ]
 
 
 def _rejection_lines(metrics: dict[str, Any]) -> list[dict[str, Any]]:

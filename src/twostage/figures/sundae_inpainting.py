@@ -27,8 +27,9 @@ COLUMNS = (
 
 @dataclass
 class SundaeInpaintingConfig:
-    """The look."""
+    """The look, and what the paper says: text and printed numbers, of which nothing is computed."""
 
+    paper_says: str
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
@@ -36,7 +37,7 @@ def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
     """Writes NAME.{csv,md,pdf,png}, NAME the job's variant. Raises ValueError if there is more than one row."""
     (label,) = job.inputs
     metrics = read_json(job.upstream(label) / "metrics.json")
-    write_tables(job, pd.DataFrame(_numbers(metrics)), (_printed(metrics), _caption(metrics)))
+    write_tables(job, pd.DataFrame(_numbers(metrics)), (_printed(metrics), _caption(metrics, config)))
     _sheet(metrics, read_array(job.upstream(label) / "grid.npy"), config.figures, job)
 
 
@@ -68,7 +69,7 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
     ]
 
 
-def _caption(metrics: Metrics) -> str:
+def _caption(metrics: Metrics, config: SundaeInpaintingConfig) -> str:
     found = next(iter(metrics["masks"].values()))
     start, end = found["temperature"]
     return (
@@ -78,7 +79,7 @@ def _caption(metrics: Metrics) -> str:
         f"temperature {start:g} to {end:g}. Mean absolute differences in grey levels "
         "over the pixels whose codes were drawn anew, and, last, over the others, which the decoder alone alters; "
         f"originals are seen through the tokenizer. Seconds: {found['clock']}. "
-        f"Paper: {metrics['paper_says']}; McKinney & Willcocks 2022, Fig. 11."
+        f"Paper: {config.paper_says}; McKinney & Willcocks 2022, Fig. 11."
     )
 
 

@@ -26,8 +26,9 @@ OF_ALL = ("denoising_nats_per_token", "unigram_entropy_nats", "prior_steps", "tr
 
 @dataclass
 class SundaePixelsConfig:
-    """The look."""
+    """The look, and what the paper says: text and printed numbers, of which nothing is computed."""
 
+    paper_says: str
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
@@ -35,7 +36,7 @@ def sundae_pixels(config: SundaePixelsConfig, job: Job) -> None:
     """Writes NAME.{csv,md,pdf,png}, NAME the job's variant. Raises ValueError if there is more than one row."""
     (label,) = job.inputs
     metrics = read_json(job.upstream(label) / "metrics.json")
-    write_tables(job, pd.DataFrame(_numbers(metrics)), (_printed(metrics), _caption(metrics)))
+    write_tables(job, pd.DataFrame(_numbers(metrics)), (_printed(metrics), _caption(metrics, config)))
     _sheet(metrics, read_array(job.upstream(label) / "grid.npy"), config.figures, job)
 
 
@@ -65,7 +66,7 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
     ]
 
 
-def _caption(metrics: Metrics) -> str:
+def _caption(metrics: Metrics, config: SundaePixelsConfig) -> str:
     start, end = metrics["temperature"]
     return (
         f"At scale {metrics['scale']}: {metrics['data']} through {metrics['tokenizer']}, {metrics['tokens_per_image']} "
@@ -74,7 +75,7 @@ def _caption(metrics: Metrics) -> str:
         f"{metrics['denoising_nats_per_token']:.3f} nats per pixel; at most {metrics['steps']} steps at temperature "
         f"{start:g} to {end:g}, {metrics['seconds_per_image']:.3g} s an image ({metrics['clock']}). Classified: by the "
         f"nearest class mean of the training images, beside {metrics['num_real_images']} held-out images; one tenth is "
-        f"chance. Paper: {metrics['paper_says']}; McKinney & Willcocks 2022, Fig. 10."
+        f"chance. Paper: {config.paper_says}; McKinney & Willcocks 2022, Fig. 10."
     )
 
 

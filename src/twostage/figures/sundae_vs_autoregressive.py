@@ -48,14 +48,18 @@ BARS_HEIGHT, STRIP_HEIGHT = 0.5, 0.15
 
 @dataclass
 class SundaeVsAutoregressiveConfig:
-    """The look."""
+    """The look, and what the paper says: text and printed numbers, of which nothing is computed."""
 
+    paper_says: str
+    paper_rows: dict[str, list[dict[str, Any]]]  # row -> printed lines
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
 def sundae_vs_autoregressive(config: SundaeVsAutoregressiveConfig, job: Job) -> None:
     """Writes NAME.{csv,md,pdf,png}, NAME the job's variant."""
     rows = {label: read_json(job.upstream(label) / "metrics.json") for label in job.inputs}
+    for label, metrics in rows.items():
+        metrics |= {"paper_says": config.paper_says, "paper_rows": config.paper_rows[label]}
     grids = {label: read_array(job.upstream(label) / "grid.npy") for label in job.inputs}
     numbers = pd.DataFrame([line for metrics in rows.values() for line in numbers_of(metrics)])
     write_tables(job, numbers, *((_printed(metrics), _caption(metrics)) for metrics in rows.values()))

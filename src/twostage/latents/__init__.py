@@ -1,1 +1,1 @@
-"""Stage 3: images as grids of code indices, so that a prior never runs a tokenizer."""
+"""Stage latents: encodes images as grids of code indices, so that training a prior runs no tokenizer."""

@@ -1,7 +1,7 @@
-"""Verb `latents.crop`: windows out of whole index grids, for priors whose sequence is shorter than an image.
+"""Verb `latents.crop`: cuts windows from index grids, for priors whose sequence is shorter than an image.
 
-Cropping the grid of a whole image is what the paper's crops of side * f pixels come to, but for what the first stage
-sees beyond a crop's border. Source: Esser et al. 2021, Sec. 4.3.
+Windows of a whole grid correspond to the paper's crops of side * f pixels, except that here the first stage also sees
+pixels beyond the border of the crop. Source: Esser et al. 2021, Sec. 4.3.
 """
 
 # N images, W windows, h w whole grid, s side of a window
@@ -25,23 +25,23 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class WindowsConfig:
-    """Crops of whole index grids, for priors whose sequence is shorter than an image."""
+    """Windows of index grids, for priors whose sequence is shorter than an image."""
 
     side: int = MISSING  # rows and columns of a window, tokens
-    per_image: int = MISSING  # windows of every image of the training split; one of every other image
+    per_image: int = MISSING  # windows per training image; one per image of the other splits
     seed: int = MISSING
 
 
 def crop(config: WindowsConfig, job: Job) -> None:
-    """Writes `<split>_index.npy` for every split, then `metadata.json`: latents like any, of a smaller grid.
+    """Writes `<split>_index.npy` for every split, then `metadata.json`: latents with a smaller grid.
 
     Raises TwostageError if the window is larger than the grid.
     """
     whole = read_json(job.upstream("latents") / "metadata.json")
     if config.side > min(whole["grid"]) or min(config.side, config.per_image) < 1:
         raise TwostageError(
-            f"latents.crop: {config.per_image} windows of {config.side}x{config.side} tokens out of a grid of "
-            f"{whole['grid'][0]}x{whole['grid'][1]}; a window is 1 token or more and no larger than the grid"
+            f"latents.crop: {config.per_image} windows of {config.side}x{config.side} tokens from a grid of "
+            f"{whole['grid'][0]}x{whole['grid'][1]}; need at least 1 window, of at least 1x1 and at most the grid"
         )
     splits: dict[str, Any] = {}
     for at, split in enumerate(SPLITS):
@@ -57,7 +57,7 @@ def crop(config: WindowsConfig, job: Job) -> None:
 
 
 def windows(index_Nhw: np.ndarray, side: int, per_image: int, random: np.random.Generator) -> np.ndarray:
-    """[W, s, s], W = N * per_image: all images once, then all again; every window lies anywhere with equal chance."""
+    """[W, s, s], W = N * per_image: all images once, then all again. Window positions are uniformly random."""
     num_images, height, width = index_Nhw.shape
     num_windows = num_images * per_image
     top_W = random.integers(0, height - side + 1, num_windows)

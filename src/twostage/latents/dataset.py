@@ -1,4 +1,4 @@
-"""Reading latents: index grids of images, alone or paired with those of a spatial condition."""
+"""Reads latents: index grids of images, alone or paired with those of a spatial condition."""
 
 # N images, T image tokens, S condition tokens, h w grid
 
@@ -14,25 +14,25 @@ from twostage.runtime.artifacts import read_array, read_json
 
 @dataclass(frozen=True)
 class TokenSpace:
-    """What a prior must know of its tokens: vocabulary and grid (rows, columns), and the same of a condition.
+    """What a prior must know about its tokens: vocabulary and grid (rows, columns), and the same for a condition.
 
-    `tokenizer_sha256` says what the codes mean: the checksum of their tokenizer, or of what stands for one. Latents
-    always have it; None is a prior whose tokenizer is not known, as of a released one.
+    `tokenizer_sha256` identifies the meaning of the codes: the checksum of their tokenizer, or a replacement for it.
+    Latents always have it. None means an unknown tokenizer, as for a released prior.
     """
 
     num_codes: int
     grid: tuple[int, int]
     condition: "TokenSpace | None" = None
-    map: str = "image"  # what the codes are of: two maps with equal vocabularies and grids are two conditions
+    map: str = "image"  # what is encoded: two maps with equal vocabularies and grids are still different conditions
     tokenizer_sha256: str | None = None
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of one image, without its condition."""
+        """Number of tokens of one image, without its condition."""
         return self.grid[0] * self.grid[1]
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """The fields as plain values."""
         return asdict(self)
 
     @classmethod
@@ -44,22 +44,22 @@ class TokenSpace:
         return cls(values["num_codes"], (rows, columns), paired, values["map"], values["tokenizer_sha256"])
 
     def require_meaning(self, sha256: str | None, source: object) -> None:
-        """Raises TwostageError if codes of `source`, as many as these, mean other things by their checksum `sha256`.
+        """Raises TwostageError if the checksum `sha256` shows that the codes of `source` have another meaning.
 
-        Codes without a checksum are refused where these have one.
+        Codes without a checksum are refused if these have one.
         """
         if self.tokenizer_sha256 is None or sha256 == self.tokenizer_sha256:
             return
         raise TwostageError(
-            f"{source} has as many codes of {self.map} as the prior was trained with, but they mean other things "
-            f"(sha256 {str(sha256)[:12]}, expected {self.tokenizer_sha256[:12]}); take the prior's own tokenizer or "
+            f"{source} has as many codes of {self.map} as the prior was trained with, but from another tokenizer "
+            f"(sha256 {str(sha256)[:12]}, expected {self.tokenizer_sha256[:12]}); use the prior's own tokenizer or "
             "classes, or train it again"
         )
 
 
 @dataclass(frozen=True)
 class Split:
-    """Tokens of one split in row-major order: memory maps uint16 [N, T] and, if there is a condition, [N, S]."""
+    """Tokens of one split in row-major order: memory maps uint16 [N, T] and, with a condition, [N, S]."""
 
     image_NT: np.ndarray
     condition_NS: np.ndarray | None
@@ -70,12 +70,12 @@ class Split:
 
 @dataclass(frozen=True)
 class Latents:
-    """One latents folder, optionally with the folder of its condition. Made by `open_latents`."""
+    """One latents folder, optionally with the folder of its condition. Create it by `open_latents`."""
 
     image: Path
     condition: Path | None
     tokens: TokenSpace
-    unigram_entropy_nats: dict[str, float]  # per split, of the image tokens
+    unigram_entropy_nats: dict[str, float]  # per split, for the image tokens
 
     def split(self, name: str) -> Split:
         """The tokens of `train`, `tune` or `validation`."""
@@ -96,12 +96,12 @@ class Latents:
 
 
 def index_file(split: str) -> str:
-    """Name of a split's index grids."""
+    """File name of a split's index grids."""
     return f"{split}_index.npy"
 
 
 def open_latents(image: Path, condition: Path | None = None) -> Latents:
-    """Opens latents and checks that a condition belongs to the very same images, flipped alike.
+    """Opens latents and checks that a condition belongs to the same images with the same flips.
 
     Raises TwostageError if a metadata file is incomplete or the two folders do not match.
     """
@@ -141,5 +141,5 @@ def _check_pair(image: Path, metadata: dict[str, Any], condition: Path, other: d
         if ours.get(name) != theirs.get(name):
             raise TwostageError(
                 f"{condition} cannot condition {image}: its {name} is {theirs.get(name)}, expected {ours.get(name)}; "
-                "encode both from one dataset with the same latents.flips and latents.train_images"
+                "encode both from the same dataset with the same latents.flips and latents.train_images"
             )

@@ -1,4 +1,4 @@
-"""Verb `latents.encode`: index grids of one map of one dataset under one tokenizer. The decoder never runs."""
+"""Verb `latents.encode`: encodes one map of a dataset with a tokenizer. The decoder never runs."""
 
 # N images, H W height and width, C channels, B batch, h w grid, K vocabulary
 
@@ -25,11 +25,11 @@ from twostage.runtime.job import Job
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "tune", "validation")
-MAX_CODES = 2**16  # what uint16 can hold
+MAX_CODES = 2**16  # the number of values of uint16
 
 
 class Encoder(Protocol):
-    """The half of a tokenizer that this stage needs."""
+    """The part of a tokenizer that this stage needs."""
 
     num_codes: int
     factor: int
@@ -46,7 +46,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """The map to be encoded: its name, its kind (colour, binary, grey or labels) and the data folder it lies in."""
+    """The map to encode: its name, its kind (colour, binary, grey or labels) and its data folder."""
 
     folder: Path
     map: str
@@ -60,8 +60,8 @@ class Source:
 def encode(config: LatentsConfig, job: Job) -> None:
     """Writes `<split>_index.npy` for every split, then `metadata.json`.
 
-    Raises TwostageError if the data has no such map, the vocabulary exceeds uint16 or the factor does not divide the
-    images.
+    Raises TwostageError if the data lacks the map, if the vocabulary exceeds uint16, or if the size of the images is
+    not divisible by the factor.
     """
     training.seed_everything(0)
     data = read_json(job.upstream("data") / "metadata.json")
@@ -97,13 +97,13 @@ def _kind(data: dict[str, Any], name: str) -> str:
 def _check(tokenizer: Encoder, source: Source) -> None:
     if tokenizer.num_codes > MAX_CODES:
         raise TwostageError(
-            f"the tokenizer has {tokenizer.num_codes} codes, latents hold at most {MAX_CODES} (uint16); "
+            f"the tokenizer has {tokenizer.num_codes} codes, but latents hold at most {MAX_CODES} (uint16); "
             "set tokenizers.quantizer.num_codes"
         )
     if tokenizer.kind != source.kind:
         raise TwostageError(
-            f"latents.map={source.map} is a {source.kind} map, the tokenizer was trained on a {tokenizer.kind} one; "
-            "choose the tokenizer of this map"
+            f"latents.map={source.map} is a {source.kind} map, but the tokenizer was trained on a {tokenizer.kind} "
+            "map; choose the tokenizer of this map"
         )
 
 
@@ -112,8 +112,8 @@ def _grid(tokenizer: Encoder, source: Source) -> tuple[int, int]:
     _, height, width, _ = source.images("train", 1).shape
     if height % tokenizer.factor or width % tokenizer.factor:
         raise TwostageError(
-            f"images are {height}x{width}, which the tokenizer's factor {tokenizer.factor} does not divide; "
-            "set data.size"
+            f"images are {height}x{width}, which is not divisible by the tokenizer's factor "
+            f"{tokenizer.factor}; set data.size"
         )
     return height // tokenizer.factor, width // tokenizer.factor
 
@@ -124,7 +124,7 @@ def _encode_split(
     """Writes one split's index grids and returns its statistics."""
     limit = config.train_images if split == "train" else config.validation_images
     images_NHWC = source.images(split, limit)
-    # Only the training split is augmented: flips of held-out images would change what is reported.
+    # Only the training split is augmented. Flips of held-out images would change the reported numbers.
     mirrors = (False, True) if split == "train" and config.flips else (False,)
     num_images = len(images_NHWC)
     counts_K = np.zeros(tokenizer.num_codes, np.int64)

@@ -1,6 +1,6 @@
-"""Verb `latents.plain`: conditions that need no tokenizer, as index grids: class labels and image coordinates.
+"""Verb `latents.plain`: index grids of conditions without a tokenizer: class labels and image coordinates.
 
-They pair with an image's latents as any condition's do: the same images, in the same order, flipped alike.
+They are paired with an image's latents like other conditions: same images, same order, same flips.
 Source: Esser et al. 2021, Sec. 3.2 (Eq. 10) and 4.2 (v): "a single index describing the class label".
 """
 
@@ -29,7 +29,7 @@ class PlainConfig:
     """Index grids of a condition that needs no tokenizer."""
 
     map: str = MISSING  # class | coordinates
-    flips: bool = MISSING  # as those of the images that it goes with
+    flips: bool = MISSING  # equal to those of the image latents
     train_images: int | None = MISSING
     validation_images: int | None = MISSING
     factor: int = 1  # map=coordinates: f of the images' tokenizer
@@ -37,9 +37,9 @@ class PlainConfig:
 
 
 def plain(config: PlainConfig, job: Job) -> None:
-    """Writes `<split>_index.npy` for every split, then `metadata.json`: latents like any, without a tokenizer.
+    """Writes `<split>_index.npy` for every split, then `metadata.json`: latents without a tokenizer.
 
-    Raises TwostageError if the data has no classes, a label is none of them, or the condition is of another kind.
+    Raises TwostageError if the data has no classes, if a label is out of range, or for another kind of condition.
     """
     data = read_json(job.upstream("data") / "metadata.json")
     vocabulary, grid = _space(config, data)
@@ -48,7 +48,7 @@ def plain(config: PlainConfig, job: Job) -> None:
         limit = config.train_images if split == "train" else config.validation_images
         label_N = read_array(job.upstream("data") / f"{split}_label.npy")[:limit]
         index_Nhw = _codes(config, label_N, vocabulary["num_codes"], grid)
-        # Neither a class nor a place on the canvas changes when an image is mirrored.
+        # Mirroring an image changes neither its class nor the positions on the canvas.
         if split == "train" and config.flips:
             index_Nhw = np.concatenate([index_Nhw, index_Nhw])
         write_array(job.folder / index_file(split), index_Nhw)
@@ -68,9 +68,9 @@ def plain(config: PlainConfig, job: Job) -> None:
 
 
 def _space(config: PlainConfig, data: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, int]]:
-    """The vocabulary, with the names of its codes where they have any, and the grid.
+    """The vocabulary, with the names of its codes if they have any, and the grid.
 
-    What stands for a tokenizer is the same of two vocabularies if their codes mean the same.
+    Two vocabularies have the same replacement for a tokenizer's checksum if their codes have the same meaning.
     """
     match config.map:
         case "class":
@@ -87,7 +87,9 @@ def _space(config: PlainConfig, data: dict[str, Any]) -> tuple[dict[str, Any], t
             meaning = coordinates_sha256(config.factor, config.num_codes)
             return {"num_codes": config.num_codes, "tokenizer_sha256": meaning}, (side, side)
         case other:
-            raise TwostageError(f"latents.plain makes class and coordinates, got {other}; other maps have tokenizers")
+            raise TwostageError(
+                f"latents.plain makes class and coordinates, got {other}; encode other maps with their tokenizer"
+            )
 
 
 def _codes(config: PlainConfig, label_N: np.ndarray, num_codes: int, grid: tuple[int, int]) -> np.ndarray:
@@ -95,7 +97,7 @@ def _codes(config: PlainConfig, label_N: np.ndarray, num_codes: int, grid: tuple
     if config.map == "class":
         if label_N.min() < 0 or label_N.max() >= num_codes:
             raise TwostageError(
-                f"labels are {label_N.min()} to {label_N.max()}, the dataset has {num_codes} classes; delete its "
+                f"labels are {label_N.min()} to {label_N.max()}, but the dataset has {num_codes} classes; delete its "
                 "folder and prepare it again"
             )
         return label_N.astype(np.uint16)[:, None, None]

@@ -1,4 +1,4 @@
-"""How a set of index grids uses its vocabulary."""
+"""Statistics of how index grids use their vocabulary."""
 
 # K vocabulary
 
@@ -11,8 +11,8 @@ import numpy as np
 def code_statistics(counts_K: np.ndarray) -> dict[str, Any]:
     """Statistics of code counts: `codes_used`, `unigram_entropy_nats` and `perplexity` = exp(entropy).
 
-    The unigram entropy is what a model that knows nothing but the frequency of each code would pay per token. Raises
-    ValueError if nothing was counted.
+    The unigram entropy is the NLL per token of a model that knows only the frequency of each code. Raises ValueError if
+    all counts are zero.
     """
     total = int(counts_K.sum())
     if total == 0:

@@ -1,6 +1,6 @@
-"""Builds a plan: the jobs that an experiment asks for at one scale, each once. Pure: composes configs, writes nothing.
+"""Builds a plan: the jobs that a study asks for at one scale, each once. Pure: composes configs, writes nothing.
 
-Rows of an experiment share every job they can: jobs are keyed by their folder, and two different jobs for one folder
+Rows of a study share every job they can: jobs are keyed by their folder, and two different jobs for one folder
 are an error.
 """
 
@@ -32,19 +32,19 @@ C = TypeVar("C")
 
 
 class Builder:
-    """The jobs of one experiment at one scale, in an order in which they can run. `jobs` is keyed by their folders."""
+    """The jobs of one study at one scale, in an order in which they can run. `jobs` is keyed by their folders."""
 
-    def __init__(self, experiment: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None) -> None:
+    def __init__(self, study: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None) -> None:
         self.scale = scale
         self.jobs: dict[str, Job] = {}
         # Whether the user brings the data at every scale, so that nothing but its own target asks for it.
         self.on_request = False
-        # Experiments that a whole plan lacks -> why each could not be planned, in one line.
+        # Studies that a whole plan lacks -> why each could not be planned, in one line.
         self.broken: dict[str, str] = {}
         self._compose = compose or composition.trees()
-        self.tree = self._compose((f"scale={scale}", f"experiment={experiment}"))
-        self.experiment = self.tree["experiment"]
-        _require_name(self.experiment, experiment)
+        self.tree = self._compose((f"scale={scale}", f"study={study}"))
+        self.study = self.tree["study"]
+        _require_name(self.study, study)
         self._tunes: dict[tuple[str, str], Job] = {}
 
     def add(self, job: Job) -> Job:
@@ -68,25 +68,29 @@ class Builder:
         return self.add(rfid_job(tree, tokenizer, data, features))
 
     def rows(self, kind: type[C]) -> dict[str, C]:
-        """The rows of the experiment in the column of the scale, but for those that have none there (null).
+        """The rows of the study in the column of the scale, but for those that have none there (null).
 
         Raises TwostageError, naming the row, for a key that the dataclass `kind` lacks and for one that is missing.
         """
-        column, name = self.tree["scale"]["sources"], self.experiment["name"]
+        column, name = self.tree["scale"]["sources"], self.study["name"]
         found: dict[str, C] = {}
-        for label, row in self.experiment["rows"].items():
+        for label, row in self.study["rows"].items():
             try:
                 if row[column] is not None:
                     found[label] = composition.parse(kind, row[column])
             except (KeyError, TwostageError) as error:
-                raise TwostageError(f"experiment.rows.{label}.{column} of {name}: {error}") from error
+                raise TwostageError(f"study.rows.{label}.{column} of {name}: {error}") from error
         return found
 
+    def of_paper(self) -> Tree:
+        """What the study's file says of the paper, for drawings alone: nothing that computes reads it."""
+        return {key: self.study[key] for key in ("paper", "paper_says", "paper_rows") if key in self.study}
+
     def only_row(self, kind: type[C]) -> tuple[str, C]:
-        """The one row of the experiment, with its label. Raises TwostageError as `rows`, and if there are several."""
-        if len(self.experiment["rows"]) != 1:
-            labels = ", ".join(self.experiment["rows"])
-            raise TwostageError(f"experiment.rows of {self.experiment['name']} must be one, got {labels}")
+        """The one row of the study, with its label. Raises TwostageError as `rows`, and if there are several."""
+        if len(self.study["rows"]) != 1:
+            labels = ", ".join(self.study["rows"])
+            raise TwostageError(f"study.rows of {self.study['name']} must be one, got {labels}")
         (found,) = self.rows(kind).items()
         return found
 
@@ -179,8 +183,9 @@ class Builder:
         return self._compose(tuple(overrides))
 
 
-def _require_name(experiment: Any, name: str) -> None:
+def _require_name(study: Any, name: str) -> None:
     """Jobs and results have the name of the file: of a copy, they would be those of the original."""
-    said = experiment.get("name") if isinstance(experiment, dict) else None
+    said = study.get("name") if isinstance(study, dict) else None
     if said != name:
-        raise TwostageError(f'conf/experiment/{name}.yaml says name: {said}; say name: "{name}", as its file is')
+        file = composition.study_file(name)
+        raise TwostageError(f'{file} says name: {said}; say name: "{name}", as its file is')

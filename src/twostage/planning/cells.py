@@ -1,4 +1,4 @@
-"""What a row of an experiment says of one column of data."""
+"""What a row of a study says of one column of data."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from omegaconf import MISSING
 
 @dataclass
 class Cell:
-    """One row of an experiment in one column of data: stand-in or paper."""
+    """One row of a study in one column of data: stand-in or paper."""
 
     data: str = MISSING
     tokenizer: str = MISSING
@@ -15,10 +15,3 @@ class Cell:
     condition: str | None = None  # of the prior: class | coordinates | the tokenizer of a map; null: none
     tune_on: str | None = None  # the row whose learning rates are used; null: a sweep of its own
     prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # architecture -> sizes unlike the scale's
-
-
-@dataclass
-class TaskCell(Cell):
-    """The row of a task of conditional synthesis, which any prior may serve."""
-
-    prior: str = "gpt"  # a file of conf/priors/

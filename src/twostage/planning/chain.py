@@ -43,7 +43,7 @@ def chain(
     `priors.condition` names what conditions the prior; `sampling.condition_file` takes the place of held-out maps.
     `given`: an image tokenizer of the user's takes the place of the chain's. `label`: samples are named by what is
     asked of them. Raises TwostageError if what is asked does not go together, the data have no such map and none can be
-    made, or only an experiment can ask for the verb.
+    made, or only a study can ask for the verb.
     """
     tree = composition.compose(overrides)
     if verb in INSTEAD:

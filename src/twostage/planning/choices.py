@@ -50,7 +50,8 @@ def _pairs(config: Any) -> Iterator[tuple[str, str | None]]:
             if key in keys() and isinstance(value, str | None):
                 yield key, value
             elif key in _LISTS and isinstance(value, list):
-                yield from ((_LISTS[key], word) for word in value)
+                # An empty list is a choice too: of nothing.
+                yield from ((_LISTS[key], word) for word in value or [None])
             else:
                 yield from _pairs(value)
 

@@ -109,7 +109,7 @@ def windows_job(tree: Tree, latents: Job, side: int, per_image: int) -> Job:
 
 def _own_slice(priors: Tree) -> Tree:
     """The slice of one prior. An architecture that came later is left out of others', which are asked for as before."""
-    return {key: value for key, value in priors.items() if key != "absorbing" or value is not None}
+    return {key: value for key, value in priors.items() if key not in ("absorbing", "own") or value}
 
 
 def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:

@@ -42,7 +42,7 @@ def place(job: Job) -> Path:
 
 def job_id(job: Job) -> str:
     """What the job is called in records: "priors.train cifar10.vqgan_f4.gpt.seed0"."""
-    return f"{job.stage}.{job.verb} {job.variant}"
+    return f"{job.name} {job.variant}"
 
 
 def asked_sha256(job: Job) -> str:
@@ -197,7 +197,7 @@ def require_inputs(job: Job, jobs: Mapping[str, Job], how: Callable[[Job], str])
         absent = missing(upstream, files_read(job, upstream))
         if absent:
             where = f"{folder}/{absent[0]}, not made yet{_elsewhere(upstream)}"
-            raise TwostageError(f"{job.stage}.{job.verb} needs {where}; {how(upstream)}")
+            raise TwostageError(f"{job.name} needs {where}; {how(upstream)}")
     for upstream in _all_upstream(job, jobs):
         if (upstream.folder / PROVENANCE).exists() or not missing(upstream, upstream.files):
             wrong = fault(upstream, jobs)

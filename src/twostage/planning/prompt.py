@@ -61,7 +61,7 @@ class Asked:
         """How to make one of the jobs, as the end of a sentence."""
         if job.stage == "weights":
             return f"ask for it: snakemake --cores all --config scale={job.scale} -- {job.out}/{job.files[0]}"
-        verb = f"{job.stage}.{job.verb}"
+        verb = job.name
         kept = [each for each in self.overrides if group_of(each) in (*READS.get(job.stage, ()), "scale")]
         folders = [f"{name}={folder}" for name, folder in self.folders.items() if verb in GIVEN[name]]
         of_map = self._map_tokenizer(job)
@@ -88,7 +88,7 @@ def asked(verb: str, overrides: tuple[str, ...], out: Path | None = None, label:
     """
     folders = folders_given(verb, overrides)
     overrides = remembered(verb, without_folders(overrides))
-    _refuse_unread_stages(verb, overrides)
+    refuse_unread_stages(verb, overrides)
     given = {name: _given(name, folder, overrides) for name, folder in folders.items()}
     jobs = _drawn_from(verb, overrides, given) if "prior" in given else chain(overrides, verb, given, label)
     placed = _placed(jobs, verb, overrides)
@@ -116,7 +116,8 @@ def group_of(override: str) -> str:
     return override.lstrip("+~").split("=")[0].split(".")[0]
 
 
-def _refuse_unread_stages(verb: str, overrides: Iterable[str]) -> None:
+def refuse_unread_stages(verb: str, overrides: Iterable[str]) -> None:
+    """Raises TwostageError for a value of a stage that the verb does not read."""
     stage = verb.split(".")[0]
     reads = READS.get(stage, ())
     for override in overrides:
@@ -275,9 +276,7 @@ def _into(job: Job, out: Path) -> Job:
     if folder.resolve().is_relative_to(Path("artifacts").resolve()):
         raise TwostageError(f"--out {out} lies in artifacts/, whose folders the plan names; name one outside of it")
     if folder.exists() and not (folder.is_dir() and _may_hold(folder, job)):
-        raise TwostageError(
-            f"--out {out} holds something that {job.stage}.{job.verb} did not write; name an empty or a new folder"
-        )
+        raise TwostageError(f"--out {out} holds something that {job.name} did not write; name an empty or a new folder")
     return replace(job, out=str(folder))
 
 
@@ -285,6 +284,6 @@ def _may_hold(folder: Path, job: Job) -> bool:
     """Whether nothing is lost if the job is made in the folder: it is empty, or holds what the verb wrote, or began."""
     record = read_record(folder)
     if record is not None:
-        return bool(record["job"].startswith(f"{job.stage}.{job.verb} "))
+        return bool(record["job"].startswith(f"{job.name} "))
     own = {*job.files, "log.txt"}
     return all(path.name in own or path.name.endswith(".partial") for path in folder.iterdir())

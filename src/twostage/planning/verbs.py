@@ -1,104 +1,157 @@
-"""What every verb writes, and what it reads of what others write."""
+"""The table of verbs: what each writes, which part it reads of what others write, and what it needs of a machine."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
+from twostage.config import plugins
 from twostage.config.schema import SPLITS
 from twostage.planning.choices import Choices, choices_of, joined
 from twostage.runtime.job import Job, Tree
 
-FILES = {
-    "weights.convert": ["model.safetensors"],
+MODEL = ("model.safetensors", "config.json")
+TRAINED = [*MODEL, "curve.csv", "metrics.json"]
+INDICES = [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"]
+DRAWN = [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")]
+
+HELD_OUT = ("validation_index.npy", "metadata.json")
+SAMPLES = ("samples.npy", "metrics.json")
+LABELS = ("metadata.json", *(f"{split}_label.npy" for split in SPLITS))
+MEASURED = ("metrics.json", "curve.csv")
+NUMBERS = (*MEASURED, "metadata.json")
+GRID = ("metrics.json", "grid.npy")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of one stage.
+
+    files: what it writes; {variant} stands for the job's.
+    reads: pattern of another verb -> the part of its files that this one reads. The first pattern that fits holds, and
+        of a verb that none fits all is read.
+    minutes: at most. gpu: whether it runs on one where the scale has some. priority: most jobs wait for a high one.
+    """
+
+    files: list[str]
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    memory_mb: int = 1000
+    minutes: int = 10
+    gpu: bool = False
+    priority: int = 0
+
+
+_DRAWS = {r"tokenizers\..*": MODEL, r"priors\..*": MODEL, r"latents\.(encode|plain)": HELD_OUT}
+
+VERBS = {
+    "weights.convert": Verb(["model.safetensors"], memory_mb=3000, minutes=30),
     # One file a map lies beside these; metadata.json, written last, vouches for them.
-    "data.prepare": [f"{split}_{kind}.npy" for split in SPLITS for kind in ("image", "label")]
-    + ["splits.json", "metadata.json"],
-    # The maps themselves, {split}_{map}.npy, are as those of data.prepare.
-    "data.annotate": ["metadata.json"],
-    "tokenizers.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
-    "tokenizers.cluster": ["model.safetensors", "config.json", "metrics.json"],
-    "tokenizers.greys": ["model.safetensors", "config.json", "metrics.json"],
-    "latents.encode": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
-    "latents.plain": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
-    "latents.crop": [f"{split}_index.npy" for split in SPLITS] + ["metadata.json"],
-    "priors.tune": ["sweep.csv", "metrics.json"],
-    "priors.pace": ["rounds.csv", "metrics.json"],
-    "priors.train": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
-    "priors.timed": ["model.safetensors", "config.json", "curve.csv", "metrics.json"],
-    "sampling.generate": ["samples.npy", "index.npy", "grid.png", "metrics.json"],
-    "sampling.denoise": ["samples.npy", "index.npy", "grid.png", "film.npy", "metrics.json"],
-    "sampling.inpaint": [f"{name}.npy" for name in ("samples", "index", "originals", "mask", "code_mask")]
-    + ["grid.png", "metrics.json"],
-    "evaluation.reconstruct": ["metrics.json", "grid.npy"],
-    "evaluation.compare": ["metrics.json"],
-    "evaluation.orderings": ["metrics.json", "samples.npy"],
-    "evaluation.classifier": ["model.safetensors", "config.json", "metrics.json"],
-    "evaluation.features": ["features.npy", "metadata.json"],
-    "evaluation.samples": ["metrics.json"],
-    "evaluation.rfid": ["metrics.json"],
-    "evaluation.likelihood": ["metrics.json"],
-    "evaluation.pixels_vs_latents": ["metrics.json", "grid.npy"],
-    "evaluation.f_sweep": ["metrics.json", "grid.npy"],
-    "evaluation.conditional": ["metrics.json", "grid.npy"],
-    "evaluation.rejection": ["metrics.json", "grid.npy"],
-    "evaluation.overfitting": ["metrics.json", "grid.npy"],
-    "evaluation.sample_sets": ["metrics.json", "grid.npy"],
-    "evaluation.sundae_inpainting": ["metrics.json", "grid.npy"],
-    "evaluation.sundae_pixels": ["metrics.json", "grid.npy"],
-    "evaluation.measure": ["metrics.json"],
-    "evaluation.collect": ["table.csv", "metrics.json"],
-    "figures.study": [f"{{variant}}{end}" for end in (".csv", "_long.csv", ".md", ".tex")],
-    "figures.tokenizers": ["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"],
-    "figures.table1": ["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"],
-    "figures.summary": ["summary.json", "metrics.json"]
-    + [f"{name}.csv" for name in ("table1_curves", "orderings_curves", "rejection_curve")],
-    "figures.orderings": ["orderings.csv", "orderings.md"]
-    + [f"{name}.{kind}" for name in ("orderings", "orderings_grid", "orderings_samples") for kind in ("pdf", "png")],
-    # One drawing for several experiments, told apart by their names.
-    "figures.conditional": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
-    "figures.rejection": [f"rejection.{kind}" for kind in ("csv", "md", "pdf", "png")],
-    "figures.overfitting": [f"overfitting.{kind}" for kind in ("csv", "md", "pdf", "png")],
-    "figures.pixels_vs_latents": [f"pixels_vs_latents.{kind}" for kind in ("csv", "md", "pdf", "png")],
-    "figures.f_sweep": ["{variant}.csv", "{variant}.md"]
-    + [f"{{variant}}{name}.{kind}" for name in ("", "_samples") for kind in ("pdf", "png")],
-    "figures.sundae_vs_autoregressive": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
-    "figures.sundae_inpainting": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
-    "figures.sundae_pixels": [f"{{variant}}.{kind}" for kind in ("csv", "md", "pdf", "png")],
-}
-
-
-MODEL = frozenset({"model.safetensors", "config.json"})
-HELD_OUT = frozenset({"validation_index.npy", "metadata.json"})
-SAMPLES = frozenset({"samples.npy", "metrics.json"})
-LABELS = frozenset({"metadata.json", *(f"{split}_label.npy" for split in SPLITS)})
-NUMBERS = frozenset({"metrics.json", "curve.csv", "metadata.json"})
-MEASURED = frozenset({"metrics.json", "curve.csv"})
-
-# Whose files (second) a verb (first) reads only in part, and which part; the first line that fits holds.
-READ_IN_PART: tuple[tuple[str, str, frozenset[str]], ...] = (
-    (
-        r"evaluation\.(orderings|f_sweep|pixels_vs_latents|conditional|rejection|overfitting|sample_sets|sundae_pixels|collect)",
-        r"sampling\..*",
-        SAMPLES,
+    "data.prepare": Verb(
+        [f"{split}_{kind}.npy" for split in SPLITS for kind in ("image", "label")] + ["splits.json", "metadata.json"],
+        memory_mb=4000,
+        minutes=120,
     ),
-    (r"evaluation\.(conditional|overfitting|sundae_pixels|sundae_inpainting)", r"priors\..*", NUMBERS),
-    (r"evaluation\.overfitting", r"latents\..*", NUMBERS),
-    (r"evaluation\.(conditional|overfitting)", r"tokenizers\..*", MODEL),
-    (r"evaluation\.f_sweep", r"evaluation\.reconstruct", frozenset({"metrics.json", "grid.npy"})),
-    # A dataset's maps are no declared files: its metadata vouches for them.
-    (r"evaluation\.f_sweep", r"data\..*", frozenset({"validation_image.npy", "metadata.json"})),
-    (r"evaluation\.f_sweep", r"weights\.convert", MODEL),
-    (r"evaluation\.(compare|orderings|f_sweep|pixels_vs_latents|sample_sets|collect)", r".*", NUMBERS),
-    (r"evaluation\.sundae_pixels", r"latents\.plain", HELD_OUT),
-    (r"evaluation\.collect", r"evaluation\.reconstruct", frozenset({"metrics.json", "grid.npy"})),
-    (r"evaluation\.measure", r"tokenizers\..*", frozenset({"metrics.json", "config.json"})),
-    (r"evaluation\.measure", r"sampling\..*", frozenset({"index.npy"})),
-    (r"priors\.(train|timed)", r"priors\..*", frozenset({"metrics.json"})),
-    (r"latents\.encode|sampling\..*", r"tokenizers\..*", MODEL),
-    (r"sampling\..*|evaluation\.likelihood", r"priors\..*", MODEL),
-    (r"sampling\..*|evaluation\.likelihood", r"latents\.(encode|plain)", HELD_OUT),
-    (r"latents\.plain", r"data\.prepare", LABELS),
-)
+    # The maps themselves, {split}_{map}.npy, are as those of data.prepare.
+    "data.annotate": Verb(["metadata.json"], memory_mb=4000, minutes=1440, gpu=True),
+    "tokenizers.train": Verb(TRAINED, memory_mb=4000, minutes=2880, gpu=True, priority=10),
+    "tokenizers.cluster": Verb([*MODEL, "metrics.json"], memory_mb=4000, minutes=120, gpu=True),
+    "tokenizers.greys": Verb([*MODEL, "metrics.json"], memory_mb=2000, minutes=30),
+    "latents.encode": Verb(INDICES, {r"tokenizers\..*": MODEL}, memory_mb=3000, minutes=240, gpu=True),
+    "latents.plain": Verb(INDICES, {r"data\.prepare": LABELS}, memory_mb=2000, minutes=30),
+    "latents.crop": Verb(INDICES, memory_mb=3000, minutes=240),
+    "priors.tune": Verb(["sweep.csv", "metrics.json"], memory_mb=3000, minutes=720, gpu=True, priority=5),
+    "priors.pace": Verb(["rounds.csv", "metrics.json"], memory_mb=3000, minutes=720, gpu=True),
+    "priors.train": Verb(TRAINED, {r"priors\..*": ["metrics.json"]}, memory_mb=3000, minutes=2880, gpu=True),
+    "priors.timed": Verb(TRAINED, {r"priors\..*": ["metrics.json"]}, memory_mb=3000, minutes=2880, gpu=True),
+    "sampling.generate": Verb(
+        ["samples.npy", "index.npy", "grid.png", "metrics.json"], _DRAWS, memory_mb=4000, minutes=720, gpu=True
+    ),
+    "sampling.denoise": Verb(
+        ["samples.npy", "index.npy", "grid.png", "film.npy", "metrics.json"],
+        _DRAWS,
+        memory_mb=4000,
+        minutes=720,
+        gpu=True,
+    ),
+    "sampling.inpaint": Verb(
+        [f"{name}.npy" for name in ("samples", "index", "originals", "mask", "code_mask")]
+        + ["grid.png", "metrics.json"],
+        _DRAWS,
+        memory_mb=4000,
+        minutes=720,
+        gpu=True,
+    ),
+    "evaluation.reconstruct": Verb(["metrics.json", "grid.npy"], memory_mb=4000, minutes=120, gpu=True),
+    "evaluation.compare": Verb(["metrics.json"], {r".*": NUMBERS}),
+    "evaluation.classifier": Verb([*MODEL, "metrics.json"], memory_mb=3000, minutes=720, gpu=True),
+    "evaluation.features": Verb(["features.npy", "metadata.json"], memory_mb=4000, minutes=240, gpu=True),
+    "evaluation.samples": Verb(["metrics.json"], memory_mb=6000, minutes=240, gpu=True),
+    "evaluation.rfid": Verb(["metrics.json"], memory_mb=4000, minutes=240, gpu=True),
+    "evaluation.likelihood": Verb(
+        ["metrics.json"],
+        {r"priors\..*": MODEL, r"latents\.(encode|plain)": HELD_OUT},
+        memory_mb=4000,
+        minutes=720,
+        gpu=True,
+    ),
+    "evaluation.pixels_vs_latents": Verb(["metrics.json", "grid.npy"], {r"sampling\..*": SAMPLES, r".*": NUMBERS}),
+    "evaluation.f_sweep": Verb(
+        ["metrics.json", "grid.npy"],
+        {
+            r"sampling\..*": SAMPLES,
+            r"evaluation\.reconstruct": GRID,
+            # A dataset's maps are no declared files: its metadata vouches for them.
+            r"data\..*": ["validation_image.npy", "metadata.json"],
+            r"weights\.convert": MODEL,
+            r".*": NUMBERS,
+        },
+    ),
+    "evaluation.agree": Verb(
+        ["metrics.json"], {r"sampling\..*": SAMPLES, r"tokenizers\..*": MODEL}, memory_mb=4000, minutes=120, gpu=True
+    ),
+    "evaluation.rejection": Verb(
+        ["metrics.json", "grid.npy"], {r"sampling\..*": SAMPLES}, memory_mb=4000, minutes=720, gpu=True
+    ),
+    "evaluation.overfitting": Verb(
+        ["metrics.json", "grid.npy"],
+        {r"sampling\..*": SAMPLES, r"(priors|latents)\..*": NUMBERS, r"tokenizers\..*": MODEL},
+        memory_mb=4000,
+        minutes=720,
+        gpu=True,
+    ),
+    "evaluation.sample_sets": Verb(["metrics.json", "grid.npy"], {r"sampling\..*": SAMPLES, r".*": NUMBERS}),
+    "evaluation.sundae_inpainting": Verb(["metrics.json", "grid.npy"], {r"priors\..*": NUMBERS}),
+    "evaluation.sundae_pixels": Verb(
+        ["metrics.json", "grid.npy"],
+        {r"sampling\..*": SAMPLES, r"priors\..*": NUMBERS, r"latents\.plain": HELD_OUT},
+        memory_mb=4000,
+        minutes=30,
+    ),
+    "evaluation.measure": Verb(
+        ["metrics.json"], {r"tokenizers\..*": ["metrics.json", "config.json"], r"sampling\..*": ["index.npy"]}
+    ),
+    "evaluation.collect": Verb(
+        ["table.csv", "metrics.json"],
+        {r"sampling\..*": SAMPLES, r"evaluation\.(reconstruct|agree)": GRID, r".*": NUMBERS},
+    ),
+    "figures.study": Verb([f"{{variant}}{end}" for end in (".csv", "_long.csv", ".md", ".tex")]),
+    "figures.tokenizers": Verb(["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"]),
+    "figures.table1": Verb(["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"]),
+    "figures.summary": Verb(
+        ["summary.json", "metrics.json"]
+        + [f"{name}.csv" for name in ("table1_curves", "orderings_curves", "rejection_curve")]
+    ),
+    "figures.rejection": Verb(DRAWN),
+    "figures.overfitting": Verb(DRAWN),
+    "figures.pixels_vs_latents": Verb(DRAWN),
+    # One drawing for several studies, told apart by their names.
+    "figures.f_sweep": Verb(
+        ["{variant}.csv", "{variant}.md"]
+        + [f"{{variant}}{name}.{kind}" for name in ("", "_samples") for kind in ("pdf", "png")]
+    ),
+    "figures.sundae_vs_autoregressive": Verb(DRAWN),
+    "figures.sundae_inpainting": Verb(DRAWN),
+    "figures.sundae_pixels": Verb(DRAWN),
+}
 
 
 def files_read(job: Job, upstream: Job) -> list[str]:
@@ -106,8 +159,11 @@ def files_read(job: Job, upstream: Job) -> list[str]:
 
     So tables and figures can be made anew where only metrics and curves are at hand, and nothing is trained for them.
     """
-    for reader, read, names in READ_IN_PART:
-        if re.fullmatch(reader, f"{job.stage}.{job.verb}") and re.fullmatch(read, f"{upstream.stage}.{upstream.verb}"):
+    if job.verb == "measure" and job.config.get("quantity") in plugins.words("quantity"):
+        # Of a user's function nothing is known.
+        return upstream.files
+    for pattern, names in VERBS[job.name].reads.items():
+        if re.fullmatch(pattern, upstream.name):
             return [name for name in upstream.files if name in names]
     return upstream.files
 
@@ -129,21 +185,25 @@ def new_job(
         config=config,
         inputs={key: job.out for key, job in inputs.items()},
         out=f"artifacts/{scale}/{stage}/{variant}",
-        files=[file.format(variant=variant) for file in (files or FILES[name])],
+        files=[file.format(variant=variant) for file in (files or VERBS[name].files)],
         choices={},
     )
-    # A drawing shows numbers, whatever made them: its code branches on no choice of theirs.
-    return job if stage == "figures" else reading(job, inputs.values())
+    if stage == "figures":
+        # A drawing shows numbers, whatever made them: its code branches on no choice of theirs, but knows their labels.
+        shown = joined({"quantity": (each.choices or {}).get("quantity", [])} for each in inputs.values())
+        return replace(job, plugins=plugins.files_of(shown or {}))
+    return reading(job, inputs.values())
 
 
 def reading(job: Job, upstream: Iterable[Job]) -> Job:
     """The job with the choices of its own config, of what it is known to read already, and of these jobs."""
     own = choices_of(job.config)
-    return replace(job, choices=joined([own, job.choices, *(_inherited(job, own, each) for each in upstream)]))
+    choices = joined([own, job.choices, *(_inherited(job, own, each) for each in upstream)])
+    return replace(job, choices=choices, plugins=plugins.files_of(choices))
 
 
 def _inherited(job: Job, own: Choices, upstream: Job) -> Choices | None:
     """What decides the job's code too: a number that another model was measured by runs none of that model's code."""
-    if upstream.choices is None or not set(files_read(job, upstream)) <= MEASURED:
+    if upstream.choices is None or not set(files_read(job, upstream)) <= set(MEASURED):
         return upstream.choices
     return {key: values for key, values in upstream.choices.items() if key not in own}

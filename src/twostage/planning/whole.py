@@ -1,24 +1,22 @@
-"""Experiments x scale -> the list of jobs: each experiment by its design, all of them as one plan."""
+"""Studies x scale -> the list of jobs: each study by its design, all of them as one plan."""
 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from twostage.config import composition
+from twostage.config import composition, plugins
 from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.designs import classes, denoisers, factors
-from twostage.planning.designs.conditional import conditional
-from twostage.planning.designs.orderings import orderings
 from twostage.planning.designs.table1 import table1
-from twostage.planning.study import add_study
+from twostage.planning.study import plan_study
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
 
-# Files of conf/experiment/ with a plan of their own; every other one is a study or a task of conditional synthesis.
+# Files of conf/study/ with a plan of their own; every other one is read by `add_study`.
 DESIGNS: dict[str, Callable[[Builder], None]] = {
     "table1": table1,
-    "orderings": orderings,
     "pixels_vs_latents": factors.pixels_vs_latents,
     "f_sweep": factors.f_sweep,
     "f_sweep_conditional": factors.f_sweep,
@@ -32,7 +30,7 @@ DESIGNS: dict[str, Callable[[Builder], None]] = {
 
 @dataclass(frozen=True)
 class Planned:
-    """A whole plan: jobs by their folders, the tree of its scale, and why each experiment that it lacks is broken."""
+    """A whole plan: jobs by their folders, the tree of its scale, and why each study that it lacks is broken."""
 
     scale: str
     jobs: dict[str, Job]
@@ -40,44 +38,61 @@ class Planned:
     broken: dict[str, str]
 
 
-def plan_of(experiment: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None) -> Builder:
-    """The jobs of one experiment at one scale. Raises TwostageError, one line, if it cannot be planned."""
-    plan = Builder(experiment, scale, compose)
-    add_jobs = add_study if "measure" in plan.experiment else DESIGNS.get(experiment, conditional)
+def plan_of(study: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None) -> Builder:
+    """The jobs of one study at one scale. Raises TwostageError, one line, if it cannot be planned."""
+    plan = Builder(study, scale, compose)
+    _load_plugins(plan.study, composition.folder_of_study(study))
+    is_own = study in composition.added_studies()
+    add_jobs = plan_study if is_own or "measure" in plan.study else DESIGNS.get(study, plan_study)
     add_jobs(plan)
+    # Nothing that git keeps, such as the summary of all studies, depends on a file outside of the clone.
+    plan.on_request |= is_own
     return plan
 
 
-def experiments() -> list[str]:
-    """The files of conf/experiment/: those that have a plan of their own, then studies and tasks.
+def _load_plugins(study: Tree, folder: Path) -> None:
+    """Before anything of the study is read: it may name what they add."""
+    named = study.get("plugins", [])
+    if not isinstance(named, list) or not all(isinstance(path, str) for path in named):
+        raise TwostageError(f"study {study['name']}: plugins is {named}; give a list of files such as [mine.py]")
+    for path in named:
+        try:
+            plugins.load(folder / Path(path).expanduser())
+        except TwostageError as error:
+            raise TwostageError(f"study {study['name']}: {error}") from error
+
+
+def studies() -> list[str]:
+    """The files of conf/study/: those that have a plan of their own, then the others.
 
     Raises TwostageError for a name that no target or option could spell.
     """
-    files = sorted(path.stem for path in (composition.CONF / "experiment").glob("[!.]*.yaml"))
+    files = sorted(path.stem for path in (composition.CONF / "study").glob("[!._]*.yaml"))
     if odd := [name for name in files if not name.isidentifier()]:
-        raise TwostageError(f"conf/experiment/{odd[0]}.yaml: no target can have this name; use letters, digits and _")
+        raise TwostageError(f"conf/study/{odd[0]}.yaml: no target can have this name; use letters, digits and _")
     return [*DESIGNS, *(name for name in files if name not in DESIGNS)]
 
 
 def whole_plan(scale: str) -> Builder:
-    """The jobs of every experiment at one scale, as one plan: what several of them want is one job.
+    """The jobs of every study at one scale, as one plan: what several of them want is one job.
 
-    One job more sums up what all of them measured, but for those on data that nobody may have brought. An experiment
-    that cannot be planned is left out and named in `broken`. Raises TwostageError if none can be.
+    One job more sums up what all of them measured, but for those on data that nobody may have brought. A study
+    that cannot be planned is left out and named in `broken`. Raises TwostageError if none can be. Of the user's
+    studies (`composition.add_study`), which were asked for by their paths, every one must be a part of it.
     """
     trees = composition.trees()
-    # What is wrong with the scale is the fault of no experiment.
+    # What is wrong with the scale is the fault of no study.
     trees((f"scale={scale}",))
     plans: list[Builder] = []
     broken: dict[str, str] = {}
-    for name in experiments():
+    for name in studies():
         try:
             plans.append(plan_of(name, scale, trees))
         except TwostageError as error:
             broken[name] = _of(name, error)
     usual = [each for each in plans if not each.on_request]
     if not usual:
-        raise TwostageError(next(iter(broken.values()), "conf/experiment/ holds no experiment"))
+        raise TwostageError(next(iter(broken.values()), "conf/study/ holds no study"))
     plan, *others = usual
     plan.broken = broken
     for other in others:
@@ -87,17 +102,32 @@ def whole_plan(scale: str) -> Builder:
     for other in plans:
         if other.on_request:
             _join(plan, other)
+    for name in composition.added_studies():
+        own = plan_of(name, scale, trees)
+        _require_own_files(name, own, plan)
+        _join(plan, own)
+        if name in plan.broken:
+            raise TwostageError(plan.broken[name])
     return plan
 
 
-def _of(experiment: str, error: TwostageError) -> str:
-    """The error's line, which says of which experiment it is."""
-    return str(error) if experiment in str(error) else f"experiment {experiment}: {error}"
+def _require_own_files(name: str, own: Builder, others: Builder) -> None:
+    """Raises TwostageError if a study of the user's would write what another one writes into results/."""
+    taken = {file for job in others.jobs.values() if job.stage == "figures" for file in job.files}
+    written = [file for job in own.jobs.values() if job.stage == "figures" for file in job.files]
+    clash = [file for file in written if file in taken or name == "evaluation"]
+    if clash:
+        raise TwostageError(f"study {name}: results/ has another {clash[0]}; give your study another name")
+
+
+def _of(study: str, error: TwostageError) -> str:
+    """The error's line, which says of which study it is."""
+    return str(error) if study in str(error) else f"study {study}: {error}"
 
 
 def _join(plan: Builder, other: Builder) -> None:
     """Adds all jobs of another plan, or none if one of them contradicts a job that is there."""
-    name = other.experiment["name"]
+    name = other.study["name"]
     try:
         for folder in other.jobs.keys() & plan.jobs.keys():
             plan.add(other.jobs[folder])
@@ -107,16 +137,16 @@ def _join(plan: Builder, other: Builder) -> None:
     plan.jobs |= {folder: job for folder, job in other.jobs.items() if folder not in plan.jobs}
 
 
-# Files in results/ whose names do not begin with that of their experiment.
+# Files in results/ whose names do not begin with that of their study.
 _NAMED_OTHERWISE = {"tokenizers": "table1", "reconstructions": "table1"}
 
 
 def refuse_broken(plan: Builder | Planned, targets: Iterable[str]) -> None:
-    """Raises TwostageError, with the line that says why, if a target of snakemake's asks for an experiment that could
+    """Raises TwostageError, with the line that says why, if a target of snakemake's asks for a study that could
     not be planned: by its name, or with all others.
     """
     usual = [line for name, line in plan.broken.items() if not _is_on_request(name)]
-    owners = {name: name for name in experiments()} | _NAMED_OTHERWISE
+    owners = {name: name for name in (*studies(), *composition.added_studies())} | _NAMED_OTHERWISE
     for target in targets:
         of_all = re.fullmatch(r"all|figures|results/(\w+/)?(metrics|summary)\.json|.*/figures/summary/.*", target)
         if usual and of_all:
@@ -128,10 +158,10 @@ def refuse_broken(plan: Builder | Planned, targets: Iterable[str]) -> None:
             raise TwostageError(plan.broken[owner])
 
 
-def _is_on_request(experiment: str) -> bool:
-    """Whether the file of a broken experiment says so; one that cannot be read is asked for with all others."""
+def _is_on_request(study: str) -> bool:
+    """Whether the file of a broken study says so; one that cannot be read is asked for with all others."""
     try:
-        text = (composition.CONF / "experiment" / f"{experiment}.yaml").read_text()
+        text = (composition.CONF / "study" / f"{study}.yaml").read_text()
     except (OSError, ValueError):
         return False
     return re.search(r"^on_request: *true\b", text, re.MULTILINE) is not None

@@ -1,4 +1,4 @@
-"""Stage 4: models of code grids: autoregressive in an order of choice, or denoisers of whole grids."""
+"""Stage priors: models of code grids, either autoregressive in a chosen order, or denoisers of whole grids."""
 
 from twostage.priors.denoiser import DenoisingPrior
 from twostage.priors.model import Prior, load

@@ -1,4 +1,4 @@
-"""What denoisers of whole grids have in common: tables of codes, conditions, and how a finished one is called."""
+"""The base of denoisers of whole grids: code embeddings, conditions, and the interface of a trained one."""
 
 # B batch, T image tokens, S condition tokens (T of a map, 1 of a class), D width, V vocabulary
 
@@ -13,10 +13,10 @@ from twostage.priors.condition import require_codes_of, require_rows, require_to
 
 
 class Denoiser(nn.Module):
-    """f(clean codes | corrupted codes) or f(clean codes | corrupted codes, condition codes): every token sees all.
+    """f(clean codes | corrupted codes) or f(clean codes | corrupted codes, condition codes); all tokens see each other.
 
-    A class is added to every token (McKinney & Willcocks 2022, Sec. 4.2), the codes of a map or of coordinates to the
-    tokens at their places. A subclass brings the network, `mixed`, and the `head`.
+    A class is added to every token (McKinney & Willcocks 2022, Sec. 4.2). Codes of a map or of coordinates are added to
+    the tokens at the same positions. A subclass defines the network, `mixed`, and the `head`.
     """
 
     ordering = "row_major"
@@ -26,16 +26,16 @@ class Denoiser(nn.Module):
     place_T: torch.Tensor
 
     def __init__(self, width: int, tokens: TokenSpace, num_inputs: int, order_T: torch.Tensor) -> None:
-        """`num_inputs`: the codes that a token may have at the input; `order_T`: in which order the network takes them.
+        """`num_inputs`: number of codes at the input; `order_T`: the order in which the network takes tokens.
 
-        Raises TwostageError for a condition that lies on another grid than the image.
+        Raises TwostageError if the grid of the condition differs from that of the image.
         """
         super().__init__()
         condition = tokens.condition
         if condition is not None and condition.grid not in (tokens.grid, (1, 1)):
             raise TwostageError(
                 f"priors={self.architecture} takes a class or a condition on the grid of the image {tokens.grid}, got "
-                f"{condition.grid}; use tokenizers of one factor, or priors=gpt"
+                f"{condition.grid}; use tokenizers of equal factor, or priors=gpt"
             )
         self.tokens, self.num_inputs = tokens, num_inputs
         self.codes = nn.Embedding(num_inputs, width)
@@ -48,14 +48,14 @@ class Denoiser(nn.Module):
         raise NotImplementedError
 
     def forward(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
-        """Logits [B, T, V] of the clean codes, given corrupted ones and condition codes, both int64 and row-major.
+        """Logits [B, T, V] of the clean codes, given corrupted codes and condition codes, both int64 and row-major.
 
-        Raises TwostageError if condition codes are missing, not wanted, or not one row for every image.
+        Raises TwostageError if condition codes are missing, not expected, or not one row per image.
         """
         return self.head(self.features(index_BT, condition_BS))
 
     def features(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
-        """What the head reads, [B, T, D]: where few tokens are asked for, the head can run on these alone."""
+        """The input of the head, [B, T, D]. If few tokens are needed, the head can run on these only."""
         x_BTD = self.codes(index_BT[:, self.order_T])
         require_rows(self.tokens, condition_BS, len(index_BT))
         condition_BSD = self._condition(condition_BS)
@@ -64,19 +64,19 @@ class Denoiser(nn.Module):
         return self.mixed(x_BTD)[:, self.place_T]
 
     def _condition(self, condition_BS: torch.Tensor | None) -> torch.Tensor | None:
-        """What is added to the tokens in the order of the network: [B, T, D], or [B, 1, D] to all of them."""
+        """The embedding that is added to the tokens in the network's order: [B, T, D], or [B, 1, D] for all tokens."""
         if self.condition_codes is None or condition_BS is None:
             return None
         return self.condition_codes(condition_BS if condition_BS.shape[1] == 1 else condition_BS[:, self.order_T])
 
     def check_condition(self, condition_BS: torch.Tensor | None) -> None:
-        """Raises TwostageError for condition codes that are outside of the condition's vocabulary."""
+        """Raises TwostageError for condition codes that are not in the condition's vocabulary."""
         require_codes_of(self.tokens, condition_BS)
 
 
 @dataclass(frozen=True)
 class DenoisingPrior:
-    """A finished denoiser of whole grids."""
+    """A trained denoiser of whole grids."""
 
     model: Denoiser
 
@@ -87,11 +87,10 @@ class DenoisingPrior:
         condition_BS: torch.Tensor | None = None,
         class_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Raw outputs float32 [B, T, V] of corrupted tokens int64 [B, T] in row-major order, under condition codes.
+        """Logits float32 [B, T, V] for corrupted tokens int64 [B, T] in row-major order and condition codes.
 
-        Classes may come as [B], by position or as `class_B`: imported priors are documented as called by
-        `logits(index_BT, class_B=None)`. Raises TwostageError if a condition is missing, not wanted, given twice, or
-        not of the model's shape and range.
+        Classes may have the shape [B] and may be given as `class_B`, as documented for imported priors. Raises
+        TwostageError if a condition is missing, not expected, given twice, or has a wrong shape or range.
         """
         tokens = self.model.tokens
         require_tokens(index_BT, self.model.num_inputs, tokens.num_tokens, tokens.num_tokens)

@@ -1,4 +1,4 @@
-"""The transformer prior (Esser et al. 2021, Sec. 3.2), our own and in the released layout."""
+"""The transformer prior (Esser et al. 2021, Sec. 3.2), in our layout and in the released one."""
 
 # B batch, T image tokens, S condition tokens, D width, V vocabulary
 
@@ -15,11 +15,11 @@ from twostage.priors.transformer import INIT_STD, Cache, Span, Transformer, init
 class GPT(nn.Module):
     """p(image codes) or p(image codes | condition codes): condition codes, a learned start token, image codes.
 
-    Image and condition codes have tables of their own, so that equal indices do not collide, unless
+    Image and condition codes have separate embedding tables, so that equal indices do not collide, unless
     `shared_condition_codes` asks for one table (released code). The condition may be a class (one token), coordinates
-    or a map; its tokens come first, at positions of their own, and are never predicted. The start token gives
-    the first image code a likelihood too. Image codes come in the order that `ordering` names; positions are those of
-    the sequence (released code), so no order changes what is initialised, or how.
+    or a map. Its tokens come first, have their own positions and are never predicted. With the start token, the first
+    image code has a likelihood, too. Image codes are in the order `ordering`. Positions are those of the sequence
+    (released code), so the initialisation does not depend on the order.
     """
 
     def __init__(self, config: GPTConfig, tokens: TokenSpace, ordering: str = "row_major") -> None:
@@ -38,15 +38,15 @@ class GPT(nn.Module):
         nn.init.normal_(self.start, std=INIT_STD)
 
     def forward(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
-        """Logits [B, T, V]; those at t are of token t given the tokens before t and the condition.
+        """Logits [B, T, V]; those at t predict token t from the tokens before t and the condition.
 
-        `index_BT`: int64 in the model's order, T at most the tokens of an image (the last one is never seen by any
-        logit). Raises TwostageError if condition codes are missing, not wanted, or not one row for every image.
+        `index_BT`: int64 in the model's order, T at most the number of tokens of an image. No logit depends on the last
+        token. Raises TwostageError if condition codes are missing, not expected, or not one row per image.
         """
         prefix_BSD = self._prefix(len(index_BT), condition_BS)
         embedding_BTD = torch.cat([prefix_BSD, self.codes(index_BT[:, :-1])], dim=1)
         hidden_BTD = self.transformer(embedding_BTD)
-        # Condition tokens are read, never predicted: the head does not run on them.
+        # Condition tokens are never predicted, so the head does not run on them.
         return self.head(hidden_BTD[:, prefix_BSD.shape[1] - 1 :])
 
     def _prefix(self, batch_size: int, condition_BS: torch.Tensor | None) -> torch.Tensor:
@@ -60,17 +60,17 @@ class GPT(nn.Module):
     def begin(
         self, batch_size: int, condition_BS: torch.Tensor | None = None, given_BG: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, Cache]:
-        """Logits [B, V] of the image token after the first ones, `given_BG` (default: none), and a cache to go on with.
+        """Logits [B, V] of the image token after the first tokens `given_BG` (default: none), and the filled cache.
 
         The cache has room for a whole image.
         """
         embedding_BTD = self.first_embeddings(batch_size, condition_BS, given_BG)
-        # The last token is seen by no other one.
+        # No other token sees the last one.
         cache = self.new_cache(embedding_BTD, self.tokens.num_tokens - 1)
         return self.last_logits([Span(embedding_BTD, cache)])[0], cache
 
     def decode(self, index_BT: torch.Tensor, cache: Cache) -> torch.Tensor:
-        """Takes the next T tokens of every sequence into the cache; returns logits [B, V] of the token after them."""
+        """Adds the next T tokens of every sequence to the cache; returns logits [B, V] of the token after them."""
         return self.last_logits([Span(self.codes(index_BT), cache)])[0]
 
     def last_logits(self, spans: list[Span]) -> torch.Tensor:
@@ -80,7 +80,7 @@ class GPT(nn.Module):
     def first_embeddings(
         self, batch_size: int, condition_BS: torch.Tensor | None, given_BG: torch.Tensor | None
     ) -> torch.Tensor:
-        """Embeddings of all that comes first: the condition, the start token, and the first image tokens."""
+        """Embeddings of the beginning: the condition, the start token and the first image tokens."""
         prefix_BSD = self._prefix(batch_size, condition_BS)
         return prefix_BSD if given_BG is None else torch.cat([prefix_BSD, self.codes(given_BG)], dim=1)
 
@@ -91,14 +91,14 @@ class GPT(nn.Module):
 
 
 def _shared_codes(tokens: TokenSpace) -> int:
-    """Rows of a table that holds the codes of images and of their condition, without offset."""
+    """Rows of the shared table of image and condition codes, without offset."""
     return max(tokens.num_codes, 0 if tokens.condition is None else tokens.condition.num_codes)
 
 
 class ReleasedGPT(nn.Module):
-    """The layout of released checkpoints: one table for every kind of code, and no start token of its own.
+    """The layout of released checkpoints: one table for all kinds of codes, and no separate start token.
 
-    Condition, class and start codes are ordinary indices that the caller puts in front.
+    Condition, class and start codes are normal indices that the caller puts in front.
     """
 
     def __init__(self, config: GPTConfig, num_codes: int, num_positions: int) -> None:
@@ -110,5 +110,5 @@ class ReleasedGPT(nn.Module):
         initialise(self)
 
     def forward(self, index_BT: torch.Tensor) -> torch.Tensor:
-        """Logits [B, T, V]; those at t are of token t + 1 given the tokens up to and including t."""
+        """Logits [B, T, V]; those at t predict token t + 1 from the tokens up to and including t."""
         return self.head(self.transformer(self.codes(index_BT)))

@@ -1,7 +1,7 @@
 """The hourglass transformer on grids (McKinney & Willcocks 2022, Sec. 3.2, after Nawrot et al. 2021).
 
-Layers on all tokens, layers on groups of S tokens that were made one, layers on all tokens again; nothing is causal.
-Tokens stand in the order of `Grouping`, in which those of a group are neighbours: resampling is then a view.
+Layers on all tokens, layers on groups of S tokens merged into one, layers on all tokens again. Nothing is causal.
+Tokens are in the order of `Grouping`, in which tokens of a group are neighbours, so that resampling is a view.
 """
 
 # B batch, T tokens, S tokens of a group, G = T / S groups, D width, H heads, E width of a head, F = E / 2
@@ -21,11 +21,12 @@ from twostage.priors.rotary import angles, rotate, rotation
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which S tokens of a grid become one.
+    """Which S tokens of a grid are merged into one.
 
-    `order_T`: the row-major positions, group by group. `shortened`: rows and columns of the grid of groups.
-    `attended_T`, where the released code attends to others than those it resamples: the places in `order_T` of the
-    row-major tokens, of which S after S belong to a group; `attending_T`: the group of each token of `order_T`.
+    `order_T`: the row-major positions, group by group. `shortened`: rows and columns of the grid of groups. The other
+    two are for the released code, which attends to other tokens than it resamples. `attended_T`: the places in
+    `order_T` of the row-major tokens, of which each S in turn belong to a group. `attending_T`: the group of each token
+    of `order_T`.
     """
 
     size: int
@@ -39,18 +40,18 @@ class Grouping:
         """`kind` is `patches` (squares of sqrt(S) x sqrt(S): paper), `sequence` (S neighbours of a row: Nawrot et al.
         2021) or `released`: patches are resampled, but S neighbours in row-major order are attended to.
 
-        Raises TwostageError for an unknown kind, a size that is no square number, or a grid that it does not divide.
+        Raises TwostageError for an unknown kind, a size that is not a square number, or a grid that is not divisible.
         """
         rows, columns = grid
         side = math.isqrt(max(size, 0))
         if side < 1 or side**2 != size:
-            raise TwostageError(f"the hourglass's shorten_factor={size} is no square number; set 4, 9 or 16")
+            raise TwostageError(f"the hourglass's shorten_factor={size} must be a square number; set 4, 9 or 16")
         if kind not in ("patches", "sequence", "released"):
             raise TwostageError(f"the hourglass's resampling={kind} is unknown; choose patches, sequence or released")
         height, width = (1, size) if kind == "sequence" else (side, side)
         if rows % height or columns % width:
             raise TwostageError(
-                f"a grid of {rows}x{columns} tokens is not divided by groups of {height}x{width}; set "
+                f"a grid of {rows}x{columns} tokens is not divisible into groups of {height}x{width}; set "
                 f"priors.sundae.shorten_factor or priors.absorbing.hourglass.shorten_factor (now {size}), or data.size"
             )
         shortened = (rows // height, columns // width)
@@ -62,7 +63,7 @@ class Grouping:
 
 
 class SelfAttention(nn.Module):
-    """Every token attends to all; queries and keys are turned by their places."""
+    """Attention of every token to all tokens, with rotary positions."""
 
     def __init__(self, config: HourglassConfig) -> None:
         super().__init__()
@@ -85,7 +86,7 @@ class SelfAttention(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """The residual half of a block that mixes no tokens: norm, four times the width, GELU."""
+    """The residual part of a block that works on each token alone: norm, four times the width, GELU."""
 
     def __init__(self, config: HourglassConfig) -> None:
         super().__init__()
@@ -131,21 +132,21 @@ class Shorten(nn.Module):
         self.perceptron = Perceptron(config)
 
     def forward(self, x_BGSD: torch.Tensor, attended_BGSD: torch.Tensor) -> torch.Tensor:
-        """[B, G, D] out of the tokens of each group; those attended to differ in the released code alone."""
+        """[B, G, D] from the tokens of each group. Only the released code attends to other tokens."""
         short_BGD = self.project(x_BGSD.flatten(2))
         query_BGHE = self.query(self.norm(short_BGD)).unflatten(-1, (self.num_heads, -1))
         key_BGSHE, value_BGSHE = self.key_value(attended_BGSD).unflatten(-1, (2, self.num_heads, -1)).unbind(3)
-        # Products of groups this small are nothing but reading: a matrix product for each would cost more.
+        # Groups are so small that reading dominates: one matrix product per group would cost more.
         score_BGSH = (query_BGHE[:, :, None] * key_BGSHE).sum(-1) * query_BGHE.shape[-1] ** -0.5
         mixed_BGHE = (score_BGSH.softmax(2)[..., None] * value_BGSHE).sum(2)
         return self.perceptron(short_BGD + self.dropout(self.out(mixed_BGHE.flatten(2))))
 
 
 class Lengthen(nn.Module):
-    """The way back: a learned projection and depth to space are added to the tokens from before; then attention of
-    each token to its group's one token (Eq. 4).
+    """The inverse of shortening: adds a learned projection, depth to space, to earlier tokens; then each token attends
+    to the one token of its group (Eq. 4).
 
-    Attention to one token is that token's value, whatever is asked: no queries, keys or norm of theirs are needed.
+    Attention to a single token returns its value for any query, so no queries, keys or norms for them are needed.
     """
 
     def __init__(self, config: HourglassConfig, grouping: Grouping) -> None:
@@ -160,7 +161,7 @@ class Lengthen(nn.Module):
     def forward(
         self, short_BGD: torch.Tensor, before_BTD: torch.Tensor, attending_T: torch.Tensor | None
     ) -> torch.Tensor:
-        """[B, T, D]. `attending_T`: the group whose token each token attends to (default: its own)."""
+        """[B, T, D]. `attending_T`: the group to whose token each token attends (default: its own)."""
         mixed_BGD = self.out(self.value(short_BGD))
         long_BTD = self.project(short_BGD).view_as(before_BTD) + before_BTD
         if attending_T is None:
@@ -214,6 +215,6 @@ class Hourglass(nn.Module):
 def _check(config: HourglassConfig) -> None:
     if len(config.depth) != 3 or min(config.depth) < 0:
         raise TwostageError(
-            f"the hourglass's depth={config.depth} is not the number of layers before, within and after; "
+            f"the hourglass's depth={config.depth} must be three numbers of layers, before, in and after groups; "
             "set e.g. [1,2,1]"
         )

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 SIZES = {"vocab_size", "sequence_length", "dim", "nb_heads", "dim_head", "shorten_factor", "depth", "use_rotary",
          "conditional", "num_classes"}  # fmt: skip
-RELEASED_HEAD_WIDTH = 64  # released code, where the config names none
+RELEASED_HEAD_WIDTH = 64  # released code, if the config has none
 
 BLOCKS = {"pre_transformer": "before", "valley_transformer": "within", "post_transformer": "after"}
 _BLOCK = rf"transformer\.({'|'.join(BLOCKS)})\.layers\.(\d+)\."
@@ -55,29 +55,29 @@ RENAMED = [
         (r"1\.fn\.3\.(weight|bias)", "layers.2"),
     )
 ]
-# Queries to one key, and the norm before them, have no influence: see `hourglass.Lengthen`.
+# Queries to a single key, and the norm before them, have no influence, see `hourglass.Lengthen`.
 WITHOUT_INFLUENCE = re.compile(_UP + r"0\.(norm\.(weight|bias)|fn\.to_q\.weight)")
 FREQUENCIES = re.compile(r"transformer\.(\w+)\.rotary_pos_emb\.freqs")
-# Two matrices of the released code are one of ours.
+# Two matrices of the released code form one of ours.
 QUERY = re.compile(_BLOCK + r"0\.fn\.to_q\.weight")
 
 
 def is_hourglass(tree: Any) -> bool:
-    """Whether a released config, as read, is that of an hourglass transformer."""
+    """Whether a released config describes an hourglass transformer."""
     return isinstance(tree, dict) and "shorten_factor" in tree
 
 
 def import_hourglass(tree: dict[str, Any], config: Path, checkpoint: Path, out: Path) -> None:
     """Writes `model.safetensors` and `config.json`.
 
-    Raises TwostageError if the config lacks a size, or the checkpoint a tensor, or either has one that is not known.
+    Raises TwostageError if a size in the config or a tensor in the checkpoint is missing or unknown.
     """
     sizes, tokens = _read_sizes(tree, config)
     state = dict(read_released_state(checkpoint, entry="net"))
     _check_frequencies(state, sizes, tokens, checkpoint)
     model = Sundae(sizes, tokens)
     load_strictly(model, rename(state, sizes.shorten_factor, checkpoint), checkpoint)
-    # Of how it was trained no more is known than the sizes.
+    # Only the sizes are known, not how it was trained.
     store(out, trained_format(PriorConfig(architecture="sundae", sundae=sizes), tokens), model.state_dict())
     log.info("wrote %s: %s layers, width %d, %d codes", out, sizes.depth, sizes.width, tokens.num_codes)
 
@@ -90,11 +90,11 @@ def _read_sizes(tree: dict[str, Any], path: Path) -> tuple[SundaeConfig, TokenSp
             "give the config of a released hourglass transformer"
         )
     if tree["conditional"] and "num_classes" not in tree:
-        raise TwostageError(f"--config {path} is conditional without num_classes; add how many classes there are")
+        raise TwostageError(f"--config {path} is conditional but has no num_classes; add the number of classes")
     side = math.isqrt(tree["sequence_length"])
     if side**2 != tree["sequence_length"]:
         raise TwostageError(
-            f"--config {path}: sequence_length={tree['sequence_length']} is no square grid, as the released code has; "
+            f"--config {path}: sequence_length={tree['sequence_length']} must be a square number; "
             "give the length that came with the checkpoint"
         )
     classes = TokenSpace(tree["num_classes"], (1, 1), map="class") if tree["conditional"] else None
@@ -113,7 +113,7 @@ def _read_sizes(tree: dict[str, Any], path: Path) -> tuple[SundaeConfig, TokenSp
 
 
 def rename(state: dict[str, torch.Tensor], size: int, source: Path) -> dict[str, torch.Tensor]:
-    """Released tensors under our names. Raises TwostageError for a name that is not known, or one that is missing."""
+    """Released tensors with our names. Raises TwostageError for an unknown or missing name."""
     renamed: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
         if WITHOUT_INFLUENCE.fullmatch(name) or FREQUENCIES.fullmatch(name):
@@ -148,7 +148,7 @@ def _key_value(state: dict[str, torch.Tensor], query: re.Match[str], source: Pat
 
 
 def _rearranged(name: str, tensor: torch.Tensor, size: int) -> torch.Tensor:
-    """Released groups are flattened with the token as the last index, ours as the first; values are half of to_kv."""
+    """Released groups are flattened with the token as last index, ours with it as first. Values are half of to_kv."""
     match name:
         case "hourglass.shorten.project.weight":
             return tensor.unflatten(1, (-1, size)).transpose(1, 2).flatten(1)
@@ -161,7 +161,7 @@ def _rearranged(name: str, tensor: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _check_frequencies(state: dict[str, torch.Tensor], sizes: SundaeConfig, tokens: TokenSpace, source: Path) -> None:
-    """Raises TwostageError if the checkpoint's angles are others than those that `rotary.angles` computes."""
+    """Raises TwostageError if the checkpoint's angles differ from those of `rotary.angles`."""
     for name, found in state.items():
         match = FREQUENCIES.fullmatch(name)
         if match is None:
@@ -170,4 +170,4 @@ def _check_frequencies(state: dict[str, torch.Tensor], sizes: SundaeConfig, toke
         side = short if match[1] == "valley_transformer" else RELEASED_SIDE
         expected = released_frequencies(side, sizes.head_width // 4)
         if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-4):
-            raise TwostageError(f"{source}: {name} holds other frequencies than the released code's of this config")
+            raise TwostageError(f"{source}: {name} has other frequencies than the released code for this config")

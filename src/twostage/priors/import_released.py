@@ -1,5 +1,5 @@
-"""Converts a prior in the format of the released checkpoints to our files: a transformer (Esser et al. 2021) or an
-hourglass transformer (McKinney & Willcocks 2022), as the config says.
+"""Converts a released prior to our files: a transformer (Esser et al. 2021) or an hourglass transformer (McKinney &
+Willcocks 2022), depending on the config.
 
 python -m twostage priors.import_released --config C.yaml --checkpoint C.ckpt --out DIR
 """
@@ -20,7 +20,7 @@ from twostage.sources.checkpoints import read_released_config, read_released_sta
 log = logging.getLogger(__name__)
 
 PREFIX = "transformer."
-# A buffer of the released attention: the causal mask, which fused attention makes itself.
+# A buffer of the released attention: the causal mask, which fused attention does not need.
 IGNORED = re.compile(r"blocks\.\d+\.attn\.mask")
 RENAMED = [
     (r"tok_emb\.weight", "codes.weight"),
@@ -32,14 +32,14 @@ RENAMED = [
     (r"ln_f\.(weight|bias)", r"transformer.norm.\1"),
     (r"head\.weight", "head.weight"),
 ]
-# Three matrices of the released code are one of ours.
+# Three matrices of the released code form one of ours.
 PROJECTION = re.compile(r"(blocks\.\d+)\.attn\.(query|key|value)\.(weight|bias)")
 
 
 def convert(config: Path, checkpoint: Path, out: Path) -> None:
     """Writes `model.safetensors` and `config.json` of a released hourglass, or of a checkpoint's `transformer.` part.
 
-    Raises TwostageError if the config lacks a size, or the checkpoint a tensor, or either has one that is not known.
+    Raises TwostageError if a size in the config or a tensor in the checkpoint is missing or unknown.
     """
     tree = read_released_config(config)
     if is_hourglass(tree):
@@ -74,9 +74,9 @@ def read_config(path: Path) -> tuple[GPTConfig, int, int]:
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of the transformer, by their names within it; only tensors are unpickled.
+    """The transformer's tensors, with their names inside it. Unpickles only tensors.
 
-    Raises TwostageError if the file is missing, damaged, holds other objects, or has no transformer.
+    Raises TwostageError if the file is missing or damaged, holds other objects, or has no transformer.
     """
     tensors = read_released_state(path)
     found = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
@@ -86,7 +86,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
 
 
 def rename(tensors: dict[str, torch.Tensor], source: Path) -> dict[str, torch.Tensor]:
-    """Released tensors under our names. Raises TwostageError for a name that is not known."""
+    """Released tensors with our names. Raises TwostageError for an unknown name."""
     renamed: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         if IGNORED.fullmatch(name) or PROJECTION.fullmatch(name):

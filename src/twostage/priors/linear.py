@@ -1,4 +1,4 @@
-"""A linear layer that takes the fast road on CPUs."""
+"""A linear layer that is fast on CPUs."""
 
 # I inputs, O outputs
 
@@ -9,19 +9,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# Below this many rows, reordering the weight costs more than the faster product saves.
+# With fewer rows, reordering the weight costs more than the faster product saves.
 MIN_ROWS = 512
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, but on a CPU the product goes to oneDNN instead of MKL: the same sums in another order.
+    """`nn.Linear`, but on a CPU oneDNN computes the product instead of MKL: the same sums in another order.
 
-    oneDNN uses all of AVX-512 on every brand of CPU, MKL does not. With many rows it is a 1x1 convolution, as which a
-    training step of a 0.5 M transformer takes 0.7 of the time. With few rows the weight must be packed beforehand, see
+    oneDNN uses AVX-512 on CPUs of all brands, MKL does not. With many rows the layer runs as a 1x1 convolution; a
+    training step of a 0.5 M transformer then takes 0.7 of the time. With few rows the weight must be packed before, see
     `packed`.
     """
 
-    # A plain attribute, so that it is neither stored nor moved.
+    # A plain attribute, so that it is neither saved nor moved.
     packed_weight: torch.Tensor | None = None
 
     def forward(self, x_I: torch.Tensor) -> torch.Tensor:
@@ -40,11 +40,10 @@ class Linear(nn.Linear):
 
 @contextmanager
 def packed(model: nn.Module, rows: int) -> Iterator[None]:
-    """Within it, the linear layers of a float32 model on a CPU hold their weights in oneDNN's order for so many rows.
+    """A context in which a float32 model on a CPU keeps its linear weights in oneDNN's order for this number of rows.
 
-    For inference: token by token, products of a few rows by large weights are most of the work, and these take half
-    the time. Weights must not change meanwhile. On other devices, or where torch was built without oneDNN, it does
-    nothing.
+    For inference: token by token, products of few rows with large weights are most of the work, and these take half the
+    time. Weights must not change inside. Does nothing on other devices or if torch has no oneDNN.
     """
     layers = [part for part in model.modules() if isinstance(part, Linear) and _packable(part)]
     try:

@@ -1,13 +1,15 @@
-"""Building, storing and reading priors of every architecture."""
+"""Builds, saves and loads priors of all architectures."""
 
 # B batch, T image tokens, S condition tokens, V vocabulary
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from twostage.config import plugins
 from twostage.config.composition import parse
 from twostage.config.schema import AbsorbingConfig, GPTConfig, PixelSNAILConfig, PriorConfig, SundaeConfig
 from twostage.errors import TwostageError
@@ -23,14 +25,34 @@ from twostage.runtime.artifacts import read_json, write_json
 from twostage.runtime.tensors import read_tensors, write_tensors
 
 Model = GPT | PixelSNAIL  # autoregressive: both map (index_BT, condition_BS | None) to logits_BTV
-AnyModel = Model | Denoiser  # what trains here
+AnyModel = Model | Denoiser  # what can be trained here
 S = TypeVar("S")
+# Priors of plugins, by the names of their architectures: sizes and tokens -> a network with random weights.
+OWN: dict[str, Callable[[dict[str, Any], TokenSpace], torch.nn.Module]] = {}
+
+
+def add_prior(name: str, build: Callable[[dict[str, Any], TokenSpace], torch.nn.Module]) -> None:
+    """Adds an autoregressive prior of a plugin: `priors.architecture=NAME`, its sizes in `priors.own`.
+
+    The network maps tokens int64 [B, T] in the order `priors.ordering`, and condition tokens [B, S] or None, to logits
+    [B, T, V]: those at t are of token t and have seen the tokens before t alone. Raises TwostageError if the name is
+    taken.
+    """
+    plugins.add("architecture", name, OWN, build, taken=("gpt", "pixelsnail", "sundae", "absorbing", "released"))
+
+
+def _own(name: str, sizes: dict[str, Any], tokens: TokenSpace, ordering: str) -> Model:
+    model: Any = OWN[name](sizes, tokens)
+    # As every prior of ours says of itself.
+    model.config, model.tokens, model.ordering = sizes, tokens, ordering
+    own: Model = model
+    return own
 
 
 def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
-    """A freshly initialised prior.
+    """A newly initialised prior.
 
-    Raises TwostageError for an unknown architecture, one without its sizes, or an ordering that it or the grid lacks.
+    Raises TwostageError for an unknown architecture, missing sizes, or an ordering that does not fit it or the grid.
     """
     ordering(config.ordering, *tokens.grid)
     match config.architecture:
@@ -40,7 +62,7 @@ def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
             if config.ordering != PixelSNAIL.ordering:
                 raise TwostageError(
                     f"priors=pixelsnail needs priors.ordering={PixelSNAIL.ordering}, got {config.ordering}; its "
-                    "convolutions see what lies above and to the left, so choose priors=gpt for other orderings"
+                    "convolutions see only pixels above and to the left, so choose priors=gpt for other orderings"
                 )
             return PixelSNAIL(_required(config.pixelsnail, "pixelsnail"), tokens)
         case "sundae":
@@ -49,6 +71,8 @@ def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
         case "absorbing":
             _require_grid(config)
             return Absorbing(_required(config.absorbing, "absorbing"), tokens)
+        case name if name in OWN:
+            return _own(name, config.own, tokens, config.ordering)
         case other:
             raise TwostageError(
                 f"priors.architecture={other} is unknown; choose priors=gpt, priors=pixelsnail, priors=sundae or "
@@ -57,11 +81,11 @@ def build(config: PriorConfig, tokens: TokenSpace) -> AnyModel:
 
 
 def _require_grid(config: PriorConfig) -> None:
-    """Denoisers have no order of the tokens."""
+    """Denoisers do not order the tokens."""
     if config.ordering != Denoiser.ordering:
         raise TwostageError(
-            f"priors={config.architecture} draws all tokens at once, got priors.ordering={config.ordering}; leave it "
-            f"{Denoiser.ordering}"
+            f"priors={config.architecture} draws all tokens at once, got priors.ordering={config.ordering}; "
+            f"leave it {Denoiser.ordering}"
         )
 
 
@@ -72,20 +96,19 @@ def _required(sizes: S | None, architecture: str) -> S:
 
 
 def num_parameters(model: torch.nn.Module) -> int:
-    """Trainable numbers of a model."""
+    """Number of trainable parameters of a model."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 @dataclass(frozen=True)
 class Prior:
-    """A finished autoregressive prior.
+    """A trained autoregressive prior.
 
-    Logits at position t are of token `t + first_predicted`. A prior trained here has a start token of its own: its
-    logits at t are of token t and have seen the tokens before t. A released one has none: its logits at t have seen
-    the tokens up to and including t and are of token t + 1, and whatever starts a sequence (condition, class or start
-    codes) is part of `index_BT`.
+    Logits at position t predict token `t + first_predicted`. A prior trained here has a start token: its logits at t
+    predict token t from the tokens before t. A released prior has none: its logits at t predict token t + 1 from the
+    tokens up to and including t, and the start of a sequence (condition, class or start codes) is part of `index_BT`.
 
-    "Before" is meant in the order of the model's sequence; what goes in and comes out is row-major for every order.
+    "Before" refers to the order of the model's sequence. Inputs and outputs are row-major for every order.
     """
 
     model: GPT | PixelSNAIL | ReleasedGPT
@@ -93,9 +116,9 @@ class Prior:
 
     @torch.inference_mode()
     def logits(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
-        """Raw outputs float32 [B, T, V] of tokens int64 [B, T] in row-major order, under condition tokens [B, S].
+        """Logits float32 [B, T, V] for tokens int64 [B, T] in row-major order and condition tokens [B, S].
 
-        Raises TwostageError if a condition is missing or not wanted, or for another type, shape or range.
+        Raises TwostageError if a condition is missing or not expected, or for a wrong type, shape or range.
         """
         if not isinstance(self.model, ReleasedGPT):
             tokens = self.model.tokens
@@ -111,7 +134,7 @@ class Prior:
     @staticmethod
     def _logits_of_grid(model: Model, index_BT: torch.Tensor, condition_BS: torch.Tensor | None) -> torch.Tensor:
         if model.ordering == "row_major":
-            # The first tokens of a grid may come alone.
+            # The sequence may be shorter than the grid.
             return model(index_BT, condition_BS)
         order_T = ordering(model.ordering, *model.tokens.grid)
         return model(index_BT[:, order_T], condition_BS)[:, inverse(order_T)]
@@ -119,12 +142,13 @@ class Prior:
 
 def trained_format(config: PriorConfig, tokens: TokenSpace) -> dict[str, Any]:
     """The `config.json` of a prior trained here."""
+    is_own = config.architecture in OWN
     return {
         "format": "twostage",
         "architecture": config.architecture,
         "ordering": config.ordering,
         "tokens": tokens.as_json(),
-        config.architecture: asdict(getattr(config, config.architecture)),
+        config.architecture: config.own if is_own else asdict(getattr(config, config.architecture)),
     }
 
 
@@ -142,7 +166,7 @@ def store(folder: Path, values: dict[str, Any], tensors: dict[str, torch.Tensor]
 def load(folder: Path | str) -> Prior | DenoisingPrior:
     """The prior of an artifact folder, on the CPU and in evaluation mode.
 
-    Raises TwostageError if a file is missing or the weights do not fit the config.
+    Raises TwostageError if a file is missing or the weights do not match the config.
     """
     folder = Path(folder)
     values = read_json(folder / "config.json")
@@ -161,8 +185,9 @@ def load(folder: Path | str) -> Prior | DenoisingPrior:
 
 
 def load_strictly(model: torch.nn.Module, tensors: dict[str, torch.Tensor], source: Path) -> None:
-    """Fills the model with exactly these tensors. Raises TwostageError naming a tensor that is missing, left over or
-    of another shape.
+    """Loads exactly these tensors into the model.
+
+    Raises TwostageError that names a missing or unexpected tensor or one with a wrong shape.
     """
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -170,17 +195,17 @@ def load_strictly(model: torch.nn.Module, tensors: dict[str, torch.Tensor], sour
         if wanted.get(name) != given.get(name):
             raise TwostageError(
                 f"{source}: tensor {name} is {given.get(name, 'missing')}, the config expects "
-                f"{wanted.get(name, 'none of this name')}; use the weights and the config of one model"
+                f"{wanted.get(name, 'none of this name')}; use weights and config of the same model"
             )
     model.load_state_dict(tensors)
 
 
 def _architecture(values: Any, folder: Path) -> str:
-    """That of a prior trained here, or "released". Raises TwostageError if this version has no such prior."""
+    """The format of a config, or "released". Raises TwostageError if this version has no such prior."""
     match values:
         case {"format": "released", "gpt": {}, "num_codes": int(), "num_positions": int()}:
             return "released"
-        # Without a checksum nothing tells what the codes mean: it is of an earlier version.
+        # Configs of earlier versions lack the checksum that identifies the codes.
         case {
             "format": "twostage",
             "architecture": str() as name,
@@ -206,5 +231,7 @@ def _from_config(architecture: str, values: dict[str, Any]) -> AnyModel | Releas
             return Absorbing(parse(AbsorbingConfig, values["absorbing"]), TokenSpace.from_json(values["tokens"]))
         case "released":
             return ReleasedGPT(GPTConfig(**values["gpt"]), values["num_codes"], values["num_positions"])
+        case name if name in OWN:
+            return _own(name, values[name], TokenSpace.from_json(values["tokens"]), values["ordering"])
         case other:
-            raise TwostageError(f"a prior of the architecture {other} is of another version; train it again")
+            raise TwostageError(f"a prior of the architecture {other} comes from another version; train it again")

@@ -1,8 +1,8 @@
-"""Verb `priors.pace`: how many steps of one prior take as long as one step of another.
+"""Verb `priors.pace`: measures how many steps of one prior take as long as one step of another.
 
-Seconds of two runs are not comparable where other processes share the machine: caches, memory and cores are theirs too,
-and CPU time moves with them. Here both priors step in turn in one process, so whatever slows one slows the other as
-well, and only their ratio is used. Source of the question: Esser et al. 2021, Table 1, "P-SNAIL time".
+Times of two separate runs are not comparable if other processes share the machine with its caches, memory and cores.
+Here both priors step in turn in one process, so that anything that slows one also slows the other, and only the ratio
+is used. It is needed for "P-SNAIL time" in Table 1 of Esser et al. 2021.
 """
 
 import dataclasses
@@ -28,28 +28,28 @@ from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
-# One round: each prior's steps have the same mean position, so a machine that slows down steadily moves no ratio.
+# One round. The steps of both priors have the same mean position, so a steady slowdown does not change the ratio.
 ROUND = ("own", "rival", "rival", "own")
-# The first steps fill allocators, caches and the optimizer's state.
+# The first steps fill allocators, caches and the state of the optimizer.
 WARM_UP_ROUNDS = 2
-# With fewer, no two of the measured ratios enclose the median with 95 %.
+# With fewer rounds, no two of the measured ratios enclose the median with 95 %.
 FEWEST_ROUNDS = 6
 
 
 @dataclass
 class PaceConfig:
-    """The prior that is matched in time, the one whose time it gets, and how long they are measured."""
+    """The prior that is matched in time, its rival, and how long to measure."""
 
     own: PriorConfig
     rival: PriorConfig
     min_rounds: int  # of two steps each
     max_rounds: int
-    spread: float  # of the ratio: half its interval over its median; once it is this small, no more rounds are needed
+    spread: float  # stop when half the interval of the ratio, divided by its median, is at most this
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Median over rounds of the rival's seconds over our own, with its distribution-free 95 % interval."""
+    """Median over rounds of the rival's seconds divided by our own, with its distribution-free 95 % interval."""
 
     median: float
     low: float
@@ -57,25 +57,25 @@ class Ratio:
 
     @property
     def spread(self) -> float:
-        """Half of the interval, as a share of the median."""
+        """Half of the interval, divided by the median."""
         return (self.high - self.low) / (2 * self.median)
 
     @classmethod
     def of(cls, rounds: list[dict[str, float]]) -> "Ratio":
-        """Of seconds `own` and `rival` a round. Raises TwostageError for too few rounds to have an interval."""
+        """The pace from the seconds `own` and `rival` of each round. Raises TwostageError for too few rounds."""
         if len(rounds) < FEWEST_ROUNDS:
             raise TwostageError(f"a pace needs at least {FEWEST_ROUNDS} rounds, got {len(rounds)}; set pace.min_rounds")
         ratios = np.sort([one["rival"] / one["own"] for one in rounds])
-        # The order statistics that enclose the median, from the binomial distribution of how many lie below it.
+        # The order statistics that enclose the median; the number of values below it has a binomial distribution.
         rank = int(stats.binom.ppf(0.025, len(ratios), 0.5))
         return cls(float(np.median(ratios)), float(ratios[rank - 1]), float(ratios[-rank]))
 
 
 def pace(config: PaceConfig, job: Job) -> None:
-    """Writes metrics.json, the ratio and what a step of each costs, and rounds.csv, the seconds of every round.
+    """Writes metrics.json (the ratio and the cost of a step of each) and rounds.csv (the seconds of each round).
 
-    `seconds_per_step` of `rival` is measured; that of `own` is the same divided by the ratio, so that both are on one
-    clock. Nothing is learned: the learning rate is 0, which costs what any other does.
+    `seconds_per_step` of `rival` is measured. That of `own` is the same divided by the ratio, so that both refer to the
+    same clock. The learning rate is 0, so nothing is learned; a step costs the same with any rate.
     """
     tasks = {name: _task(config, job, name) for name in ("own", "rival")}
     flops = {name: flops_per_step(task) for name, task in tasks.items()}
@@ -100,7 +100,7 @@ def pace(config: PaceConfig, job: Job) -> None:
 
 
 def _task(config: PaceConfig, job: Job, name: str) -> PriorTask:
-    """The task that a run of this prior trains, on its own latents."""
+    """The training task of this prior, on its own latents."""
     prior = getattr(config, name)
     training.seed_everything(prior.loop.seed)
     condition = job.upstream(f"{name}.condition") if f"{name}.condition" in job.inputs else None
@@ -114,8 +114,8 @@ def alternate(
 ) -> list[dict[str, float]]:
     """Seconds that the steps of `own` and `rival` took in each round, by `training_clock`.
 
-    Ends once the ratio's spread is small enough, so that a machine that others use is measured for longer, or after
-    `max_rounds`. Rounds that warm up are not returned.
+    Ends when the spread of the ratio is small enough, which takes longer on a shared machine, or after `max_rounds`.
+    Warm-up rounds are not returned.
     """
     count = dict.fromkeys(step, 0)
 
@@ -139,9 +139,9 @@ def alternate(
 def flops_per_step(task: PriorTask) -> int:
     """Floating-point operations of one training step's matrix products and convolutions, forward and backward.
 
-    A multiplication with its addition counts as two. Every product of attention is counted whole, masked or not.
+    A multiplication with its addition counts as two. Products of attention count fully, masked or not.
     """
-    # torch counts nothing of the fused attention of CPUs; written out it is matrix products, which it does count.
+    # torch does not count fused attention on CPUs. Without fusion it is matrix products, which torch counts.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         task.step(0)
     return int(counter.get_total_flops())

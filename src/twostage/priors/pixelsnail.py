@@ -15,13 +15,13 @@ from twostage.latents.dataset import TokenSpace
 from twostage.priors.condition import require_rows
 from twostage.priors.linear import Linear
 
-# Unit variance drowns the coordinates and what the layers compute; with it and a small rate the model loses 0.35 nats.
+# Unit variance would dominate the coordinates and the layers' outputs. With a small rate it costs 0.35 nats.
 EMBEDDING_STD = 0.02
-NUM_PLANES = 3  # row, column, one: the last tells the border's padding from a code
+NUM_PLANES = 3  # row, column and one: the last distinguishes padding at the border from a code
 
 
 class Convolution(nn.Conv2d):
-    """A convolution of channels-last images that sees `above` rows above, and columns `left` to `right` of, a pixel."""
+    """A convolution of channels-last images that sees `above` rows above a pixel, and `left` to `right` columns."""
 
     def __init__(self, channels: tuple[int, int], above: int, left: int, right: int = 0) -> None:
         super().__init__(*channels, kernel_size=(above + 1, left + 1 + right))
@@ -36,7 +36,7 @@ class Convolution(nn.Conv2d):
 class ConcatELU(torch.autograd.Function):
     """ELU of x and of -x side by side, with one exponential per output and no expm1.
 
-    torch's own ELU goes through an expm1 that is over ten times as slow as exp on CPUs; it took half of the step.
+    torch's ELU calls expm1, which is over ten times as slow as exp on CPUs and took half of a training step.
     """
 
     @staticmethod
@@ -53,7 +53,7 @@ class ConcatELU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        """Gradient [..., C] from that of the result."""
+        """Gradient [..., C] from the gradient of the result."""
         (result,) = ctx.saved_tensors
         # The slope is 1 where the result is positive, and exp = result + 1 where it is not.
         of_x, of_minus_x = ((result + 1).clamp_max_(1) * gradients[0]).chunk(2, dim=-1)
@@ -66,7 +66,7 @@ def concat_elu(x: torch.Tensor) -> torch.Tensor:
 
 
 class GatedResidual(nn.Module):
-    """x + a sigmoid(b), with (a, b) from two convolutions; an optional auxiliary input and the condition are added."""
+    """x + a sigmoid(b), with (a, b) from two convolutions. Adds an optional auxiliary input and the condition."""
 
     def __init__(self, config: PixelSNAILConfig, kernel_size: int, auxiliary: int, condition: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class GatedResidual(nn.Module):
         self.condition = Linear(condition, 2 * width, bias=False) if condition else None
         self.dropout = nn.Dropout(config.dropout)
         self.outer = Convolution((2 * width, 2 * width), above=reach, left=reach)
-        # Starting near the identity keeps a deep stack of gates trainable (Chen et al.: init_scale 0.1).
+        # Initialised near the identity, so that a deep stack of gates trains (Chen et al.: init_scale 0.1).
         with torch.no_grad():
             self.outer.weight.mul_(0.1)
 
@@ -94,9 +94,9 @@ class GatedResidual(nn.Module):
 
 
 class CausalAttention(nn.Module):
-    """Every position attends to the keys and values of those strictly before it.
+    """Each position attends to the keys and values of all positions before it.
 
-    Keys and values see the input codes of their own position and the features; queries see the features alone.
+    Keys and values depend on the input codes at their position and on the features; queries only on the features.
     """
 
     def __init__(self, config: PixelSNAILConfig) -> None:
@@ -107,7 +107,7 @@ class CausalAttention(nn.Module):
         self.key_value = Linear(2 * config.width + NUM_PLANES, sum(self.widths))
 
     def forward(self, codes_BRWC: torch.Tensor, x_BRWC: torch.Tensor, planes_BRWP: torch.Tensor) -> torch.Tensor:
-        """Mixed values [B, R, W, M]; those of the first position are zero."""
+        """Values [B, R, W, M] after attention; zero at the first position."""
         B, R, W, _ = x_BRWC.shape
         content = torch.cat([codes_BRWC, x_BRWC, planes_BRWP], dim=-1)
         key_BRWK, value_BRWM = self.key_value(content).split(self.widths, dim=-1)
@@ -119,7 +119,7 @@ class CausalAttention(nn.Module):
             attn_mask=_before_itself(R * W, x_BRWC.device),
             dropout_p=self.dropout if self.training else 0.0,
         )
-        # The first position has nothing before it: it attends to itself, and what it found there is thrown away.
+        # The first position has no position before it. It attends to itself, and the result is set to zero.
         mixed_BTM = mixed_BHTM.transpose(1, 2).flatten(2)
         mixed_BTM = functional.pad(mixed_BTM[:, 1:], (0, 0, 1, 0))
         return mixed_BTM.view(B, R, W, -1)
@@ -129,14 +129,14 @@ class CausalAttention(nn.Module):
 
 
 def _before_itself(num_tokens: int, device: torch.device) -> torch.Tensor:
-    """Mask bool [T, T], true where the second position precedes the first one, and at (0, 0)."""
+    """Mask bool [T, T], true where the second position is before the first one, and at (0, 0)."""
     mask_TT = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=device).tril(-1)
     mask_TT[0, 0] = True
     return mask_TT
 
 
 class Block(nn.Module):
-    """Several gated residual causal convolutions, then attention, whose result enters one more gated layer."""
+    """Several gated residual causal convolutions, then attention, then a gated layer on its result."""
 
     def __init__(self, config: PixelSNAILConfig, condition: int) -> None:
         super().__init__()
@@ -161,9 +161,9 @@ class Block(nn.Module):
 
 
 class ConditionStem(nn.Module):
-    """Planes of a spatial condition: embedded codes and residual 3x3 convolutions, not causal.
+    """Features of a spatial condition: embedded codes and residual 3x3 convolutions, not causal.
 
-    Dilations let a position see seven codes around it, all of an 8x8 grid, at the price of three small layers.
+    With dilations, a position sees seven codes in every direction, which covers an 8x8 grid, with three small layers.
     """
 
     def __init__(self, num_codes: int, width: int) -> None:
@@ -203,10 +203,10 @@ class PixelSNAIL(nn.Module):
                 nn.init.normal_(part.weight, std=EMBEDDING_STD)
 
     def forward(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
-        """Logits [B, T, V]; those at t are of token t given the tokens before t and the condition.
+        """Logits [B, T, V]; those at t predict token t from the tokens before t and the condition.
 
-        `index_BT`: int64, all tokens of an image (the last one is never seen by any logit). Raises TwostageError if
-        condition codes are missing, not wanted, or not one row for every image.
+        `index_BT`: int64, all tokens of an image. No logit depends on the last token. Raises TwostageError if condition
+        codes are missing, not expected, or not one row per image.
         """
         codes_BRWC = self.codes(index_BT.unflatten(1, self.tokens.grid))
         planes_BRWP = _planes(codes_BRWC)
@@ -222,7 +222,7 @@ class PixelSNAIL(nn.Module):
         if self.condition is None or condition_BS is None or self.tokens.condition is None:
             return None
         index_BRW = condition_BS.unflatten(1, self.tokens.condition.grid)
-        # A class is the same everywhere.
+        # A class is the same at every position.
         return self.condition(index_BRW.expand(-1, *self.tokens.grid))
 
 
@@ -230,7 +230,7 @@ def _check(config: PixelSNAILConfig, tokens: TokenSpace) -> None:
     if tokens.condition is not None and tokens.condition.grid not in (tokens.grid, (1, 1)):
         raise TwostageError(
             f"PixelSNAIL takes a class or a condition on the grid of the image {tokens.grid}, got "
-            f"{tokens.condition.grid}; use tokenizers of one factor, or priors=gpt"
+            f"{tokens.condition.grid}; use tokenizers of equal factor, or priors=gpt"
         )
     for name in ("attention_key_width", "attention_value_width"):
         if getattr(config, name) % config.num_heads:

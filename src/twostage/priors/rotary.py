@@ -1,6 +1,6 @@
-"""Rotary positions: pairs of a head's numbers are turned by angles that grow with a token's place.
+"""Rotary positions: pairs of channels of a head are rotated by angles that grow with the position of the token.
 
-The product of a query and a key then depends on their content and on the difference of their places alone.
+The product of a query and a key then depends only on their contents and on the difference of their positions.
 Source: Su et al. 2021; on grids McKinney & Willcocks 2022, Sec. 3.2.
 """
 
@@ -13,17 +13,17 @@ import torch
 from twostage.errors import TwostageError
 
 BASE = 10_000.0  # Su et al. 2021
-# Released code: every layer but those of the shortened part takes the grid for one of 16x16.
+# Released code: all layers except those of the shortened part use the angles of a 16x16 grid.
 RELEASED_SIDE = 16
 
 
 def angles(kind: str, grid: tuple[int, int], head_width: int, num_heads: int, shortened: bool) -> torch.Tensor:
-    """Angles of a grid's tokens in row-major order, float32 [T, 1, F], or [T, H, F] where heads differ.
+    """Angles of a grid's tokens in row-major order, float32 [T, 1, F], or [T, H, F] if heads differ.
 
     `kind` is `axial` (half of the pairs for the row, half for the column), `sequence` (all pairs for the row-major
-    place, as Su et al. 2021) or `released`: axial, but on the first head alone. `shortened`: whether the tokens are
-    those of the hourglass's middle.
-    Raises TwostageError for an unknown kind, or a width of heads that has no such pairs.
+    position, as in Su et al. 2021) or `released` (axial, but only on the first head). `shortened`: whether the tokens
+    are those in the middle of the hourglass.
+    Raises TwostageError for an unknown kind, or a head width that cannot be divided into these pairs.
     """
     rows, columns = grid
     match kind:
@@ -44,10 +44,10 @@ def angles(kind: str, grid: tuple[int, int], head_width: int, num_heads: int, sh
 
 
 def frequencies(side: int, number: int) -> torch.Tensor:
-    """Angles from a token to the next on an axis of `side` tokens, float32 [number].
+    """Angles between neighbouring tokens on an axis of `side` tokens, float32 [number].
 
-    From a quarter turn over the whole axis, which tells its ends and directions apart, up to half a turn a token.
-    Ours: the released ones turn by whole turns over an axis of 32 tokens, so that opposite borders look alike.
+    From a quarter turn over the whole axis, which distinguishes its ends and directions, up to half a turn per token.
+    Ours: the released angles make full turns over an axis of 32 tokens, so that opposite borders look alike.
     """
     return math.pi * torch.linspace(0.5 / side, 1.0, number)
 
@@ -58,12 +58,12 @@ def released_frequencies(side: int, number: int) -> torch.Tensor:
 
 
 def rotation(angle_THF: torch.Tensor) -> torch.Tensor:
-    """Cosine and sine side by side, [T, H, F, 2]: what `rotate` takes."""
+    """Cosine and sine, [T, H, F, 2], as `rotate` needs them."""
     return torch.stack([angle_THF.cos(), angle_THF.sin()], dim=-1)
 
 
 def rotate(x_BTNHE: torch.Tensor, rotation_THF2: torch.Tensor) -> torch.Tensor:
-    """Turns neighbouring pairs of numbers, in float32 at least; H may be one rotation for all heads."""
+    """Rotates neighbouring pairs of channels, at least in float32. H may be 1: one rotation for all heads."""
     pairs = torch.view_as_complex(x_BTNHE.to(torch.promote_types(x_BTNHE.dtype, torch.float32)).unflatten(-1, (-1, 2)))
     turned = pairs * torch.view_as_complex(rotation_THF2)[:, None]
     return torch.view_as_real(turned).flatten(-2).to(x_BTNHE.dtype)
@@ -78,7 +78,6 @@ def _on_grid(row_RF: torch.Tensor, column_WF: torch.Tensor) -> torch.Tensor:
 def _divided(head_width: int, parts: int) -> int:
     if head_width % parts:
         raise TwostageError(
-            f"the hourglass's head_width={head_width} is not divisible by {parts}, as this rotary embedding needs; "
-            "change it"
+            f"the hourglass's head_width={head_width} must be divisible by {parts} for this rotary embedding; change it"
         )
     return head_width // parts

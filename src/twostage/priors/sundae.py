@@ -1,4 +1,4 @@
-"""SUNDAE (Savinov et al. 2022) over codes of images: a denoiser of whole grids, trained along its own chain.
+"""SUNDAE (Savinov et al. 2022) over image codes: a denoiser of whole grids, trained on steps of its own chain.
 
 Source: McKinney & Willcocks 2022, Sec. 3.3 and 4.2.
 """
@@ -21,7 +21,7 @@ from twostage.priors.transformer import initialise
 
 
 class Sundae(Denoiser):
-    """A denoiser whose network is an hourglass, which takes the tokens group by group."""
+    """A denoiser with an hourglass as network, which takes the tokens group by group."""
 
     architecture = "sundae"
 
@@ -40,12 +40,12 @@ class Sundae(Denoiser):
 
 @dataclass(frozen=True)
 class Noise:
-    """All random numbers of one training step: the step is a function of them and of the weights."""
+    """All random numbers of one training step. The step is a function of these and the weights."""
 
     threshold_B1: torch.Tensor  # t, in [0, 1)
     uniform_BT: torch.Tensor  # R, in [0, 1)
     code_BT: torch.Tensor  # z_0 ~ p_0, uniform over the vocabulary
-    uniform_UBT: torch.Tensor  # one for every token that the chain draws, in [0, 1)
+    uniform_UBT: torch.Tensor  # one per token that the chain draws, in [0, 1)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, index_BT: torch.Tensor, num_codes: int, unrolls: int) -> "Noise":
@@ -60,7 +60,7 @@ class Noise:
         return cls(*(torch.from_numpy(numbers).to(index_BT.device) for numbers in found))
 
     def corrupt(self, index_BT: torch.Tensor) -> torch.Tensor:
-        """Codes int64 [B, T] of which each is replaced with the probability t of its image (Eq. 5)."""
+        """Codes int64 [B, T], each replaced with the probability t of its image (Eq. 5)."""
         return torch.where(self.uniform_BT < self.threshold_B1, self.code_BT, index_BT)
 
 
@@ -70,9 +70,10 @@ def unrolled(
     condition_BS: torch.Tensor | None,
     noise: Noise,
 ) -> Iterator[torch.Tensor]:
-    """Logits [B, T, V] of each of U steps from the corrupted tokens on, each step on what the step before it drew.
+    """Logits [B, T, V] of each of U steps, starting from corrupted tokens. Each step uses the previous step's draws.
 
-    Draws are at temperature 1, of every token, and detached (Sec. 3.3). A step's graph may be freed before the next.
+    Every token is drawn at temperature 1, and draws are detached (Sec. 3.3). The graph of a step may be freed before
+    the next one.
     """
     noisy_BT = noise.corrupt(index_BT)
     for uniform_BT in noise.uniform_UBT:
@@ -83,9 +84,9 @@ def unrolled(
 
 
 def codes_at(logits_KV: torch.Tensor, uniform_K: torch.Tensor) -> torch.Tensor:
-    """One code of each row, int64 [K], by inverting the cumulative distribution at the row's number in [0, 1).
+    """One code per row, int64 [K], by inverting the cumulative distribution at the row's number in [0, 1).
 
-    In float32: its rounding moves probabilities by about 1e-7, and whole grids are drawn at once.
+    In float32, because whole grids are drawn at once. Rounding changes probabilities by about 1e-7.
     """
     logits_KV = logits_KV.float()
     weight_KV = (logits_KV - logits_KV.amax(-1, keepdim=True)).exp_()

@@ -1,4 +1,4 @@
-"""What a prior's training step and evaluation are: one task of autoregressive priors, one of denoising ones."""
+"""Training tasks of priors: the steps and evaluations of autoregressive priors and of denoisers."""
 
 # B batch, T image tokens, S condition tokens, V vocabulary, U unrolls
 
@@ -26,7 +26,7 @@ from twostage.runtime.training import autocast, warmed_up
 class PriorTask:
     """Maximum likelihood of image codes, Esser et al. 2021, Eq. 8 and 9 (a `training.Task`).
 
-    The examples of a step depend on the seed and the step alone: every architecture sees the same ones.
+    The examples of a step depend only on the seed and the step, so every architecture sees the same ones.
     """
 
     score = NLL
@@ -48,7 +48,7 @@ class PriorTask:
         )
 
     def step(self, step: int) -> dict[str, torch.Tensor]:
-        """One update on the batch of this step. `loss` is the mean over its image tokens, nats."""
+        """One update on the batch of this step. `loss` is the mean over its image tokens, in nats."""
         loop = self.config.loop
         positions_B = training.batch_positions(len(self.train), loop.batch_size, loop.seed, step)
         for group in self.optimiser.param_groups:
@@ -61,14 +61,14 @@ class PriorTask:
         return {"loss": loss, "gradient_norm": norm}
 
     def _backward(self, positions_B: np.ndarray, step: int) -> torch.Tensor:  # noqa: ARG002 - of other tasks
-        """Adds the gradients of the step's loss, and returns it."""
+        """Adds the gradients of the step's loss, and returns the loss."""
         loss = self._nll(self.train, positions_B).mean()
         loss.backward()
         return loss.detach()
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Mean NLL in nats per image token over the whole held-out split, without dropout."""
+        """Mean NLL over the whole held-out split in nats per image token, without dropout."""
         self.model.eval()
         total, batch_size = 0.0, self.config.loop.batch_size
         for start in range(0, len(self.held_out), batch_size):
@@ -77,7 +77,7 @@ class PriorTask:
         return {NLL: total / self.held_out.image_NT.size}
 
     def _nll(self, split: Split, positions_B: np.ndarray) -> torch.Tensor:
-        """NLL [B T] of every image token in the model's order, nats."""
+        """NLL [B T] of all image tokens in the model's order, in nats."""
         image_BT = self._gather(split.image_NT, positions_B)[:, self.order_T]
         condition_BS = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)
         with autocast(self.config.loop.precision):
@@ -88,11 +88,11 @@ class PriorTask:
         return torch.from_numpy(index_NT[positions_B].astype(np.int64)).to(self.device)
 
     def state(self) -> dict[str, Any]:
-        """Model and optimiser."""
+        """State of model and optimizer."""
         return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
 
@@ -101,8 +101,8 @@ class DenoisingTask(PriorTask):
     """Unrolled denoising of image codes, McKinney & Willcocks 2022, Sec. 3.3.
 
     The loss is the mean cross-entropy of clean codes over U steps of the chain, Eq. 6. It bounds the negative
-    log-likelihood of an image *given its corruption* (Savinov et al. 2022), averaged over how much is corrupted; it is
-    no likelihood of images, and not to be compared with one. Noise is a function of the seed and the step alone.
+    log-likelihood of an image *given its corruption* (Savinov et al. 2022), averaged over amounts of corruption. It is
+    not a likelihood of images; do not compare it with one. Noise depends only on the seed and the step.
     """
 
     score = DENOISING
@@ -118,7 +118,7 @@ class DenoisingTask(PriorTask):
         losses = []
         rng = noise_of(self.config.loop.seed, TRAINING, step)
         for nll_BT in self._chain(self.train, positions_B, rng):
-            # At once, so that the activations of one step of the chain alone are kept.
+            # Backpropagate now, so that only the activations of one step of the chain are kept.
             loss = nll_BT.mean() / self.unrolls
             loss.backward()
             losses.append(loss.detach())
@@ -128,7 +128,7 @@ class DenoisingTask(PriorTask):
     def evaluate(self) -> dict[str, float]:
         """Mean cross-entropy in nats per image token over the held-out split and the chain, without dropout.
 
-        The corruption is the same for every model, seed and evaluation point of this batch size.
+        With equal batch sizes, the corruption is the same for every model, seed and evaluation point.
         """
         self.model.eval()
         total, batch_size = 0.0, self.config.loop.batch_size
@@ -139,7 +139,7 @@ class DenoisingTask(PriorTask):
         return {DENOISING: total / (self.unrolls * self.held_out.image_NT.size)}
 
     def _chain(self, split: Split, positions_B: np.ndarray, rng: np.random.Generator) -> Iterator[torch.Tensor]:
-        """Cross-entropy [B T] of the clean codes at each of U steps."""
+        """Cross-entropies [B T] of the clean codes at each of U steps."""
         image_BT = self._gather(split.image_NT, positions_B)
         condition_BS = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)
         noise = Noise.draw(rng, image_BT, self.sundae.tokens.num_codes, self.unrolls)
@@ -155,8 +155,8 @@ class DenoisingTask(PriorTask):
 class AbsorbingTask(PriorTask):
     """Prediction of masked image codes, Bond-Taylor et al. 2021; the equations are in `priors.absorbing`.
 
-    The score is an upper bound of the negative log-likelihood, not the likelihood itself. Masks are a function of the
-    seed and the step alone, those of the evaluation of nothing but the held-out split.
+    The score is an upper bound of the negative log-likelihood, not the likelihood itself. Masks depend only on the seed
+    and the step; in evaluation, only on the held-out split.
     """
 
     score = BOUND
@@ -178,7 +178,7 @@ class AbsorbingTask(PriorTask):
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """An unbiased estimate of the bound in nats per image token over the held-out split, without dropout."""
+        """An unbiased estimate of the bound over the held-out split in nats per image token, without dropout."""
         self.model.eval()
         num_images, num_tokens = self.held_out.image_NT.shape
         masks = BoundMasks(num_images, num_tokens, self.absorbing.num_steps, noise_of(0, EVALUATION, 0))
@@ -191,12 +191,12 @@ class AbsorbingTask(PriorTask):
         return {BOUND: total / num_images}
 
     def _masked_nll(self, split: Split, positions_B: np.ndarray, masked_BT: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy [B T] of the masked codes given the others; 0 at those."""
+        """Cross-entropy [B T] of the masked codes given the others; 0 for the others."""
         image_BT = self._gather(split.image_NT, positions_B)
         condition_BS = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)
         seen_BT = torch.where(masked_BT, self.absorbing.mask_code, image_BT)
         with autocast(self.config.loop.precision):
-            # The head is needed for the masked tokens, and for no other.
+            # The head is needed only for masked tokens.
             logits_KV = self.absorbing.head(self.absorbing.features(seen_BT, condition_BS)[masked_BT])
         nll_K = functional.cross_entropy(logits_KV.float(), image_BT[masked_BT], reduction="none")
         return nll_K.new_zeros(image_BT.shape).masked_scatter(masked_BT, nll_K)
@@ -216,7 +216,7 @@ def new_task(model: AnyModel, config: PriorConfig, learning_rate: float, train: 
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Optimiser groups: weights of linear and convolutional layers decay; biases, norms, embeddings and positions
+    """Optimizer groups: weights of linear and convolutional layers decay; biases, norms, embeddings and positions
     do not (released code).
     """
     decayed = {id(part.weight) for part in model.modules() if isinstance(part, nn.Linear | nn.Conv2d)}

@@ -1,6 +1,6 @@
-"""Verb `priors.timed`: one prior, trained for as long as another one was; its weights are those at the end.
+"""Verb `priors.timed`: trains one prior for as long as another one, and keeps the last weights.
 
-It is `priors.train` with a number of steps that the cost of a step decides, as where tokens cost unlike amounts.
+Like `priors.train`, but the number of steps follows from the cost of a step, which differs between kinds of tokens.
 Source: Esser et al. 2021, Sec. 4.3: "given a fixed computational budget".
 """
 
@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 def timed(config: PriorConfig, job: Job) -> None:
-    """Trains as many whole steps as take no longer than the rival's; writes weights, curve and metrics.
+    """Trains as many whole steps as fit into the rival's training time; writes weights, curve and metrics.
 
-    Steps are compared by the input `pace`. The rate is that of the input `tune`, a sweep, if there is one, else that of
-    the rival. Raises TwostageError if the loss becomes NaN, or one step takes longer than all of the rival's.
+    The input `pace` says how long steps take. The learning rate comes from the input `tune`, a sweep, or else from the
+    rival. Raises TwostageError if the loss becomes NaN, or if one step takes longer than the rival's whole training.
     """
     if config.early_stopping is not None:
         raise TwostageError("a prior that is matched in time cannot stop early; set priors.early_stopping=null")
@@ -29,7 +29,7 @@ def timed(config: PriorConfig, job: Job) -> None:
     steps = steps_at_equal_time(job, rival["steps"]).within
     if steps < 1:
         raise TwostageError(
-            f"{job.inputs['rival']} trained {rival['steps']} steps, less time than one step takes here; train it longer"
+            f"{job.inputs['rival']} trained {rival['steps']} steps, faster than one step here; train it longer"
         )
     log.info("%s: %d steps take as long as %d of its rival", job.variant, steps, rival["steps"])
     loop = dataclasses.replace(config.loop, steps=steps)
@@ -37,7 +37,7 @@ def timed(config: PriorConfig, job: Job) -> None:
 
 
 def _learning_rate(job: Job, rival: dict[str, Any]) -> tuple[float, bool | None]:
-    """The rate, and whether it is the smallest or largest of its sweep."""
+    """The learning rate, and whether it is the smallest or largest of its sweep."""
     if "tune" not in job.inputs:
         return float(rival["learning_rate"]), rival["learning_rate_at_edge"]
     chosen = read_json(job.upstream("tune") / "metrics.json")

@@ -1,4 +1,4 @@
-"""Verb `priors.train`: one prior on one set of latents."""
+"""Verb `priors.train`: trains one prior on one set of latents."""
 
 import logging
 import math
@@ -20,26 +20,27 @@ from twostage.runtime.training import Loop, read_checkpoint, write_checkpoint
 
 log = logging.getLogger(__name__)
 
-# The weights to be stored, set aside in the scratch folder while training goes on.
+# The weights to store, kept in the scratch folder while training continues.
 KEPT = "kept.pt"
 
 
 def train(config: PriorConfig, job: Job) -> None:
-    """Trains to `loop.steps`, and on until a rival's training time is reached; writes weights, curve and metrics.
+    """Trains for `loop.steps`, and longer if a rival's training time is not yet reached. Writes weights, curve and
+    metrics.
 
-    The weights, and every number in `metrics.json`, are those of step `loop.steps`. Where the job has the input `pace`,
-    training goes on from there until it has taken as long as the rival takes for as many steps: only the curve grows.
-    With `early_stopping` they are those of the lowest held-out score instead, and training ends soon after it.
-    Raises TwostageError if there is no learning rate, or the loss becomes NaN.
+    The weights and all numbers in `metrics.json` belong to step `loop.steps`. If the job has the input `pace`, training
+    continues until it has taken as long as the rival takes for the same number of steps; this only extends the curve.
+    With `early_stopping`, weights and numbers belong to the lowest held-out score, and training ends soon after it.
+    Raises TwostageError if there is no learning rate, or if the loss becomes NaN.
     """
     goes_on_to = steps_at_equal_time(job, config.loop.steps).latest if "pace" in job.inputs else 0
     run(config, job, _learning_rate(config, job), goes_on_to)
 
 
 def run(config: PriorConfig, job: Job, rate: tuple[float, bool | None], goes_on_to: int = 0) -> None:
-    """What `train` does, at a learning rate that is known, with whether it is at the edge of its sweep.
+    """The work of `train` for a given learning rate; also records whether the rate is at the edge of its sweep.
 
-    The curve goes on to the evaluation point at or after step `goes_on_to`.
+    The curve ends at the first evaluation point at or after step `goes_on_to`.
     """
     training.seed_everything(config.loop.seed)
     latents = latents_of(job)
@@ -63,21 +64,21 @@ def run(config: PriorConfig, job: Job, rate: tuple[float, bool | None], goes_on_
 
 @dataclass(frozen=True)
 class EqualTime:
-    """Steps that take as long as a rival's: the last whole one within its time, and the first beyond all doubt."""
+    """Steps that take as long as a rival's: the last one within its time, and the first one certainly beyond it."""
 
     within: int
     latest: int  # at the upper end of the ratio's interval
 
 
 def steps_at_equal_time(job: Job, rival_steps: int) -> EqualTime:
-    """Steps of the job's prior in the time of `rival_steps` of its rival, by their input `pace`."""
+    """Steps of the job's prior in the time of `rival_steps` of its rival, from the input `pace`."""
     pace = read_json(job.upstream("pace") / "metrics.json")
     ratio, high = float(pace["seconds_ratio"]), float(pace["seconds_ratio_ci95_high"])
     return EqualTime(math.floor(rival_steps * ratio), math.ceil(rival_steps * high))
 
 
 def _train_to_end(config: PriorConfig, loop: Loop, task: PriorTask, goes_on_to: int) -> int:
-    """Sets the weights of step `loop.steps` aside, which it returns."""
+    """Trains and keeps the weights of step `loop.steps`; returns this step."""
     loop.run(lambda loop: loop.step >= config.loop.steps)
     _keep_weights(loop, task)
     loop.run(lambda loop: loop.step >= max(config.loop.steps, goes_on_to))
@@ -85,14 +86,14 @@ def _train_to_end(config: PriorConfig, loop: Loop, task: PriorTask, goes_on_to: 
 
 
 def _train_to_best(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -> int:
-    """Sets the weights of the lowest held-out score aside; returns their step.
+    """Trains and keeps the weights of the lowest held-out score; returns their step.
 
-    Ends at `loop.steps`, or `early_stopping` evaluations after the best. Raises TwostageError for a run that is to be
-    matched in time, as it would not be of equal steps.
+    Ends at `loop.steps`, or `early_stopping` evaluations after the best. Raises TwostageError for a run that is matched
+    in time, because its number of steps would not be equal.
     """
     patience = config.early_stopping or 0
     if patience < 1:
-        raise TwostageError(f"priors.early_stopping={patience} evaluations is no patience; set 1 or more, or null")
+        raise TwostageError(f"priors.early_stopping={patience} must be at least 1 evaluation, or null")
     if "pace" in job.inputs:
         raise TwostageError("a prior that is compared at equal steps cannot stop early; set priors.early_stopping=null")
 
@@ -108,12 +109,12 @@ def _train_to_best(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -
 
 
 def latents_of(job: Job) -> Latents:
-    """The job's latents, with those of its condition if it has one."""
+    """The job's latents, with the latents of its condition if it has one."""
     return open_latents(job.upstream("latents"), job.upstream("condition") if "condition" in job.inputs else None)
 
 
 def _learning_rate(config: PriorConfig, job: Job) -> tuple[float, bool | None]:
-    """The rate, and whether it is the smallest or largest of its sweep; None if no sweep chose it."""
+    """The learning rate, and whether it is the smallest or largest of its sweep (None without a sweep)."""
     if config.learning_rate is not None:
         return config.learning_rate, None
     if "tune" not in job.inputs:
@@ -123,19 +124,19 @@ def _learning_rate(config: PriorConfig, job: Job) -> tuple[float, bool | None]:
 
 
 def _keep_weights(loop: Loop, task: PriorTask) -> None:
-    """Sets the weights of step `loop.steps` aside; a run that resumes beyond it must find them there."""
+    """Keeps the weights of step `loop.steps`. A run that resumes after this step must find them."""
     path = loop.scratch / KEPT
     if loop.step == loop.config.steps:
         write_checkpoint(path, task.model.state_dict())
     if not path.exists():
         raise TwostageError(
-            f"{loop.scratch} stands at step {loop.step}, past step {loop.config.steps} whose weights are to be stored; "
+            f"{loop.scratch} is at step {loop.step}, but lacks the weights of step {loop.config.steps}; "
             "delete that folder and run again"
         )
 
 
 def named(row: dict[str, float], loss_name: str) -> dict[str, float]:
-    """A row of the loop's curve whose loss says what it is."""
+    """A row of the loop's curve, with a specific name for its loss."""
     names = {"loss": loss_name}
     return {names.get(name, name): value for name, value in row.items()}
 
@@ -145,7 +146,7 @@ def _metrics(
 ) -> dict[str, Any]:
     at_steps = next(row for row in loop.curve if row["step"] == steps)
     entropy = latents.unigram_entropy_nats["validation"]
-    # Only a likelihood, or a bound of one, can be held against the entropy of single tokens.
+    # Only a likelihood, or a bound of it, can be compared with the entropy of single tokens.
     names = {NLL: "nats_below_unigram_entropy", BOUND: "bound_nats_below_unigram_entropy"}
     below = {names[score]: entropy - at_steps[score]} if score in names else {}
     return {
@@ -165,6 +166,6 @@ def _metrics(
 
 
 def how_timed() -> dict[str, Any]:
-    """What seconds of `training_clock` are: `threads`, and the name of the `clock`."""
+    """How `training_clock` measures: the number of `threads`, and the name of the `clock`."""
     clock = "process CPU time" if training.device().type == "cpu" else "wall time on an own device"
     return {"threads": torch.get_num_threads(), "clock": clock}

@@ -14,14 +14,14 @@ from twostage.config.schema import TransformerConfig
 from twostage.errors import TwostageError
 from twostage.priors.linear import Linear
 
-INIT_STD = 0.02  # released code, as GPT-2
+INIT_STD = 0.02  # released code, like GPT-2
 
 
 @dataclass
 class Cache:
-    """Keys and values of the positions seen so far, allocated once: a step writes its row and reads a view.
+    """Keys and values of the positions so far, allocated once. A step writes its row and reads a view.
 
-    Concatenating instead copies the whole past at every step, which is most of the time of sampling.
+    Concatenation would copy the whole past at every step, which would be most of the sampling time.
     """
 
     keys_LBHPE: torch.Tensor
@@ -30,7 +30,7 @@ class Cache:
 
     @classmethod
     def empty(cls, config: TransformerConfig, batch_size: int, num_positions: int, like: torch.Tensor) -> "Cache":
-        """A cache for `num_positions` tokens of each of `batch_size` sequences, on the device and dtype of `like`."""
+        """A cache for `num_positions` tokens of `batch_size` sequences, with device and dtype of `like`."""
         heads = config.num_heads
         shape = (config.num_layers, batch_size, heads, num_positions, config.width // heads)
         return cls(like.new_empty(shape), like.new_empty(shape))
@@ -38,9 +38,9 @@ class Cache:
 
 @dataclass(frozen=True)
 class Span:
-    """New tokens of one sequence of every example: those that follow what its cache holds, or, without one, the first.
+    """New tokens of one sequence per example. They follow the tokens in its cache; without one, they are the first.
 
-    Spans go through the layers side by side as one long sequence, but each attends to its own past alone.
+    Spans go through the layers side by side as one long sequence, but each attends only to its own past.
     """
 
     embedding_BTD: torch.Tensor
@@ -53,12 +53,12 @@ class Span:
 
     @property
     def length(self) -> int:
-        """Its tokens."""
+        """Number of its tokens."""
         return self.embedding_BTD.shape[1]
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; causal: each token attends to itself and to those before it, else to all."""
+    """Multi-head self-attention. Causal: each token attends to itself and the tokens before it; otherwise to all."""
 
     def __init__(self, config: TransformerConfig, causal: bool = True) -> None:
         super().__init__()
@@ -67,9 +67,9 @@ class Attention(nn.Module):
         self.out = Linear(config.width, config.width)
 
     def forward(self, x_BND: torch.Tensor, spans: list[Span], layer: int, last_only: bool) -> torch.Tensor:
-        """Every span attends within itself and to what its cache holds; its keys and values are added to the cache.
+        """Each span attends to itself and to its cache, to which its keys and values are added.
 
-        `last_only`: only the last token of each span asks, and the result is [B, K, D].
+        `last_only`: only the last token of each span has a query, and the result is [B, K, D].
         """
         B, N, D = x_BND.shape
         query_key_value = (
@@ -97,7 +97,7 @@ class Attention(nn.Module):
 def _with_past(
     key_BHTE: torch.Tensor, value_BHTE: torch.Tensor, cache: Cache | None, layer: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Keys and values [B, H, P, E] of the cache and the new ones, which it now holds too; the new ones without one."""
+    """Adds new keys and values to the cache and returns all of them, [B, H, P, E]; without a cache, the new ones."""
     if cache is None:
         return key_BHTE, value_BHTE
     end = cache.length + key_BHTE.shape[2]
@@ -109,9 +109,9 @@ def _with_past(
 def _attend_from_several(
     query_BHTE: torch.Tensor, key_BHPE: torch.Tensor, value_BHPE: torch.Tensor, dropout: float
 ) -> torch.Tensor:
-    """Attention [B, H, T, E] of the last T of P tokens, each to itself and to all before it."""
+    """Attention [B, H, T, E] of the last T of P tokens, each to itself and all tokens before it."""
     T, P = query_BHTE.shape[2], key_BHPE.shape[2]
-    # torch's causal mask takes the first query for the first token, which it is only without a past.
+    # torch's causal mask assumes that the first query is the first token, which is true only without a past.
     mask_TP = None
     if T < P:
         mask_TP = torch.ones(T, P, dtype=torch.bool, device=query_BHTE.device).tril(P - T)
@@ -121,16 +121,16 @@ def _attend_from_several(
 
 
 def _attend_from_one(query_BH1E: torch.Tensor, key_BHPE: torch.Tensor, value_BHPE: torch.Tensor) -> torch.Tensor:
-    """Attention of one token to everything given, [B, H, 1, E].
+    """Attention of one token to all given tokens, [B, H, 1, E].
 
-    Nothing but reading keys and values once takes time here; fused attention on CPUs takes twice as long.
+    The time is that of reading keys and values once. Fused attention on CPUs takes twice as long.
     """
     score_BH1P = (query_BH1E * query_BH1E.shape[-1] ** -0.5) @ key_BHPE.transpose(-1, -2)
     return score_BH1P.softmax(-1) @ value_BHPE
 
 
 class Block(nn.Module):
-    """One pre-norm block: attention, then a perceptron of four times the width with GELU."""
+    """One pre-norm block: attention, then an MLP of four times the width with GELU."""
 
     def __init__(self, config: TransformerConfig, causal: bool = True) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x_BND: torch.Tensor, spans: list[Span], layer: int, last_only: bool) -> torch.Tensor:
-        """Residual update of `x_BND`; with `last_only` that of each span's last token, [B, K, D]."""
+        """Residual update of `x_BND`; with `last_only`, of the last token of each span, [B, K, D]."""
         mixed_BND = self.attention(self.attention_norm(x_BND), spans, layer, last_only)
         if last_only:
             ends = list(itertools.accumulate(span.length for span in spans))
@@ -153,9 +153,9 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Positions, blocks and the last norm: from embeddings to features of the same shape.
+    """Positions, blocks and the last norm: turns embeddings into features of the same shape.
 
-    Unless it is `causal`, every token sees all of them, and a cache is of no use.
+    If it is not `causal`, every token sees all tokens, and a cache cannot be used.
     """
 
     def __init__(self, config: TransformerConfig, num_positions: int, causal: bool = True) -> None:
@@ -172,14 +172,14 @@ class Transformer(nn.Module):
     def forward(self, embedding_BTD: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
         """Features [B, T, D] of T tokens that follow the `cache.length` tokens of the cache.
 
-        Raises ValueError if the sequence outgrows the positions of the model or of the cache.
+        Raises ValueError if the sequence is longer than the positions of the model or of the cache.
         """
         return self._features([Span(embedding_BTD, cache)], last_only=False)
 
     def last_features(self, spans: list[Span]) -> torch.Tensor:
-        """Features [B, K, D] of the last token of each of K spans, at the price of no more than is needed for them.
+        """Features [B, K, D] of the last token of each of K spans, without unneeded work in the last block.
 
-        Raises ValueError if a sequence outgrows the positions of the model or of its cache.
+        Raises ValueError if a sequence is longer than the positions of the model or of its cache.
         """
         return self._features(spans, last_only=True)
 
@@ -187,7 +187,7 @@ class Transformer(nn.Module):
         placed = [span.embedding_BTD + self._positions(span) for span in spans]
         x_BND = self.dropout(placed[0] if len(placed) == 1 else torch.cat(placed, dim=1))
         for layer, block in enumerate(self.blocks):
-            # The last block's keys and values are needed of all tokens, the rest of it only of those asked for.
+            # The last block needs keys and values of all tokens, but everything else only for each span's last token.
             x_BND = block(x_BND, spans, layer, last_only and layer == len(self.blocks) - 1)
         for span in spans:
             if span.cache is not None:
@@ -203,7 +203,7 @@ class Transformer(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Normal(0, 0.02) matrices, embeddings and positions, zero biases; norms keep their ones and zeros."""
+    """Normal(0, 0.02) for matrices, embeddings and positions, zero for biases. Norms keep ones and zeros."""
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Embedding):
             nn.init.normal_(part.weight, std=INIT_STD)

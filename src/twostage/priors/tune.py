@@ -1,4 +1,4 @@
-"""Verb `priors.tune`: the learning-rate sweep, on a split held out of the official training images."""
+"""Verb `priors.tune`: a learning-rate sweep, evaluated on images held out of the training split."""
 
 import dataclasses
 import logging
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 def tune(config: PriorConfig, job: Job) -> None:
-    """Trains `config.sweep.steps` with each learning rate; writes `sweep.csv` and `metrics.json` with the best.
+    """Trains `config.sweep.steps` with each learning rate; writes `sweep.csv`, and `metrics.json` with the best rate.
 
-    Raises TwostageError if no learning rate is given or none stays finite.
+    Raises TwostageError if no learning rate is given, or if the loss stays finite with none.
     """
     if config.sweep is None or not config.sweep.learning_rates:
         raise TwostageError("priors.tune needs learning rates to try; set priors.sweep.learning_rates")
@@ -45,7 +45,7 @@ def tune(config: PriorConfig, job: Job) -> None:
 
 
 def _task(config: PriorConfig, latents: Latents, learning_rate: float, steps: int) -> PriorTask:
-    """A freshly initialised prior that trains for `steps` and is held against the tune split at their end."""
+    """Trains a newly initialised prior for `steps` and evaluates it on the tune split."""
     budget = dataclasses.replace(config.loop, steps=steps, evaluate_every=steps)
     trial = dataclasses.replace(config, loop=budget)
     training.seed_everything(config.loop.seed)
@@ -53,7 +53,7 @@ def _task(config: PriorConfig, latents: Latents, learning_rate: float, steps: in
 
 
 def _run(task: PriorTask, job: Job) -> dict[str, Any]:
-    """One row of the sweep; its score is empty if the run diverged."""
+    """One row of the sweep. The score is empty if the run diverged."""
     rate, budget, score = task.learning_rate, task.config.loop, on("tune", task.score)
     row: dict[str, Any] = {"learning_rate": rate, "steps": budget.steps, score: None}
     try:
@@ -66,14 +66,14 @@ def _run(task: PriorTask, job: Job) -> dict[str, Any]:
 
 
 def choose(rows: list[dict[str, Any]], score: str) -> dict[str, Any]:
-    """The learning rate of the lowest score, and whether it is the smallest or largest that was tried.
+    """The learning rate with the lowest score, and whether it is the smallest or largest one tried.
 
-    Raises TwostageError if there is no run that stayed finite.
+    Raises TwostageError if no run stayed finite.
     """
     finite = [row for row in rows if row[score] is not None and math.isfinite(row[score])]
     if not finite:
         raise TwostageError(
-            f"none of the learning rates {[row['learning_rate'] for row in rows]} stayed finite; "
+            f"the loss diverged with all learning rates {[row['learning_rate'] for row in rows]}; "
             "set priors.sweep.learning_rates to smaller ones"
         )
     best = min(finite, key=lambda row: row[score])

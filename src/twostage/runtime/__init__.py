@@ -1,1 +1,1 @@
-"""What every stage stands on: files, checksums, jobs, the training loop. Knows no stage."""
+"""What all stages use: files, checksums, jobs, the training loop. Imports no stage."""

@@ -1,7 +1,7 @@
-"""What crosses a stage: JSON, CSV and arrays, written atomically, with checksums. For tensors see `runtime.tensors`.
+"""Reads and writes JSON, CSV and arrays that pass from stage to stage. For tensors see `runtime.tensors`.
 
-A file either has its final name and its whole content, or it does not exist: everything is written to a temporary
-name in the same folder, flushed to disk and renamed.
+Writing is atomic: a file is written under a temporary name in the same folder, flushed to disk and renamed. So a file
+with its final name is complete.
 """
 
 import contextlib
@@ -27,18 +27,18 @@ from numpy.typing import DTypeLike
 
 from twostage.errors import TwostageError
 
-# What errno says of a folder that takes no files: its owner, or the way it is mounted.
+# Error codes of a folder that cannot be written: wrong owner, or mounted read-only.
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 DAY_SECONDS = 24 * 3600
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on leaving without an error it is flushed to disk and renamed to `path`.
+    """Yields a temporary path beside `path`. If the block ends without an error, flushes and renames it to `path`.
 
-    No two writers share a temporary path. Those that killed writers of the same target left are removed first.
-    A full disk is raised as OSError(ENOSPC), whichever library met it; a folder that cannot be written is a
-    TwostageError.
+    No two writers share a temporary path. Temporary files of killed writers of the same target are removed first.
+    Raises OSError(ENOSPC) on a full disk, whichever library noticed it, and TwostageError for a folder that cannot be
+    written.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{_NODE}.{os.getpid()}.{secrets.token_hex(4)}.partial")
@@ -61,23 +61,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
     finally:
-        # Where nothing can be written nothing can be removed, and the first error is the one that says so.
+        # In a read-only folder removing fails, too; keep the first error.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-# Names this machine in temporary names: on a shared disk, a process number alone would not say whose it is.
+# Part of temporary names: on a shared disk, the process number alone does not identify the writer.
 _NODE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Removes temporary files of `path` whose writer is gone; one of another machine is, a day after its last byte."""
+    """Removes temporary files of `path` whose writer is gone; on another machine, it counts as gone after a day."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.(?P<node>[0-9a-f]{{8}})\.(?P<pid>\d+)\.[0-9a-f]{{8}}\.partial")
     for other in path.parent.iterdir():
         found = pattern.fullmatch(other.name)
         if found is None:
             continue
-        # Another writer may remove the same one first.
+        # Another writer may remove the same file first.
         with contextlib.suppress(FileNotFoundError):
             here = found["node"] == _NODE
             if not psutil.pid_exists(int(found["pid"])) if here else time.time() - other.stat().st_mtime > DAY_SECONDS:
@@ -85,12 +85,12 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _names(path: Path, temporary: Path) -> set[str]:
-    """How an error may name what could not be written: an error of anything else is another's."""
+    """The file names in errors about this file. An error that names another file is not ours."""
     return {str(name) for name in (path, temporary, *path.parents)}
 
 
 def _is_full_disk(error: Exception, folder: Path) -> bool:
-    # NumPy, safetensors and torch each report a full disk in words of their own, torch in none that say so.
+    # NumPy and safetensors report a full disk in their own words; torch's message does not mention it.
     if any(words in str(error) for words in ("No space left", "Not enough free space")):
         return True
     return isinstance(error, RuntimeError | OSError) and folder.is_dir() and shutil.disk_usage(folder).free == 0
@@ -111,12 +111,12 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_json(value: Any) -> str:
-    """Hex sha256 of a JSON value, independent of the order of its keys."""
+    """Hex sha256 of a JSON value. The order of keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON; NaN and infinity are refused with ValueError, as JSON has no word for them."""
+    """Writes `value` as indented JSON. Raises ValueError for NaN and infinity, which JSON cannot express."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text)
@@ -133,7 +133,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows under one header line; a key that a row lacks is left empty. Raises ValueError if there is no row."""
+    """Writes rows under one header line. Missing keys become empty cells. Raises ValueError if there are no rows."""
     if not rows:
         raise ValueError(f"{path}: no rows to write")
     names = dict.fromkeys(name for row in rows for name in row)
@@ -144,20 +144,20 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Reads the rows of a CSV with a header line; every value is a string.
+    """Reads the rows of a CSV with a header line. All values are strings.
 
-    Raises TwostageError if the file is missing, is not text, was cut off or has a row that does not fit its header.
+    Raises TwostageError if the file is missing, truncated or not text, or if a row does not match the header.
     """
     try:
         text = Path(path).read_bytes().decode()
-        # Every writer here ends the last line; a file that was cut seldom ends there.
+        # All our writers end the last line, so a file that does not was probably truncated.
         lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) if text.endswith("\n") else []
     except FileNotFoundError as error:
         raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise TwostageError(f"{path} is not a CSV ({error}); delete it and ask snakemake for it again") from error
     if len(lines) < 2 or any(len(line) != len(lines[0]) for line in lines):
-        raise TwostageError(f"{path} is not a whole CSV; delete it and ask snakemake for it again")
+        raise TwostageError(f"{path} is truncated; delete it and ask snakemake for it again")
     return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
 
 
@@ -169,7 +169,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[np.memmap]:
-    """Yields a writable memory map that becomes the `.npy` file `path` when the block ends without an error."""
+    """Yields a writable memory map. If the block ends without an error, it becomes the `.npy` file `path`."""
     with atomic_path(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.dtype(dtype), shape=shape)
         _reserve(temporary)
@@ -178,24 +178,26 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[
 
 
 def _reserve(path: Path) -> None:
-    # A memory map is a sparse file: on a full disk, writing to it would kill the process (SIGBUS) without a word.
+    # A memory map is a sparse file: on a full disk, writing to it kills the process (SIGBUS) without a message.
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def read_array(path: Path) -> np.ndarray:
-    """A read-only memory map of a `.npy` file. Raises TwostageError if it is missing, is none or has another length
-    than its header says; an array of Python objects is refused.
+    """A read-only memory map of a `.npy` file.
+
+    Raises TwostageError if the file is missing, is not a `.npy` file, holds Python objects, or is not as long as its
+    header says.
     """
     try:
         array = np.lib.format.open_memmap(path, mode="r")
         expected = array.offset + array.nbytes
         if Path(path).stat().st_size != expected:
-            raise ValueError(f"{Path(path).stat().st_size} bytes, its header promises {expected}")
+            raise ValueError(f"{Path(path).stat().st_size} bytes, its header says {expected}")
     except FileNotFoundError as error:
         raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}") from error
-    # What NumPy raises at a damaged header, which it reads as a piece of Python.
+    # NumPy parses the header as Python, so a damaged header raises any of these.
     except (ValueError, EOFError, SyntaxError, OverflowError, tokenize.TokenError) as error:
-        raise TwostageError(f"{path} is not a whole .npy file ({error}); delete it and run again") from error
+        raise TwostageError(f"{path} is not a complete .npy file ({error}); delete it and run again") from error
     return array

@@ -1,7 +1,6 @@
-"""Checksums of whole folders, without reading a file twice.
+"""Checksums of folders, without reading unchanged files again.
 
-A file is read again only if its size, times or inode changed since it was hashed, as git's index does it. So "has it
-changed?" is asked by content, and costs a look at the folder.
+Like git's index, it reads a file again only if its size, times or inode changed since the last time.
 """
 
 import json
@@ -14,14 +13,14 @@ from typing import Any
 from twostage.runtime.artifacts import sha256_file, sha256_json, write_json
 
 KEPT = Path("build/checksums")
-# Two writes within one tick of the file system's clock leave the same times.
+# Two writes within one tick of the file system's clock have the same times.
 TICK_SECONDS = 0.05
 
 
 def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """Name -> hex sha256 of these files of the folder, given by their paths below it. Raises OSError for a missing one.
+    """Name -> hex sha256 of files, given by their paths below the folder. Raises OSError if a file is missing.
 
-    What is known is kept in build/checksums/, a file for each folder; whoever deletes it only makes hashing slow again.
+    Known checksums are kept in build/checksums/, one file per folder. Deleting it only makes hashing slow again.
     """
     kept_at = KEPT / f"{sha256_json(str(folder.resolve()))[:16]}.json"
     known = _read(kept_at)
@@ -40,7 +39,7 @@ def _entry(path: Path, known: list[Any] | None) -> list[Any]:
 
 
 def _read(path: Path) -> dict[str, list[Any]]:
-    """What was kept; nothing if it is missing or damaged, as it can all be worked out again."""
+    """The stored checksums; none if the file is missing or damaged, since they can be computed again."""
     try:
         kept = json.loads(path.read_bytes())
     except (OSError, ValueError):

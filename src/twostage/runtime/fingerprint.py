@@ -1,13 +1,14 @@
-"""What code a job runs, as hashes: a changed loss reruns the jobs that use it, a comment reruns nothing.
+"""Hashes of the code that a job runs: a changed loss reruns the jobs that use it, a changed comment reruns nothing.
 
-Snakemake does not follow imports. A fingerprint begins at the verb's function and follows, symbol by symbol, what each
-one uses. Of a match statement over the value of a config key, and of a dict that such a value picks an entry of, it
-counts what the job's own choices pick: a job of a GPT does not count SUNDAE.
+Snakemake does not follow imports. A fingerprint starts at the verb's function and follows everything it uses, symbol
+by symbol. In a match statement over a config key, and in a dict indexed by one, only the entries that the job's config
+chooses count: a GPT job does not count the code of SUNDAE.
 """
 
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import re
 import sys
@@ -22,28 +23,33 @@ from twostage.runtime.artifacts import sha256_json, write_json
 from twostage.runtime.symbols import PACKAGE_NAME, Case, Choice, Part, Table, Use, table_from_json, table_of
 
 PACKAGE = Path(__file__).parents[1]
-# Tables of the modules as they were, by content: to parse them all takes a second.
+# Cached tables of modules, by content: parsing all of them takes a second.
 KEPT = Path("build/symbols.json")
 
-# These say what is asked of a job, and that already stands in the job's resolved config; they compute no result.
+# These modules only build the job's resolved config, which is an input of the job anyway; they compute no result.
 NOT_COUNTED = re.compile(rf"{PACKAGE_NAME}\.(planning|errors|runtime\.(job|fingerprint|symbols))(\..*)?")
-# Its classes are types of configs: a resolved config says what they would. Its constants and functions count.
+# Its classes only type the config, so they do not count. Its constants and functions do.
 SCHEMA = f"{PACKAGE_NAME}.config.schema"
 
-# Config key -> its values in a job's config and in those of the jobs that it reads.
+# Config key -> its values in the config of a job and of the jobs that it reads.
 Choices = Mapping[str, Sequence[str | None]]
 
 
-def fingerprint(verb: str, choices: Choices | None = None) -> dict[str, str]:
-    """Symbol ("priors.gpt:GPT") -> hash, for all that the verb ("priors.train") runs under a job's choices.
+def fingerprint(verb: str, choices: Choices | None = None, plugins: Sequence[str] = ()) -> dict[str, str]:
+    """Symbol ("priors.gpt:GPT") -> hash, for everything that the verb ("priors.train") runs under a job's choices.
 
-    Without choices, for all that any job of the verb may run. Raises FileNotFoundError for an unknown verb.
+    Without choices, for everything that any job of the verb may run. `plugins`: paths of files whose content counts,
+    and what they use of the package. Raises FileNotFoundError for an unknown verb.
     """
-    return _fingerprint(verb, _hashable(choices or {}))
+    found = _fingerprint(verb, _hashable(choices or {}))
+    sources = {Path(path).name: Path(path).read_bytes() for path in plugins}
+    return found | (_installed().of_plugins(sources, choices or {}) if sources else {})
 
 
-def code_sha256(verb: str, choices: Choices | None = None) -> str:
+def code_sha256(verb: str, choices: Choices | None = None, plugins: Sequence[str] = ()) -> str:
     """One checksum of the fingerprint."""
+    if plugins:
+        return sha256_json(fingerprint(verb, choices, plugins))
     return _code_sha256(verb, _hashable(choices or {}))
 
 
@@ -67,9 +73,9 @@ def _installed() -> "Code":
 
 
 class Code:
-    """The code of a package, as it was when this was made.
+    """The code of a package at the time when this object is created.
 
-    `kept`: a file with the tables of modules that were parsed before; it is brought up to date.
+    `kept`: a file with the tables of modules that were parsed before. It is updated.
     """
 
     def __init__(self, folder: Path, kept: Path | None = None) -> None:
@@ -90,17 +96,31 @@ class Code:
         # The config of a job is parsed into the type that the function names.
         walk.reach_types(self.table(module).declared.get(name, []))
         walk.finish()
-        return {key.removeprefix(f"{PACKAGE_NAME}."): code for key, code in sorted(walk.found.items())}
+        return walk.named()
+
+    def of_plugins(self, sources: Mapping[str, bytes], choices: Choices) -> dict[str, str]:
+        """The content of the user's files, by their names, and what they use of the package."""
+        walk, found = _Walk(self, choices), {}
+        for name, source in sources.items():
+            found[f"plugin {name}"] = hashlib.sha256(source).hexdigest()[:16]
+            try:
+                table = table_of("plugin", source.decode())
+            except ValueError as error:
+                raise TwostageError(f"plugin {name}: {error}; name what is imported") from error
+            for part in itertools.chain(*table.symbols.values(), table.effects):
+                walk.read(part)
+        walk.finish()
+        return walk.named() | found
 
     def table(self, module: str) -> Table:
-        """What the module defines; a folder without `__init__.py` defines nothing."""
+        """The table of a module; empty for a folder without `__init__.py`."""
         if module not in self._parsed:
             raw = self._raw.get(module)
             self._parsed[module] = Table() if raw is None else table_from_json(raw)
         return self._parsed[module]
 
     def loaded(self, module: str) -> list[str]:
-        """All modules that importing this one may load, itself among them."""
+        """All modules that importing this one may load, including itself."""
         if module not in self._loaded:
             found: dict[str, None] = {}
             waiting = [module]
@@ -114,9 +134,9 @@ class Code:
         return self._loaded[module]
 
     def resolve(self, full: str) -> tuple[str, str] | None:
-        """Module and name of what a full name means, re-exports followed; a name of "" is the whole module.
+        """Module and name that a full name refers to, with re-exports followed. Name "" is the whole module.
 
-        None for what lies outside of the package.
+        None for names outside the package.
         """
         if full not in self._resolved:
             self._resolved[full] = self._resolve(full)
@@ -145,15 +165,23 @@ class Code:
 
 @dataclass
 class _Walk:
-    """From a verb's function to all that it uses, under the choices of a job."""
+    """Collects everything that a verb's function uses, under the choices of a job."""
 
     code: Code
     choices: Choices
     found: dict[str, str] = field(default_factory=dict)  # "module:name" -> hash
     waiting: list[Use] = field(default_factory=list)
 
+    def named(self) -> dict[str, str]:
+        """What was found, without the name of the package."""
+        return {key.removeprefix(f"{PACKAGE_NAME}."): code for key, code in sorted(self.found.items())}
+
+    def read(self, part: Part) -> None:
+        """Follows what the part uses, and does not count the part itself."""
+        list(self._codes(part))
+
     def finish(self) -> None:
-        """Follows what has been found until nothing new is."""
+        """Follows all symbols found so far until there are no new ones."""
         seen: set[Use] = set()
         while self.waiting:
             use = self.waiting.pop()
@@ -183,14 +211,14 @@ class _Walk:
             return
         if name:
             self.count(f"{module}:{name}", table.symbols[name])
-            # Where an import may fail, another statement may bind its name.
+            # An import inside `try` may have a second statement that binds its name.
             self.waiting += [Use(table.exports[name])] if name in table.exports else []
             return
         names = [*(f"{module}:{each}" for each in table.symbols), *table.exports.values()]
         self.waiting += [Use(each) for each in names]
 
     def reach_types(self, names: Iterable[str]) -> None:
-        """Counts the classes of these full names, and those of their fields."""
+        """Counts the classes with these full names, and the classes of their fields."""
         for full in names:
             module, name = self.code.resolve(full) or ("", "")
             if name and f"{module}:{name}" not in self.found:
@@ -199,7 +227,7 @@ class _Walk:
                     self.reach_types(self.code.table(module).declared.get(name, []))
 
     def count(self, key: str, parts: Sequence[Part]) -> None:
-        """Counts the parts under a key, as far as the choices allow."""
+        """Counts the parts under a key that the choices allow."""
         if parts and key not in self.found:
             codes = [code for part in parts for code in self._codes(part)]
             self.found[key] = codes[0] if len(codes) == 1 else hashlib.sha256("".join(codes).encode()).hexdigest()[:16]
@@ -212,7 +240,7 @@ class _Walk:
                 yield from self._codes(case.part)
 
     def _possible(self, choice: Choice) -> Iterator[Case]:
-        """The cases that a value among the choices may come to; all of them if nothing is known of it."""
+        """The cases that the chosen values may match; all cases if the values are unknown."""
         if choice.key not in self.choices:
             yield from choice.cases
             return
@@ -230,7 +258,7 @@ def _with_parents(module: str) -> list[str]:
 
 
 def _tables(folder: Path, kept: Path | None) -> dict[str, Any]:
-    """Module -> its table as JSON, for every module below the folder."""
+    """Module -> its table as JSON, for all modules below the folder."""
     reader = hashlib.sha256(Path(symbols.__file__).read_bytes()).hexdigest()
     made_by = f"{reader} {sys.version_info[:2]}"
     known = _kept_tables(kept, made_by)
@@ -244,7 +272,7 @@ def _tables(folder: Path, kept: Path | None) -> dict[str, Any]:
         key = f"{module} {hashlib.sha256(source).hexdigest()}"
         tables[module] = found[key] = known.get(key) or asdict(table_of(module, source.decode(), is_package))
     if kept is not None and found.keys() != known.keys():
-        # It saves time only: where it cannot be written, the next process parses again.
+        # The file only saves time. If it cannot be written, the next process parses again.
         with contextlib.suppress(OSError, TwostageError):
             write_json(kept, {"made_by": made_by, "tables": found})
     return tables

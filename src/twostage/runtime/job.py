@@ -1,7 +1,7 @@
-"""A job is one run of one verb: what it is called, what it is asked, what it reads and what it must write."""
+"""A job is one run of one verb: its name, its config, its inputs and the files it must write."""
 
 import functools
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,18 @@ from twostage.runtime.fingerprint import code_sha256
 
 Tree = dict[str, Any]
 
-# Beside every job's files: its record, and those of the jobs that it rests on (`twostage.planning.provenance`).
+# Lies beside the job's files: its record and those of the jobs it depends on (`twostage.planning.provenance`).
 PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of one verb: what it reads, what it must write, and its own slice of the config.
+    """One run of one verb: its inputs, its output files and its slice of the config.
 
-    `inputs` maps a name to the folder of an upstream variant, `out` is the job's own folder and `files` the names of
-    the files that it must write there. `choices`, what its code counts by: config keys -> their values in its config
-    and in those of the jobs that it reads; None if that is not known. It is no part of what the job is asked.
+    `inputs` maps names to the folders of upstream variants. `out` is the job's own folder, and `files` are the names of
+    the files that it must write there. `choices` selects the code in the fingerprint: config keys -> their values in
+    the config of this job and of the jobs that it reads; None if unknown. It is not part of the job's checksum.
+    `plugins`: paths of the user's files whose words the job names.
     """
 
     stage: str
@@ -32,23 +33,34 @@ class Job:
     out: str
     files: list[str]
     choices: dict[str, list[str | None]] | None = None
+    plugins: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Of its verb, "priors.train"."""
+        return f"{self.stage}.{self.verb}"
 
     @property
     def folder(self) -> Path:
         """The job's own artifact folder."""
         return Path(self.out)
 
+    def as_json(self) -> Tree:
+        """The fields. A job without plugins is stored as it was before there were any."""
+        return {key: value for key, value in asdict(self).items() if key != "plugins" or value}
+
     @property
     def sha12(self) -> str:
-        """Twelve hex digits that change with anything the job was asked to do."""
-        return sha256_json({key: value for key, value in asdict(self).items() if key != "choices"})[:12]
+        """Twelve hex digits of the checksum of everything the job is asked to do."""
+        asked = {key: value for key, value in asdict(self).items() if key not in ("choices", "plugins")}
+        return sha256_json(asked)[:12]
 
     @functools.cached_property
     def scratch(self) -> Path:
-        """Undeclared folder for checkpoints: Snakemake deletes a failed job's outputs, but not this.
+        """Folder for checkpoints. It is undeclared, because Snakemake deletes the declared outputs of a failed job.
 
-        Keyed by what was asked, by the code that answers and by the content of what it reads, so that no checkpoint
-        of another model is taken up. Hashed once: a job's inputs do not change while it runs.
+        Its name depends on the config, the code and the content of the inputs, so that a job never resumes from the
+        checkpoint of another model. Hashed once, since inputs do not change while a job runs.
         """
         code = self.code_sha256
         read = {
@@ -62,8 +74,8 @@ class Job:
     @property
     def code_sha256(self) -> str:
         """Checksum of the code that the job runs."""
-        return code_sha256(f"{self.stage}.{self.verb}", self.choices)
+        return code_sha256(self.name, self.choices, self.plugins)
 
     def upstream(self, name: str) -> Path:
-        """Folder of the upstream variant that this job knows as `name`."""
+        """Folder of the upstream variant that this job calls `name`."""
         return Path(self.inputs[name])

@@ -1,11 +1,11 @@
-"""Names of a prior's held-out scores in curves and metrics: training writes them, evaluations and figures read them."""
+"""Names of a prior's held-out scores. Training writes them; evaluations and figures read them."""
 
 NLL = "validation_nll_nats_per_token"
-# The clean codes' cross-entropy along SUNDAE's chain: no likelihood, and not to be held against one.
+# Cross-entropy of the clean codes along SUNDAE's chain. Not a likelihood; do not compare it with one.
 DENOISING = "validation_denoising_nats_per_token"
-# An upper bound of the NLL, of a diffusion that absorbs: the NLL itself is lower, by an unknown amount.
+# An upper bound of the NLL of an absorbing diffusion. The NLL itself is lower by an unknown amount.
 BOUND = "validation_bound_nats_per_token"
-# What such a prior is trained on: the terms of the bound with other weights. It bounds nothing.
+# The training loss of such a prior: the terms of the bound with other weights. It is not a bound.
 REWEIGHTED = "train_reweighted_nats_per_token"
 
 

@@ -1,6 +1,6 @@
-"""What a module defines at its top, and what each definition uses, read off its syntax tree.
+"""What a module defines at its top level, and what each definition uses, found in its syntax tree.
 
-A symbol is a function, a class, a constant or an entry of a dict of words. What it uses is written by full names, the
+A symbol is a function, a class, a constant or an entry of a dict of words. What it uses is written as full names, the
 module before the colon: `training.device()` below `from twostage.runtime import training` uses
 "twostage.runtime:training.device". Docstrings, comments and annotations of functions are no code.
 """
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 PACKAGE_NAME = "twostage"
 
-# Variables, attributes and keys of these names hold the config's value of that name wherever they occur.
+# Variables, attributes and keys with these names always hold the config value of that name.
 SPOKEN = frozenset({"architecture", "ordering", "quantity"})
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -24,8 +24,8 @@ Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 class Use(NamedTuple):
     """A full name that code uses.
 
-    `chosen_by`: the config key whose value picks one entry of the dict of this name. `only_asked`: the name is a class
-    that values are held against, as by isinstance; that runs none of its code.
+    `chosen_by`: the config key whose value picks one entry of the dict with this name. `only_asked`: the class is only
+    used in a type check such as isinstance, which runs none of its code.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Use(NamedTuple):
 
 @dataclass
 class Part:
-    """A piece of code: the hash of its syntax tree without the cases of its choices, and those apart."""
+    """A piece of code: the hash of its syntax tree without the cases of its choices, and the choices separately."""
 
     code: str
     uses: list[Use] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Choice:
 
 @dataclass
 class Case:
-    """A case of a choice: the words that it takes, None for any; `is_certain` if it takes all values that are these."""
+    """A case of a choice: the words that it matches, None for any. `is_certain`: it has no guard."""
 
     words: list[str | None] | None
     is_certain: bool
@@ -61,13 +61,13 @@ class Case:
 
 @dataclass
 class Table:
-    """The top of one module.
+    """The top level of one module.
 
-    `exports` maps names that imports bind to full names, also of imports inside of `try` and `if`. `symbols` maps names
-    to the statements that bind them, `entries` dicts of words to their entries. `declared` holds the full names in the
-    annotations of a class's fields, or of a function's first parameter. `effects` are statements that do something when
-    the module is imported, and `imported` the modules of the package that it imports anywhere. `plain_classes`: asking
-    for one runs nothing.
+    `exports` maps imported names to full names, including imports inside `try` and `if`. `symbols` maps names to the
+    statements that bind them, and `entries` maps dicts of words to their entries. `declared` holds the full names in
+    the annotations of a class's fields or of a function's first parameter. `effects` are statements that do something
+    when the module is imported. `imported` are the modules of the package that it imports anywhere. `plain_classes`:
+    isinstance runs none of their code.
     """
 
     exports: dict[str, str] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Table:
 
 
 def table_of(module: str, source: str, is_package: bool = False) -> Table:
-    """The table of a module, by its full name and its source. Raises ValueError for an import of *."""
+    """The table of a module, from its full name and its source. Raises ValueError for `import *`."""
     tree = ast.parse(source)
     imports = _normalize(tree, module, is_package)
     table = Table(imported=sorted({name for node in imports for name in _loaded(node)}))
@@ -127,7 +127,7 @@ class _Statement:
     names: dict[str, str]  # of the module -> full names
 
     def add_to(self, table: Table) -> None:
-        """Adds what the statement defines, and what it does."""
+        """Adds the names that the statement defines, and its effects."""
         bound = _bound_by(self.node)
         declared = self._declared()
         entries = _entries(self.node)
@@ -156,7 +156,7 @@ class _Statement:
     def _has_effect(self) -> bool:
         match self.node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                # A decorator of the package may note the function down somewhere.
+                # A decorator of the package may register the function.
                 return any(_uses_of(each, self.names) for each in self.node.decorator_list)
             case ast.Assign(targets=targets):
                 return not all(_is_names(each) for each in targets)
@@ -169,7 +169,7 @@ class _Statement:
 
 
 def _bound_by(statement: ast.stmt) -> list[str]:
-    """Names that a statement at the top of a module binds; an import by itself is none of these."""
+    """Names that a statement at the top level binds, except for imports."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [statement.name]
     if isinstance(statement, ast.Import | ast.ImportFrom) or _is_for_types(statement):
@@ -188,7 +188,7 @@ def _is_for_types(statement: ast.stmt) -> bool:
 
 
 def _entries(statement: ast.stmt) -> dict[str, ast.expr] | None:
-    """The entries of a dict whose keys are all words and which has one name; None for any other statement."""
+    """The entries of an assigned dict whose keys are all words; None for any other statement."""
     match statement:
         case ast.Assign(targets=[ast.Name()], value=ast.Dict(keys=keys, values=values)):
             pass
@@ -201,7 +201,7 @@ def _entries(statement: ast.stmt) -> dict[str, ast.expr] | None:
 
 
 def _is_plain(node: ast.ClassDef) -> bool:
-    """Whether isinstance runs none of the class's code."""
+    """Whether isinstance runs no code of the class."""
     methods = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
     decorators = [ast.unparse(each) for each in node.decorator_list]
     return (
@@ -215,13 +215,13 @@ def _is_plain(node: ast.ClassDef) -> bool:
 
 
 def _make_absolute(node: ast.ImportFrom, module: str, is_package: bool) -> None:
-    """Writes out an import that begins with dots. Raises ValueError for one that does not say what it imports."""
+    """Makes a relative import absolute. Raises ValueError for `import *`."""
     if node.level:
         parts = module.split(".")
         base = parts[: len(parts) - node.level + is_package]
         node.module, node.level = ".".join([*base, *([node.module] if node.module else [])]), 0
     if _is_ours(node.module or "") and any(each.name == "*" for each in node.names):
-        raise ValueError(f"{module} imports * from {node.module}; name what it needs, so that jobs can count it")
+        raise ValueError(f"{module} imports * from {node.module}; import names, so that fingerprints can follow them")
 
 
 def _imports(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
@@ -234,7 +234,7 @@ def _imports(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
 
 
 def _loaded(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """What an import may load: modules of this package, and names in them that may be modules."""
+    """What an import may load: modules of this package, and names that may be modules."""
     names = [each.name for each in node.names]
     if isinstance(node, ast.ImportFrom):
         names = [node.module or "", *(f"{node.module}.{name}" for name in names)]
@@ -249,7 +249,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _read(nodes: list[Any], names: dict[str, str], local: frozenset[str] = frozenset()) -> Part:
-    """The part that some syntax nodes are. It changes them: afterwards they lack annotations, and cases of choices."""
+    """The part made of some syntax nodes. Changes the nodes: removes annotations and the cases of choices."""
     reader = _Reader(names, local)
     for node in nodes:
         reader.visit(node)
@@ -264,12 +264,12 @@ def _uses_of(node: ast.expr, names: dict[str, str]) -> list[Use]:
 
 
 class _Reader(ast.NodeVisitor):
-    """Collects what code uses. `names`: of the scope -> full names. `local`: variables, which hide them."""
+    """Collects what code uses. `names` maps names of the scope to full names; the variables in `local` hide them."""
 
     def __init__(self, names: dict[str, str], local: frozenset[str]) -> None:
         self.names, self.local = names, local
         self.uses: set[Use] = set()
-        # Names of other packages: the same code means another thing where they are imported from elsewhere.
+        # Names from other packages: the same code means something else if they are imported from elsewhere.
         self.foreign: set[str] = set()
         self.choices: list[Choice] = []
 
@@ -350,7 +350,7 @@ class _Reader(ast.NodeVisitor):
         self._visit_function(node)
 
     def _visit_function(self, node: Function) -> None:
-        """Decorators and defaults are of the scope around the function, annotations of none."""
+        """Decorators and defaults belong to the outer scope. Annotations do not count."""
         arguments = node.args
         every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
         for argument in every:
@@ -369,7 +369,7 @@ class _Reader(ast.NodeVisitor):
         self._visit_inside(body, parameters | _stored(body))
 
     def _visit_inside(self, nodes: list[Any], bound: Iterable[str]) -> None:
-        """Visits nodes of an inner scope, in which these names are bound; what it imports is known throughout."""
+        """Visits nodes of an inner scope, in which these names are bound. Its imports are known in the whole scope."""
         outer = self.names, self.local
         imported: dict[str, str] = {}
         for node in _of_one_scope(nodes):
@@ -404,7 +404,7 @@ class _Reader(ast.NodeVisitor):
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for statement in node.body:
             if isinstance(statement, ast.AnnAssign):
-                # A field's type is code of the class, but runs nothing of the type.
+                # The type of a field runs no code.
                 if statement.value is not None:
                     self.visit(statement.value)
             else:
@@ -419,7 +419,7 @@ class _Reader(ast.NodeVisitor):
             self.visit(node.value)
 
     def _full(self, node: ast.expr) -> str | None:
-        """The full name of what the module imports or defines; of another package, that of the import alone."""
+        """The full name of what the module imports or defines; for other packages, only that of the import."""
         attributes: list[str] = []
         while isinstance(node, ast.Attribute):
             attributes.append(node.attr)
@@ -431,7 +431,7 @@ class _Reader(ast.NodeVisitor):
 
 
 def _key_of(node: ast.expr) -> str | None:
-    """The config key whose value a name, attribute or entry is, if it tells: `ordering`, `config.layout`."""
+    """The config key whose value a name, attribute or entry holds, such as `ordering` or `config.layout`; else None."""
     match node:
         case ast.Name(id=name) if name in SPOKEN:
             return name
@@ -444,7 +444,7 @@ def _key_of(node: ast.expr) -> str | None:
 
 
 def _parts(node: ast.expr) -> list[str]:
-    """The parts of a dotted name, last first; of any other expression those behind its last bracket."""
+    """The parts of a dotted name, last first. For other expressions, the parts after the last bracket."""
     match node:
         case ast.Attribute(attr=name, value=owner):
             return [name, *_parts(owner)]
@@ -455,7 +455,7 @@ def _parts(node: ast.expr) -> list[str]:
 
 
 def _words(pattern: ast.pattern) -> list[str | None] | None:
-    """The words that a pattern takes; None if it may take any value."""
+    """The words that a pattern matches; None if it may match any value."""
     match pattern:
         case ast.MatchValue(value=ast.Constant(value=str() as word)):
             return [word]
@@ -471,7 +471,7 @@ def _words(pattern: ast.pattern) -> list[str | None] | None:
 
 
 def _of_one_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """All nodes below some, but for what is inside of functions and classes, and for variables of comprehensions."""
+    """All nodes below the given ones, but not the inside of functions and classes nor variables of comprehensions."""
     waiting = list(nodes)
     while waiting:
         node = waiting.pop()
@@ -486,7 +486,7 @@ def _of_one_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 
 def _stored(nodes: Iterable[ast.AST]) -> set[str]:
-    """Names that statements bind in their own scope, those of functions and classes among them."""
+    """Names that statements bind in their own scope, including functions and classes."""
     found: set[str] = set()
     outside: set[str] = set()
     for node in _of_one_scope(nodes):
@@ -510,9 +510,9 @@ def _stored(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def _normalize(tree: ast.Module, module: str, is_package: bool) -> list[ast.Import | ast.ImportFrom]:
-    """Strips docstrings and what only some Pythons write, and makes imports absolute; returns the imports.
+    """Removes docstrings and fields that only some Python versions have, makes imports absolute and returns them.
 
-    Another Python is no reason to train again: `_dump` gives the same under 3.11, 3.12 and 3.13.
+    So `_dump` gives the same text under Python 3.11, 3.12 and 3.13, and a change of Python reruns nothing.
     """
     imports: list[ast.Import | ast.ImportFrom] = []
     for node in ast.walk(tree):
@@ -521,11 +521,11 @@ def _normalize(tree: ast.Module, module: str, is_package: bool) -> list[ast.Impo
                 first = node.body[0] if node.body else None
                 if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                     node.body = node.body[1:] or [ast.Pass()]
-                # Since 3.12 functions and classes have this field. Empty, it says nothing.
+                # Since 3.12 functions and classes have this field, mostly empty.
                 if not getattr(node, "type_params", True):
                     delattr(node, "type_params")
             case ast.JoinedStr():
-                # Early releases of 3.12 end a nested format with an empty string.
+                # Early releases of 3.12 add an empty string to a nested format.
                 node.values = [
                     each for each in node.values if not (isinstance(each, ast.Constant) and each.value == "")
                 ]
@@ -538,7 +538,7 @@ def _normalize(tree: ast.Module, module: str, is_package: bool) -> list[ast.Impo
 
 
 def _dump(tree: ast.AST) -> str:
-    # Since 3.13 empty lists are left out unless asked for.
+    # Since 3.13 empty lists are omitted by default.
     if sys.version_info >= (3, 13):
         return ast.dump(tree, show_empty=True)
     return ast.dump(tree)

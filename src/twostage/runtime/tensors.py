@@ -1,4 +1,4 @@
-"""Tensors that cross a stage, as safetensors: apart from `runtime.artifacts`, as plans and figures need no torch."""
+"""Reads and writes safetensors. Separate from `runtime.artifacts`, because plans and figures do without torch."""
 
 import json
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from safetensors import SafetensorError, safe_open
 from twostage.errors import TwostageError
 from twostage.runtime.artifacts import atomic_path
 
-# safetensors keeps metadata in a map of no order, so with several keys equal content would have other bytes each time.
+# safetensors does not keep the order of metadata keys, so several keys would give different bytes each time.
 _ONLY_KEY = "twostage"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Writes tensors as safetensors: equal content, equal bytes. `metadata` holds strings only."""
+    """Writes tensors as safetensors. Equal content gives equal bytes. `metadata` holds strings only."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     kept = {_ONLY_KEY: json.dumps(metadata, sort_keys=True)} if metadata else {}
     with atomic_path(path) as temporary:
@@ -32,4 +32,4 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             kept = json.loads((file.metadata() or {}).get(_ONLY_KEY, "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, kept  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise TwostageError(f"{path} is not a whole safetensors file ({error}); delete it and run again") from error
+        raise TwostageError(f"{path} is not a complete safetensors file ({error}); delete it and run again") from error

@@ -1,7 +1,7 @@
 """The training loop: steps, evaluation points, checkpoints, exact resume, seeding, progress, curves.
 
-A task does the mathematics; the loop does everything that must not be forgotten. Batches are a pure function of the
-seed and the step, so the data position of a checkpoint is its step.
+A task does the mathematics; the loop does everything around it. Batches are a pure function of the seed and the step,
+so a checkpoint needs no data position other than its step.
 """
 
 import functools
@@ -29,31 +29,31 @@ log = logging.getLogger(__name__)
 
 
 class Diverged(TwostageError):
-    """A loss became NaN or infinite. A sweep notes it and goes on; every other run ends."""
+    """A loss became NaN or infinite. A sweep records it and continues; every other run ends."""
 
 
 class Task(Protocol):
     """What the loop trains."""
 
     def step(self, step: int) -> dict[str, torch.Tensor]:
-        """One optimiser update on the batch of this step. Returns scalars, `loss` among them."""
+        """One optimizer update on the batch of this step. Returns scalars, `loss` among them."""
         ...
 
     def evaluate(self) -> dict[str, float]:
-        """Scalars on held-out data. Must leave the state and the random number generators as they were."""
+        """Scalars on held-out data. Must not change the state or the random number generators."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Models and optimisers as nested dicts of tensors and plain values."""
+        """Models and optimizers as nested dicts of tensors and plain values."""
         ...
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""
         ...
 
 
 def device() -> torch.device:
-    """The device of this process: TWOSTAGE_DEVICE if set (the workflow sets it by scale), else CUDA if there is any."""
+    """The device of this process: TWOSTAGE_DEVICE if set (the workflow sets it by scale), else CUDA if available."""
     return torch.device(os.environ.get("TWOSTAGE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -69,13 +69,13 @@ def autocast(precision: str) -> torch.autocast:
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds Python, NumPy and torch; denormal numbers are flushed, as they slow convolutions on CPUs several times."""
+    """Seeds Python, NumPy and torch. Flushes denormal numbers, which make convolutions on CPUs several times slower."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    # As use_deterministic_algorithms(True, warn_only=True), which takes 1.3 s more to load a compiler that nobody uses.
+    # Does the same as use_deterministic_algorithms(True, warn_only=True), which would load an unused compiler in 1.3 s.
     torch.set_deterministic_debug_mode("warn")
-    # Nothing here reads memory before writing it; filling it first costs 6 % of a tokenizer's step.
+    # Our code never reads uninitialized memory, and filling it costs 6 % of a tokenizer's step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_flush_denormal(True)
 
@@ -83,33 +83,35 @@ def seed_everything(seed: int) -> None:
 def batch_positions(num_examples: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     """Positions of the examples of one step, int64 [batch_size]: shuffled epochs without replacement, cut into batches.
 
-    A pure function of its arguments. Raises TwostageError if there are fewer examples than a batch holds.
+    A pure function of its arguments. Raises TwostageError if there are fewer examples than one batch.
     """
     batches_per_epoch = num_examples // batch_size
     if batches_per_epoch == 0:
-        raise TwostageError(f"{num_examples} training examples do not fill one batch of {batch_size}; set batch_size")
+        raise TwostageError(
+            f"{num_examples} training examples are fewer than batch_size={batch_size}; lower batch_size"
+        )
     epoch, batch = divmod(step, batches_per_epoch)
     order = _epoch_order(num_examples, seed, epoch)
     return order[batch * batch_size : (batch + 1) * batch_size]
 
 
-# Drawing an epoch's permutation anew for every step would cost more than a small model's step. Two are kept: rivals of
-# `priors.pace` step in turn, and each would redraw the other's on the clock.
+# Redrawing the permutation of an epoch at every step would cost more than a step of a small model. Two are cached,
+# because the two priors of `priors.pace` step in turn.
 @functools.lru_cache(maxsize=2)
 def _epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(num_examples)
 
 
 def warmed_up(learning_rate: float, warmup_steps: int, step: int) -> float:
-    """The rate of a step (counted from 0): linear over the first `warmup_steps`, then constant."""
+    """The learning rate of a step (counted from 0): linear over the first `warmup_steps`, then constant."""
     return learning_rate * min(1.0, (step + 1) / max(warmup_steps, 1))
 
 
 def training_clock() -> float:
-    """Seconds of training so far, on a clock that other jobs of the machine do not move.
+    """Seconds of training so far, measured so that other jobs on the machine have little influence.
 
-    On a CPU: the process's own CPU time (a job has one thread, so alone on its core it equals the time of the clock
-    on the wall). On an accelerator: wall time after a synchronisation, as a job owns its device.
+    On a CPU: the process's own CPU time. A job has one thread, so alone on its core this equals wall time. On an
+    accelerator: wall time after a synchronisation, since a job owns its device.
     """
     if device().type == "cpu":
         return time.process_time()
@@ -121,9 +123,9 @@ DIGEST_BYTES = 64
 
 
 def write_checkpoint(path: Path, state: Any) -> None:
-    """Writes tensors and plain values as `torch.save` does, and the hex sha256 of that at the end of the file.
+    """Writes tensors and plain values with `torch.save`, and appends the hex sha256 of the file.
 
-    torch looks at no checksum: it would take flipped bits for weights.
+    torch checks no checksum, so it would load flipped bits as weights.
     """
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
@@ -133,24 +135,26 @@ def write_checkpoint(path: Path, state: Any) -> None:
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What `write_checkpoint` wrote, on the CPU; no object but tensors and plain values is unpickled.
+    """Reads what `write_checkpoint` wrote, onto the CPU. Unpickles only tensors and plain values.
 
-    Raises TwostageError unless the file is there and every byte is as it was written.
+    Raises TwostageError if the file is missing or if any byte has changed.
     """
     if not path.exists():
-        raise TwostageError(f"{path} is missing; delete {path.parent} to start afresh")
+        raise TwostageError(f"{path} is missing; delete {path.parent} to start again")
     with open(path, "rb") as file:
         if not _is_whole(file, path.stat().st_size - DIGEST_BYTES):
-            raise TwostageError(f"{path} is no whole checkpoint; delete it to start afresh")
+            raise TwostageError(f"{path} is not a complete checkpoint; delete it to start again")
         file.seek(0)
         try:
             return torch.load(file, weights_only=True, map_location="cpu")
         except pickle.UnpicklingError as error:
-            raise TwostageError(f"{path} holds other objects than a checkpoint; delete it to start afresh") from error
+            raise TwostageError(
+                f"{path} contains objects that a checkpoint must not have; delete it to start again"
+            ) from error
 
 
 def _is_whole(file: BinaryIO, num_bytes: int) -> bool:
-    """Whether the sha256 of the first `num_bytes` is what comes after them."""
+    """Whether the file's last bytes are the sha256 of its first `num_bytes`."""
     digest = hashlib.sha256()
     while num_bytes > 0:
         part = file.read(min(num_bytes, 1 << 20))
@@ -160,7 +164,7 @@ def _is_whole(file: BinaryIO, num_bytes: int) -> bool:
 
 
 class Loop:
-    """Trains a task from its last checkpoint on.
+    """Trains a task, starting from its last checkpoint.
 
     `curve` has one row per evaluation point: `step`, `train_seconds` (cumulative, training only), the means of the
     step's scalars since the last point, and the task's evaluation.
@@ -182,7 +186,7 @@ class Loop:
         return self.scratch / "checkpoint.pt"
 
     def run(self, until: Callable[["Loop"], bool]) -> None:
-        """Trains until `until(loop)` is true at an evaluation point. Raises Diverged at NaN or infinity."""
+        """Trains until `until(loop)` is true at an evaluation point. Raises Diverged if a loss is NaN or infinite."""
         budget = self.config.steps if self.step < self.config.steps else None
         with tqdm(desc=self.label, initial=self.step, total=budget, unit="step", disable=None) as progress:
             while not (self._at_evaluation_point() and until(self)):
@@ -226,7 +230,7 @@ class Loop:
         log.info("%s: %s", self.label, "  ".join(f"{name} {value:.5g}" for name, value in row.items()))
 
     def save(self) -> None:
-        """Writes the checkpoint: models, optimisers, random number generators, data position and curve."""
+        """Writes the checkpoint: models, optimizers, random number generators, data position and curve."""
         state = {
             "task": self.task.state(),
             "step": self.step,
@@ -247,17 +251,17 @@ class Loop:
             torch.set_rng_state(state["torch_rng"])
             device_rng = state["device_rng"]
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
-            # torch lists every tensor of another model, a line each.
+            # torch lists every mismatched tensor on a line of its own.
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise TwostageError(
-                f"{self._checkpoint} is not a checkpoint of this run ({reason}); delete it to start afresh"
+                f"{self._checkpoint} is not a checkpoint of this run ({reason}); delete it to start again"
             ) from error
         if device().type == "cuda" and device_rng is not None:
             torch.cuda.set_rng_state(device_rng)
         log.info("%s: resumed at step %d", self.label, self.step)
 
     def discard(self) -> None:
-        """Removes the scratch folder, once the job's outputs are written."""
+        """Removes the scratch folder. Call it after the job's outputs are written."""
         shutil.rmtree(self.scratch)
 
 

@@ -1,4 +1,4 @@
-"""Stage 5: drawing code grids from priors, and pictures from the grids."""
+"""Stage sampling: draws code grids from priors and decodes them to images."""
 
 from twostage.sampling.autoregressive import sample
 from twostage.sampling.draw import Draw, uniform_table

@@ -1,4 +1,4 @@
-"""Drawing whole code grids from a prior, token by token."""
+"""Draws code grids from a prior, token by token."""
 
 # B samples, T image tokens, S condition tokens, G given tokens, R rows, W columns, V vocabulary
 
@@ -27,11 +27,11 @@ def sample(
 ) -> torch.Tensor:
     """Code grids int64 [B, R, W] in row-major order, on the model's device.
 
-    `uniform_BT` is an `uniform_table`: the t-th number of a row draws the t-th token of its sequence. `condition_BS`:
+    `uniform_BT` is a `uniform_table`: the t-th number of a row draws the t-th token of its sequence. `condition_BS`:
     codes of a class (S = 1) or of a spatial condition. `given_BG`: the first G tokens of each sequence, which are kept;
-    half of them completes half images. `order_T`: the order of the model's sequence, the t-th entry being the row-major
-    position of the t-th token (default: the model's own).
-    Raises TwostageError if the arguments do not fit the model. Source: Esser et al. 2021, Sec. 3.2, Eq. 9 and 10.
+    with half of all tokens, half images are completed. `order_T`: the order of the model's sequence; the t-th entry is
+    the row-major position of the t-th token (default: the model's own order).
+    Raises TwostageError if the arguments do not match the model. Source: Esser et al. 2021, Sec. 3.2, Eq. 9 and 10.
     """
     draw.check(model.tokens.num_codes)
     order_T = ordering(model.ordering, *model.tokens.grid) if order_T is None else order_T
@@ -52,7 +52,7 @@ def sample(
 def _logits(
     model: Model, sequence_BT: torch.Tensor, num_given: int, condition_BS: torch.Tensor | None
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """(t, logits [B, V] of token t) from the first token that is not given; the caller fills it in before the next."""
+    """Yields (t, logits [B, V] of token t) for tokens that are not given. The caller sets token t before the next."""
     steps = range(num_given, sequence_BT.shape[1])
     match model:
         case GPT() if steps:
@@ -60,7 +60,7 @@ def _logits(
             yield num_given, logits_BV
             for t in steps[1:]:
                 yield t, model.decode(sequence_BT[:, t - 1 : t], cache)
-        case PixelSNAIL():
+        case _:
             for t in steps:
                 yield t, model(sequence_BT, condition_BS)[:, t]
 
@@ -68,10 +68,12 @@ def _logits(
 def _check(model: Model, uniform_BT: torch.Tensor, condition_BS: torch.Tensor | None, order_T: np.ndarray) -> None:
     B, T = uniform_BT.shape
     if model.tokens.num_tokens != T:
-        raise ValueError(f"{T} uniform numbers a sample, but the prior has {model.tokens.num_tokens} tokens")
+        raise ValueError(f"{T} uniform numbers per sample, but the prior has {model.tokens.num_tokens} tokens")
     if condition_BS is not None and len(condition_BS) != B:
-        raise TwostageError(f"{len(condition_BS)} conditions for {B} samples; give one condition for every sample")
+        raise TwostageError(f"{len(condition_BS)} conditions for {B} samples; give one condition per sample")
     if sorted(order_T.tolist()) != list(range(T)):
-        raise TwostageError(f"the order of tokens is no permutation of the {T} of a grid; take the prior's own")
+        raise TwostageError(
+            f"the order of tokens must be a permutation of the {T} tokens of a grid; use the prior's own"
+        )
     if isinstance(model, PixelSNAIL) and (order_T != np.arange(T)).any():
-        raise TwostageError("PixelSNAIL knows the row-major order only; choose priors=gpt for another one")
+        raise TwostageError("PixelSNAIL supports only the row-major order; choose priors=gpt for another order")

@@ -1,6 +1,6 @@
-"""Windows on a canvas: which crop of tokens predicts which token, and which tokens can be drawn at the same time.
+"""Windows on a canvas: which window predicts which token, and which tokens can be drawn at the same time.
 
-Source: Esser et al. 2021, Sec. 3.2 and Fig. 3; the windows at the borders are those of the released code.
+Source: Esser et al. 2021, Sec. 3.2 and Fig. 3. Windows at the borders as in the released code.
 """
 
 # H W rows and columns of the canvas, h w those of the window, in tokens
@@ -19,17 +19,17 @@ class Place:
     rank: int  # row-major on the canvas
     top: int  # of the window
     left: int
-    local: int  # row-major in the window: so many of the window's tokens come before this one
+    local: int  # row-major in the window, so also the number of the window's tokens before this one
 
     @property
     def window(self) -> tuple[int, int]:
-        """Names the window: its upper left corner."""
+        """Identifies the window by its upper left corner."""
         return self.top, self.left
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """A canvas of `height` x `width` tokens, seen through windows of `window` = (rows, columns).
+    """A canvas of `height` x `width` tokens with windows of `window` = (rows, columns).
 
     Raises TwostageError if the window is larger than the canvas.
     """
@@ -42,13 +42,13 @@ class Canvas:
         rows, columns = self.window
         if rows > self.height or columns > self.width:
             raise TwostageError(
-                f"a window larger than the canvas: the prior sees {rows}x{columns} tokens, sampling.canvas is "
+                f"the window is larger than the canvas: the prior sees {rows}x{columns} tokens, sampling.canvas is "
                 f"{self.height}x{self.width}; enlarge the canvas"
             )
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the canvas."""
+        """Number of tokens of the canvas."""
         return self.height * self.width
 
     def places(self) -> list[Place]:
@@ -61,10 +61,10 @@ class Canvas:
         return Place(row * self.width + column, top, left, local)
 
     def waves(self, num_given: int = 0) -> list[list[Place]]:
-        """All tokens but the first `num_given`, in sets that are drawn one after another, each set at once.
+        """All tokens except the first `num_given`, in waves. The tokens of a wave are drawn at once.
 
-        A causal model sees of a window what comes before its token; so a token waits for those and for no other, and
-        joins the first wave after the last of them. On wide canvases a row runs one window behind the row above it.
+        A causal model sees only the tokens of the window before the predicted one. So a token waits only for these, and
+        joins the first wave after the last of them. On wide canvases each row is one window behind the row above it.
         """
         wave_HW = np.full((self.height, self.width), -1)
         waves: list[list[Place]] = []
@@ -81,5 +81,5 @@ class Canvas:
 
 
 def first(position: int, window: int, side: int) -> int:
-    """First row (or column) of the window that predicts `position` of `side`: about the middle, inside the canvas."""
+    """First row (or column) of the window that predicts `position` of `side`: centred if the canvas allows it."""
     return min(max(position - window // 2, 0), side - window)

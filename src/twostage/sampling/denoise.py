@@ -1,4 +1,4 @@
-"""Verb `sampling.denoise`: images out of a denoiser of whole grids and a tokenizer, with the time that they took."""
+"""Verb `sampling.denoise`: draws images with a denoiser of whole grids and a tokenizer, and measures the time."""
 
 # N images, M of them on film, B batch, T tokens, S condition tokens, H W rows and columns in tokens, F frames
 # C channels
@@ -24,13 +24,13 @@ from twostage.tokenizers import AnyTokenizer
 
 log = logging.getLogger(__name__)
 
-MASKED = np.uint8(128)  # grey level of what is not drawn yet
+MASKED = np.uint8(128)  # grey level of tokens that are not drawn yet
 
 
 class Film:
     """Some states of the chains of the first M images, uint16 [F, M, T].
 
-    The frames lie evenly from the first state (no step done) to the last one.
+    The frames are evenly spaced from the first state (before any step) to the last one.
     """
 
     def __init__(self, num_images: int, num_frames: int, num_steps: int, num_tokens: int) -> None:
@@ -38,9 +38,9 @@ class Film:
         self.step_F = np.linspace(0, num_steps, num_frames).round().astype(int)
 
     def shoot(self, first_image: int, step: int, index_BT: torch.Tensor) -> None:
-        """Keeps the states after so many steps of a batch that starts at `first_image`.
+        """Keeps the states after this number of steps, for a batch that starts at `first_image`.
 
-        They stand for all later frames too, until the next ones come: a chain may end early.
+        They also fill all later frames until newer states arrive, because a chain may end early.
         """
         images = slice(first_image, min(first_image + len(index_BT), self.index_FMT.shape[1]))
         if images.start < images.stop:
@@ -51,7 +51,7 @@ def denoise(config: DenoisingConfig, job: Job) -> None:
     """Writes samples.npy (uint8 NHWC), index.npy (uint16 [N, H, W]), grid.png, film.npy (uint8 [F, M, ...]: decoded
     states of the first chains) and metrics.json.
 
-    Raises TwostageError if prior, tokenizer, conditions and what is asked for do not fit together.
+    Raises TwostageError if prior, tokenizer, conditions and config do not match.
     """
     training.seed_everything(config.seed)
     _check(config)
@@ -99,7 +99,7 @@ def _check(config: DenoisingConfig) -> None:
 
 
 def _developed(film: Film, tokenizer: AnyTokenizer, tokens: TokenSpace) -> np.ndarray:
-    """The frames as images; grey where tokens are masked, which have no code that could be decoded."""
+    """The frames as images. Masked tokens have no code to decode and are shown grey."""
     frames = []
     for index_MT in film.index_FMT:
         index_MHW = torch.from_numpy(index_MT.astype(np.int64)).unflatten(1, tokens.grid)

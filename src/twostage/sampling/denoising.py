@@ -1,4 +1,4 @@
-"""Drawing whole code grids at once from a SUNDAE prior, along its chain.
+"""Draws whole code grids from a SUNDAE prior, along its chain.
 
 Source: McKinney & Willcocks 2022, Sec. 3.4 and 3.6, after Savinov et al. 2022.
 """
@@ -21,10 +21,10 @@ from twostage.sampling.whole import Chains, States, Streams, require_fitting
 
 @dataclass(frozen=True)
 class Schedule:
-    """How many steps a chain has, and at which temperature and for which share of the tokens each of them draws.
+    """The number of steps of a chain, and for each step its temperature and the share of tokens that it draws.
 
-    A sample that a step leaves as it is freezes, once `min_steps` steps are done; frozen samples cost nothing.
-    Raises TwostageError for numbers that describe no chain.
+    After `min_steps` steps, a sample that a step does not change freezes. Frozen samples cost nothing.
+    Raises TwostageError for invalid numbers.
     """
 
     steps: int
@@ -35,15 +35,15 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.steps < 1 or not 0 <= self.min_steps <= self.steps:
             raise TwostageError(
-                f"chain.steps={self.steps} and chain.min_steps={self.min_steps}; a chain has 1 step or more, and no "
-                "more minimum steps than steps"
+                f"chain.steps={self.steps} and chain.min_steps={self.min_steps}; steps must be at least 1, and "
+                "min_steps at most steps"
             )
         if not all(0 < temperature < math.inf for temperature in self.temperature):
             raise TwostageError(
-                f"chain.temperature from {_words(self.temperature)} is not positive or not finite; set e.g. 0.7"
+                f"chain.temperature from {_words(self.temperature)} must be positive and finite; set e.g. 0.7"
             )
         if not all(0 < share <= 1 for share in self.proportion):
-            raise TwostageError(f"chain.proportion from {_words(self.proportion)} is no share in (0, 1]; set e.g. 0.5")
+            raise TwostageError(f"chain.proportion from {_words(self.proportion)} must be in (0, 1]; set e.g. 0.5")
 
     @classmethod
     def of(cls, config: ChainConfig) -> "Schedule":
@@ -56,7 +56,7 @@ class Schedule:
         )
 
     def at(self, step: int) -> tuple[float, float]:
-        """Temperature and proportion of a step, counted from 0: on a line from start to end."""
+        """Temperature and proportion of a step, counted from 0, linearly interpolated from start to end."""
         share = step / max(self.steps - 1, 1)
         first, last = zip(self.temperature, self.proportion, strict=True)
         return first[0] + share * (last[0] - first[0]), first[1] + share * (last[1] - first[1])
@@ -76,12 +76,12 @@ def denoise(
     redrawn_BT: np.ndarray | None = None,
     watch: Callable[[int, torch.Tensor], None] | None = None,
 ) -> Chains:
-    """Runs a chain for every stream, from uniform codes on; row-major.
+    """Runs one chain per stream, starting from uniform codes; row-major.
 
     `condition_BS`: int64, for conditional priors. To inpaint: `given_BT`, int64, are kept where `redrawn_BT`, bool, is
     false. `watch` is called with the number of steps done and all states, int64 [B, T], before the first step and after
     each.
-    Raises TwostageError if condition codes do not fit the model.
+    Raises TwostageError if condition codes do not match the model.
     """
     require_fitting(model, condition_BS, len(streams))
     first_BT = streams.codes(model.tokens.num_codes, model.tokens.num_tokens)
@@ -106,7 +106,7 @@ def denoise(
 def step_on(
     states: States, streams: Streams, active_A: np.ndarray, temperature: float, proportion: float
 ) -> torch.Tensor:
-    """Takes some chains one step on; returns which of them changed, bool [A]."""
+    """Runs one step of some chains; returns which of them changed, bool [A]."""
     choose_AT, uniform_AT = streams.uniforms(active_A, states.index_BT.shape[1])
     chosen_AT = (choose_AT < proportion) & states.redrawn_BT[active_A]
     logits_KV = states.logits(active_A, chosen_AT) / temperature

@@ -1,4 +1,4 @@
-"""Verb `sampling.generate`: images out of a prior and a tokenizer, with the time that they took."""
+"""Verb `sampling.generate`: draws images with a prior and a tokenizer, and measures the time."""
 
 # N images, H W rows and columns of the canvas in tokens, C channels
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def generate(config: SamplingConfig, job: Job) -> None:
     """Writes samples.npy (uint8 NHWC), index.npy (uint16 [N, H, W]), grid.png and metrics.json.
 
-    Raises TwostageError if prior, tokenizer, condition and what is asked for do not fit together.
+    Raises TwostageError if prior, tokenizer, condition and config do not match.
     """
     training.seed_everything(config.seed)
     tokenizer = open_image_tokenizer(job)

@@ -1,4 +1,4 @@
-"""Verb `sampling.inpaint`: parts of held-out images drawn anew by a denoiser of whole grids, several times each.
+"""Verb `sampling.inpaint`: redraws parts of held-out images with a denoiser of whole grids, several times each.
 
 Source: McKinney & Willcocks 2022, Sec. 3.6 and 4.3.
 """
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 def inpaint(config: InpaintingConfig, job: Job) -> None:
     """Writes samples.npy (uint8 [N R, H, W, C]) and index.npy (uint16 [N R, h, w]), the results of an image one after
     another; originals.npy (uint8 [N, H, W, C]: the images through the tokenizer); mask.npy (bool [H, W]) and
-    code_mask.npy (bool [h, w]), true where codes are drawn anew; grid.png (original, masked, results) and metrics.json.
+    code_mask.npy (bool [h, w]), true where codes are redrawn; grid.png (original, masked, results) and metrics.json.
 
-    Raises TwostageError if prior, tokenizer, latents, mask and what is asked for do not fit together.
+    Raises TwostageError if prior, tokenizer, latents, mask and config do not match.
     """
     training.seed_everything(config.seed)
     if min(config.num_images, config.results, config.batch_size) < 1:
@@ -69,15 +69,15 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
     write_png(job.folder / "grid.png", side_by_side(original_NHWC, mask_HW, result_NHWC, config.results))
     metrics = _metrics(config, job, process, seconds, mask_HW, code_hw) | {"num_codes": model.tokens.num_codes}
     write_json(job.folder / "metrics.json", metrics)
-    log.info("%s: %d of %d codes drawn anew", job.variant, code_hw.sum(), code_hw.size)
+    log.info("%s: %d of %d codes redrawn", job.variant, code_hw.sum(), code_hw.size)
 
 
 def _conditions(job: Job, model: Denoiser, num_images: int) -> torch.Tensor | None:
-    """Condition codes int64 [N, S] of the very images, if the prior wants any: the job's input `condition`."""
+    """Condition codes int64 [N, S] of the same images, from the job's input `condition`; None if the prior has none."""
     wanted = model.tokens.condition
     if (wanted is None) != ("condition" not in job.inputs):
         raise TwostageError(
-            "the prior takes no condition; drop the input `condition`"
+            "the prior takes no condition; remove the input `condition`"
             if wanted is None
             else f"the prior is conditional; give the job an input `condition` of the images' codes of {wanted.map}"
         )
@@ -88,7 +88,7 @@ def _conditions(job: Job, model: Denoiser, num_images: int) -> torch.Tensor | No
 
 
 def pixel_mask(config: InpaintingConfig, size: tuple[int, int]) -> np.ndarray:
-    """The mask bool [H, W] that the config asks for. Raises TwostageError if there is none."""
+    """The mask bool [H, W] of the config. Raises TwostageError if there is none."""
     if config.mask != "file":
         return generated_mask(config.mask, size, config.mask_share, np.random.default_rng(config.seed))
     if config.mask_file is None:
@@ -99,7 +99,7 @@ def pixel_mask(config: InpaintingConfig, size: tuple[int, int]) -> np.ndarray:
 def side_by_side(
     original_NHWC: np.ndarray, mask_HW: np.ndarray, result_NHWC: np.ndarray, num_results: int, gap: int = 2
 ) -> np.ndarray:
-    """One row for each image: the original, the original with the mask in grey, all results; white between."""
+    """One row per image: the original, the original with the mask in grey, all results; white in between."""
     masked_NHWC = np.where(mask_HW[:, :, None], np.uint8(128), original_NHWC)
     shown = [original_NHWC, masked_NHWC, *(result_NHWC[r::num_results] for r in range(num_results))]
     margins = ((0, 0), (0, gap), (0, gap), (0, 0))

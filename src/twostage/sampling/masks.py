@@ -1,4 +1,4 @@
-"""Which pixels of an image are drawn anew, and which codes that means."""
+"""Masks of inpainting: which pixels and which codes are redrawn."""
 
 # H W height and width, pixels; h w rows and columns, codes; r c rows and columns, squares of a board
 
@@ -10,20 +10,20 @@ from twostage.data.pictures import UndecodableError, binary_array, decode
 from twostage.errors import TwostageError
 
 MASKS = ("block", "random", "half", "outpainting")
-# Squares of a random mask along a side: codes of every grid of 8, 16 or 32 lie in one of them whole.
+# Squares of a random mask per side. In grids with sides of 8, 16 or 32, each code lies in exactly one square.
 SQUARES = 8
 
 
 def generated_mask(kind: str, size: tuple[int, int], share: float, rng: np.random.Generator) -> np.ndarray:
-    """A mask bool [H, W], true where the image is drawn anew.
+    """A mask bool [H, W], true where the image is redrawn.
 
-    `block`: a square anywhere. `random`: some of the squares of a board of 8x8. `half`: the right half, whatever the
-    share. `outpainting`: all but a square in the middle. `share` is that of the pixels, in
-    (0, 1). Raises TwostageError for another kind or share.
+    `block`: a square at a random position. `random`: some squares of an 8x8 board. `half`: the right half, for any
+    share. `outpainting`: everything except a square in the middle. `share`: masked pixels, in (0, 1). Raises
+    TwostageError for another kind or share.
     """
     height, width = size
     if not 0 < share < 1:
-        raise TwostageError(f"sampling.inpainting.mask_share={share} is no share in (0, 1); set e.g. 0.25")
+        raise TwostageError(f"sampling.inpainting.mask_share={share} must be in (0, 1); set e.g. 0.25")
     mask_HW = np.zeros(size, bool)
     match kind:
         case "block":
@@ -57,32 +57,33 @@ def _square(mask_HW: np.ndarray, size: tuple[int, int], rng: np.random.Generator
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     """The mask bool [H, W] of a picture of 0 and 1, or black and white: true where it is 1, or brighter than mid-grey.
 
-    Raises TwostageError if the file is missing or no picture, coloured, transparent, or of another size.
+    Raises TwostageError if the file is missing, not a picture, coloured, transparent, or of another size.
     """
     try:
         picture = decode(path.expanduser())
     except UndecodableError as error:
         raise TwostageError(
-            f"sampling.inpainting.mask_file={path} is missing or no picture ({error.reason}); give a PNG"
+            f"sampling.inpainting.mask_file={path} is missing or not a picture ({error.reason}); give a PNG"
         ) from error
     columns, rows = picture.size
     if (rows, columns) != size:
         raise TwostageError(
-            f"{path} is a mask of {rows}x{columns} pixels (rows x columns), the images have {size[0]}x{size[1]}; "
-            "scale it"
+            f"{path} is a mask of {rows}x{columns} pixels (rows x columns), but the images have "
+            f"{size[0]}x{size[1]}; scale the mask"
         )
     return binary_array(picture, size) > 0
 
 
 def code_mask(mask_HW: np.ndarray, factor: int, rule: str) -> np.ndarray:
-    """The codes bool [h, w] that are drawn anew: by `all_pixels`, those whose factor x factor pixels are all masked
-    (McKinney & Willcocks 2022, Sec. 3.6: a logical AND); by `any_pixel`, those that the mask touches (released code).
+    """The codes bool [h, w] to redraw.
 
-    Raises TwostageError for another rule, a size that the factor does not divide, or if no code is left.
+    Rule `all_pixels`: codes whose factor x factor pixels are all masked (McKinney & Willcocks 2022, Sec. 3.6: a logical
+    AND). Rule `any_pixel`: codes with any masked pixel (released code).
+    Raises TwostageError for another rule, a size that is not divisible by the factor, or if no code is left.
     """
     height, width = mask_HW.shape
     if height % factor or width % factor:
-        raise TwostageError(f"a mask of {height}x{width} pixels is not divided by the tokenizer's factor {factor}")
+        raise TwostageError(f"a mask of {height}x{width} pixels is not divisible by the tokenizer's factor {factor}")
     pixel_hfwf = mask_HW.reshape(height // factor, factor, width // factor, factor)
     match rule:
         case "all_pixels":
@@ -94,6 +95,6 @@ def code_mask(mask_HW: np.ndarray, factor: int, rule: str) -> np.ndarray:
     if not code_hw.any():
         mend = ", or set sampling.inpainting.rule=any_pixel" if mask_HW.any() else ""
         raise TwostageError(
-            f"the mask leaves no code of {factor}x{factor} pixels to draw anew by the rule {rule}; enlarge it{mend}"
+            f"by the rule {rule}, the mask covers no code of {factor}x{factor} pixels; enlarge it{mend}"
         )
     return code_hw

@@ -1,4 +1,4 @@
-"""Many images as one picture."""
+"""Combines many images into one picture."""
 
 # N images, H height, W width, C channels
 
@@ -12,7 +12,7 @@ from twostage.runtime.artifacts import atomic_path
 
 
 def tiled(image_NHWC: np.ndarray, gap: int = 2) -> np.ndarray:
-    """All images in one uint8 [height, width, C], row by row on a nearly square grid, `gap` white pixels between."""
+    """All images in one uint8 [height, width, C], row by row on a nearly square grid, `gap` white pixels apart."""
     num_images, height, width, channels = image_NHWC.shape
     columns = math.ceil(math.sqrt(num_images))
     rows = math.ceil(num_images / columns)

@@ -1,4 +1,4 @@
-"""How the job's prior draws whole grids: SUNDAE by a chain, absorbing diffusion by unmasking."""
+"""Chooses how the job's prior draws whole grids: SUNDAE by a chain, absorbing diffusion by unmasking."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from twostage.tokenizers import AnyTokenizer
 class Process:
     """A prior, and `draw(streams, condition_BS, given_BT, redrawn_BT, watch)`, which takes at most `steps` steps.
 
-    `metrics`: what was asked for.
+    `metrics`: its settings.
     """
 
     model: Denoiser
@@ -35,8 +35,8 @@ class Process:
 def open_process(config: DenoisingConfig | InpaintingConfig, job: Job, tokenizer: AnyTokenizer) -> Process:
     """The job's prior and how it draws.
 
-    Raises TwostageError if it draws token by token, is of another vocabulary than the tokenizer, or the config does not
-    say how it draws.
+    Raises TwostageError if it draws token by token, if its vocabulary differs from the tokenizer's, or if the config
+    lacks the settings of its way of drawing.
     """
     model = open_prior(job, tokenizer)
     match model, config.chain, config.unmasking:
@@ -49,11 +49,11 @@ def open_process(config: DenoisingConfig | InpaintingConfig, job: Job, tokenizer
             return Process(model, steps, partial(unmask, model, steps, Draw(unmasking.temperature)), asked)
         case Denoiser(), _, _:
             raise TwostageError(
-                f"{job.inputs['prior']} is of priors={model.architecture}, and the job does not say how such a prior "
-                f"draws; ask for it with priors={model.architecture}"
+                f"{job.inputs['prior']} is a prior of priors={model.architecture}, but the job has no settings for it; "
+                f"run it with priors={model.architecture}"
             )
         case _:
-            raise TwostageError(f"{job.inputs['prior']} draws one token after another; use sampling.generate")
+            raise TwostageError(f"{job.inputs['prior']} draws token by token; use sampling.generate")
 
 
 def _chain_metrics(config: ChainConfig) -> dict[str, Any]:

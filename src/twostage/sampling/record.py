@@ -1,4 +1,4 @@
-"""What every sampling job leaves: code grids, the images of them, and the time that both took."""
+"""The outputs of sampling jobs: code grids, their images, and the time for both."""
 
 # N images, B batch, H W rows and columns in tokens, C channels
 
@@ -22,13 +22,13 @@ from twostage.tokenizers.model import Tokenizer
 
 @dataclass
 class Seconds:
-    """Time spent so far, on the clock of training."""
+    """Time spent so far, measured with the clock of training."""
 
     drawing: float = 0.0
     decoding: float = 0.0
 
     def per_image(self, num_images: int, drawn_tokens: int) -> dict[str, Any]:
-        """As metrics; `drawn_tokens`: of each image, the given ones not among them."""
+        """The time as metrics. `drawn_tokens`: drawn tokens per image, without the given ones."""
         return {
             "num_images": num_images,
             "seconds_per_image": (self.drawing + self.decoding) / num_images,
@@ -41,10 +41,10 @@ class Seconds:
 
 
 def open_image_tokenizer(job: Job) -> AnyTokenizer:
-    """The job's tokenizer. Raises TwostageError if it decodes no pictures."""
+    """The job's tokenizer. Raises TwostageError if it does not decode pictures."""
     tokenizer = tokenizers.load(job.upstream("tokenizer"))
     if tokenizer.kind == "labels":
-        raise TwostageError("the tokenizer decodes maps of labels, not pictures; sample with an image tokenizer")
+        raise TwostageError("the tokenizer decodes label maps, not pictures; sample with an image tokenizer")
     return tokenizer
 
 
@@ -57,7 +57,7 @@ def record(
 ) -> Seconds:
     """Writes samples.npy (uint8 NHWC) and index.npy (uint16 [N, H, W]), batch by batch.
 
-    `draw_batch` gives index grids int64 [B, H, W] of some of the images; `amount` is (images, images of a batch).
+    `draw_batch` returns index grids int64 [B, H, W] of some images. `amount`: number of images, images per batch.
     """
     (num_images, batch_size), (height, width), seconds = amount, size, Seconds()
     pixels = (height * tokenizer.factor, width * tokenizer.factor, tokenizer.num_channels)
@@ -79,7 +79,7 @@ def record(
 
 @torch.inference_mode()
 def decoded(tokenizer: AnyTokenizer, index_BHW: torch.Tensor) -> np.ndarray:
-    """The images of code grids, uint8 [B, height, width, C]; large ones one by one and in tiles: bounded memory."""
+    """The images of code grids, uint8 [B, height, width, C]. Large ones are decoded one by one in tiles."""
     pixels = index_BHW[0].numel() * tokenizer.factor**2
     if not isinstance(tokenizer, Tokenizer) or pixels <= tiles.WHOLE_PIXELS**2:
         return as_bytes(tokenizer.decode(index_BHW))

@@ -1,4 +1,4 @@
-"""What a sampling job is asked to draw: read from the artifacts it names, and checked before anything is drawn."""
+"""Reads what a sampling job must draw from its config and inputs, and checks it before drawing starts."""
 
 # N images, B batch, T tokens, S condition tokens, G given tokens, H W rows and columns of the canvas in tokens
 
@@ -28,13 +28,13 @@ from twostage.sampling.draw import Draw, uniform_table
 from twostage.sampling.sliding import CACHE_BYTES, check_window, slide
 from twostage.tokenizers import AnyTokenizer
 
-SPLIT = "validation"  # whose conditions and beginnings are used: the prior has not seen them
-SHOWN = 5  # names of classes in an error: ImageNet has a thousand
+SPLIT = "validation"  # the split of conditions and beginnings, which the prior has not seen
+SHOWN = 5  # most class names in an error: ImageNet has a thousand
 
 
 @dataclass(frozen=True)
 class Request:
-    """N canvases of `size` tokens. `condition` is [N, S], or [N, H, W] on canvases larger than the prior's grid."""
+    """N canvases of `size` tokens. `condition` is [N, S], or [N, H, W] for canvases larger than the prior's grid."""
 
     model: Model
     draw: Draw
@@ -55,7 +55,7 @@ class Request:
 
     @property
     def num_given(self) -> int:
-        """Tokens of each image that are not drawn."""
+        """Number of tokens of each image that are not drawn."""
         return 0 if self.given_NG is None else self.given_NG.shape[1]
 
 
@@ -65,16 +65,16 @@ def as_tensor(index: np.ndarray | None, images: slice) -> torch.Tensor | None:
 
 
 def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> Request:
-    """The job's prior, conditions and beginnings. Raises TwostageError for whatever does not fit together."""
+    """The job's prior, conditions and beginnings. Raises TwostageError if they do not match."""
     draw = checked_draw(config, tokenizer.num_codes)
     model = _autoregressive(job, tokenizer)
     size = canvas_size(config, model.tokens.grid, tokenizer.factor)
     if size != model.tokens.grid:
         check_window(model, size)
     num_tokens = size[0] * size[1]
-    # A larger canvas is row-major: `check_window` refuses every other prior.
+    # A larger canvas is row-major; `check_window` refuses priors of other orders.
     order_T = ordering(model.ordering, *size) if size == model.tokens.grid else np.arange(num_tokens)
-    # The generator is one of the CPU on every device, so that a seed means the same numbers.
+    # Always a CPU generator, so that a seed gives the same numbers on every device.
     uniform_NT = uniform_table(config.num_images, num_tokens, torch.Generator().manual_seed(config.seed))
     condition = conditions(config, job, model, size, tokenizer.factor)
     given_NG = _given(config, job, model, size, order_T)
@@ -82,30 +82,31 @@ def open_request(config: SamplingConfig, job: Job, tokenizer: AnyTokenizer) -> R
 
 
 def checked_draw(config: SamplingConfig, num_codes: int) -> Draw:
-    """How codes are drawn. Raises TwostageError for an amount, a share or a cut of the vocabulary that is none."""
+    """How codes are drawn. Raises TwostageError for invalid amounts, shares, top_k or top_p."""
     if min(config.num_images, config.batch_size, config.grid_images, config.per_condition) < 1:
         raise TwostageError(
             "sampling.num_images, batch_size, grid_images and per_condition must be 1 or more; set them"
         )
     if not 0 <= config.given < 1:
-        raise TwostageError(f"sampling.given={config.given} is no share in [0, 1); 0.5 completes halves of real images")
+        raise TwostageError(f"sampling.given={config.given} must be in [0, 1); 0.5 completes halves of real images")
     draw = Draw(config.temperature, config.top_k, config.top_p)
     draw.check(num_codes)
     return draw
 
 
 def open_prior(job: Job, tokenizer: AnyTokenizer) -> AnyModel:
-    """The job's prior, on the device. Raises TwostageError if it is an imported transformer, or was trained on codes of
-    another tokenizer than the job's.
+    """The job's prior, on the device.
+
+    Raises TwostageError if it is an imported transformer, or was trained on codes of another tokenizer.
     """
     folder = job.upstream("prior")
     model = priors.load(folder).model
     if isinstance(model, ReleasedGPT):
-        raise TwostageError(f"{folder} is an imported prior, which starts from tokens of its own; train one here")
+        raise TwostageError(f"{folder} is an imported prior, which has no start token; train a prior here")
     if model.tokens.num_codes != tokenizer.num_codes:
         raise TwostageError(
-            f"{folder} is a checkpoint of another vocabulary: the prior has {model.tokens.num_codes} codes, the "
-            f"tokenizer {tokenizer.num_codes}; take the tokenizer whose latents it was trained on"
+            f"{folder} has another vocabulary: the prior has {model.tokens.num_codes} codes, the tokenizer "
+            f"{tokenizer.num_codes}; use the tokenizer whose latents it was trained on"
         )
     model.tokens.require_meaning(tokenizers.checksum(job.upstream("tokenizer")), job.inputs["tokenizer"])
     return model.to(training.device())
@@ -115,16 +116,16 @@ def _autoregressive(job: Job, tokenizer: AnyTokenizer) -> Model:
     model = open_prior(job, tokenizer)
     if isinstance(model, Denoiser):
         raise TwostageError(
-            f"{job.inputs['prior']} is of priors={model.architecture}, which draws no tokens in turn; "
+            f"{job.inputs['prior']} is a prior of priors={model.architecture}, which does not draw token by token; "
             "use sampling.denoise"
         )
     return model
 
 
 def canvas_size(config: SamplingConfig, grid: tuple[int, int], factor: int) -> tuple[int, int]:
-    """Rows and columns of the canvas in tokens, those of the prior's `grid` if the config names none.
+    """Rows and columns of the canvas in tokens. Default: those of the prior's `grid`.
 
-    Raises TwostageError if it is no canvas of whole tokens.
+    Raises TwostageError if the canvas is not made of whole tokens.
     """
     canvas = config.canvas if config.canvas_pixels is None else _in_tokens(config, factor)
     if canvas is None:
@@ -136,17 +137,17 @@ def canvas_size(config: SamplingConfig, grid: tuple[int, int], factor: int) -> t
 
 
 def _in_tokens(config: SamplingConfig, factor: int) -> list[int]:
-    """The canvas that is asked for in pixels. Raises TwostageError if the factor does not divide its sides."""
+    """The canvas that is given in pixels. Raises TwostageError if its sides are not divisible by the factor."""
     pixels = config.canvas_pixels or []
     if config.canvas is not None:
-        raise TwostageError("sampling.canvas and sampling.canvas_pixels are the same in other units; set one of them")
+        raise TwostageError("sampling.canvas and sampling.canvas_pixels both set the size; set only one of them")
     if len(pixels) != 2 or min(pixels) < 1:
         raise TwostageError(f"sampling.canvas_pixels={pixels} is not [height, width] in pixels; set e.g. [832,1280]")
     if any(side % factor for side in pixels):
         nearest = [max(factor, round(side / factor) * factor) for side in pixels]
         raise TwostageError(
-            f"sampling.canvas_pixels={pixels}: the tokenizer's factor {factor} does not divide both sides; "
-            f"set {nearest}, say"
+            f"sampling.canvas_pixels={pixels}: both sides must be divisible by the tokenizer's factor {factor}; "
+            f"set e.g. {nearest}"
         )
     return [side // factor for side in pixels]
 
@@ -154,16 +155,16 @@ def _in_tokens(config: SamplingConfig, factor: int) -> list[int]:
 def conditions(
     config: DrawingConfig, job: Job, model: AnyModel, size: tuple[int, int], factor: int
 ) -> np.ndarray | None:
-    """Condition codes [N, S], or [N, H, W] if every window of a larger canvas sees its own part; None if the prior
-    takes none. `size`: rows and columns of the canvas in tokens, which are `factor` pixels wide.
+    """Condition codes [N, S], or [N, H, W] if windows of a larger canvas see their own parts; None if unconditional.
 
-    Raises TwostageError for a condition that is missing, not wanted, given twice or not the prior's.
+    `size`: rows and columns of the canvas in tokens, which are `factor` pixels wide. Raises TwostageError for a
+    condition that is missing, not expected, given twice or not the prior's.
     """
     wanted = model.tokens.condition
     check_condition(config, None if wanted is None else wanted.map, "condition" in job.inputs)
     if wanted is None:
         return None
-    # A class is one for the whole canvas, everything else is cut into windows as the canvas is.
+    # A class is the same for the whole canvas. Other conditions are cut into windows like the canvas.
     grid = wanted.grid if wanted.num_tokens == 1 or size == model.tokens.grid else size
     if config.coordinates:
         wanted.require_meaning(coordinates_sha256(factor, wanted.num_codes), "sampling.coordinates=true")
@@ -178,19 +179,19 @@ def conditions(
 
 
 def check_condition(config: DrawingConfig, condition: str | None, has_codes: bool) -> None:
-    """Raises TwostageError if what is asked for does not go with a prior that `condition` conditions, such as "class".
+    """Raises TwostageError if the config does not match a prior with this `condition`, such as "class".
 
-    `condition` is None: nothing does. `has_codes`: codes of conditions are given, those of held-out images.
+    `condition` is None for an unconditional prior. `has_codes`: condition codes of held-out images are given.
     """
     if condition != "class" and config.classes is not None:
         raise TwostageError(
-            f"sampling.classes names {_some(config.classes) or 'all classes'}; the prior is conditioned by "
+            f"sampling.classes names {_some(config.classes) or 'all classes'}; the condition of the prior is "
             f"{condition or 'nothing'}: leave it null"
         )
     num_given = config.coordinates + (config.condition_file is not None) + has_codes
     if condition is None and num_given:
         raise TwostageError(
-            "the prior takes no condition; drop sampling.coordinates, sampling.condition_file and the input "
+            "the prior takes no condition; remove sampling.coordinates, sampling.condition_file and the input "
             "`condition`, or train one with priors.condition"
         )
     if num_given > 1:
@@ -199,7 +200,7 @@ def check_condition(config: DrawingConfig, condition: str | None, has_codes: boo
         )
     if config.coordinates and condition != "coordinates":
         raise TwostageError(
-            f"sampling.coordinates=true, the prior was trained with the condition {condition}; set it to false"
+            f"sampling.coordinates=true, but the prior was trained with the condition {condition}; set it to false"
         )
     if condition is not None and not num_given:
         raise TwostageError(
@@ -222,7 +223,7 @@ def _given(
 
 
 def _codes_of(config: DrawingConfig, folder: Path, wanted: TokenSpace) -> np.ndarray:
-    """Condition codes [N, rows, columns]: of validation images, or of the classes that are named, in turn."""
+    """Condition codes [N, rows, columns]: of validation images, or of the named classes in turn."""
     if config.classes is None:
         return held_out_tokens(config.num_images, folder, wanted, config.per_condition)
     _require_the_same(open_latents(folder), folder, wanted)
@@ -234,7 +235,7 @@ def _codes_of(config: DrawingConfig, folder: Path, wanted: TokenSpace) -> np.nda
 
 
 def class_names(job: Job) -> list[str] | None:
-    """Names of the classes that condition the job's samples, in the order of their codes; None if no classes do."""
+    """Names of the classes that condition the job's samples, in the order of their codes; None without classes."""
     if "condition" not in job.inputs:
         return None
     names: list[str] | None = read_json(job.upstream("condition") / "metadata.json").get("classes")
@@ -242,15 +243,15 @@ def class_names(job: Job) -> list[str] | None:
 
 
 def check_classes(asked: list[str] | None, names: list[str]) -> None:
-    """Raises TwostageError if a class is asked for that is not in `names`, those of the prior's classes."""
+    """Raises TwostageError for a requested class that is not in `names`, the prior's classes."""
     unknown = [name for name in dict.fromkeys(asked or []) if name not in names]
     if not unknown:
         return
     near = dict.fromkeys(match for name in unknown[:SHOWN] for match in get_close_matches(name, names))
-    known = f"near are {_some(list(near))}" if near else f"they are {_some(names)}"
+    known = f"similar names are {_some(list(near))}" if near else f"they are {_some(names)}"
     raise TwostageError(
-        f"sampling.classes names {_some(unknown)}, none of the prior's {len(names)} classes; {known}: choose from its "
-        "classes"
+        f"sampling.classes names {_some(unknown)}, not among the prior's {len(names)} classes; {known}: choose from "
+        "its classes"
     )
 
 
@@ -262,7 +263,7 @@ def _some(names: list[str]) -> str:
 def held_out_tokens(num_images: int, folder: Path, wanted: TokenSpace, per_condition: int = 1) -> np.ndarray:
     """The first grids [N, rows, columns] of held-out latents, each `per_condition` times.
 
-    Raises TwostageError if they are others, or too few.
+    Raises TwostageError if their codes are not the expected ones, or if there are too few.
     """
     latents = open_latents(folder)
     _require_the_same(latents, folder, wanted)
@@ -270,7 +271,7 @@ def held_out_tokens(num_images: int, folder: Path, wanted: TokenSpace, per_condi
     num_conditions = math.ceil(num_images / per_condition)
     if len(index_NT) < num_conditions:
         raise TwostageError(
-            f"sampling.num_images={num_images}, but {folder} has {len(index_NT)} {SPLIT} images to go with "
+            f"sampling.num_images={num_images}, but {folder} has {len(index_NT)} {SPLIT} images for "
             "them; lower it, or raise latents.validation_images"
         )
     repeated_NT = np.repeat(index_NT[:num_conditions], per_condition, axis=0)[:num_images]
@@ -280,16 +281,18 @@ def held_out_tokens(num_images: int, folder: Path, wanted: TokenSpace, per_condi
 def _require_the_same(latents: Latents, folder: Path, wanted: TokenSpace) -> None:
     found = latents.tokens
     if found.map != wanted.map:
-        raise TwostageError(f"{folder} holds codes of {found.map}, the prior was trained with those of {wanted.map}")
+        raise TwostageError(
+            f"{folder} holds codes of {found.map}, but the prior was trained with codes of {wanted.map}"
+        )
     if wanted.map == "class" and found.num_codes != wanted.num_codes:
         dataset = read_json(folder / "metadata.json")["data"]
         raise TwostageError(
-            f"{folder} holds the {found.num_codes} classes of dataset {dataset}, the prior was trained with "
-            f"{wanted.num_codes}; take the classes of the dataset that it was trained on"
+            f"{folder} holds the {found.num_codes} classes of dataset {dataset}, but the prior was trained with "
+            f"{wanted.num_codes}; use the classes of the dataset that it was trained on"
         )
     if (found.num_codes, found.grid) != (wanted.num_codes, wanted.grid):
         raise TwostageError(
             f"{folder} holds {found.num_codes} codes on grids {found.grid}, expected {wanted.num_codes} on "
-            f"{wanted.grid}; take the latents of the prior's own tokenizer and of this size"
+            f"{wanted.grid}; use latents of this size from the prior's own tokenizer"
         )
     wanted.require_meaning(found.tokenizer_sha256, folder)

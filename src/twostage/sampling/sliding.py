@@ -1,10 +1,10 @@
-"""Drawing canvases larger than a prior's grid: every token is predicted from a window around it, in row-major order.
+"""Draws canvases larger than a prior's grid: each token is predicted from a window around it, in row-major order.
 
 Source: Esser et al. 2021, Sec. 3.2 and Fig. 3.
 
-Every window has positions of its own, so nothing computed for one serves another. Yet of a window's tokens a causal
-model needs only those before the predicted one; tokens that one window predicts (at the borders, where it stands still)
-share one cache; and tokens that do not wait for each other are drawn together.
+Every window has its own positions, so windows cannot share results. But a causal model needs only the tokens of a
+window before the predicted one. At the borders, one window predicts several tokens, which share one cache. Tokens that
+do not wait for each other are drawn together.
 """
 
 # B samples, T tokens of the canvas, H W its rows and columns, P tokens of a window, S condition tokens, V vocabulary,
@@ -25,15 +25,15 @@ from twostage.priors.transformer import Cache, Span
 from twostage.sampling.canvas import Canvas, Place
 from twostage.sampling.draw import Draw
 
-# ours: what a laptop can spare for keys and values of open windows
+# ours: the memory of a laptop for keys and values of open windows
 CACHE_BYTES = 2 * 10**9
 
 
 class Board:
-    """The tokens drawn so far, and the condition, of B canvases; cut into windows.
+    """The drawn tokens and the condition of B canvases, cut into windows.
 
-    `condition`: int64 [B, S], the same for every window (a class), or [B, H, W], of which every window sees its own
-    part (a spatial condition or coordinates). Raises TwostageError if it does not fit model or canvas.
+    `condition`: int64 [B, S], the same for every window (a class), or [B, H, W], of which each window sees its own part
+    (a spatial condition or coordinates). Raises TwostageError if it does not match model or canvas.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Board:
         self.index_BT[:, : given_BG.shape[1]] = given_BG.to(device)
 
     def tokens(self, place: Place) -> torch.Tensor:
-        """All tokens of the place's window, int64 [B, P]; those not drawn yet are 0."""
+        """All tokens of the place's window, int64 [B, P]; 0 for tokens that are not drawn yet."""
         return self._cut(self.index_BT.unflatten(1, (self.canvas.height, self.canvas.width)), place)
 
     def tokens_before(self, place: Place) -> torch.Tensor:
-        """Those of the window that come before the place."""
+        """The tokens of the window before the place."""
         return self.tokens(place)[:, : place.local]
 
     def conditions(self, places: list[Place]) -> torch.Tensor | None:
@@ -71,28 +71,26 @@ def _check_condition(model: Model, canvas: Canvas, num_samples: int, condition: 
     if condition is None:
         return
     if len(condition) != num_samples:
-        raise TwostageError(
-            f"{len(condition)} conditions for {num_samples} samples; give one condition for every sample"
-        )
+        raise TwostageError(f"{len(condition)} conditions for {num_samples} samples; give one condition per sample")
     size, of_prior = (canvas.height, canvas.width), model.tokens.condition
     if condition.dim() == 3 and (condition.shape[1:] != size or of_prior is None or of_prior.grid != canvas.window):
         raise TwostageError(
-            f"a condition of {tuple(condition.shape[1:])} tokens for a canvas of {size}, seen by a prior whose "
-            f"condition is {None if of_prior is None else of_prior.grid}; a spatial condition has the tokens of the "
-            "canvas, and the prior's condition those of its window"
+            f"a condition of {tuple(condition.shape[1:])} tokens for a canvas of {size} and a prior whose condition "
+            f"is {None if of_prior is None else of_prior.grid}; a spatial condition must have the size of the "
+            "canvas, and the prior's condition the size of its window"
         )
 
 
 class Windows(Protocol):
-    """How logits come from windows."""
+    """Computes logits from windows."""
 
     def logits(self, places: list[Place]) -> torch.Tensor:
-        """Logits [K, B, V] of the tokens at K places, of which none waits for another."""
+        """Logits [K, B, V] of the tokens at K places that do not depend on each other."""
         ...
 
 
 class WholeWindows:
-    """Whole windows through the model, all of one wave in one batch: for models without a cache."""
+    """Runs whole windows through the model, a wave as one batch. For models without a cache."""
 
     def __init__(self, model: Model, board: Board) -> None:
         self.model, self.board = model, board
@@ -105,18 +103,18 @@ class WholeWindows:
 
 
 class CachedWindows:
-    """The least that a transformer must compute: of every window each needed token once.
+    """The least work for a transformer: each needed token of each window is computed once.
 
     A window that predicts several tokens keeps its cache until the last of them. On a canvas of W columns at most about
-    2 W windows are open at a time, each with 2 L D numbers a token (L layers of width D) and sample. Where they do not
-    fit into `cache_bytes`, windows go without a cache and are computed again for each of their tokens.
+    2 W windows are open at a time, each with 2 L D numbers per token and sample (L layers of width D). If they do not
+    fit into `cache_bytes`, windows have no cache and are computed again for each of their tokens.
     """
 
     def __init__(self, model: GPT, board: Board, waves: list[list[Place]], cache_bytes: int) -> None:
         self.model, self.board, self.free_bytes = model, board, cache_bytes
         places = [place for wave in waves for place in wave]
         self.uses_left = Counter(place.window for place in places)
-        # Waves respect the order within a window: the last place of each is the one that sees most.
+        # Waves keep the order within a window, so the last place of each window sees most of it.
         self.room = {place.window: place.local for place in places}
         self.caches: dict[tuple[int, int], tuple[int, Cache]] = {}
 
@@ -125,10 +123,10 @@ class CachedWindows:
         return self.model.last_logits([self._span(place) for place in places])
 
     def _span(self, place: Place) -> Span:
-        """What the place's window has not seen yet of the tokens before it."""
+        """The tokens before the place that are not yet in the cache of its window."""
         window, index_BP = place.window, self.board.tokens_before(place)
         self.uses_left[window] -= 1
-        # Out of `caches` after its last use; the span holds it that long.
+        # Removed from `caches` after its last use; the span keeps it until then.
         seen, cache = self.caches.pop(window, (0, None))
         if cache is None:
             condition_BS = self.board.conditions([place])
@@ -167,10 +165,10 @@ def slide(
 ) -> torch.Tensor:
     """Canvases int64 [B, H, W] of `size` = (H, W) tokens, drawn through windows of the model's grid.
 
-    `uniform_BT`: an `uniform_table` with a number for every token of the canvas, row-major. `condition`: [B, S], the
-    same for every window, or [B, H, W], cut like the canvas. `given_BG`: the first G tokens of each canvas, which are
-    kept. `cache_bytes` bounds what a transformer keeps of open windows. The result is that of `slide_token_by_token`.
-    Raises TwostageError if the window is larger than the canvas, the condition does not fit or the model's order is not
+    `uniform_BT`: a `uniform_table` with one number per token of the canvas, row-major. `condition`: [B, S], the same
+    for every window, or [B, H, W], cut like the canvas. `given_BG`: the first G tokens of each canvas, which are kept.
+    `cache_bytes` limits the caches of open windows. The result equals that of `slide_token_by_token`. Raises
+    TwostageError if the window is larger than the canvas, the condition does not match, or the model's order is not
     row-major.
     """
     canvas, board = _prepare(model, uniform_BT, size, draw, condition, given_BG)
@@ -196,7 +194,7 @@ def slide_token_by_token(
     condition: torch.Tensor | None = None,
     given_BG: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """As `slide`, and what it must equal: the whole window goes through the model for every single token."""
+    """The reference for `slide`: runs the whole window through the model for every token."""
     canvas, board = _prepare(model, uniform_BT, size, draw, condition, given_BG)
     windows = WholeWindows(model, board)
     for place in canvas.places()[0 if given_BG is None else given_BG.shape[1] :]:
@@ -205,19 +203,19 @@ def slide_token_by_token(
 
 
 def check_window(model: Model, size: tuple[int, int]) -> Canvas:
-    """The canvas of `size` = (H, W) tokens under the model's windows. Raises TwostageError as `windowed` does."""
+    """The canvas of `size` = (H, W) tokens with the model's windows. Raises TwostageError like `windowed`."""
     return windowed(size, model.tokens.grid, model.ordering)
 
 
 def windowed(size: tuple[int, int], grid: tuple[int, int], ordering: str) -> Canvas:
-    """The canvas of `size` = (H, W) tokens under the windows of a prior of this grid and order.
+    """The canvas of `size` = (H, W) tokens with the windows of a prior with this grid and order.
 
     Raises TwostageError if the window is larger than the canvas, or the order is not row-major.
     """
     if ordering != "row_major":
         raise TwostageError(
-            f"sliding windows go in row-major order, the prior's is {ordering}; set sampling.canvas=null or "
-            "take a prior of priors.ordering=row_major"
+            f"sliding windows need row-major order, but the prior's is {ordering}; set sampling.canvas=null or "
+            "use a prior with priors.ordering=row_major"
         )
     return Canvas(*size, grid)
 
@@ -233,7 +231,7 @@ def _prepare(
     draw.check(model.tokens.num_codes)
     canvas = check_window(model, size)
     if uniform_BT.shape[1] != canvas.num_tokens:
-        raise ValueError(f"{uniform_BT.shape[1]} uniform numbers a sample for {canvas.num_tokens} tokens")
+        raise ValueError(f"{uniform_BT.shape[1]} uniform numbers per sample for {canvas.num_tokens} tokens")
     given_BG = torch.zeros(len(uniform_BT), 0, dtype=torch.int64) if given_BG is None else given_BG
     return canvas, Board(model, canvas, len(uniform_BT), condition, given_BG)
 

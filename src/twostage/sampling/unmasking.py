@@ -1,4 +1,4 @@
-"""Drawing whole code grids from a prior that is absorbing diffusion: every token once, several in a step.
+"""Draws whole code grids from an absorbing diffusion prior: every token once, several per step.
 
 Source: Bond-Taylor et al. 2021, arXiv 2111.12701: the reverse process, with temperature.
 """
@@ -18,14 +18,14 @@ from twostage.sampling.whole import Chains, States, Streams, require_fitting
 
 
 def num_steps_of(model: Absorbing, asked: int | None) -> int:
-    """In how many steps an image is drawn: by default as many as it has tokens.
+    """The number of steps for drawing an image: by default the number of its tokens.
 
-    Raises TwostageError for more, as most of those would draw nothing.
+    Raises TwostageError for more steps, because many of these would draw nothing.
     """
     num_tokens = model.tokens.num_tokens
     if asked is not None and not 1 <= asked <= num_tokens:
         raise TwostageError(
-            f"unmasking.steps={asked}, and an image has {num_tokens} tokens, each of which is drawn once; set 1 to "
+            f"unmasking.steps={asked}, but an image has {num_tokens} tokens, each of which is drawn once; set 1 to "
             f"{num_tokens}, or null for {num_tokens}"
         )
     return asked or num_tokens
@@ -42,23 +42,23 @@ def unmask(
     redrawn_BT: np.ndarray | None = None,
     watch: Callable[[int, torch.Tensor], None] | None = None,
 ) -> Chains:
-    """Draws an image for every stream, from all masked on; row-major.
+    """Draws one image per stream, starting with all tokens masked; row-major.
 
-    A step back from t unmasks each masked token with the probability 1/t: so each is drawn at one of the `steps`,
-    uniformly and independently of the others, from the model's distribution given what was drawn before. A sample's
-    network runs at the steps that draw some token of it.
+    A reverse step from t unmasks each masked token with probability 1/t. So each token is drawn at one of the `steps`,
+    uniformly and independently of the others, from the model's distribution given the tokens drawn before. For each
+    sample, the network runs only at steps that draw one of its tokens.
 
     `condition_BS`: int64, for conditional priors. To inpaint: where `redrawn_BT`, bool, is false, tokens are those of
     `given_BT`, int64, and never masked. `watch` is called with the number of steps done and all states, int64 [B, T],
-    before the first step and after each; masked tokens have the code `model.mask_code`.
-    Raises TwostageError if condition codes do not fit the model.
+    before the first step and after each. Masked tokens have the code `model.mask_code`.
+    Raises TwostageError if condition codes do not match the model.
     """
     require_fitting(model, condition_BS, len(streams))
     num_tokens = model.tokens.num_tokens
     first_BT = torch.full((len(streams), num_tokens), model.mask_code)
     states = States(model, first_BT, condition_BS, given_BT, redrawn_BT)
     when_BT, uniform_BT = streams.uniforms(np.arange(len(streams)), num_tokens)
-    # In double precision no product reaches the number of steps.
+    # In double precision the product is always less than the number of steps.
     step_BT = np.where(states.redrawn_BT, (when_BT.astype(np.float64) * steps).astype(np.int64), -1)
     steps_B = np.zeros(len(streams), np.int64)
     if watch:

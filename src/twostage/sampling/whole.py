@@ -1,4 +1,4 @@
-"""What all ways of drawing whole code grids at once have in common: numbers for every sample, first states, logits."""
+"""The common parts of drawing whole code grids at once: random numbers per sample, initial states, logits."""
 
 # B samples, A of them, T image tokens, S condition tokens, V vocabulary, K tokens drawn in a step
 
@@ -13,9 +13,9 @@ from twostage.priors.noise import SAMPLING, noise_of
 
 
 class Streams:
-    """Random numbers for samples, a stream for each: its chain depends on the seed and its own number alone.
+    """Random numbers, one stream per sample. The chain of a sample depends only on the seed and the sample's number.
 
-    So it depends neither on the batch it is in nor on which others froze, and numbers are the same on every device.
+    So it does not depend on the batch or on other samples that froze. Numbers are the same on every device.
     """
 
     def __init__(self, seed: int, samples: range) -> None:
@@ -36,7 +36,7 @@ class Streams:
 
 @dataclass(frozen=True)
 class Chains:
-    """What came of B chains: their last states int64 [B, T], and through how many steps each went."""
+    """The results of B chains: their last states int64 [B, T], and the number of steps of each."""
 
     index_BT: torch.Tensor
     steps_B: np.ndarray
@@ -45,7 +45,7 @@ class Chains:
 class States:
     """The states `index_BT` of B chains, int64 [B, T] on the model's device.
 
-    They start as `first_BT`; where `redrawn_BT`, bool, is false, codes are those of `given_BT` and never change.
+    They start as `first_BT`. Where `redrawn_BT`, bool, is false, codes are those of `given_BT` and never change.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class States:
             self.index_BT = torch.where(kept_BT, given_BT.to(self.device), self.index_BT)
 
     def logits(self, active_A: np.ndarray, chosen_AT: np.ndarray) -> torch.Tensor:
-        """Logits [K, V] of the chosen tokens of some chains, one after another, given what these chains are now."""
+        """Logits [K, V] of the chosen tokens of some chains, in order, given the current states of these chains."""
         row_A = self.to_device(active_A)
-        # What is left of the samples takes its own conditions along.
+        # The remaining samples keep their conditions.
         condition_AS = None if self.condition_BS is None else self.condition_BS[row_A]
         feature_AD = self.model.features(self.index_BT[row_A], condition_AS).flatten(0, 1)
-        # The head is needed for the tokens that are drawn, and for no other.
+        # The head is needed only for the drawn tokens.
         return self.model.head(feature_AD[self.to_device(np.flatnonzero(chosen_AT))])
 
     def replace(self, active_A: np.ndarray, chosen_AT: np.ndarray, code_K: torch.Tensor) -> torch.Tensor:
-        """Puts codes where tokens were chosen; returns which of the chains changed, bool [A]."""
+        """Writes codes to the chosen tokens; returns which chains changed, bool [A]."""
         row_A = self.to_device(active_A)
         before_AT = self.index_BT[row_A]
         place_K = self.to_device(np.flatnonzero(chosen_AT))
@@ -83,14 +83,12 @@ class States:
         return (after_AT != before_AT).any(1)
 
     def to_device(self, array: np.ndarray) -> torch.Tensor:
-        """An array beside the states."""
+        """An array, as a tensor on the device of the states."""
         return torch.from_numpy(array).to(self.device)
 
 
 def require_fitting(model: Denoiser, condition_BS: torch.Tensor | None, num_samples: int) -> None:
-    """Raises TwostageError unless there is a condition for every sample, of the model's range."""
+    """Raises TwostageError if there is not one condition per sample in the model's range."""
     if condition_BS is not None and len(condition_BS) != num_samples:
-        raise TwostageError(
-            f"{len(condition_BS)} conditions for {num_samples} samples; give one condition for every sample"
-        )
+        raise TwostageError(f"{len(condition_BS)} conditions for {num_samples} samples; give one condition per sample")
     model.check_condition(condition_BS)

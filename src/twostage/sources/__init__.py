@@ -1,1 +1,1 @@
-"""Where everything that is downloaded comes from: addresses, checksums, the user cache. Imports no stage."""
+"""Everything that is downloaded: addresses, checksums and the user cache. Imports no stage."""

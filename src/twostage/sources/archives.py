@@ -1,7 +1,7 @@
-"""Reading chosen members out of downloaded archives, which are not trusted.
+"""Extracts chosen members from downloaded archives, which are not trusted.
 
-Only members asked for by name are read, and they are written to names of our own choosing. An archive that holds a
-name that leads out of its folder is refused as a whole.
+Only requested members are read, and we choose the names under which they are written. An archive is refused if any of
+its names leads out of its folder.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from twostage.errors import TwostageError
 
-# What the readers of archives raise at damaged ones. An OSError may be the disk's, too.
+# Raised for damaged archives. An OSError may also come from the disk.
 DAMAGED = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
     EOFError, LookupError, ValueError, RuntimeError, OSError,
@@ -27,22 +27,22 @@ DAMAGED = (
 
 @contextlib.contextmanager
 def damage_named(archive: Path) -> Iterator[None]:
-    """What a reader raises at a damaged archive becomes a TwostageError; what the disk raises stays as it is."""
+    """Turns errors of a damaged archive into a TwostageError. Errors of the disk stay unchanged."""
     try:
         yield
     except TwostageError:
         raise
     except DAMAGED as error:
-        # bz2 and gzip raise an OSError without a number, zipfile seeks to where no file has bytes.
+        # bz2 and gzip raise an OSError without a number; zipfile seeks to an invalid position.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise TwostageError(f"{archive.name} is damaged ({error}); remove it and run again") from error
 
 
 def extract(archive: Path, members: Mapping[str, Path]) -> None:
-    """Writes the members (name in the archive -> path to write) of a .tar.gz, .tgz, .whl, .zip or .deb.
+    """Writes members (name in the archive -> path to write) of a .tar.gz, .tgz, .whl, .zip or .deb.
 
-    Raises TwostageError if the archive is damaged, lacks a member, or holds a name that leads out of it.
+    Raises TwostageError if the archive is damaged, lacks a member, or has a name that leads out of its folder.
     """
     with damage_named(archive):
         if archive.suffix in (".whl", ".zip"):
@@ -95,7 +95,7 @@ def _deb_files(archive: Path) -> Iterator[tarfile.TarFile]:
         with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
             yield tar
         assert process.stdout is not None
-        # A member may lie before the end of the stream: the rest is read so that dpkg-deb ends well.
+        # Read the rest of the stream, so that dpkg-deb does not fail with a broken pipe.
         while process.stdout.read(1 << 20):
             pass
     if process.returncode != 0:
@@ -105,9 +105,11 @@ def _deb_files(archive: Path) -> Iterator[tarfile.TarFile]:
 def _refuse_escape(archive: Path, name: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
-        raise TwostageError(f"{archive.name} holds {name!r}, which leads out of the archive; do not trust this archive")
+        raise TwostageError(
+            f"{archive.name} has a member {name!r}, which leads out of its folder; do not trust this archive"
+        )
 
 
 def _refuse_lack(archive: Path, lacking: Mapping[str, Path] | list[str]) -> None:
     if lacking:
-        raise TwostageError(f"{archive.name} lacks {', '.join(lacking)}; it is not the file that was expected")
+        raise TwostageError(f"{archive.name} lacks {', '.join(lacking)}; it is not the expected file")

@@ -1,4 +1,4 @@
-"""Files of the released code: its YAML configs and its checkpoints, read as tensors and nothing else."""
+"""Reads files of the released code: YAML configs, and checkpoints, from which only tensors are loaded."""
 
 import pickle
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from twostage.errors import TwostageError
 
 
 class Placeholder:
-    """Stands for a class that a training library left in a checkpoint: it takes nothing and does nothing."""
+    """Replaces a class of a training library in a checkpoint. It does nothing."""
 
 
-# Names that released checkpoints hold beside their tensors; torch's tensors-only reader gives a placeholder for them.
+# Classes that released checkpoints contain. torch's tensors-only reader replaces them with the placeholder.
 HARMLESS = ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",)
 
 
@@ -31,9 +31,9 @@ def read_released_config(path: Path) -> Any:
 
 
 def read_released_state(path: Path, entry: str = "state_dict") -> Mapping[str, Tensor]:
-    """The tensors of a released checkpoint, which lie in its `entry`.
+    """The tensors in the `entry` of a released checkpoint.
 
-    Raises TwostageError if the file is missing, damaged, or holds objects other than tensors.
+    Raises TwostageError if the file is missing or damaged, or holds objects other than tensors.
     """
     placeholders: list[Any] = [(Placeholder, name) for name in HARMLESS]
     try:
@@ -43,11 +43,11 @@ def read_released_state(path: Path, entry: str = "state_dict") -> Mapping[str, T
         raise TwostageError(f"--checkpoint {path} does not exist") from error
     except pickle.UnpicklingError as error:
         raise TwostageError(
-            f"--checkpoint {path} holds objects other than tensors or is no checkpoint, and is not loaded; "
-            "where you trust it, save its state_dict alone with the program that wrote it"
+            f"--checkpoint {path} holds objects other than tensors or is not a checkpoint, so it is not "
+            "loaded; if you trust it, save only its state_dict with the program that wrote it"
         ) from error
     except (RuntimeError, EOFError) as error:
-        raise TwostageError(f"--checkpoint {path} is truncated or no checkpoint; get it again") from error
+        raise TwostageError(f"--checkpoint {path} is truncated or not a checkpoint; download it again") from error
     state = content.get(entry) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise TwostageError(f"--checkpoint {path} has no {entry} of tensors; expected the released format")

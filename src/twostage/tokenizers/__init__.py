@@ -1,4 +1,4 @@
-"""Stage 1: tokenizers, which turn maps into grids of codes and back."""
+"""Stage tokenizers: models that turn images and maps into grids of codes and back."""
 
 from twostage.tokenizers.maps import as_bytes, prepare_map
 from twostage.tokenizers.model import Tokenizer

@@ -1,6 +1,4 @@
-"""What tokenizers take: arrays and tensors of another layout, type or range are refused in one line that says how to
-get there.
-"""
+"""Checks the inputs of tokenizers. Errors about layout, type or range say in one line how to convert the input."""
 
 # B batch, H height, W width, C channels, h w rows and columns of codes
 
@@ -12,14 +10,14 @@ import torch
 from twostage.errors import TwostageError
 
 STORED = "uint8 array [B, H, W, C], such as image[None] of one picture"
-# Reconstructions leave [-1, 1] and may be encoded again; bytes as floats reach 255. Probabilities never leave [0, 1].
+# Reconstructions may exceed [-1, 1] and be encoded again; bytes as floats reach 255. Probabilities are in [0, 1].
 FAR, SLACK = 8.0, 1e-3
 
 
 def require_stored(map_BHWC: Any, kind: str, num_channels: int | None = None) -> None:
-    """Raises TwostageError unless `map_BHWC` is uint8 [B, H, W, C], of labels one channel.
+    """Raises TwostageError if `map_BHWC` is not uint8 [B, H, W, C], with one channel for labels.
 
-    `num_channels`: of other kinds, where known. Binary maps are 0 and 255, so one of 0 and 1 is refused.
+    `num_channels`: for other kinds, if known. Binary maps have the values 0 and 255; a map of 0 and 1 is refused.
     """
     if not isinstance(map_BHWC, np.ndarray) or map_BHWC.dtype != np.uint8 or map_BHWC.ndim != 4:
         raise TwostageError(
@@ -32,12 +30,13 @@ def require_stored(map_BHWC: Any, kind: str, num_channels: int | None = None) ->
             f"prepare takes a {STORED}, with C = {wanted} for a map of {kind}; got {_described(map_BHWC)}{mend}"
         )
     if kind == "binary" and map_BHWC.max(initial=0) == 1:
-        raise TwostageError("prepare takes binary maps of 0 and 255; got one of 0 and 1: multiply it by 255")
+        raise TwostageError("prepare takes binary maps of 0 and 255; got a map of 0 and 1: multiply it by 255")
 
 
 def require_prepared(image_BCHW: Any, num_channels: int, dtype: torch.dtype, kind: str) -> None:
-    """Raises TwostageError unless this is a tensor as `prepare` makes it: `dtype` [B, C, H, W], C being `num_channels`,
-    about [-1, 1], or of labels in [0, 1].
+    """Raises TwostageError if this is not a tensor as `prepare` makes it.
+
+    It must be `dtype` [B, C, H, W] with C = `num_channels`, in about [-1, 1], or in [0, 1] for labels.
     """
     low = 0 if kind == "labels" else -1
     expected = (
@@ -50,7 +49,7 @@ def require_prepared(image_BCHW: Any, num_channels: int, dtype: torch.dtype, kin
     if image_BCHW.shape[1] != num_channels and image_BCHW.shape[-1] == num_channels:
         raise TwostageError(f"{expected}; got {_described(image_BCHW)}: {mend}, or .permute(0, 3, 1, 2)")
     if image_BCHW.numel() == 0:
-        raise TwostageError(f"{expected}; got nothing, {_described(image_BCHW)}")
+        raise TwostageError(f"{expected}; got an empty tensor, {_described(image_BCHW)}")
     least, most = (float(bound) for bound in torch.aminmax(image_BCHW))
     bounds = (-SLACK, 1 + SLACK) if kind == "labels" else (-FAR, FAR)
     # Written so that NaN fails too.
@@ -59,11 +58,11 @@ def require_prepared(image_BCHW: Any, num_channels: int, dtype: torch.dtype, kin
 
 
 def require_codes(index_BHW: Any) -> None:
-    """Raises TwostageError unless this is an integer tensor [B, h, w], not empty. The codebook checks the range."""
+    """Raises TwostageError if this is not an integer tensor [B, h, w] or is empty. The codebook checks the range."""
     is_index = isinstance(index_BHW, torch.Tensor) and index_BHW.dtype in (torch.int64, torch.int32)
     if not is_index or index_BHW.dim() != 3 or index_BHW.numel() == 0:
         raise TwostageError(
-            f"decode takes codes int64 [B, h, w]; got {_described(index_BHW)}: of an array of codes [h, w], "
+            f"decode takes codes int64 [B, h, w]; got {_described(index_BHW)}: from an array of codes [h, w], use "
             "torch.from_numpy(codes.astype(numpy.int64))[None]"
         )
 

@@ -1,4 +1,4 @@
-"""Verb `tokenizers.cluster`: a palette by mini-batch k-means over the pixels of one dataset (f = 1).
+"""Verb `tokenizers.cluster`: finds a palette by mini-batch k-means over the pixels of one dataset (f = 1).
 
 Source: Esser et al. 2021, Sec. 4.3; Sculley 2010 (mini-batch k-means, by scikit-learn).
 """
@@ -26,13 +26,13 @@ from twostage.tokenizers.task import MapData
 
 log = logging.getLogger(__name__)
 
-# Images encoded at a time.
+# Images per batch of encoding.
 BATCH = 250
 
 
 @dataclass
 class ClusterConfig:
-    """A k-means tokenizer: its slice of what TokenizerConfig holds."""
+    """A k-means tokenizer: the part of TokenizerConfig that it needs."""
 
     name: str = MISSING
     map: str = MISSING
@@ -42,7 +42,7 @@ class ClusterConfig:
 def cluster(config: ClusterConfig, job: Job) -> None:
     """Writes model.safetensors, config.json and metrics.json.
 
-    Raises TwostageError if the map is no RGB image, or its pixels have fewer colours than the palette shall.
+    Raises TwostageError if the map is not an RGB image, or if its pixels have fewer colours than the palette needs.
     """
     data = MapData.open(job.upstream("data"), config.map)
     if (data.kind, data.num_channels) != ("colour", 3):
@@ -61,17 +61,17 @@ def cluster(config: ClusterConfig, job: Job) -> None:
 
 
 def drawn_pixels(images_NHWC: np.ndarray, config: KMeansConfig) -> np.ndarray:
-    """uint8 [P, 3]: `config.pixels` pixels of all images, or all of them, drawn without replacement by the seed."""
+    """uint8 [P, 3]: `config.pixels` pixels of all images, drawn by the seed without replacement, or all pixels."""
     total = int(np.prod(images_NHWC.shape[:3]))
     random = np.random.default_rng(config.seed)
-    # In the order of the file: a memory map of a large dataset is then read once.
+    # In the order of the file, so that the memory map of a large dataset is read once.
     place_P = np.sort(random.choice(total, min(config.pixels, total), replace=False))
-    # Mini-batches of neighbouring pixels would not be alike.
+    # Shuffled, because mini-batches of neighbouring pixels would differ from one another.
     return random.permutation(images_NHWC.reshape(total, 3)[place_P])
 
 
 def find_palette(pixel_P3: np.ndarray, config: KMeansConfig) -> tuple[np.ndarray, int]:
-    """The palette uint8 [K, 3] of pixels uint8 [P, 3], and the mini-batches that it took; the seed decides both.
+    """The palette uint8 [K, 3] of pixels uint8 [P, 3], and the number of mini-batches. The seed determines both.
 
     Raises TwostageError if there are fewer colours than K.
     """
@@ -87,14 +87,14 @@ def find_palette(pixel_P3: np.ndarray, config: KMeansConfig) -> tuple[np.ndarray
         max_iter=config.epochs,
         random_state=config.seed,
         n_init=1,
-        # The library's default, three batches, would start a large palette from few pixels.
+        # The library's default of three batches would initialise a large palette from few pixels.
         init_size=min(len(pixel_P3), max(3 * config.batch_size, 16 * config.num_codes)),
     ).fit(pixel_P3.astype(np.float64))
     return np.rint(model.cluster_centers_).clip(0, 255).astype(np.uint8), int(model.n_steps_)
 
 
 def _metrics(tokenizer: PixelTokenizer, data: MapData, config: KMeansConfig) -> dict[str, Any]:
-    """The palette's use over the tune split; what is stored of it counts as parameters."""
+    """The use of the palette on the tune split. The stored numbers count as parameters."""
     count_K = torch.zeros(tokenizer.num_codes, dtype=torch.int64, device=training.device())
     for start in range(0, len(data.tune_NHWC), BATCH):
         index_BHW = tokenizer.encode(tokenizer.prepare(data.tune_NHWC[start : start + BATCH]))

@@ -1,6 +1,6 @@
-"""What keeps a codebook alive: a start from data, moving averages, revival of codes that nobody uses.
+"""Keeps a codebook alive: initialisation from data, moving averages, revival of unused codes.
 
-None of it is in the paper; without it a short budget ends with a handful of codes.
+None of this is in the paper. Without it, short training uses only a handful of codes.
 """
 
 # D code_dim, N vectors, K codes
@@ -12,12 +12,12 @@ from twostage.config.schema import QuantizerConfig
 from twostage.errors import TwostageError
 from twostage.tokenizers.quantizer import Quantizer, count_codes
 
-# Smallest average count that a code is divided by; below it the code rests where it is.
+# Smallest average count for an update. Below it, the code stays where it is.
 SMALLEST_COUNT = 1e-5
 
 
 class CodebookKeeper(nn.Module):
-    """State of a codebook in training, apart from the codes: it is part of a checkpoint, but not of the result."""
+    """State of a codebook in training, without the codes. It is stored in checkpoints, but not in the result."""
 
     average_count_K: Tensor
     average_sum_KD: Tensor
@@ -36,7 +36,7 @@ class CodebookKeeper(nn.Module):
 
     @torch.no_grad()
     def start(self, quantizer: Quantizer, vector_ND: Tensor, generator: torch.Generator) -> None:
-        """Before the first step: places the codes on encoder outputs, if the config says so."""
+        """Call before the first step: sets the codes to encoder outputs, if the config says so."""
         match self.config.init:
             case "data":
                 quantizer.codebook_KD.copy_(_draw(vector_ND, self.config.num_codes, generator))
@@ -49,7 +49,7 @@ class CodebookKeeper(nn.Module):
 
     @torch.no_grad()
     def update(self, quantizer: Quantizer, vector_ND: Tensor, index_N: Tensor, generator: torch.Generator) -> None:
-        """After an optimiser step: moving averages (learned_by=ema), then revival of codes that were long unused."""
+        """Call after an optimizer step: updates moving averages (learned_by=ema), then revives long-unused codes."""
         count_K = count_codes(index_N, self.config.num_codes)
         if self.config.learned_by == "ema":
             self._average(quantizer, vector_ND, index_N, count_K)
@@ -79,7 +79,7 @@ class CodebookKeeper(nn.Module):
 
 
 def _draw(vector_ND: Tensor, num: int, generator: torch.Generator) -> Tensor:
-    """`num` of the vectors, each at most once while there are enough of them."""
+    """`num` of the vectors, each at most once if there are enough."""
     num_vectors = len(vector_ND)
     rounds = [torch.randperm(num_vectors, generator=generator) for _ in range(-(-num // num_vectors))]
     return vector_ND[torch.cat(rounds)[:num].to(vector_ND.device)]

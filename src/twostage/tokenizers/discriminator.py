@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 class PatchDiscriminator(nn.Sequential):
-    """One logit per overlapping patch: 4x4 convolutions, `num_layers` of them of stride 2, batch norm, leaky ReLU.
+    """One logit per overlapping patch: 4x4 convolutions (`num_layers` with stride 2), batch norm, leaky ReLU.
 
-    Widths double from `channels` up to eightfold. Positions in the sequence are those of the released `main`.
+    Widths double from `channels` up to eight times. Indices of the layers are those of the released `main`.
     """
 
     def __init__(self, num_channels: int, channels: int, num_layers: int) -> None:
@@ -24,7 +24,7 @@ class PatchDiscriminator(nn.Sequential):
         self.apply(_initialise)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
-        """Logits [B, 1, h, w]: large means real."""
+        """Logits [B, 1, h, w]; large means real."""
         return super().forward(image_BCHW)
 
 
@@ -39,7 +39,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 def smallest_side(num_layers: int) -> int:
-    """Side of the smallest square image, pixels, that gives at least one logit."""
+    """Side in pixels of the smallest square image that gives at least one logit."""
     side = 1
     for stride in [1, 1] + [2] * num_layers:
         side = (side - 1) * stride + 2

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def convert(config: Path, checkpoint: Path, out: Path) -> None:
     """Writes model.safetensors and config.json, and discriminator.safetensors if the checkpoint has one, into `out`.
 
-    Raises TwostageError if a file is missing or has another format, or a key is unknown, missing or misshapen.
+    Raises TwostageError if a file is missing or has another format, or if a key is unknown, missing or of wrong shape.
     """
     translated, num_channels = translate_config(read_released_config(config), checkpoint.stem)
     kind = "colour" if num_channels == 3 else "grey" if num_channels == 1 else "labels"
@@ -34,7 +34,7 @@ def convert(config: Path, checkpoint: Path, out: Path) -> None:
         loss = translated.loss
         critic = PatchDiscriminator(num_channels, loss.discriminator_channels, loss.discriminator_layers)
         _fill(critic, critic_tensors, checkpoint)
-    # Nothing is written before everything fits.
+    # Write only after everything has been checked.
     model.save(tokenizer, out)
     if critic is not None:
         write_tensors(out / "discriminator.safetensors", critic.state_dict())
@@ -42,11 +42,11 @@ def convert(config: Path, checkpoint: Path, out: Path) -> None:
 
 
 def _fill(module: nn.Module, tensors: Mapping[str, Tensor], checkpoint: Path) -> None:
-    """Loads the tensors; every key must be there, be known and have the right shape."""
+    """Loads the tensors. Every key must be known, present and of the right shape."""
     expected = module.state_dict()
     unknown, missing = sorted(tensors.keys() - expected.keys()), sorted(expected.keys() - tensors.keys())
     misshapen = [name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape]
-    for what, names in (("unknown", unknown), ("missing", missing), ("of another shape", sorted(misshapen))):
+    for what, names in (("unknown", unknown), ("missing", missing), ("of wrong shape", sorted(misshapen))):
         if names:
             raise TwostageError(
                 f"--checkpoint {checkpoint}: {len(names)} keys {what}, the first is {names[0]} "

@@ -1,4 +1,4 @@
-"""The terms of the objective (Esser et al. 2021, Eq. 4 to 7): scalars of tensors, no models."""
+"""The terms of the objective (Esser et al. 2021, Eq. 4 to 7), as functions of tensors, without models."""
 
 # B batch, C channels, H height, W width
 
@@ -10,9 +10,9 @@ from twostage.errors import TwostageError
 
 
 def reconstruction_loss(name: str, output_BCHW: Tensor, image_BCHW: Tensor) -> Tensor:
-    """Mean over elements (l1, l2, binary_cross_entropy) or pixels (cross_entropy) of what tells the two apart.
+    """Mean reconstruction loss over elements (l1, l2, binary_cross_entropy) or pixels (cross_entropy).
 
-    For cross-entropies `output_BCHW` holds logits; the image is one-hot, or in [-1, 1] for a binary map.
+    For cross-entropies `output_BCHW` holds logits, and the image is one-hot, or in [-1, 1] for a binary map.
     """
     match name:
         case "l1":
@@ -30,7 +30,7 @@ def reconstruction_loss(name: str, output_BCHW: Tensor, image_BCHW: Tensor) -> T
 
 
 def generator_loss(name: str, logit_fake: Tensor) -> Tensor:
-    """What the tokenizer minimises. log: Eq. 5, log(1 - D(fake)); hinge, as released: the negative mean logit."""
+    """Adversarial loss of the tokenizer. log: Eq. 5, log(1 - D(fake)); hinge, as released: the negative mean logit."""
     match name:
         case "hinge":
             return -logit_fake.mean()
@@ -41,7 +41,7 @@ def generator_loss(name: str, logit_fake: Tensor) -> Tensor:
 
 
 def discriminator_loss(name: str, logit_real: Tensor, logit_fake: Tensor) -> Tensor:
-    """What the discriminator minimises: half the sum of both sides, as released; log: Eq. 5 with its sign turned."""
+    """Loss of the discriminator: half the sum over real and fake, as released; log: Eq. 5 with the opposite sign."""
     match name:
         case "hinge":
             return 0.5 * (functional.relu(1.0 - logit_real).mean() + functional.relu(1.0 + logit_fake).mean())
@@ -54,8 +54,8 @@ def discriminator_loss(name: str, logit_real: Tensor, logit_fake: Tensor) -> Ten
 def adaptive_weight(hidden_BCHW: Tensor, gradients_BCHW: tuple[Tensor, Tensor], weight: Tensor, delta: float) -> Tensor:
     """lambda of Eq. 7: norm of the reconstruction gradient over norm of the adversarial one, at the last layer.
 
-    The last layer is a 3x3 convolution, so its weight's gradient follows from what enters it, `hidden_BCHW`, and from
-    the gradients at the reconstruction: no pass through the networks is needed.
+    The last layer is a 3x3 convolution, so the gradient of its weight follows from its input, `hidden_BCHW`, and the
+    gradients at the reconstruction. No pass through the networks is needed.
     """
     hidden_BCHW = hidden_BCHW.detach().to(weight.dtype)
     reconstruction, adversarial = (

@@ -1,4 +1,4 @@
-"""From stored maps to what a tokenizer takes, colours, edges, depth and labels as float tensors, and back to bytes."""
+"""Converts stored maps (colours, edges, depth, labels) to the float tensors of tokenizers, and back to bytes."""
 
 # B batch, H height, W width, C channels
 
@@ -14,13 +14,13 @@ def prepare_map(map_BHWC: np.ndarray, kind: str, num_channels: int | None = None
     """`map_BHWC`: uint8 array. Returns `image_BCHW`: float32 on the CPU, in channels_last memory.
 
     `kind` as in a dataset's metadata.json: colour, grey and binary (0 or 255) are scaled to [-1, 1]; labels become
-    one-hot planes of 0 and 1, `num_channels` of them. Raises TwostageError for another kind, an array of another type
-    or shape, or a label out of range.
+    one-hot planes of 0 and 1, `num_channels` of them. Raises TwostageError for an unknown kind, a wrong type or shape
+    of the array, or a label out of range.
     """
     require_stored(map_BHWC, kind, num_channels)
     match kind:
         case "colour" | "grey" | "binary":
-            # A copy: torch refuses flipped views and warns of read-only memory maps.
+            # Copy, because torch refuses flipped views and warns about read-only memory maps.
             byte_BHWC = torch.from_numpy(np.array(map_BHWC))
             return byte_BHWC.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
         case "labels":
@@ -40,6 +40,6 @@ def _one_hot(label_BHW: np.ndarray, num_labels: int | None) -> torch.Tensor:
         raise TwostageError("a map of labels needs the number of labels; it is maps.segmentation.channels of metadata")
     highest = int(label_BHW.max(initial=0))
     if highest >= num_labels:
-        raise TwostageError(f"segmentation holds label {highest}, expected below {num_labels}; set data.num_labels")
+        raise TwostageError(f"segmentation has the label {highest}, expected below {num_labels}; set data.num_labels")
     label = torch.from_numpy(label_BHW.astype(np.int64))
     return functional.one_hot(label, num_labels).permute(0, 3, 1, 2).to(torch.float32)

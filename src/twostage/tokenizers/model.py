@@ -1,4 +1,4 @@
-"""The tokenizer: encoder, codebook and decoder, and how it is stored.
+"""The tokenizer (encoder, codebook and decoder), and how it is saved and loaded.
 
 Source: Esser et al. 2021, Sec. 3.1 and Table 6.
 """
@@ -26,7 +26,7 @@ from twostage.tokenizers.quantizer import Quantized, Quantizer
 
 
 class Forward(NamedTuple):
-    """One pass through the tokenizer. `hidden_BCHW` is what entered the decoder's last layer."""
+    """One pass through the tokenizer. `hidden_BCHW` is the input of the decoder's last layer."""
 
     output_BCHW: Tensor
     hidden_BCHW: Tensor
@@ -34,9 +34,9 @@ class Forward(NamedTuple):
 
 
 class Tokenizer(nn.Module):
-    """Turns a map of `num_channels` channels into a grid of code indices, and back.
+    """Turns a map with `num_channels` channels into a grid of code indices, and back.
 
-    `kind` is that of the map in a dataset's metadata: colour, grey, binary or labels. `factor` is f = 2^m.
+    `kind` is the kind of the map in a dataset's metadata: colour, grey, binary or labels. `factor` is f = 2^m.
     """
 
     def __init__(self, config: TokenizerConfig, kind: str, num_channels: int) -> None:
@@ -59,13 +59,13 @@ class Tokenizer(nn.Module):
         return prepare_map(map_BHWC, self.kind, self.num_channels).to(self.quantizer.codebook_KD.device)
 
     def forward(self, image_BCHW: Tensor) -> Forward:
-        """Encodes, quantizes and decodes; the output is what the loss compares: logits for cross-entropies."""
+        """Encodes, quantizes and decodes. The output is the input of the loss: logits for cross-entropies."""
         quantized = self.quantizer(self.features(image_BCHW))
         hidden_BCHW = self.decoder.trunk(self.project_out(quantized.code_BDHW))
         return Forward(self.decoder.conv_out(hidden_BCHW), hidden_BCHW, quantized)
 
     def features(self, image_BCHW: Tensor) -> Tensor:
-        """What is quantized: [B, D, h, w]. Raises TwostageError if the image does not fit this tokenizer."""
+        """The encoder's output, [B, D, h, w]. Raises TwostageError if the image does not match this tokenizer."""
         self._check(image_BCHW)
         return self.project_in(self.encoder(image_BCHW.contiguous(memory_format=torch.channels_last)))
 
@@ -73,24 +73,24 @@ class Tokenizer(nn.Module):
     def encode(self, image_BCHW: Tensor) -> Tensor:
         """`image_BCHW`: float32 as `prepare` makes it (colours in [-1, 1]). Returns int64 [B, h, w] in [0, num_codes).
 
-        The decoder does not run. Raises TwostageError if type, shape or range are not those that `prepare` makes, or
-        the factor does not divide height and width. Source: Esser et al. 2021, Eq. 2.
+        The decoder does not run. Raises TwostageError if type, shape or range are not those of `prepare`, or if height
+        or width is not divisible by the factor. Source: Esser et al. 2021, Eq. 2.
         """
         require_prepared(image_BCHW, self.num_channels, self.quantizer.codebook_KD.dtype, self.kind)
         return self.quantizer.index(self.features(image_BCHW))
 
     @torch.no_grad()
     def decode(self, index_BHW: Tensor) -> Tensor:
-        """`index_BHW`: int64 in [0, num_codes). Returns float32 [B, C, H, W] in the space that `prepare` makes.
+        """`index_BHW`: int64 in [0, num_codes). Returns float32 [B, C, H, W] in the same space as `prepare`.
 
         Colours, grey and binary maps: about [-1, 1] (not clamped after l1 or l2). Labels: their probabilities.
-        Raises TwostageError for another type or shape, or an index out of range. Source: Esser et al. 2021, Eq. 3.
+        Raises TwostageError for a wrong type or shape, or an index out of range. Source: Esser et al. 2021, Eq. 3.
         """
         require_codes(index_BHW)
         return self.to_image(self.decoder(self.project_out(self.quantizer.lookup(index_BHW))))
 
     def to_image(self, output_BCHW: Tensor) -> Tensor:
-        """The network's output as `decode` returns it."""
+        """Turns the network's output into the result of `decode`."""
         match (self.config.loss.reconstruction, self.kind):
             case ("cross_entropy", _):
                 return output_BCHW.softmax(1)
@@ -111,7 +111,7 @@ class Tokenizer(nn.Module):
         self.require_sides(height, width)
 
     def require_sides(self, height: int, width: int) -> None:
-        """Raises TwostageError if the factor does not divide the sides of an image, in pixels."""
+        """Raises TwostageError if the sides of an image in pixels are not divisible by the factor."""
         if height % self.factor or width % self.factor:
             raise TwostageError(
                 f"tokenizer {self.config.name} needs sides divisible by {self.factor}, got {height}x{width}; "
@@ -129,7 +129,7 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
 def load(folder: Path) -> Tokenizer:
     """The tokenizer of an artifact folder, ready to encode and decode, on the accelerator if there is one.
 
-    Raises TwostageError if files are missing or damaged, or the weights are not those of the config.
+    Raises TwostageError if files are missing or damaged, or if the weights do not match the config.
     """
     folder = Path(folder)
     description = read_json(folder / "config.json")
@@ -140,7 +140,7 @@ def load(folder: Path) -> Tokenizer:
         tokenizer.load_state_dict(tensors)
     except RuntimeError as error:
         raise TwostageError(
-            f"{folder}/model.safetensors does not fit config.json ({str(error).splitlines()[-1].strip()}); "
+            f"{folder}/model.safetensors does not match config.json ({str(error).splitlines()[-1].strip()}); "
             "make both again"
         ) from error
     return tokenizer.eval().requires_grad_(False).to(training.device())

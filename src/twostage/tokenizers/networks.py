@@ -1,9 +1,9 @@
-"""Encoder and decoder of the VQGAN, one implementation for the paper's layout and the released one.
+"""Encoder and decoder of the VQGAN: one implementation for the paper's layout and the released one.
 
-Layout `paper` is Table 6 to the letter (Esser et al. 2021, supplement): m times {residual blocks, downsample}, then
-residual, non-local, residual; the output convolution goes straight to n_z, so there are no 1x1 projections around the
-codebook. Layout `released` has m + 1 levels, attention after every block of chosen levels, one block more per level in
-the decoder, and 1x1 projections between z_channels and n_z (those live in `model`).
+Layout `paper` is exactly Table 6 (Esser et al. 2021, supplement): m times {residual blocks, downsample}, then
+residual, non-local, residual. The output convolution goes directly to n_z, so there are no 1x1 projections around the
+codebook. Layout `released` has m + 1 levels, attention after every block of chosen levels, one more block per level in
+the decoder, and 1x1 projections between z_channels and n_z (these are in `model`).
 """
 
 # B batch, C channels, H height, W width, T = H * W
@@ -23,7 +23,7 @@ from twostage.errors import TwostageError
 
 @dataclass(frozen=True)
 class LevelPlan:
-    """One resolution: the width of its residual blocks, and what follows them."""
+    """One resolution: the width of its residual blocks, and the layers after them."""
 
     width: int
     num_blocks: int
@@ -49,7 +49,7 @@ def decoder_plan(config: TokenizerConfig) -> list[LevelPlan]:
     widths = _widths(config)
     match config.layout:
         case "paper":
-            # A level's residual blocks mirror the encoder's: they lead back to the width that the level came from.
+            # The residual blocks of a level mirror the encoder's: they lead back to the input width of that level.
             finer = [config.channels, *widths[:-1]]
             return [LevelPlan(width, config.num_res_blocks, False, True) for width in reversed(finer)]
         case _:
@@ -78,12 +78,12 @@ def _widths(config: TokenizerConfig) -> list[int]:
 
 
 def _norm(num_channels: int) -> nn.GroupNorm:
-    # 32 groups and eps as released; widths of tiny models that 32 does not divide take fewer.
+    # 32 groups and eps as released. Tiny models whose width is not divisible by 32 have fewer groups.
     return nn.GroupNorm(math.gcd(32, num_channels), num_channels, eps=1e-6)
 
 
 class ResidualBlock(nn.Module):
-    """GroupNorm, Swish, 3x3 convolution, twice; a 1x1 convolution on the skip path where the width changes."""
+    """GroupNorm, Swish, 3x3 convolution, twice; a 1x1 convolution on the skip path if the width changes."""
 
     def __init__(self, width_in: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def _to_sequence(x_BCHW: Tensor) -> Tensor:
 
 
 class Downsample(nn.Module):
-    """3x3 convolution of stride 2, padded on the right and below only, as released."""
+    """3x3 convolution with stride 2, padded only on the right and below, as released."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -138,10 +138,10 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest neighbours, then a 3x3 convolution.
+    """Nearest-neighbour upsampling, then a 3x3 convolution.
 
-    Of each 3x3 window of the doubled picture two rows and two columns are equal, so every output of one parity of row
-    and column is a 2x2 convolution of the picture itself: four of them cost 4/9 of the large one.
+    In each 3x3 window of the upsampled image two rows and two columns are equal. So the outputs with the same parity of
+    row and column are a 2x2 convolution of the original image. Four of these cost 4/9 of the large convolution.
     """
 
     def __init__(self, width: int) -> None:
@@ -156,14 +156,14 @@ class Upsample(nn.Module):
         return output_BHrWcC.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
     def _at_parity(self, x_BCHW: Tensor, row: int, column: int) -> Tensor:
-        """The outputs of every other row and column, [B, C, H, W]."""
+        """The outputs at every second row and column, [B, C, H, W]."""
         weight = _merge_taps(_merge_taps(self.conv.weight, 2, row), 3, column)
         padded_BCHW = functional.pad(x_BCHW, (1 - column, column, 1 - row, row))
         return functional.conv2d(padded_BCHW, weight, self.conv.bias)
 
 
 def _merge_taps(weight: Tensor, axis: int, parity: int) -> Tensor:
-    """Two taps out of three: at even outputs the last two see the same input, at odd ones the first two."""
+    """Two taps from three: at even outputs the last two see the same input, at odd outputs the first two."""
     first, middle, last = weight.unbind(axis)
     merged = [first, middle + last] if parity == 0 else [first + middle, last]
     return torch.stack(merged, axis).contiguous(memory_format=torch.channels_last)
@@ -233,7 +233,7 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(plans[-1].width, num_channels, 3, padding=1)
 
     def trunk(self, features_BCHW: Tensor) -> Tensor:
-        """What enters the last layer `conv_out`, whose gradients set the adaptive weight (Eq. 7)."""
+        """The input of the last layer `conv_out`, whose gradients determine the adaptive weight (Eq. 7)."""
         hidden_BCHW = self.levels(self.middle(self.conv_in(features_BCHW)))
         return functional.silu(self.norm_out(hidden_BCHW))
 

@@ -1,4 +1,4 @@
-"""Pixels as tokens, f = 1: every pixel is the nearest colour of a palette.
+"""Pixels as tokens, f = 1: each pixel becomes the nearest colour of a palette.
 
 Source: Esser et al. 2021, Sec. 4.3 (k = 512 RGB centroids), after Chen et al. 2020 (iGPT).
 """
@@ -19,15 +19,15 @@ from twostage.tokenizers.accepted import require_codes, require_prepared
 from twostage.tokenizers.maps import prepare_map
 
 FORMAT = "kmeans"
-# Distances of so many pixels at a time stay in a CPU's cache.
+# Pixels per block: their distances fit into a CPU's cache.
 CHUNK = 4096
 
 
 class PixelTokenizer(nn.Module):
-    """Turns an RGB image into the grid of the palette's nearest colours, and back; the interface of `Tokenizer`.
+    """Turns an RGB image into the grid of the palette's nearest colours, and back. Has the interface of `Tokenizer`.
 
-    `palette_K3`: uint8. Colours are bytes, as pixels are: distances are then whole numbers that float32 holds exactly,
-    so the nearest colour is the nearest one, and of equally near ones the first.
+    `palette_K3`: uint8. Colours are bytes like pixels, so distances are whole numbers that float32 represents exactly.
+    Of equally near colours, the first one is used.
     """
 
     kind, num_channels, factor = "colour", 3, 1
@@ -48,7 +48,7 @@ class PixelTokenizer(nn.Module):
     def encode(self, image_BCHW: Tensor) -> Tensor:
         """`image_BCHW`: float32 in [-1, 1], rounded to bytes here. Returns int64 [B, H, W] in [0, num_codes).
 
-        Raises TwostageError if type, shape or range are not those that `prepare` makes.
+        Raises TwostageError if type, shape or range are not those of `prepare`.
         """
         require_prepared(image_BCHW, self.num_channels, torch.float32, self.kind)
         if image_BCHW.shape[1] != self.num_channels:
@@ -56,7 +56,7 @@ class PixelTokenizer(nn.Module):
                 f"pixels are tokenized as RGB, got {image_BCHW.shape[1]} channels; give the tokenizer the map image"
             )
         byte_BHWC = ((image_BCHW.clamp(-1, 1) + 1) * 127.5).round().long().permute(0, 2, 3, 1)
-        # Images repeat colours: each is looked up once.
+        # Look up each colour once.
         packed_BHW = (byte_BHWC[..., 0] << 16) | (byte_BHWC[..., 1] << 8) | byte_BHWC[..., 2]
         packed_P, place_BHW = packed_BHW.unique(return_inverse=True)
         colour_P3 = torch.stack([packed_P >> 16, (packed_P >> 8) & 255, packed_P & 255], dim=1)
@@ -74,7 +74,7 @@ class PixelTokenizer(nn.Module):
     def decode(self, index_BHW: Tensor) -> Tensor:
         """`index_BHW`: int64 in [0, num_codes). Returns float32 [B, 3, H, W] in [-1, 1].
 
-        Raises TwostageError for another type or shape, or an index out of range.
+        Raises TwostageError for a wrong type or shape, or an index out of range.
         """
         require_codes(index_BHW)
         if not 0 <= int(index_BHW.min()) <= int(index_BHW.max()) < self.num_codes:
@@ -92,10 +92,10 @@ def save(tokenizer: PixelTokenizer, name: str, folder: Path) -> None:
 def load(folder: Path) -> PixelTokenizer:
     """The palette of an artifact folder, on the accelerator if there is one.
 
-    Raises TwostageError if files are missing or damaged, or the palette is not that of the config.
+    Raises TwostageError if files are missing or damaged, or if the palette does not match the config.
     """
     num_codes = read_json(folder / "config.json")["num_codes"]
     palette_K3 = read_tensors(folder / "model.safetensors")[0].get("palette_K3")
     if palette_K3 is None or palette_K3.dtype != torch.uint8 or palette_K3.shape != (num_codes, 3):
-        raise TwostageError(f"{folder}/model.safetensors holds no palette of {num_codes} colours; make both again")
+        raise TwostageError(f"{folder}/model.safetensors is not a palette of {num_codes} colours; make both again")
     return PixelTokenizer(palette_K3).to(training.device())

@@ -1,6 +1,6 @@
-"""The codebook: nearest code (Eq. 2), straight-through gradient, and the loss that teaches it (Eq. 4).
+"""The codebook: nearest code (Eq. 2), straight-through gradient, and its loss (Eq. 4).
 
-Source: Esser et al. 2021, Sec. 3.1. How a codebook is initialised, averaged and kept alive: `codebook`.
+Source: Esser et al. 2021, Sec. 3.1. `codebook` initialises, averages and revives the codes.
 """
 
 # B batch, D code_dim, H height, W width, N = B * H * W vectors, K codes
@@ -16,7 +16,7 @@ from twostage.errors import TwostageError
 
 
 class Quantized(NamedTuple):
-    """`code_BDHW`: nearest codes, gradient copied to the encoder; `vector_ND`: what was quantized, detached."""
+    """`code_BDHW`: nearest codes, gradient copied to the encoder; `vector_ND`: the quantized vectors, detached."""
 
     code_BDHW: Tensor
     index_BHW: Tensor
@@ -47,7 +47,7 @@ class Quantizer(nn.Module):
         return self._nearest(_rows(z_BDHW)).view(z_BDHW.shape[0], *z_BDHW.shape[2:])
 
     def _nearest(self, vector_ND: Tensor) -> Tensor:
-        # |z - e|^2 up to |z|^2, which is the same for every code. In the codebook's precision, float32, even under
+        # |z - e|^2 without |z|^2, which is the same for all codes. In float32, the codebook's precision, even under
         # autocast: bfloat16 would confuse codes.
         with torch.autocast(vector_ND.device.type, enabled=False):
             codebook_KD = self.codebook_KD.detach()
@@ -59,11 +59,13 @@ class Quantizer(nn.Module):
         num_codes = len(self.codebook_KD)
         low, high = (int(bound) for bound in torch.aminmax(index_BHW))
         if low < 0 or high >= num_codes:
-            raise TwostageError(f"decode got an index in [{low}, {high}], expected [0, {num_codes}) of this tokenizer")
+            raise TwostageError(
+                f"decode got indices in [{low}, {high}], but this tokenizer has the codes [0, {num_codes})"
+            )
         return functional.embedding(index_BHW, self.codebook_KD).permute(0, 3, 1, 2)
 
     def forward(self, z_BDHW: Tensor) -> Quantized:
-        """Quantizes the encoder's output; the loss is a mean over elements. Sources: Eq. 2 to 4."""
+        """Quantizes the encoder's output. The loss is a mean over elements. Sources: Eq. 2 to 4."""
         with torch.autocast(z_BDHW.device.type, enabled=False):
             z_BDHW = z_BDHW.to(self.codebook_KD.dtype)
             index_BHW = self.index(z_BDHW)
@@ -96,6 +98,6 @@ def count_codes(index_BHW: Tensor, num_codes: int) -> Tensor:
 
 
 def perplexity(count_K: Tensor) -> float:
-    """exp of the entropy of the codes' frequencies: between 1 and K."""
+    """exp of the entropy of the codes' frequencies, between 1 and K."""
     frequency_K = count_K.double() / count_K.sum()
     return float(torch.special.entr(frequency_K).sum().exp())

@@ -1,4 +1,4 @@
-"""The released VQGAN format: its configs and state dicts in our terms. Pure; files are read by `import_released`."""
+"""Converts configs and state dicts of the released VQGAN to our format. Pure; `import_released` reads the files."""
 
 import re
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from twostage.errors import TwostageError
 # Parts of a released transformer checkpoint that are not its first stage.
 OTHER_PARTS = ("transformer.", "cond_stage_model.")
 FIRST_STAGE = "first_stage_model."
-# Parts of a released VQGAN that are no part of the tokenizer: LPIPS, which the weights stage brings, and the random
-# projection that colours segmentations for display.
+# Parts of a released VQGAN that do not belong to the tokenizer: LPIPS, which comes from the weights stage, and the
+# random projection that colours segmentations for display.
 IGNORED = ("loss.perceptual_loss.", "colorize")
 DISCRIMINATOR = "loss.discriminator.main."
 
-# Released module name -> ours; the indices of levels are handled by `_rename`.
+# Released module name -> ours. `_rename` handles the indices of levels.
 _RENAMED = {
     "quantize.embedding.weight": "quantizer.codebook_KD",
     "quant_conv.": "project_in.",
@@ -40,8 +40,8 @@ Parts = tuple[dict[str, Tensor], dict[str, Tensor]]
 def split_state(state: Mapping[str, Tensor], num_levels: int) -> Parts:
     """The tensors of our `Tokenizer` and of our `PatchDiscriminator` (empty if there is none).
 
-    `state` is that of a VQGAN, or of a transformer with its first stage inside. Raises TwostageError for a key that
-    belongs to neither.
+    `state` belongs to a VQGAN, or to a transformer that contains its first stage. Raises TwostageError for an unknown
+    key.
     """
     tokenizer, discriminator = {}, {}
     for name, tensor in _first_stage(state).items():
@@ -58,7 +58,7 @@ def _first_stage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     strangers = [name for name in state if not name.startswith((FIRST_STAGE, *OTHER_PARTS))]
     if strangers:
         raise TwostageError(
-            f"checkpoint: key {strangers[0]} (of {len(strangers)}) is unknown beside {FIRST_STAGE}*; "
+            f"checkpoint: key {strangers[0]} (of {len(strangers)}) is unknown; beside {FIRST_STAGE}*, "
             f"expected {' or '.join(part + '*' for part in OTHER_PARTS)}"
         )
     return {name.removeprefix(FIRST_STAGE): tensor for name, tensor in state.items() if name.startswith(FIRST_STAGE)}
@@ -66,7 +66,7 @@ def _first_stage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _rename(name: str, num_levels: int) -> str:
     def level(match: re.Match[str]) -> str:
-        # Released decoders count levels by resolution, ours in the order in which they run.
+        # Released decoders number levels by resolution, ours in the order in which they run.
         at = int(match[2]) if match[1] == "encoder" else num_levels - 1 - int(match[2])
         return f"{match[1]}.levels.{at}.{_LEVEL_PART[match[3]]}."
 
@@ -83,7 +83,7 @@ def _rename(name: str, num_levels: int) -> str:
 def translate_config(released: Mapping[str, Any], name: str) -> tuple[TokenizerConfig, int]:
     """Our config and the number of channels, from the parsed YAML of a released VQGAN or transformer.
 
-    What belongs to training (learning rate, budget) is not in a released config; those fields say 0.
+    A released config has no training settings (learning rate, budget); these fields are 0.
     Raises TwostageError if the YAML is not such a config.
     """
     try:
@@ -120,7 +120,7 @@ def _config(params: Mapping[str, Any], network: Mapping[str, Any], name: str) ->
         decay_from=None,
         warmup_steps=0,
         betas=[0.5, 0.9],
-        # It does not train here.
+        # Not trained here.
         loop=LoopConfig(steps=1, batch_size=1, evaluate_every=1, checkpoint_every=1, seed=0, precision="float32"),
     )
 

@@ -1,9 +1,9 @@
 """Gradients of one training step from one forward pass.
 
-The reconstruction is cut from the graph and made a leaf. Reconstruction loss and adversarial loss are each
-differentiated once, down to that leaf; the adaptive weight needs only those two gradients and what entered the last
-layer; then their sum goes through the tokenizer once. The discriminator learns from the same reconstruction. Losses and
-gradients equal those of the plain formulation: see benchmarks/vqgan_step.py.
+The reconstruction is detached and becomes a leaf of the graph. The reconstruction loss and the adversarial loss are
+each differentiated once, down to this leaf. The adaptive weight needs only these two gradients and the input of the
+last layer. Their weighted sum then goes back through the tokenizer once. The discriminator learns from the same
+reconstruction. Losses and gradients equal those of the plain formulation, see benchmarks/vqgan_step.py.
 """
 
 # B batch, C channels, H height, W width
@@ -23,7 +23,7 @@ from twostage.tokenizers.quantizer import Quantized
 
 
 class Perceptual(Protocol):
-    """A perceptual distance, as `twostage.weights.lpips` has it: it is no part of what is trained."""
+    """A perceptual distance, such as `twostage.weights.lpips`. It is not trained."""
 
     def features(self, image_BCHW: Tensor) -> list[Tensor]:
         """Features of images in [-1, 1]."""
@@ -36,7 +36,7 @@ class Perceptual(Protocol):
 
 @dataclass(frozen=True)
 class Models:
-    """All networks of a step; what a config does without is None."""
+    """All networks of a step; None for those that the config does not use."""
 
     tokenizer: Tokenizer
     discriminator: PatchDiscriminator | None
@@ -44,7 +44,7 @@ class Models:
 
 
 class Step(NamedTuple):
-    """Scalars of a step, and what the codebook's keeper wants to know."""
+    """Scalars of a step, and the inputs of the codebook's update."""
 
     scalars: dict[str, Tensor]
     quantized: Quantized
@@ -53,7 +53,7 @@ class Step(NamedTuple):
 def accumulate_gradients(models: Models, config: TokenizerLossConfig, image_BCHW: Tensor, adversarial: bool) -> Step:
     """Adds the gradients of tokenizer and, if `adversarial`, discriminator to their parameters.
 
-    `adversarial` is False in warm-up: lambda is 0 then and the discriminator rests.
+    `adversarial` is False during warm-up: lambda is 0, and the discriminator is not trained.
     Source: Esser et al. 2021, Eq. 4 to 7.
     """
     forward = models.tokenizer(image_BCHW)
@@ -99,7 +99,7 @@ def _adversarial(
     assert models.discriminator is not None
     logit_fake = models.discriminator(leaf_BCHW)
     generator = generator_loss(config.adversarial, logit_fake)
-    # The graph is kept: the discriminator's own loss goes through the same pass over the reconstruction.
+    # Keep the graph: the discriminator's own loss uses the same pass over the reconstruction.
     (gradient_BCHW,) = torch.autograd.grad(generator, leaf_BCHW, retain_graph=True)
     loss = discriminator_loss(config.adversarial, models.discriminator(image_BCHW), logit_fake)
     torch.autograd.backward(loss, inputs=list(models.discriminator.parameters()))

@@ -1,4 +1,4 @@
-"""Reading back any tokenizer, whichever verb made it."""
+"""Loads a tokenizer made by any verb."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from twostage.tokenizers import model, pixels
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.pixels import PixelTokenizer
 
-# What later stages take: `encode`, `decode`, `prepare`, `num_codes`, `factor`, `kind` and `num_channels`.
+# Later stages use `encode`, `decode`, `prepare`, `num_codes`, `factor`, `kind` and `num_channels`.
 AnyTokenizer = Tokenizer | PixelTokenizer
 
 
 def load(folder: Path) -> AnyTokenizer:
     """The tokenizer of an artifact folder, ready to encode and decode, on the accelerator if there is one.
 
-    Raises TwostageError if files are missing or damaged, do not fit together or are of an unknown format.
+    Raises TwostageError if files are missing or damaged, do not match each other or have an unknown format.
     """
     match read_json(Path(folder) / "config.json").get("format"):
         case None:
@@ -27,5 +27,5 @@ def load(folder: Path) -> AnyTokenizer:
 
 
 def checksum(folder: Path) -> str:
-    """Hex sha256 of the weights in a tokenizer's folder: what its codes mean."""
+    """Hex sha256 of the weights in a tokenizer's folder. It identifies the meaning of its codes."""
     return sha256_file(Path(folder) / "model.safetensors")

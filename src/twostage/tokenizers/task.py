@@ -1,4 +1,4 @@
-"""What `training.Loop` trains: a tokenizer with its discriminator, on the maps of one dataset."""
+"""The task for `training.Loop`: a tokenizer with its discriminator, on the maps of one dataset."""
 
 # B batch, C channels, H height, W width, N images
 
@@ -24,10 +24,10 @@ from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.quantizer import count_codes, perplexity
 from twostage.tokenizers.step import Models, Perceptual, accumulate_gradients
 
-# Evaluation points look at the first images of the tune split; the result is measured on all of it.
+# Evaluation points use the first images of the tune split. The final metrics use the whole split.
 EVALUATION_IMAGES = 128
-# A result below either bound is a collapse. Plain quantizers in short budgets end with about 2 % of their codes; flat
-# maps such as garments on a background still use far more than 2 codes' worth.
+# A result below either bound is a collapse. Plain quantizers end with about 2 % of their codes in short training. Flat
+# maps, such as garments on a background, still have a perplexity far above 2.
 SMALLEST_USED_FRACTION = 0.05
 SMALLEST_PERPLEXITY = 2.0
 
@@ -56,7 +56,7 @@ class MapData:
 
 
 def build_models(config: TokenizerConfig, data: MapData, perceptual: Perceptual | None) -> Models:
-    """Freshly initialised networks on the device. Raises TwostageError if config and data do not fit together."""
+    """Newly initialised networks on the device. Raises TwostageError if the config does not match the data."""
     _check(config, data)
     device = training.device()
     tokenizer = Tokenizer(config, data.kind, data.num_channels).to(device)
@@ -82,13 +82,17 @@ def _check(config: TokenizerConfig, data: MapData) -> None:
         name = getattr(config.loss, key)
         if name != "none" and data.num_channels != 3:
             raise TwostageError(
-                f"loss.{key}={name} needs 3 channels, {config.map} has {data.num_channels}; "
+                f"loss.{key}={name} needs 3 channels, but {config.map} has {data.num_channels}; "
                 f"set tokenizers.loss.{key}=none"
             )
     if config.loss.reconstruction == "binary_cross_entropy" and data.kind != "binary":
-        raise TwostageError(f"loss.reconstruction=binary_cross_entropy needs a binary map, {config.map} is {data.kind}")
+        raise TwostageError(
+            f"loss.reconstruction=binary_cross_entropy needs a binary map, but {config.map} is {data.kind}"
+        )
     if config.loss.reconstruction == "cross_entropy" and data.kind != "labels":
-        raise TwostageError(f"loss.reconstruction=cross_entropy needs labels, {config.map} is {data.kind}; choose l1")
+        raise TwostageError(
+            f"loss.reconstruction=cross_entropy needs labels, but {config.map} is {data.kind}; choose l1"
+        )
     smallest = smallest_side(config.loss.discriminator_layers)
     if config.loss.adversarial != "none" and min(height, width) < smallest:
         raise TwostageError(
@@ -98,7 +102,7 @@ def _check(config: TokenizerConfig, data: MapData) -> None:
 
 
 def learning_rate(config: TokenizerConfig, step: int) -> float:
-    """The rate of a step, counted from 0: linear warm-up, then constant, then along a cosine to zero at the end."""
+    """The learning rate of a step, counted from 0: linear warm-up, then constant, then a cosine to zero at the end."""
     warm = training.warmed_up(config.learning_rate, config.warmup_steps, step)
     if config.decay_from is None or step < config.decay_from:
         return warm
@@ -139,7 +143,7 @@ class TokenizerTask:
             optimizer.zero_grad(set_to_none=True)
         with training.autocast(self.config.loop.precision):
             scalars, quantized = accumulate_gradients(models, self.config.loss, image_BCHW, adversarial)
-        # Reported so that an update that spoils the weights stops the run before it is saved.
+        # Reported so that an update with bad weights stops the run before they are saved.
         gradients = [p.grad for p in models.tokenizer.parameters() if p.grad is not None]
         scalars["gradient_norm"] = torch.nn.utils.get_total_norm(gradients)
         self.optimizers["tokenizer"].step()
@@ -150,7 +154,7 @@ class TokenizerTask:
         return scalars
 
     def batch(self, step: int) -> Tensor:
-        """The images of one step, each flipped with probability one half: a pure function of seed and step."""
+        """The images of one step, each flipped with probability 1/2. A pure function of seed and step."""
         loop = self.config.loop
         position_B = training.batch_positions(len(self.data.train_NHWC), loop.batch_size, loop.seed, step)
         map_BHWC = self.data.train_NHWC[position_B]
@@ -165,7 +169,7 @@ class TokenizerTask:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Losses and use of the codebook on the first images of the tune split. See `EVALUATION_IMAGES`."""
+        """Losses and codebook use on the first images of the tune split. See `EVALUATION_IMAGES`."""
         sums: dict[str, float] = {}
         count_K, num_images = None, 0
         for image_BCHW in self._tune_batches(EVALUATION_IMAGES):
@@ -204,7 +208,7 @@ class TokenizerTask:
 
     @torch.no_grad()
     def codebook_use(self) -> dict[str, float]:
-        """`codes_used` and `perplexity` over the whole tune split. Raises TwostageError if the codebook collapsed."""
+        """`codes_used` and `perplexity` on the whole tune split. Raises TwostageError if the codebook collapsed."""
         num_codes = self.config.quantizer.num_codes
         tokenizer = self.models.tokenizer.eval()
         count_K = torch.zeros(num_codes, dtype=torch.int64, device=training.device())
@@ -224,12 +228,12 @@ class TokenizerTask:
         return modules | ({"discriminator": self.models.discriminator} if self.models.discriminator else {})
 
     def state(self) -> dict[str, Any]:
-        """Networks, codebook keeper and optimisers."""
+        """State of networks, codebook and optimizers."""
         modules = {name: module.state_dict() for name, module in self._modules().items()}
         return {"modules": modules, "optimizers": {name: it.state_dict() for name, it in self.optimizers.items()}}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""
         for name, module in self._modules().items():
             module.load_state_dict(state["modules"][name])
         for name, optimizer in self.optimizers.items():
@@ -240,6 +244,6 @@ _STREAMS = {"flips": 1, "codebook": 2}
 
 
 def _stream(seed: int, step: int, purpose: str) -> int:
-    """A seed of its own for each purpose of each step, so that nothing random has to be carried along."""
+    """A separate seed for each purpose and step, so that no random state must be stored."""
     words = np.random.SeedSequence((seed, step, _STREAMS[purpose])).generate_state(1, np.uint64)
     return int(words[0] >> np.uint64(1))

@@ -1,10 +1,10 @@
-"""Encoding and decoding of canvases in tiles: the result of the whole canvas at once, in the memory of one tile.
+"""Encodes and decodes canvases in tiles, with the result of the whole canvas and the memory of one tile.
 
-A convolution needs a margin around its tile. Attention looks at all of the canvas, and GroupNorm's statistics are
-those of all of it; tiles that know only themselves therefore differ from the whole however wide they overlap. So what
-comes before or after attention stays whole, at the lowest resolutions; the rest runs tile by tile with the statistics
-of the whole canvas. They are gathered norm by norm, each in a pass over all tiles with the norms before it settled.
-Tiles then meet without a seam, and there is nothing to blend.
+A convolution needs only a margin around its tile. But attention sees the whole canvas, and GroupNorm uses statistics of
+the whole canvas, so independent tiles give wrong results with any overlap. Therefore the levels with attention, at the
+lowest resolutions, process the whole canvas. The other levels run tile by tile with the statistics of the whole canvas.
+These are collected norm by norm: one pass over all tiles per norm, with the earlier norms already settled. The tiles
+then meet without seams, and no blending is needed.
 """
 
 # B batch, C channels, G groups of a norm, H W height and width; cells: positions of the features that stay whole
@@ -34,21 +34,21 @@ WHOLE_PIXELS = 256
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a canvas, in cells: the core, which is kept, and the crop, which has a margin around it.
+    """A part of a canvas, in cells: the core, which is kept, and the crop, which adds a margin.
 
-    The crop ends where the canvas does: there convolutions pad as they do on the whole canvas.
+    The crop ends at the border of the canvas, where convolutions pad as on the whole canvas.
     """
 
     core: tuple[slice, slice]
     crop: tuple[slice, slice]
 
     def cropped(self, cells_BCHW: Tensor, step: int = 1) -> Tensor:
-        """The crop of a canvas that has `step` x `step` positions a cell."""
+        """The crop of a canvas with `step` x `step` positions per cell."""
         rows, columns = (_times(part, step) for part in self.crop)
         return cells_BCHW[..., rows, columns]
 
     def core_of(self, crop_BCHW: Tensor) -> Tensor:
-        """The core of what came of the crop, at whatever resolution."""
+        """The core of the result for the crop, at any resolution."""
         step = crop_BCHW.shape[-1] // (self.crop[1].stop - self.crop[1].start)
         rows, columns = (
             _times(slice(core.start - crop.start, core.stop - crop.start), step)
@@ -76,13 +76,13 @@ def _widened(core: slice, margin: int, end: int) -> slice:
 
 
 class _Gathered(Exception):
-    """A pass has reached the norm whose statistics it gathers; what comes after is not needed yet."""
+    """Ends a pass at the norm whose statistics it collects, since later layers are not needed yet."""
 
 
 class CanvasNorms:
-    """While entered, the GroupNorms of a network take their statistics from the whole canvas.
+    """A context in which the GroupNorms of a network use statistics of the whole canvas.
 
-    Call the network on every tile by `gather`, then `settle`, once for every norm; from then on it is right.
+    For each norm, call `gather` on every tile, then `settle`. After that, the network gives correct results.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -95,7 +95,7 @@ class CanvasNorms:
 
     def __enter__(self) -> "CanvasNorms":
         for norm in self.norms:
-            # The instance's own attribute hides the method of its class until `__exit__`.
+            # An attribute of the instance hides the method of its class until `__exit__`.
             norm.forward = functools.partial(self._forward, norm)  # type: ignore[method-assign]
         return self
 
@@ -106,7 +106,7 @@ class CanvasNorms:
             del norm.forward
 
     def gather(self, tile: Tile, crop_BCHW: Tensor) -> None:
-        """Runs one tile up to the first norm that is not settled and notes what it sees of the tile's core."""
+        """Runs one tile up to the first norm that is not settled, and records the statistics of the tile's core."""
         self._tile = tile
         try:
             self.network(crop_BCHW)
@@ -115,7 +115,7 @@ class CanvasNorms:
         raise AssertionError("every norm of the network is settled")
 
     def settle(self) -> None:
-        """Of all tiles since the last call: the mean and variance of every group (Chan et al. 1983)."""
+        """Sets mean and variance of each group from all tiles since the last call (Chan et al. 1983)."""
         assert self._waiting is not None
         count_N = torch.tensor([count for count, _, _ in self._parts], dtype=torch.float64)[:, None, None]
         mean_NBG, variance_NBG = (
@@ -146,7 +146,7 @@ class CanvasNorms:
 def _run(
     network: nn.Module, tiles: Sequence[Tile], crop_of: Callable[[Tile], Tensor], label: str
 ) -> Iterator[tuple[Tile, Tensor]]:
-    """Every tile and the core of what the network makes of its crop."""
+    """Each tile, with the core of the network's output for its crop."""
     with ExitStack() as stack:
         norms = stack.enter_context(CanvasNorms(network))
         total = len(tiles) * (len(norms.norms) + 1)
@@ -163,11 +163,11 @@ def _run(
 
 @torch.no_grad()
 def decode(tokenizer: Tokenizer, index_BHW: Tensor, tile_pixels: int = TILE_PIXELS) -> Tensor:
-    """What `tokenizer.decode` returns, but for rounding: see there. Sums over the canvas are taken in float64, so on a
-    large one this is nearer to the exact result than the whole at once in float32.
+    """The result of `tokenizer.decode`, except for rounding.
 
-    Beside the result it takes the features of one tile of `tile_pixels` a side and its margin, and those of the lowest
-    resolutions whole. Raises TwostageError as `tokenizer.decode` does.
+    Sums over the canvas are in float64, so on a large canvas this is closer to the exact result than one float32 pass.
+    Memory beyond the result: the features of one tile with sides of `tile_pixels` and its margin, and the features of
+    the whole canvas at the lowest resolutions. Raises TwostageError like `tokenizer.decode`.
     """
     require_codes(index_BHW)
     decoder = tokenizer.decoder
@@ -187,10 +187,10 @@ def decode(tokenizer: Tokenizer, index_BHW: Tensor, tile_pixels: int = TILE_PIXE
 
 @torch.no_grad()
 def encode(tokenizer: Tokenizer, map_BHWC: np.ndarray, tile_pixels: int = TILE_PIXELS) -> Tensor:
-    """What `tokenizer.encode` returns of prepared maps; `map_BHWC`: uint8, prepared here tile by tile.
+    """The result of `tokenizer.encode` for prepared maps. `map_BHWC`: uint8, prepared here tile by tile.
 
-    Rounding may turn a code whose two nearest vectors are equally near. Memory as `decode` says. Raises TwostageError
-    for an array of another type or shape, or if the factor does not divide its sides.
+    Rounding may change a code if two vectors are equally near. Memory as in `decode`. Raises TwostageError for a wrong
+    type or shape, or if the sides are not divisible by the factor.
     """
     num_channels = None if tokenizer.kind == "labels" else tokenizer.num_channels
     require_stored(map_BHWC, tokenizer.kind, num_channels)
@@ -217,13 +217,13 @@ def encode(tokenizer: Tokenizer, map_BHWC: np.ndarray, tile_pixels: int = TILE_P
 
 
 def _after_attention(levels: nn.Sequential) -> tuple[list[Level], list[Level]]:
-    """A decoder's levels up to the last that has attention, which stay whole, and the others."""
+    """A decoder's levels up to the last one with attention, which process the whole canvas, and the other levels."""
     finest_first, whole = _split(list(_levels(levels))[::-1])
     return whole[::-1], finest_first[::-1]
 
 
 def _before_attention(levels: nn.Sequential) -> tuple[list[Level], list[Level]]:
-    """An encoder's levels before the first that has attention, and the others, which stay whole."""
+    """An encoder's levels before the first one with attention, and the others, which process the whole canvas."""
     return _split(list(_levels(levels)))
 
 
@@ -234,7 +234,7 @@ def _levels(levels: nn.Sequential) -> Iterator[Level]:
 
 
 def _split(levels: list[Level]) -> tuple[list[Level], list[Level]]:
-    """Levels, finest first: those before the first that has attention, and the others."""
+    """Levels, finest first: those before the first one with attention, and the others."""
     tiled = list(itertools.takewhile(lambda level: not _has_attention(level), levels))
     return tiled, levels[len(tiled) :]
 
@@ -244,8 +244,8 @@ def _has_attention(level: Level) -> bool:
 
 
 def decoder_margin(levels: Sequence[Level]) -> int:
-    """Cells beyond a core that its pixels depend on, through levels and the last convolution, norms aside."""
-    reach, step = 0, 1  # reach: positions from a crop's edge inwards that know of the edge
+    """Cells beyond a core that its pixels depend on, through levels and the last convolution, without norms."""
+    reach, step = 0, 1  # reach: positions from the crop's edge inwards that the edge influences
     for level in levels:
         reach += 2 * len(level.blocks)
         if isinstance(level.resample, Upsample):
@@ -254,11 +254,11 @@ def decoder_margin(levels: Sequence[Level]) -> int:
 
 
 def encoder_margin(levels: Sequence[Level]) -> int:
-    """Cells beyond a core that it depends on, through the first convolution and levels, norms aside."""
+    """Cells beyond a core that it depends on, through the first convolution and levels, without norms."""
     reach = 1
     for level in levels:
         reach += 2 * len(level.blocks)
         if isinstance(level.resample, Downsample):
-            # Its padding on the right and below makes one more position know of the edge.
+            # Padding on the right and below lets the edge influence one more position.
             reach = reach // 2 + 1
     return reach

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 def train(config: TokenizerConfig, job: Job) -> None:
     """Writes model.safetensors, config.json, curve.csv, metrics.json and, if there is one, discriminator.safetensors.
 
-    Raises TwostageError if config and data do not fit together, a loss is not finite or the codebook collapsed.
+    Raises TwostageError if the config does not match the data, a loss is not finite or the codebook collapsed.
     """
     training.seed_everything(config.loop.seed)
     data = MapData.open(job.upstream("data"), config.map)
@@ -50,7 +50,7 @@ def _perceptual(key: str, name: str, job: Job) -> Perceptual | None:
 
 
 def _metrics(config: TokenizerConfig, task: TokenizerTask, loop: training.Loop) -> dict[str, float]:
-    """What the run came to; `tune_*` as at the last evaluation point, the codebook's use over the whole tune split."""
+    """The run's metrics: `tune_*` of the last evaluation point, and codebook use on the whole tune split."""
     last = {name: value for name, value in loop.curve[-1].items() if name.startswith("tune_")}
     use = task.codebook_use()
     return {
@@ -67,7 +67,7 @@ def _metrics(config: TokenizerConfig, task: TokenizerTask, loop: training.Loop) 
 
 def _write(job: Job, task: TokenizerTask, loop: training.Loop, metrics: dict[str, float]) -> None:
     model.save(task.models.tokenizer, job.folder)
-    # An earlier run with another loss may have left one.
+    # An earlier run with another loss may have left a discriminator.
     (job.folder / "discriminator.safetensors").unlink(missing_ok=True)
     if task.models.discriminator is not None:
         write_tensors(job.folder / "discriminator.safetensors", task.models.discriminator.state_dict())

@@ -1,1 +1,1 @@
-"""Weights: pretrained networks that other stages use as they are, as safetensors."""
+"""Pretrained networks that other stages use unchanged, as safetensors."""

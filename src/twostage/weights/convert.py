@@ -1,4 +1,4 @@
-"""Verb `weights.convert`: pretrained networks, official or from a package, to safetensors under one set of names."""
+"""Verb `weights.convert`: converts pretrained networks, official or from a package, to safetensors with equal names."""
 
 # O output channels, I input channels, H height, W width of a kernel
 
@@ -20,12 +20,12 @@ from twostage.weights import inception
 
 log = logging.getLogger(__name__)
 
-# Positions of the convolutions in torchvision's `features`, in layer order.
+# Indices of the convolutions in torchvision's `features`, in layer order.
 CONVOLUTIONS = {
     "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
     "alexnet": (0, 3, 6, 8, 10),
 }
-# What the package of the LPIPS backbones calls them.
+# Their names in the package of LPIPS backbones.
 PACKAGE_NAMES = {"vgg16": "VGG16_0", "alexnet": "AlexNet_0"}
 
 
@@ -44,11 +44,11 @@ def convert(config: WeightsConfig, job: Job) -> None:
 def backbone(path: Path, name: str) -> dict[str, torch.Tensor]:
     """The convolutions of an LPIPS backbone: `features.<i>.weight` float32 OIHW and `features.<i>.bias`.
 
-    `path` is torchvision's .pth, or the package's pickle of arrays, whose kernels are HWIO.
+    `path` is torchvision's .pth, or the package's pickle of arrays, with kernels HWIO.
     """
     if path.suffix == ".pth":
         state = torch.load(path, map_location="cpu", weights_only=True)
-        # LPIPS has no use for the classifier.
+        # LPIPS does not use the classifier.
         tensors = {key: value for key, value in state.items() if key.startswith("features.")}
     else:
         tensors = _from_package(load_arrays(path.read_bytes(), path.name), name)
@@ -69,10 +69,10 @@ def _from_package(arrays: dict[str, Any], name: str) -> dict[str, torch.Tensor]:
 
 
 def inception_state(path: Path) -> dict[str, torch.Tensor]:
-    """The Inception of FID under torch-fidelity's names; `fc` only where the source has it.
+    """The Inception of FID with torch-fidelity's names; `fc` only if the source has it.
 
-    `path` is torch-fidelity's .pth, or the package's TorchScript archive, whose convolutions come in the same order
-    and whose batch norms have no scale (it is 1).
+    `path` is torch-fidelity's .pth, or the package's TorchScript archive. The archive has the convolutions in the same
+    order, and batch norms without scale (it is 1).
     """
     expected = inception.state_names()
     if path.suffix == ".pth":
@@ -86,7 +86,7 @@ def inception_state(path: Path) -> dict[str, torch.Tensor]:
 
 def _from_torchscript(path: Path, expected: list[str]) -> dict[str, torch.Tensor]:
     with warnings.catch_warnings():
-        # torch would rather export; a TorchScript archive has no other reader.
+        # torch warns that TorchScript is deprecated, but nothing else reads a TorchScript archive.
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         archive = torch.jit.load(str(path), map_location="cpu").state_dict()
@@ -107,4 +107,4 @@ def _from_torchscript(path: Path, expected: list[str]) -> dict[str, torch.Tensor
 def _refuse_other_names(path: Path, got: set[str], expected: set[str]) -> None:
     if got != expected:
         odd = ", ".join(sorted(got ^ expected)[:3])
-        raise TwostageError(f"{path.name} holds other tensors than expected ({odd}); remove it and run again")
+        raise TwostageError(f"{path.name} has unexpected or missing tensors ({odd}); remove it and run again")

@@ -1,4 +1,4 @@
-"""The Inception-v3 of FID (TensorFlow, 2015-12-05) as torch-fidelity builds it, with our weights."""
+"""The Inception-v3 of FID (TensorFlow, 2015-12-05), built by torch-fidelity, with our weights."""
 
 import tempfile
 from pathlib import Path
@@ -14,18 +14,20 @@ _FC_SHAPES = {"fc.weight": (1008, 2048), "fc.bias": (1008,)}
 
 
 def load(path: Path, features: tuple[str, ...] = ("2048",)) -> FeatureExtractorInceptionV3:
-    """The extractor with the weights of `path`, a `model.safetensors` or the folder that holds it.
+    """The extractor with the weights of `path`, a `model.safetensors` or its folder.
 
     It takes uint8 BCHW images of any size and returns a tuple of float32 features [B, D], one per name in `features`
-    (64, 192, 768, 2048, logits_unbiased, logits). Raises TwostageError if logits are asked for and the weights have
-    no classifier (those of the package fallback).
+    (64, 192, 768, 2048, logits_unbiased, logits). Raises TwostageError if logits are requested and the weights have no
+    classifier, such as those of the fallback package.
     """
     path = Path(path)
     tensors, _ = read_tensors(path / "model.safetensors" if path.is_dir() else path)
     if "fc.weight" not in tensors:
         if any(name.startswith("logits") for name in features):
-            raise TwostageError(f"{path} has no classifier, which logits need; they need torch-fidelity's own file")
-        # The module has the layer whether it is used or not: NaN shows any use of it.
+            raise TwostageError(
+                f"{path} has no classifier, which logits need; use the weights of torch-fidelity's own file"
+            )
+        # The module always has this layer. NaN would show any use of it.
         tensors |= {name: torch.full(shape, torch.nan) for name, shape in _FC_SHAPES.items()}
     extractor = _bare(features)
     extractor.load_state_dict(tensors)
@@ -38,7 +40,7 @@ def state_names() -> list[str]:
 
 
 class _Extractor(FeatureExtractorInceptionV3):
-    """torch-fidelity's constructor unpickles a file of weights, or downloads one: this class hands it an empty one."""
+    """torch-fidelity's constructor unpickles or downloads weights. This class makes it load none."""
 
     def load_state_dict(self, state_dict: Any, *arguments: Any, **options: Any) -> Any:
         return super().load_state_dict(state_dict, *arguments, **options) if state_dict else None

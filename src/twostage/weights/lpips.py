@@ -1,7 +1,7 @@
 """LPIPS, the perceptual distance of Zhang et al. 2018, with the heads of the `lpips` package (v0.1) and our backbones.
 
-Features and distance are separate, so that a training step computes the features of the real images once, without
-graph, and backpropagates through those of the reconstructions only.
+Features and distance are separate, so that a training step computes the features of real images once and without a
+graph, and backpropagates only through those of the reconstructions.
 """
 
 # B batch, C channels, H height, W width
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from twostage.errors import TwostageError
 from twostage.runtime.tensors import read_tensors
 
-# What the lpips package calls the backbones of our weights stage.
+# Names of our backbones in the lpips package.
 HEADS = {"vgg16": "vgg", "alexnet": "alex"}
 
 
@@ -41,7 +41,7 @@ class PerceptualDistance(nn.Module):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """From a `model.safetensors` of `weights.convert`, or the folder that holds it."""
+        """Loads a `model.safetensors` of `weights.convert`, given by its path or its folder."""
         path = Path(path)
         tensors, metadata = read_tensors(path / "model.safetensors" if path.is_dir() else path)
         return cls(metadata.get("name", ""), tensors)
@@ -55,10 +55,10 @@ class PerceptualDistance(nn.Module):
         return [lpips.normalize_tensor(level_BCHW) for level_BCHW in self.backbone(self.scaling(image_BCHW))]
 
     def distance(self, features_a: list[Tensor], features_b: list[Tensor]) -> Tensor:
-        """LPIPS [B] between two lists that `features` gave; 0 for equal images."""
+        """LPIPS [B] between two outputs of `features`; 0 for equal images."""
         total_B = torch.zeros((), device=features_a[0].device)
         for level, (a_BCHW, b_BCHW) in enumerate(zip(features_a, features_b, strict=True)):
-            # The head is linear, so the mean over pixels may come first, and is cheaper so.
+            # The head is linear, so the mean over pixels may come first, which is cheaper.
             total_B = total_B + (a_BCHW - b_BCHW).square().mean(dim=(2, 3)) @ self.get_buffer(f"head_{level}")
         return total_B
 
@@ -68,7 +68,7 @@ class PerceptualDistance(nn.Module):
 
 
 def head_weights(name: str) -> list[Tensor]:
-    """The five linear heads [C] that the lpips package ships for a backbone. Raises TwostageError if it is unknown."""
+    """The five linear heads [C] of the lpips package for a backbone. Raises TwostageError for an unknown backbone."""
     if name not in HEADS:
         raise TwostageError(f"weights named {name!r} are no LPIPS backbone; expected {' or '.join(HEADS)}")
     file = importlib.resources.files("lpips") / "weights" / "v0.1" / f"{HEADS[name]}.pth"
@@ -81,13 +81,15 @@ def _backbone(name: str, tensors: dict[str, Tensor]) -> nn.Module:
     build = {"vgg16": pretrained_networks.vgg16, "alexnet": pretrained_networks.alexnet}.get(name)
     if build is None:
         raise TwostageError(f"weights named {name!r} are no LPIPS backbone; expected {' or '.join(HEADS)}")
-    # On the meta device nothing is initialised: torchvision would draw 138 million numbers to throw them away.
+    # The meta device initialises nothing. Otherwise torchvision would draw 138 million numbers that nobody uses.
     with torch.device("meta"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
         backbone = build(pretrained=False, requires_grad=False)
-    # lpips numbers the layers as torchvision does, and puts a slice in front.
+    # lpips numbers the layers like torchvision, with the name of a slice in front.
     names = {key: "features." + key.split(".", 1)[1] for key in backbone.state_dict()}
     if set(names.values()) != set(tensors):
-        raise TwostageError(f"weights of {name} do not fit; run `python -m twostage weights.convert` again")
+        raise TwostageError(
+            f"weights of {name} do not match the network; run `python -m twostage weights.convert` again"
+        )
     backbone.load_state_dict({key: tensors[ours] for key, ours in names.items()}, assign=True)
     return backbone

@@ -7,10 +7,10 @@ import inspect
 import pytest
 
 from twostage.commands.dispatch import COMMANDS, IMPORTS, config_of, work_of
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 
 
-@pytest.mark.parametrize("verb", FILES)
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_its_own_function_of_a_config_and_a_job(verb):
     work = work_of(verb)
     assert work.__module__ == f"twostage.{verb}"

@@ -121,7 +121,7 @@ def test_what_is_run_by_hand_has_a_folder_of_its_own_and_logs_to_a_file(call, tm
     assert (tmp_path / "log.txt").read_text() == "working\n"
 
 
-def test_a_verb_that_only_an_experiment_can_ask_for_says_so(call):
+def test_a_verb_that_only_a_study_can_ask_for_says_so(call):
     code, printed = call("scale=smoke", verb="evaluation.compare")
     assert code == 1
     assert "needs --config with a resolved job" in printed.err

@@ -8,6 +8,7 @@ import pytest
 from twostage.__main__ import main
 from twostage.commands.train import verb_of
 from twostage.config import composition
+from twostage.runtime.artifacts import write_json
 
 ROOT = Path(__file__).parents[3]
 
@@ -60,16 +61,43 @@ def test_plan_prints_a_line_for_each_job_and_their_number(call):
     code, printed = call("plan", "edges", "scale=smoke")
     lines = printed.out.splitlines()
     assert code == 0
-    assert any(line.split() == ["to", "do", "data.prepare", "cifar10"] for line in lines)
-    assert lines[-2].split() == ["to", "do", "figures.conditional", "edges"]
-    assert lines[-1] == f"{len(lines) - 1} jobs, 0 of them made"
+    assert any(line.split() == ["to", "do", "?", "data.prepare", "cifar10"] for line in lines)
+    assert lines[-2].split()[-1] == "edges"
+    number = len(lines) - 1
+    assert lines[-1] == f"{number} jobs, 0 made, {number} to do: 0 s of CPU time, and {number} jobs of unknown cost"
+
+
+def test_plan_takes_a_cost_from_the_jobs_own_record_or_from_those_of_its_verb(call, tmp_path):
+    earlier = {
+        "priors.tune other": {"job": "priors.tune other", "scale": "smoke", "finished": "1", "cpu_seconds": 120},
+        "latents.encode x": {"job": "latents.encode x", "scale": "laptop", "finished": "1", "cpu_seconds": 9},
+    }
+    own = {"job": "data.prepare cifar10", "scale": "smoke", "finished": "1", "cpu_seconds": 7.4}
+    write_json(tmp_path / "results/smoke/x.provenance.json", own | {"rests_on": earlier})
+    write_json(tmp_path / "artifacts/smoke/data/y/provenance.json", own | {"finished": "2", "cpu_seconds": 8})
+    _, printed = call("plan", "gpt_dropout", "scale=smoke")
+    lines = [line.split(maxsplit=2)[2] for line in printed.out.splitlines()[:-1]]
+    assert any(line.startswith("8 s  data.prepare") for line in lines)
+    assert any(line.startswith("~2.0 min  priors.tune") for line in lines)
+    assert any(line.startswith("?  latents.encode") for line in lines)
+    assert ": 2.1 min of CPU time, and" in printed.out.splitlines()[-1]
+
+
+def test_plan_takes_a_study_by_its_path(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(composition, "_studies", {})
+    text = (ROOT / "conf/study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine")
+    (tmp_path / "mine.yaml").write_text(text)
+    code, printed = call("plan", "mine.yaml", "scale=smoke")
+    assert code == 0
+    assert printed.out.splitlines()[-2].split()[-2:] == ["figures.study", "mine"]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("plan", "egdes"), "no experiment egdes"),
-        (("plan", "edges", "depth"), "no experiment edges depth"),
+        (("plan", "egdes"), "no study egdes"),
+        (("plan", "edges", "depth"), "no study edges depth"),
+        (("plan", "none.yaml"), "none.yaml; name a file that ends in .yaml"),
         (("plan", "edges", "priors=gpt"), "reads the scale alone"),
         (("plan", "edges", "scale=huge"), "scale/huge"),
         (("train", "tokenizers=vqgan"), "tokenizers/vqgan"),

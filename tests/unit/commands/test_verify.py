@@ -71,7 +71,7 @@ def test_within_its_tolerance_nothing_moved(job, changes):
 @pytest.mark.parametrize(
     ("name", "apart", "same"),
     [
-        ("orderings.subsample.paper_nll", 0.001, False),
+        ("factors.f4.paper_nll", 0.001, False),
         ("per_seed.0.difference_steps", 0.04, False),
         ("nll_nats_per_token.transformer_time.mean", 0.2, True),
         ("nll_nats_per_token.transformer_steps.mean", 0.02, True),
@@ -130,7 +130,7 @@ def test_a_file_unlike_its_record_is_damaged_and_a_missing_one_is_not(job):
 
 
 def test_verbs_of_jobs_whose_code_moved_on_are_named(job, monkeypatch):
-    monkeypatch.setattr("twostage.runtime.job.code_sha256", lambda verb, choices: f"of {verb}, {choices}")
+    monkeypatch.setattr("twostage.runtime.job.code_sha256", lambda verb, choices, plugins: f"of {verb}, {choices}")
     rests_on = {"evaluation.compare v": {"code_sha256": "of evaluation.compare, None"}}
     assert verify.made_by_other_code({"rests_on": rests_on}, [job]) == []
     rests_on["evaluation.compare v"]["code_sha256"] = "other"

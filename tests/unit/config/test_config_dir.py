@@ -43,5 +43,5 @@ def test_a_mistake_in_a_file_is_named_by_its_path(mine):
 @pytest.mark.parametrize("path", ["prior/wide.yaml", "wide.yaml"])
 def test_a_folder_without_groups_is_refused(mine, path):
     folder = mine(path, "{}")
-    with pytest.raises(TwostageError, match="holds no config"):
+    with pytest.raises(TwostageError, match="has no config files"):
         composition.add_folder(folder)

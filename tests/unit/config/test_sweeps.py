@@ -49,7 +49,7 @@ def test_a_folder_with_a_comma_is_one_folder():
     [
         ("data.name=1.10,1.20", "quote each"),
         ("data.canny_sigma=interval(0,1)", "interval"),
-        ("data=glob(zebra*)", "no option of data fits"),
+        ("data=glob(zebra*)", "no option of data matches"),
         ("priors.loop.seed=0,[1", "cannot be read"),
     ],
 )

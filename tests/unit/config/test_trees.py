@@ -28,7 +28,7 @@ def composed_by_hydra(conf, overrides):
 
 
 def asked_for(scale, monkeypatch):
-    """Overrides that the whole plan of a scale asks for, each at least once, an experiment beside another choice: Hydra
+    """Overrides that the whole plan of a scale asks for, each at least once, a study beside another choice: Hydra
     would take minutes for all trees.
     """
     asked = {}
@@ -45,10 +45,10 @@ def asked_for(scale, monkeypatch):
         if set(overrides) - seen:
             chosen.append(overrides)
             seen |= set(overrides)
-    experiments = [each[1:] for each in chosen if each[-1].startswith("experiment=")]
-    others = [each for each in chosen if not each[-1].startswith("experiment=")]
-    pairs = itertools.zip_longest(others, experiments)
-    return [(other or (f"scale={scale}",)) + (experiment or ()) for other, experiment in pairs]
+    studies = [each[1:] for each in chosen if each[-1].startswith("study=")]
+    others = [each for each in chosen if not each[-1].startswith("study=")]
+    pairs = itertools.zip_longest(others, studies)
+    return [(other or (f"scale={scale}",)) + (study or ()) for other, study in pairs]
 
 
 @pytest.mark.usefixtures("repository_conf")
@@ -57,8 +57,8 @@ def test_every_override_of_a_whole_plan_gives_hydras_tree(scale, monkeypatch):
     trees = composition.trees()
     for overrides in asked_for(scale, monkeypatch):
         by_hydra = composed_by_hydra(composition.CONF, overrides)
-        if not any(each.startswith("experiment=") for each in overrides):
-            by_hydra["experiment"] = None
+        if not any(each.startswith("study=") for each in overrides):
+            by_hydra["study"] = None
         # As text: the order of keys, and 1 against 1.0, count too.
         assert json.dumps(trees(overrides)) == json.dumps(by_hydra), overrides
 
@@ -68,7 +68,7 @@ def test_what_a_person_types_equals_hydras():
     overrides = ["scale=smoke", "data=folder", "data.root=/a/b", "data.maps=[edges,depth]", "priors=sundae_mnist",
                  "priors.sundae.depth=[1,1,1]", "sampling.seed=3", "tokenizers.loss={perceptual: none}",
                  "sampling.classes=[]", "tokenizers.quantizer.revive_after=null", "scale.tokenizers.image.steps=7",
-                 "experiment=orderings"]  # fmt: skip
+                 "study=orderings"]  # fmt: skip
     assert json.dumps(composition.compose(tuple(overrides))) == json.dumps(
         composed_by_hydra(composition.CONF, overrides)
     )

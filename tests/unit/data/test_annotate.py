@@ -62,7 +62,7 @@ def test_edges_are_those_of_canny(data):
     [
         ({"map": "low_resolution", "factor": 5}, "low_resolution_factor=5 does not divide images of 16x16"),
         ({"map": "low_resolution", "factor": 1}, "set 2 or more"),
-        ({"map": "pose"}, "got pose; bring other maps"),
+        ({"map": "pose"}, "got pose; put other maps"),
     ],
 )
 def test_what_cannot_be_made_is_one_line_and_writes_nothing(data, config, message):
@@ -99,7 +99,7 @@ def test_missing_or_damaged_midas_says_where_to_put_it(data, tmp_path, monkeypat
         run(data, map="depth")
     (tmp_path / "cache/weights").mkdir(parents=True)
     (tmp_path / "cache/weights/model-small-traced.pt").write_bytes(b"no archive")
-    with pytest.raises(TwostageError, match="is no TorchScript file"):
+    with pytest.raises(TwostageError, match="is not a TorchScript file"):
         run(data, map="depth")
     assert not (tmp_path / "out").exists()
 

@@ -92,7 +92,7 @@ def test_poses_are_looked_for_in_the_keypoint_file(tmp_path):
     # What cannot be decoded has no size that could be wrong.
     damaged, odd = problems(config)
     assert damaged.startswith(f"cannot decode {tmp_path}/images/07.png (")
-    assert odd.endswith("says that 03.png is 99x20, it is 24x20; mend width and height")
+    assert odd.endswith("says that 03.png is 99x20, but it is 24x20; correct width and height")
 
 
 def config_of_card(name, root, **changes):
@@ -130,7 +130,7 @@ def test_imagenet_is_counted_by_its_classes(repository, pictures):
 
 
 def test_data_that_come_by_themselves_have_nothing_to_check(repository):
-    with pytest.raises(TwostageError, match="downloaded by itself"):
+    with pytest.raises(TwostageError, match="is downloaded by python -m twostage fetch"):
         check.check(parse(DataConfig, compose(("data=cifar10",))["data"]))
 
 

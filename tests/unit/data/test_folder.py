@@ -137,14 +137,14 @@ def test_a_missing_folder_says_what_to_bring(tmp_path, root):
     config.root = root and str(tmp_path / root)
     line = error_of(config, tmp_path)
     assert "data.root" in line
-    assert "mine is data that you bring: put its pictures (at least 16x16) there" in line
+    assert "you must bring the data of mine: put its pictures (at least 16x16) there" in line
     assert "depth/ with a map per picture" in line
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
     (tmp_path / "empty/class").mkdir(parents=True)
     (tmp_path / "empty/class/notes.txt").write_text("no picture")
-    assert f"{tmp_path}/empty has no pictures; mine is data that you bring" in error_of(
+    assert f"{tmp_path}/empty has no pictures; you must bring the data of mine" in error_of(
         config_for(tmp_path / "empty"), tmp_path
     )
 
@@ -248,7 +248,7 @@ def test_a_missing_map_names_its_image(pictures, tmp_path, name):
 
 def test_a_missing_folder_of_maps_is_named(pictures, tmp_path):
     line = error_of(config_for(pictures, maps=["depth"]), tmp_path)
-    assert line.startswith(f"{pictures}/depth is missing; mine is data that you bring")
+    assert line.startswith(f"{pictures}/depth is missing; you must bring the data of mine")
 
 
 def test_a_damaged_map_is_named(pictures, tmp_path):
@@ -262,7 +262,7 @@ def test_a_map_of_another_size_is_named(pictures, tmp_path):
     add_maps(pictures, "depth", label_picture)
     Image.new("L", (20, 20)).save(pictures / "depth/odd/03.png")
     line = error_of(config_for(pictures, maps=["depth"]), tmp_path)
-    assert line == f"{pictures}/depth/odd/03.png is 20x20, its image 48x40; a map has the size of its image"
+    assert line == f"{pictures}/depth/odd/03.png is 20x20, its image 48x40; a map must have the size of its image"
 
 
 def test_two_maps_of_one_image_are_an_error(pictures, tmp_path):

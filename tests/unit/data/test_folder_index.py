@@ -81,7 +81,7 @@ def test_a_folder_of_just_the_ranges_classes_is_taken_whole(tmp_path, real_pictu
 def test_a_folder_that_cannot_hold_the_ranges_is_refused(tmp_path, real_pictures):
     config = config_for(by_class(tmp_path, real_pictures, 4), class_ranges=[[1, 2], [5, 5]])
     line = error_of(config, tmp_path)
-    assert "has 4 class sub-folders; data.class_ranges expects its 3 classes alone, or all of which they are" in line
+    assert "has 4 class sub-folders; data.class_ranges expects either just its 3 classes, or all classes" in line
 
 
 def test_an_offset_makes_unlabelled_pixels_label_0(pictures, tmp_path):
@@ -108,4 +108,4 @@ def test_a_map_lies_as_its_photograph_does(pictures, tmp_path):
     with Image.open(pictures / "odd/03.png") as picture:
         picture.save(pictures / "odd/03.png", exif=exif)
     line = error_of(config_for(pictures, maps=["depth"]), tmp_path)
-    assert line == f"{pictures}/depth/odd/03.png is 48x40, its image 40x48; a map has the size of its image"
+    assert line == f"{pictures}/depth/odd/03.png is 48x40, its image 40x48; a map must have the size of its image"

@@ -83,12 +83,12 @@ def test_a_folder_with_keypoints_has_a_map_of_poses(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tree: tree.pop("annotations"), "is no keypoint file .*annotations.*expected COCO's"),
+        (lambda tree: tree.pop("annotations"), "is not a keypoint file .*annotations.*expected COCO's"),
         (lambda tree: tree["annotations"][0].update(keypoints=[1, 2, 3]), "3 numbers for a person"),
-        (lambda tree: tree["annotations"][0]["keypoints"].__setitem__(0, float("nan")), "no finite number"),
-        (lambda tree: tree["annotations"][0].update(image_id=999), "is no keypoint file .*999"),
-        (lambda tree: tree["images"].pop(3), "is no keypoint file|does not list"),
-        (lambda tree: tree["images"][3].update(width=99), r"says that 03\.png is 99x20, it is 24x20"),
+        (lambda tree: tree["annotations"][0]["keypoints"].__setitem__(0, float("nan")), "not a finite number"),
+        (lambda tree: tree["annotations"][0].update(image_id=999), "is not a keypoint file .*999"),
+        (lambda tree: tree["images"].pop(3), "is not a keypoint file|does not list"),
+        (lambda tree: tree["images"][3].update(width=99), r"says that 03\.png is 99x20, but it is 24x20"),
         (lambda tree: tree["images"][3].update(file_name="x.png"), r"does not list .*03\.png"),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_missing_or_foreign_file_says_what_is_expected(tmp_path):
         read_keypoints(tmp_path / "keypoints.json")
     for text in ("[[1, 2], [3, 4]]", "{broken"):
         (tmp_path / "keypoints.json").write_text(text)
-        with pytest.raises(TwostageError, match="is no keypoint file"):
+        with pytest.raises(TwostageError, match="is not a keypoint file"):
             read_keypoints(tmp_path / "keypoints.json")
 
 

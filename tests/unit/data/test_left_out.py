@@ -142,7 +142,7 @@ def test_pictures_of_refused_modes_are_named_and_counted_before_anything_is_writ
     for number in (3, 5):
         Image.new("F", (48, 40)).save(pictures / f"odd/{number:02d}.tif")
     line = error_of(config_for(pictures), tmp_path)
-    assert "odd/03.tif holds floating-point numbers" in line
+    assert "odd/03.tif has floating-point numbers" in line
     assert "(2 such images)" in line
     assert line.split(" (2 such")[0] in check.check(config_for(pictures))[1][0]
 
@@ -248,7 +248,7 @@ def test_splits_adapt_to_a_small_folder_and_say_so(sixty, tmp_path, caplog):
         "asked": {"tune_images": 2000, "validation_images": 1000},
         "taken": {"tune_images": 6, "validation_images": 6},
     }
-    assert any("60 images are too few" in line and "6 to tune" in line for line in caplog.messages)
+    assert any("60 images are too few" in line and "6 for tuning" in line for line in caplog.messages)
 
 
 def test_splits_of_a_folder_that_suffices_do_not_adapt(sixty, tmp_path):
@@ -265,7 +265,7 @@ def test_the_smallest_folders(real_pictures, tmp_path, number):
         picture.save(root / f"{position}.png")
     config = config_for(root, tune_images=2000, validation_images=1000)
     if number < 3:
-        assert f"{number} images do not suffice; expected at least 3" in error_of(config, tmp_path)
+        assert f"{number} images are too few; expected at least 3" in error_of(config, tmp_path)
     else:
         assert {len(ids) for ids in run(config, tmp_path / "out").ids.values()} == {1}
 
@@ -284,14 +284,14 @@ def test_a_class_that_nothing_is_trained_on_is_named(pictures, tmp_path, caplog)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"maps": ["edges", "edges"]}, "data.maps names edges twice"),
+        ({"maps": ["edges", "edges"]}, "data.maps has edges twice"),
         ({"size": 0}, "data.size is 0"),
         ({"size": -5}, "data.size is -5"),
         ({"canny_sigma": 0.0}, "data.canny_sigma is 0.0"),
         ({"canny_sigma": float("nan")}, "data.canny_sigma is nan"),
         ({"label_offset": 300}, "data.label_offset is 300"),
-        ({"class_ranges": [[3]]}, r"data.class_ranges holds [3]"),
-        ({"class_ranges": [[3, 1]]}, r"data.class_ranges holds [3, 1]"),
+        ({"class_ranges": [[3]]}, r"data.class_ranges has [3]"),
+        ({"class_ranges": [[3, 1]]}, r"data.class_ranges has [3, 1]"),
         ({"tune_images": 0}, "data.tune_images is 0"),
         ({"validation_images": None}, "data.validation_images is None"),
     ],

@@ -135,18 +135,21 @@ def test_preparing_again_gives_the_same_bytes(tmp_path, fashion):
     [
         ({"source": "cifar100"}, "data.source is 'cifar100'; expected cifar10, fashion_mnist or folder"),
         ({"size": 64}, "data.size is 64; the images of cifar10 are 32x32: set data.size=32"),
-        ({"source": "fashion_mnist", "size": 64}, "data.size is 64; fashion_mnist is 28x28, or padded to 32x32"),
-        ({"classes": ["bird", "unicorn"]}, "data.classes names unicorn; expected different ones of airplane"),
-        ({"classes": ["bird", "bird"]}, "data.classes names bird, bird; expected different ones"),
-        ({"maps": ["normals"]}, "data.maps names 'normals'; expected edges, segmentation, depth or pose"),
-        ({"maps": ["depth"]}, "cifar10 has no depth, only edges can be made of it"),
+        (
+            {"source": "fashion_mnist", "size": 64},
+            "data.size is 64; fashion_mnist has 28x28 pixels, or 32x32 with padding",
+        ),
+        ({"classes": ["bird", "unicorn"]}, "data.classes has unicorn; expected different classes from: airplane"),
+        ({"classes": ["bird", "bird"]}, "data.classes has bird, bird; expected different classes"),
+        ({"maps": ["normals"]}, "data.maps has 'normals'; expected edges, segmentation, depth or pose"),
+        ({"maps": ["depth"]}, "cifar10 has no depth; only edges can be made from it"),
         ({"maps": ["segmentation"]}, "data.num_labels is None; segmentation needs the number of labels"),
         (
             {"source": "fashion_mnist", "maps": ["segmentation"], "num_labels": 10},
             "data.num_labels is 10; the layout of fashion_mnist has 11 labels",
         ),
         ({"tune_images": 0}, "data.tune_images is 0; expected at least 1"),
-        ({"tune_images": 50000}, "do not suffice for 10000 of validation, 50000 to tune"),
+        ({"tune_images": 50000}, "are too few for 10000 validation images, 50000 tune images"),
     ],
 )
 def test_a_wrong_config_is_one_line_and_writes_nothing(tmp_path, changes, message):

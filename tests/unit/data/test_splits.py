@@ -82,7 +82,7 @@ def test_the_order_is_not_the_stored_one():
         (0, 5, "data.tune_images is 0; expected at least 1"),
         (5, None, "data.validation_images is None; expected at least 1"),
         (5, 0, "data.validation_images is 0"),
-        (5, 15, "20 images do not suffice for 15 of validation, 5 to tune and any to train on; bring more"),
+        (5, 15, "20 images are too few for 15 validation images, 5 tune images and any training images; add images"),
     ],
 )
 def test_counts_that_leave_nothing_are_errors(tune, validation, message):

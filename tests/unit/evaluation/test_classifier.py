@@ -7,7 +7,7 @@ from twostage.config.schema import ClassifierConfig, LoopConfig
 from twostage.errors import TwostageError
 from twostage.evaluation import classifier as module
 from twostage.evaluation.classifier import classifier
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_json, write_array, write_json
 from twostage.runtime.job import Job
 
@@ -25,7 +25,7 @@ def write_data(folder, classes=("dark", "bright")):
 def run(tmp_path, network="small", seed=0):
     config = ClassifierConfig(network, 4, 0.02, 0.01, LoopConfig(20, 10, 20, 5, seed, "float32"))
     job = Job("evaluation", "classifier", "classifier.toy", "smoke", {"seed": seed}, {"data": str(tmp_path / "data")},
-              str(tmp_path / f"out{seed}"), FILES["evaluation.classifier"])  # fmt: skip
+              str(tmp_path / f"out{seed}"), VERBS["evaluation.classifier"].files)  # fmt: skip
     classifier(config, job)
     return job.folder
 

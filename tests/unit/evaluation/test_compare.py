@@ -5,7 +5,7 @@ from scipy import stats
 from twostage.errors import TwostageError
 from twostage.evaluation.compare import CompareConfig, Curve, compare, compare_seed
 from twostage.evaluation.statistics import Summary
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_json, write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import NLL
@@ -84,8 +84,10 @@ def compared(tmp_path, slow_run=0.1, **changes):
     pace |= {"seconds_per_step": {"own": 0.2, "rival": 0.1}, "gflops_per_step": {"own": 8.0, "rival": 5.0}}
     write_json(tmp_path / "pace/metrics.json", pace | HOW)
     inputs |= {name: str(tmp_path / name) for name in ("latents", "pace")}
-    job = Job("evaluation", "compare", "v", "smoke", {}, inputs, str(tmp_path / "out"), FILES["evaluation.compare"])
-    compare(CompareConfig("RIN", "cifar10", None, "cifar10", [0, 1], {}), job)
+    job = Job(
+        "evaluation", "compare", "v", "smoke", {}, inputs, str(tmp_path / "out"), VERBS["evaluation.compare"].files
+    )
+    compare(CompareConfig("RIN", "cifar10", None, "cifar10", [0, 1]), job)
     return read_json(job.folder / "metrics.json")
 
 

@@ -1,4 +1,4 @@
-"""Summaries of the experiments on SUNDAE priors: what is compared is alike, and numbers mean what they say."""
+"""Summaries of the studies on SUNDAE priors: what is compared is alike, and numbers mean what they say."""
 
 import numpy as np
 import pytest
@@ -8,19 +8,18 @@ from twostage.errors import TwostageError
 from twostage.evaluation.sample_sets import SampleSetsConfig, sample_sets
 from twostage.evaluation.sundae_inpainting import SundaeInpaintingConfig, sundae_inpainting
 from twostage.evaluation.sundae_pixels import SundaePixelsConfig, class_means, classified, sundae_pixels
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import DENOISING
 
 CHAIN = {"steps": 10, "min_steps": 10, "temperature": [1.0, 0.5], "proportion": [0.5, 0.5], "mean_steps_per_image": 9.5,
          "top_k": None}  # fmt: skip
-PAPER_ROWS = [{"label": "VQGAN + SUNDAE", "steps": 100, "fid": 10.56, "density": 0.77, "coverage": 0.43}]
 
 
 def job(tmp_path, verb, inputs, variant=""):
     out = str(tmp_path / "out" / verb)
-    return Job("evaluation", verb, variant or verb, "smoke", {}, inputs, out, FILES[f"evaluation.{verb}"])
+    return Job("evaluation", verb, variant or verb, "smoke", {}, inputs, out, VERBS[f"evaluation.{verb}"].files)
 
 
 def write_set(tmp_path, prefix, fid, evaluated=50, prior=(), **sampling):
@@ -43,8 +42,7 @@ def compared(tmp_path, **sundae):
     inputs |= write_set(tmp_path, "set1", **{"fid": 110.0} | sundae)
     inputs |= write_pace(tmp_path, own=0.5, rival=0.75, architectures=("gpt", "sundae"))
     config = SampleSetsConfig("sundae_vs_autoregressive", "FFHQ256", "cifar10", "vqgan_f4", 4,
-                              ["transformer", "SUNDAE, 10 steps"], 3, "it comes close",
-                              PAPER_ROWS)  # fmt: skip
+                              ["transformer", "SUNDAE, 10 steps"], 3)  # fmt: skip
     made = job(tmp_path, "sample_sets", inputs)
     sample_sets(config, made)
     return made
@@ -106,7 +104,7 @@ def inpainted(tmp_path, num_results=2):
     write_json(tmp_path / "block/metrics.json", sampling)
     write_json(tmp_path / "prior/metrics.json", {"steps": 10, "train_seconds": 5.0})
     made = job(tmp_path, "sundae_inpainting", {"block": str(tmp_path / "block"), "prior": str(tmp_path / "prior")})
-    sundae_inpainting(SundaeInpaintingConfig("FFHQ1024", "cifar10", ["block"], "they are diverse"), made)
+    sundae_inpainting(SundaeInpaintingConfig("FFHQ1024", "cifar10", ["block"]), made)
     return made
 
 
@@ -147,7 +145,7 @@ def pixels(tmp_path, asked=(0, 1, 0, 1), images=4):
     write_json(tmp_path / "prior/metrics.json", prior)
     inputs = {name: str(tmp_path / name) for name in ("data", "classes", "prior", "sampling")}
     made = job(tmp_path, "sundae_pixels", inputs)
-    sundae_pixels(SundaePixelsConfig("FashionMNIST", "toy", "greys_f1", images, 8, "they are coherent"), made)
+    sundae_pixels(SundaePixelsConfig("FashionMNIST", "toy", "greys_f1", images, 8), made)
     return made
 
 

@@ -13,7 +13,7 @@ from twostage.config.schema import GPTConfig, PixelSNAILConfig
 from twostage.errors import TwostageError
 from twostage.evaluation.likelihood import LikelihoodConfig, image_nll, likelihood
 from twostage.latents.dataset import TokenSpace
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.priors.gpt import GPT
 from twostage.priors.pixelsnail import PixelSNAIL
 from twostage.runtime.artifacts import read_json
@@ -92,7 +92,7 @@ def with_condition(tmp_path, wanted, given):
         names.append("condition")
     inputs = {name: str(tmp_path / name) for name in names}
     return Job("evaluation", "likelihood", "v", "smoke", {}, inputs, str(tmp_path / "out"),
-               FILES["evaluation.likelihood"])  # fmt: skip
+               VERBS["evaluation.likelihood"].files)  # fmt: skip
 
 
 def test_a_conditional_prior_is_evaluated_under_the_images_own_conditions(tmp_path):
@@ -139,7 +139,14 @@ def make_job(tmp_path, num_codes=9, grid=(6, 6)):
     write_latents(tmp_path / "latents", num_codes, grid)
     inputs = {name: str(tmp_path / name) for name in ("prior", "latents")}
     return Job(
-        "evaluation", "likelihood", "v", "smoke", {}, inputs, str(tmp_path / "out"), FILES["evaluation.likelihood"]
+        "evaluation",
+        "likelihood",
+        "v",
+        "smoke",
+        {},
+        inputs,
+        str(tmp_path / "out"),
+        VERBS["evaluation.likelihood"].files,
     )
 
 
@@ -161,7 +168,7 @@ def test_the_summary_is_that_of_the_first_images_whatever_the_batches(tmp_path):
     [
         ({"num_codes": 8}, 5, "was not trained on codes of"),
         ({}, 11, "11 images are asked for, but .* has 10 validation images"),
-        ({"grid": (3, 6)}, 5, "a window larger than the canvas"),
+        ({"grid": (3, 6)}, 5, "the window is larger than the canvas"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, changes, images, message):

@@ -7,7 +7,7 @@ from tests.unit.evaluation.test_neighbours import Tiny
 from twostage.errors import TwostageError
 from twostage.evaluation import overfitting as module
 from twostage.evaluation.overfitting import OverfittingConfig, overfitting
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_array, read_json, write_array, write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.weights.lpips import PerceptualDistance
@@ -40,8 +40,8 @@ def studied(tmp_path, monkeypatch, **end):
         write_array(tmp_path / f"{run}.sampling/samples.npy", images)
     inputs = {name: str(tmp_path / name) for name in INPUTS}
     job = Job("evaluation", "overfitting", "overfitting", "smoke", {}, inputs, str(tmp_path / "out"),
-              FILES["evaluation.overfitting"])  # fmt: skip
-    overfitting(OverfittingConfig("toy", 12, 8, 2, 3, "unclear"), job)
+              VERBS["evaluation.overfitting"].files)  # fmt: skip
+    overfitting(OverfittingConfig("toy", 12, 8, 2, 3), job)
     return job
 
 

@@ -51,7 +51,7 @@ def evaluate(folder, inception, monkeypatch):
             Setting("all", "mixed", 1.0, 1.0, ["k5", "k9"]),
             Setting("best", "mixed", 1.0, 0.25, ["k5", "k9"]),
         ]
-        config = RejectionConfig("toy", accepted, settings, SAMPLES, 0, 4, "as printed")
+        config = RejectionConfig("toy", accepted, settings, SAMPLES, 0, 4)
         names = {name: name for name in ("k5", "k9", "rejector", "judge", "real", "inception")}
         made = job(folder, "rejection", "out", **names)
         rejection(config, made)

@@ -6,7 +6,7 @@ from tests.unit.evaluation.test_factor_summaries import NLL, write_line, write_p
 from twostage.config.schema import FiguresConfig
 from twostage.evaluation.sample_sets import SampleSetsConfig, sample_sets
 from twostage.figures.sundae_vs_autoregressive import SundaeVsAutoregressiveConfig, sundae_vs_autoregressive
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import BOUND, DENOISING
@@ -43,10 +43,8 @@ def summary(tmp_path):
     inputs |= write_set(tmp_path, "set2", "sundae", DENOISING, CHAIN)
     # The second pace was measured while the machine was twice as slow.
     inputs |= paced(tmp_path, "pace", 0.5, 0.75, "gpt") | paced(tmp_path, "pace_absorbing", 0.5, 1.5, "absorbing")
-    config = SampleSetsConfig(
-        "sundae_vs_autoregressive", "FFHQ256", "cifar10", "vqgan_f4", 4, LABELS, 3, "close", PAPER
-    )
-    files = FILES["evaluation.sample_sets"]
+    config = SampleSetsConfig("sundae_vs_autoregressive", "FFHQ256", "cifar10", "vqgan_f4", 4, LABELS, 3)
+    files = VERBS["evaluation.sample_sets"].files
     made = Job("evaluation", "sample_sets", "v", "smoke", {}, inputs, str(tmp_path / "out"), files)
     sample_sets(config, made)
     return made
@@ -70,11 +68,11 @@ def test_each_kind_of_prior_has_a_score_of_its_own(summary):
 
 
 def test_the_table_shows_the_bound_in_a_column_of_its_own(summary, tmp_path):
-    files = [name.format(variant="name") for name in FILES["figures.sundae_vs_autoregressive"]]
+    files = [name.format(variant="name") for name in VERBS["figures.sundae_vs_autoregressive"].files]
     made = Job(
         "figures", "sundae_vs_autoregressive", "name", "smoke", {}, {"row": summary.out}, str(tmp_path / "f"), files
     )
-    sundae_vs_autoregressive(SundaeVsAutoregressiveConfig(LOOK), made)
+    sundae_vs_autoregressive(SundaeVsAutoregressiveConfig("close", {"row": PAPER}, LOOK), made)
     assert sorted(path.name for path in made.folder.iterdir()) == sorted(files)
     transformer, absorbing, sundae, paper = read_csv(made.folder / "name.csv")
     assert [line["bound_nats_per_token"] for line in (transformer, absorbing, sundae, paper)] == ["", "2.5", "", ""]
@@ -91,11 +89,11 @@ def test_a_summary_of_before_there_was_a_bound_is_drawn_as_it_was(summary, tmp_p
     for row in metrics["sets"].values():
         del row["bound_nats_per_token"]
     write_json(summary.folder / "metrics.json", metrics)
-    files = [name.format(variant="name") for name in FILES["figures.sundae_vs_autoregressive"]]
+    files = [name.format(variant="name") for name in VERBS["figures.sundae_vs_autoregressive"].files]
     made = Job(
         "figures", "sundae_vs_autoregressive", "name", "smoke", {}, {"row": summary.out}, str(tmp_path / "f"), files
     )
     write_array(summary.folder / "grid.npy", read_array(summary.folder / "grid.npy")[[0, 2]])
-    sundae_vs_autoregressive(SundaeVsAutoregressiveConfig(LOOK), made)
+    sundae_vs_autoregressive(SundaeVsAutoregressiveConfig("close", {"row": PAPER}, LOOK), made)
     assert "bound_nats_per_token" not in read_csv(made.folder / "name.csv")[0]
     assert "bound of the NLL" not in (made.folder / "name.md").read_text()

@@ -146,6 +146,7 @@ PANELS = {
     "line": [Panel("line", "nll", ""), Panel("line", "nll", "step")],
     "point": [Panel("point", "nll", ""), Panel("point", "fid", "nll"), Panel("point", "nll", "row")],
     "difference": [Panel("difference", "nll", "")],
+    "bars": [Panel("bars", "nll", ""), *[Panel("bars", "fid", "")] * 4],
 }
 TABLES = {
     "numbers": {},

@@ -1,6 +1,6 @@
 from twostage.figures.summary import HEADLINES, SummaryConfig, summary
-from twostage.planning.verbs import FILES
-from twostage.runtime.artifacts import read_csv, read_json, write_json
+from twostage.planning.verbs import VERBS
+from twostage.runtime.artifacts import read_csv, read_json, write_csv, write_json
 from twostage.runtime.job import Job
 
 FACTOR = {
@@ -29,19 +29,22 @@ def job(tmp_path):
         tmp_path / "tokenizer/metrics.json",
         {"lpips_vgg": 0.2, "psnr_decibels": 22.0, "perplexity": 400.0, "codes_used": 512, "images": 10},
     )
-    curves = {"validation": {"step": [0, 10], "mean": [5.0, 4.5], "low": [4.9, 4.4], "high": [5.1, 4.6]}}
-    row_major = {"nll_nats_per_token": {"validation": mean(4.5)}, "curves": curves}
-    write_json(tmp_path / "orderings/metrics.json", {"orderings": {"row_major": row_major}})
+    line = {"study": "orderings", "row": "IN", "ordering": "row_major", "quantity": "nll"}
+    curve = [(0, 0, 5.0), (1, 0, 6.0), (0, 10, 4.0), (1, 10, 5.0)]
+    lines = [line | {"seed": seed, "step": step, "value": value} for seed, step, value in curve]
+    write_csv(tmp_path / "orderings/table.csv", [*lines, line | {"seed": 0, "step": "", "value": 4.0}])
+    one = {"row": "IN", "values": {"ordering": "row_major"}, "quantity": "nll", "mean": 4.5}
+    write_json(tmp_path / "orderings/metrics.json", {"study": "orderings", "statistics": [one]})
     compared = {"fid_improvement_percent": 12.0, "kid_improvement_percent": None, "sampling_speedup": 7.5}
     write_json(tmp_path / "pixels_vs_latents/metrics.json", compared | {"scale": "smoke"})
     write_json(tmp_path / "f_sweep/metrics.json", {"factors": {"f1": FACTOR | {"tokenizer": "kmeans_f1"}}})
-    rows = {
-        "conditional": {"edges_f1": mean(0.5), "lpips_to_truth": mean(0.4)},
-        "unconditional": {"edges_f1": mean(0.2)},
-    }
+    statistics = [
+        {"row": "IN-Edges", "values": {"model": model}, "quantity": "edges_f1", "mean": value}
+        for model, value in (("conditional", 0.5), ("unconditional", 0.2))
+    ]
     settings = {"k 50": {"acceptance": 1.0, "class_accuracy": 0.25, "fid": 9.0}}
     write_json(tmp_path / "rejection/metrics.json", {"rows": settings, "paper_rows": [{"acceptance_rate": 0.05}]})
-    write_json(tmp_path / "edges/metrics.json", {"conditional_task": "edges", "rows": rows})
+    write_json(tmp_path / "edges/metrics.json", {"study": "edges", "statistics": statistics})
     inputs = {
         "edges": str(tmp_path / "edges"),
         "pixels_vs_latents": str(tmp_path / "pixels_vs_latents"),
@@ -51,17 +54,17 @@ def job(tmp_path):
         "table1.IN": str(tmp_path / "row"),
         "cifar10.vqgan_f4": str(tmp_path / "tokenizer"),
     }
-    return Job("figures", "summary", "summary", "smoke", {}, inputs, str(tmp_path / "out"), FILES["figures.summary"])
+    return Job(
+        "figures", "summary", "summary", "smoke", {}, inputs, str(tmp_path / "out"), VERBS["figures.summary"].files
+    )
 
 
 def test_the_summary_has_the_means_of_what_was_evaluated(tmp_path):
     summary(SummaryConfig(), job(tmp_path))
     assert read_json(tmp_path / "out/summary.json") == {
         "table1_nll": {"IN": {"transformer_steps": 4.0, "transformer_time": 3.9, "pixelsnail": 4.2}},
-        "orderings_nll": {"row_major": 4.5},
-        "conditional": {
-            "edges": {"conditional": {"edges_f1": 0.5, "lpips_to_truth": 0.4}, "unconditional": {"edges_f1": 0.2}}
-        },
+        "orderings": {"IN ordering row_major": {"nll": 4.5}},
+        "edges": {"IN-Edges model conditional": {"edges_f1": 0.5}, "IN-Edges model unconditional": {"edges_f1": 0.2}},
         "pixels_vs_latents": {
             "fid_improvement_percent": 12.0,
             "kid_improvement_percent": None,
@@ -113,7 +116,7 @@ def test_curves_are_one_line_per_evaluation_point(tmp_path):
     assert float(table1[1]["validation_nll_nats_per_token"]) == 4.0
     orderings = read_csv(tmp_path / "out/orderings_curves.csv")
     assert [(line["curve"], line["step"], line["validation_nll_nats_per_token"]) for line in orderings] == [
-        ("row_major", "0", "5.0"),
+        ("row_major", "0", "5.5"),
         ("row_major", "10", "4.5"),
     ]
 

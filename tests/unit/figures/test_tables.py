@@ -9,7 +9,7 @@ from twostage.runtime.job import Job
 
 
 def test_whole_numbers_stay_whole_where_a_line_lacks_one(tmp_path):
-    job = Job("figures", "conditional", "edges", "smoke", {}, {}, str(tmp_path), ["edges.csv", "edges.md"])
+    job = Job("figures", "study", "edges", "smoke", {}, {}, str(tmp_path), ["edges.csv", "edges.md"])
     ours = {"model": "ours", "num_parameters": 609922, "top_k": 50, "fid": 90.12345678, "at_edge": True}
     lines = [ours, {"model": "paper", "top_k": "mixed", "fid": 1e-7}]
     write_tables(job, pd.DataFrame(lines), ([{"": "ours", "FID": "90"}, {"": "paper"}], "Caption."))

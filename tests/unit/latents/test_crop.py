@@ -6,7 +6,7 @@ import pytest
 from twostage.errors import TwostageError
 from twostage.latents.crop import WindowsConfig, crop, windows
 from twostage.latents.dataset import TokenSpace, open_latents
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_array, read_json
 from twostage.runtime.job import Job
 
@@ -15,7 +15,7 @@ from .test_latents_dataset import write_latents
 
 def job(tmp_path):
     inputs = {"latents": str(write_latents(tmp_path / "whole"))}
-    return Job("latents", "crop", "v", "smoke", {}, inputs, str(tmp_path / "out"), FILES["latents.crop"])
+    return Job("latents", "crop", "v", "smoke", {}, inputs, str(tmp_path / "out"), VERBS["latents.crop"].files)
 
 
 def test_every_window_lies_in_its_image_and_every_place_occurs():
@@ -68,6 +68,6 @@ def test_the_seed_decides(tmp_path):
 @pytest.mark.parametrize(("side", "per_image"), [(3, 1), (0, 1), (2, 0)])
 def test_a_window_that_does_not_fit_is_refused(tmp_path, side, per_image):
     made = job(tmp_path)
-    with pytest.raises(TwostageError, match=rf"{per_image} windows of {side}x{side} tokens out of a grid of 2x4"):
+    with pytest.raises(TwostageError, match=rf"{per_image} windows of {side}x{side} tokens from a grid of 2x4"):
         crop(WindowsConfig(side, per_image, 0), made)
     assert not made.folder.exists()

@@ -106,8 +106,8 @@ def test_the_batch_size_changes_nothing(folders):
     ("attribute", "value", "message"),
     [
         ("num_codes", 2**16 + 1, "65537 codes"),
-        ("factor", 3, "factor 3 does not divide"),
-        ("kind", "grey", "trained on a grey one"),
+        ("factor", 3, "not divisible by the tokenizer's factor 3"),
+        ("kind", "grey", "trained on a grey map"),
     ],
 )
 def test_a_tokenizer_that_does_not_fit_is_refused_before_anything_is_written(

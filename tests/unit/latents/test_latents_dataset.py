@@ -59,7 +59,9 @@ def test_a_condition_of_other_images_is_refused(tmp_path, changes, message):
 def test_as_many_codes_of_another_tokenizer_are_refused_where_it_is_known():
     tokens = TokenSpace(8, (2, 4), map="edges", tokenizer_sha256="abc")
     tokens.require_meaning("abc", "theirs")
-    expected = r"^theirs has as many codes of edges .* other things \(sha256 def, expected abc\); take the prior's own"
+    expected = (
+        r"^theirs has as many codes of edges .* another tokenizer \(sha256 def, expected abc\); use the prior's own"
+    )
     with pytest.raises(TwostageError, match=expected) as caught:
         tokens.require_meaning("def", "theirs")
     assert "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ from twostage.errors import TwostageError
 from twostage.latents.coordinates import coordinate_codes, coordinates_sha256
 from twostage.latents.dataset import TokenSpace, open_latents
 from twostage.latents.plain import PlainConfig, plain
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
 from twostage.runtime.job import Job
 
@@ -30,7 +30,7 @@ def write_data(folder, classes=CLASSES, largest=2):
 def run(tmp_path, **changes):
     config = PlainConfig(**{"map": "class", "flips": True, "train_images": 6, "validation_images": 3, **changes})
     job = Job("latents", "plain", "d.class", "smoke", {}, {"data": str(tmp_path / "data")}, str(tmp_path / "out"),
-              FILES["latents.plain"])  # fmt: skip
+              VERBS["latents.plain"].files)  # fmt: skip
     plain(config, job)
     return job.folder
 
@@ -100,7 +100,7 @@ def test_coordinates_mean_the_same_by_their_formula_alone(tmp_path):
     ("data", "changes", "message"),
     [
         ({"classes": []}, {}, "dataset d has no classes; put its pictures into one sub-folder per class"),
-        ({"largest": 3}, {}, "labels are .* to 3, the dataset has 3 classes"),
+        ({"largest": 3}, {}, "labels are .* to 3, but the dataset has 3 classes"),
         ({}, {"map": "mood"}, "latents.plain makes class and coordinates, got mood"),
     ],
 )

@@ -1,8 +1,7 @@
 """All jobs from a user's folder to samples: what they are, and which of them are asked for again."""
 
-import json
 import subprocess
-from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,9 +10,7 @@ from twostage.commands import from_data
 from twostage.config import composition
 from twostage.errors import TwostageError
 from twostage.planning.chain import chain
-from twostage.planning.provenance import origin, write_record
 from twostage.runtime.artifacts import write_json
-from twostage.runtime.job import Job
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
@@ -22,7 +19,7 @@ BY_MAP = (*MINE, "priors.condition=segmentation_f4")
 
 
 def names(jobs):
-    return [f"{job.stage}.{job.verb} {job.variant}" for job in jobs]
+    return [f"{job.name} {job.variant}" for job in jobs]
 
 
 def given(overrides, layout):
@@ -136,14 +133,14 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
     [
         (
             (*BY_MAP, "sampling.canvas_pixels=[62,96]"),
-            r"factor 4 does not divide both sides; set \[64, 96\]",
+            r"both sides must be divisible by the tokenizer's factor 4; set e.g. \[64, 96\]",
         ),
-        ((*BY_MAP, "sampling.canvas_pixels=[16,96]"), "a window larger than the canvas: the prior sees 8x8"),
+        ((*BY_MAP, "sampling.canvas_pixels=[16,96]"), "the window is larger than the canvas: the prior sees 8x8"),
         ((*BY_MAP, "sampling.condition_file=nowhere.png"), r"condition_file=nowhere\.png cannot be decoded"),
-        ((*BY_MAP, "sampling.canvas_pixels=[64,128]", "LAYOUT"), r"layout\.png is 96x64, the canvas wants 128x64"),
+        ((*BY_MAP, "sampling.canvas_pixels=[64,128]", "LAYOUT"), r"layout\.png is 96x64, but the canvas needs 128x64"),
         (
             (*MINE, "priors.condition=low_resolution_f1", "sampling.canvas_pixels=[256,512]", "LAYOUT"),
-            r"layout\.png is 96x64, the canvas wants 128x64",
+            r"layout\.png is 96x64, but the canvas needs 128x64",
         ),
         (
             (*MINE, "priors.condition=coordinates", "sampling.canvas_pixels=[64,96]"),
@@ -162,16 +159,16 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
             r"num_images=101 needs 101 validation images, there are (100|\d\d?); lower it",
         ),
         ((*MINE, "sampling.given=0.5", "sampling.num_images=101"), "needs 101 validation images"),
-        ((*MINE, "sampling.classes=[cat]"), "classes names cat; the prior is conditioned by nothing: leave it null"),
-        ((*BY_MAP, "sampling.classes=[]"), "names all classes; the prior is conditioned by segmentation_f4"),
+        ((*MINE, "sampling.classes=[cat]"), "classes names cat; the condition of the prior is nothing: leave it null"),
+        ((*BY_MAP, "sampling.classes=[]"), "names all classes; the condition of the prior is segmentation_f4"),
         (
             (*MINE, "priors.condition=class", "data.classes=[cat,dog]", "sampling.classes=[cat,owl]"),
-            "names owl, none of the prior's 2 classes; they are cat, dog: choose from its classes",
+            "names owl, not among the prior's 2 classes; they are cat, dog: choose from its classes",
         ),
-        ((*MINE, "sampling.coordinates=true"), "the prior takes no condition; drop sampling.coordinates"),
+        ((*MINE, "sampling.coordinates=true"), "the prior takes no condition; remove sampling.coordinates"),
         (
             (*MINE, "priors.condition=class", "sampling.coordinates=true"),
-            r"coordinates=true, the prior was trained with the condition class; set it to false",
+            r"coordinates=true, but the prior was trained with the condition class; set it to false",
         ),
         ((*MINE, "priors.condition=edges_f4", "sampling.coordinates=true"), "trained with the condition edges_f4; set"),
         ((*BY_MAP, "LAYOUT", "sampling.coordinates=true"), "a prior has one condition; choose"),
@@ -184,10 +181,10 @@ def test_what_does_not_go_together_is_refused(layout, overrides, named):
         ((*MINE, "sampling.top_k=65"), "top_k=65 is larger than the vocabulary of 64 codes"),
         ((*MINE, "tokenizers=greys_f1", "sampling.top_k=257"), "larger than the vocabulary of 256 codes"),
         ((*MINE, "tokenizers=kmeans_f1", "sampling.top_k=513"), "larger than the vocabulary of 512 codes"),
-        ((*MINE, "sampling.top_p=0"), r"top_p=0\.0 is no share"),
+        ((*MINE, "sampling.top_p=0"), r"top_p=0\.0 must be in"),
         (
             (*MINE, "priors.ordering=spiral_in", "sampling.canvas_pixels=[64,96]"),
-            "sliding windows go in row-major order, the prior's is spiral_in",
+            "sliding windows need row-major order, but the prior's is spiral_in",
         ),
     ],
 )
@@ -225,47 +222,26 @@ def test_a_small_picture_may_be_enlarged(layout):
 def test_classes_are_held_against_the_dataset_as_soon_as_it_is_prepared(tmp_path, monkeypatch, asked, known):
     made = []
 
-    def prepare(job):
-        made.append(job.verb)
-        if job.verb == "prepare":
-            write_json(
-                job.folder / "metadata.json",
-                {"classes": ["cat", "dog"], "splits": {"validation": {"num_images": 5}}},
-            )
+    def prepare(target, scale, study):
+        made.append(target)
+        if target.startswith("artifacts/"):
+            split = {"validation": {"num_images": 5}}
+            write_json(tmp_path / target, {"classes": ["cat", "dog"], "splits": split})
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(from_data, "run", prepare)
+    monkeypatch.setattr(composition, "_studies", {})
+    monkeypatch.setattr(from_data, "snakemake", prepare)
     by_class = (*MINE, "data.maps=[]", "priors.condition=class", f"sampling.classes={asked}", "sampling.num_images=4")
     if known:
         from_data.make(by_class)
-        assert made[-1] == "generate"
+        assert made[-1] == "results/samples_of_mine.csv"
         return
-    with pytest.raises(TwostageError, match="names zebra, none of the prior's 2 classes; they are cat, dog: choose"):
+    with pytest.raises(TwostageError, match="names zebra, not among the prior's 2 classes; they are cat, dog: choose"):
         from_data.make(by_class)
-    assert made == ["prepare"]
+    assert made == ["artifacts/smoke/data/mine/metadata.json"]
 
 
-@pytest.fixture
-def two_jobs(tmp_path):
-    """A dataset of a folder and a job that reads it, both made."""
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "held_out.txt").touch()
-    config = {"source": "folder", "root": str(tmp_path / "pictures"), "index": None}
-    config["validation_index"] = str(tmp_path / "held_out.txt")
-    data = Job("data", "prepare", "mine", "smoke", config, {}, str(tmp_path / "data"), ["metadata.json"])
-    latents = Job("latents", "encode", "mine.t", "smoke", {"map": "image"}, {"data": data.out},
-                  str(tmp_path / "latents"), ["metadata.json"])  # fmt: skip
-    for job in (data, latents):
-        make(job, {"of": job.variant})
-    return data, latents
-
-
-def make(job, content):
-    write_json(job.folder / "metadata.json", content)
-    write_record(job, origin(job))
-
-
-def test_a_failed_job_ends_the_chain(two_jobs, tmp_path, monkeypatch):
+def test_a_failed_run_ends_the_command(tmp_path, monkeypatch):
     asked = []
 
     def fail(command, check):
@@ -274,11 +250,13 @@ def test_a_failed_job_ends_the_chain(two_jobs, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(TwostageError, match="no Snakefile"):
+        from_data.snakemake("results/mine.csv", "smoke", Path("mine.yaml"))
+    (tmp_path / "Snakefile").touch()
     with pytest.raises(SystemExit) as stopped:
-        from_data.run(two_jobs[0])
+        from_data.snakemake("results/mine.csv", "smoke", Path("mine.yaml"))
     assert stopped.value.code == 3
-    assert asked[0][1:5] == ["-m", "twostage", "data.prepare", "--config"]
-    assert json.loads((tmp_path / asked[0][5]).read_text()) == asdict(two_jobs[0])
+    assert asked[0][-5:] == ["--config", "scale=smoke", "study=mine.yaml", "--", "results/mine.csv"]
 
 
 def test_the_chain_names_no_stage_it_cannot_run():

@@ -22,6 +22,7 @@ def test_choices_of_a_config_are_found_at_any_depth():
 
 def test_a_list_of_words_is_several_choices():
     assert choices_of({"orderings": ["spiral_in", "row_major"]}) == {"ordering": ["row_major", "spiral_in"]}
+    assert choices_of({"orderings": []}) == {"ordering": [None]}
 
 
 def test_what_is_not_known_stays_unknown():

@@ -32,7 +32,7 @@ def before(jobs, copied):
 
 def fingerprints(jobs, copied):
     code = Code(copied / "twostage", copied / "kept.json")
-    return {folder: code.fingerprint(f"{job.stage}.{job.verb}", job.choices) for folder, job in jobs.items()}
+    return {folder: code.fingerprint(job.name, job.choices) for folder, job in jobs.items()}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def changed(jobs, copied, before):
 
 
 def verbs(jobs):
-    return {f"{job.stage}.{job.verb}" for job in jobs.values()}
+    return {job.name for job in jobs.values()}
 
 
 def priors(jobs):
@@ -151,14 +151,14 @@ def test_a_new_quantity_concerns_no_number_that_there_is(changed):
         ),
     )
     # Figures look titles up in all of it.
-    assert verbs(found) <= {"figures.study", "figures.summary"}
+    assert verbs(found) <= {"figures.study", "figures.summary", "figures.f_sweep"}
 
 
 def test_an_ordering_concerns_the_jobs_in_its_order(changed):
     found = changed(("latents/orderings", "return _sorted_by_bits(height, width, lowest_first=True)", "return 1"))
     trained = {folder for folder, job in found.items() if job.stage == "priors"}
     assert trained == {f"artifacts/laptop/priors/cifar10.vqgan_f4.gpt.subsample.seed{seed}" for seed in (0, 1)}
-    assert verbs(found) == {"priors.train", "sampling.generate", "evaluation.orderings"}
+    assert verbs(found) == {"priors.train", "sampling.generate", "evaluation.collect"}
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_a_changed_line_is_planned_anew(edited_conf, planned):
 
 
 def test_a_broken_study_is_named_every_time(edited_conf, planned):
-    path = edited_conf / "experiment/orderings.yaml"
+    path = edited_conf / "study/orderings.yaml"
     path.write_text(path.read_text().replace("spiral_in]", "spiral_up]"))
     assert [list(kept_plan("smoke").broken) for _ in range(2)] == [["orderings"]] * 2
 

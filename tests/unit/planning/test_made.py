@@ -168,7 +168,7 @@ def test_a_picture_that_samples_are_drawn_for_counts_by_its_content(tmp_path, mo
 
 
 def test_changed_code_makes_it_again(latents, jobs, monkeypatch):
-    monkeypatch.setattr(module, "code_sha256", lambda verb, choices: "another")
+    monkeypatch.setattr(module, "code_sha256", lambda verb, choices, plugins: "another")
     assert made.fault(latents, jobs) == "was made by other code"
 
 

@@ -2,7 +2,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from tests.unit.conftest import EXPERIMENTS, SCALES, stage
+from tests.unit.conftest import SCALES, STUDIES, stage
 from twostage.config import composition
 from twostage.config.composition import parse
 from twostage.errors import TwostageError
@@ -17,7 +17,7 @@ from twostage.planning.jobs import (
     weights_job,
 )
 from twostage.planning.prompt import asked
-from twostage.planning.verbs import FILES, files_read
+from twostage.planning.verbs import VERBS, files_read
 from twostage.planning.whole import plan_of, refuse_broken, whole_plan
 from twostage.priors.pace import PaceConfig
 from twostage.runtime.job import Job
@@ -31,16 +31,16 @@ def plan(request):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_input_is_the_output_of_an_earlier_job(study, scale):
     made = {}
-    for folder, job in plan_of(experiment, scale).jobs.items():
+    for folder, job in plan_of(study, scale).jobs.items():
         assert set(job.inputs.values()) <= set(made), f"{folder} comes before its inputs"
         assert job.out == folder == f"artifacts/{scale}/{job.stage}/{job.variant}"
         # A study's file says more: which figures there are.
-        promised = [name.format(variant=job.variant) for name in FILES[f"{job.stage}.{job.verb}"]]
+        promised = [name.format(variant=job.variant) for name in VERBS[job.name].files]
         assert job.files[: len(promised)] == promised
-        assert job.files == promised or job.verb in ("collect", "study")
+        assert job.files == promised or job.verb in ("agree", "collect", "study")
         for upstream in job.inputs.values():
             assert set(files_read(job, made[upstream])) <= set(made[upstream].files)
         made[folder] = job
@@ -49,7 +49,7 @@ def test_every_input_is_the_output_of_an_earlier_job(experiment, scale):
 def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
     runs = stage(plan, "priors.train")
     pairs = [(runs[name], runs[name.replace(".gpt.", ".pixelsnail.")]) for name in runs if ".gpt." in name]
-    assert len(pairs) == 5 * len(plan.experiment["seeds"])
+    assert len(pairs) == 5 * len(plan.study["seeds"])
     for gpt, pixelsnail in pairs:
         assert gpt.config["loop"] == pixelsnail.config["loop"]
         assert gpt.inputs["latents"] == pixelsnail.inputs["latents"]
@@ -111,13 +111,13 @@ def test_the_papers_rows_have_the_printed_sizes():
 
 def test_an_unused_figure_colour_touches_figures_only():
     before = plan_of("table1", "smoke")
-    tree = composition.compose(("scale=smoke", "experiment=table1"))
+    tree = composition.compose(("scale=smoke", "study=table1"))
     tree["figures"]["palette"]["gpt"] = "#000000"
 
     trees = composition.trees()
 
     def compose(overrides):
-        return tree if any(o.startswith("experiment") for o in overrides) else trees(overrides)
+        return tree if any(o.startswith("study") for o in overrides) else trees(overrides)
 
     after = plan_of("table1", "smoke", compose)
     changed = {job.stage for folder, job in after.jobs.items() if asdict(job) != asdict(before.jobs[folder])}
@@ -131,7 +131,7 @@ def test_a_longer_budget_leaves_the_sweep_alone():
         return trees((*overrides, "scale.priors.steps=20"))
 
     before, after = plan_of("table1", "smoke"), plan_of("table1", "smoke", compose)
-    changed = {f"{job.stage}.{job.verb}" for folder, job in after.jobs.items() if job != before.jobs[folder]}
+    changed = {job.name for folder, job in after.jobs.items() if job != before.jobs[folder]}
     assert changed == {"priors.train"}
 
 
@@ -142,8 +142,8 @@ def test_two_jobs_for_one_folder_are_refused():
         plan.add(type(job)(**{**asdict(job), "config": {"name": "other"}}))
 
 
-def test_an_unknown_experiment_is_named():
-    with pytest.raises(TwostageError, match=r"no file conf/experiment/table9\.yaml; choose one of .*table1"):
+def test_an_unknown_study_is_named():
+    with pytest.raises(TwostageError, match=r"no file conf/study/table9\.yaml; choose one of .*table1"):
         plan_of("table9", "smoke")
 
 
@@ -167,15 +167,15 @@ def with_row(**changes):
 
     def compose(overrides):
         tree = trees(overrides)
-        if tree["experiment"]:
-            tree["experiment"]["rows"]["RIN"]["stand_in"] |= changes
+        if tree["study"]:
+            tree["study"]["rows"]["RIN"]["stand_in"] |= changes
         return tree
 
     return compose
 
 
 def test_a_mistyped_key_of_a_row_is_named():
-    with pytest.raises(TwostageError, match=r"experiment\.rows\.RIN\.stand_in of table1: .*tokeniser_data"):
+    with pytest.raises(TwostageError, match=r"study\.rows\.RIN\.stand_in of table1: .*tokeniser_data"):
         plan_of("table1", "smoke", with_row(tokeniser_data="cifar10"))
 
 
@@ -269,24 +269,27 @@ def test_samples_by_hand_read_latents_only_where_images_are_completed():
     assert set(half.inputs) == {"prior", "tokenizer", "latents"}
 
 
-def test_a_broken_file_stops_the_experiments_that_use_it_alone(edited_conf):
+def test_a_broken_file_stops_the_studies_that_use_it_alone(edited_conf):
     whole = whole_plan("smoke")
-    path = edited_conf / "experiment/orderings.yaml"
+    path = edited_conf / "study/orderings.yaml"
     path.write_text(path.read_text().replace("spiral_in]", "spiral_up]"))
     (edited_conf / "data/fashion_mnist_28.yaml").write_text("name: [x")
     plan = whole_plan("smoke")
     assert set(plan.broken) == {"orderings", "sundae_pixels"}
     assert set(plan.jobs) < set(whole.jobs)
     refuse_broken(plan, ["results/table1.csv", "results/f_sweep.csv", "results/figures/table1_curves.pdf"])
-    for target in ("results/orderings.csv", "results/figures/orderings_grid.pdf", "all", "figures"):
+    for target in ("results/orderings.csv", "results/figures/orderings_grid.pdf"):
         with pytest.raises(TwostageError, match="spiral_up"):
+            refuse_broken(plan, [target])
+    for target in ("all", "figures"):
+        with pytest.raises(TwostageError, match=r"spiral_up|fashion_mnist_28"):
             refuse_broken(plan, [target])
     with pytest.raises(TwostageError, match=r"fashion_mnist_28\.yaml: line 2"):
         refuse_broken(plan, ["results/sundae_pixels.csv"])
 
 
 def test_a_broken_study_on_request_does_not_stop_all(edited_conf):
-    path = edited_conf / "experiment/depth.yaml"
+    path = edited_conf / "study/depth.yaml"
     path.write_text(path.read_text() + "unknown: 1\n")
     plan = whole_plan("smoke")
     assert set(plan.broken) == {"depth"}

@@ -12,7 +12,7 @@ from twostage.latents.dataset import TokenSpace
 from twostage.planning.chain import chain
 from twostage.planning.jobs import classes_job, denoising_job, latents_job, pace_job, prior_job, tokenizer_job
 from twostage.planning.prompt import asked
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.planning.whole import plan_of
 from twostage.priors.model import build, num_parameters
 
@@ -43,8 +43,8 @@ def test_every_verb_of_it_can_be_called_by_hand(verb):
     tree = composition.compose(overrides)
     latents = latents_job(tree, tokenizer_job(tree))
     job = asked(verb, overrides).job
-    assert f"{job.stage}.{job.verb}" == verb
-    assert job.files == FILES[verb]
+    assert job.name == verb
+    assert job.files == VERBS[verb].files
     if "prior" in job.inputs:
         assert job.inputs["prior"] == prior_job(tree, latents, None, {}).out
         assert "absorbing.seed0" in job.inputs["prior"]
@@ -116,21 +116,22 @@ def test_a_task_of_conditional_synthesis_may_name_it():
 
     def compose(overrides):
         tree = trees(overrides)
-        if (tree["experiment"] or {}).get("name") == "edges_sundae":
-            tree["experiment"]["rows"]["IN-Edges"]["stand_in"]["prior"] = "absorbing"
+        if (tree["study"] or {}).get("name") == "edges":
+            tree["study"]["fixed"]["priors"] = "absorbing"
+            tree["study"]["measure"] = ["edges_f1", "lpips_to_truth", "fid", "bound"]
         return tree
 
-    plan = plan_of("edges_sundae", "smoke", compose)
+    plan = plan_of("edges", "smoke", compose)
     runs = stage(plan, "priors.train").values()
     assert {(run.config["architecture"], run.config["condition"]) for run in runs} == {
         ("absorbing", "edges_f4"),
         ("absorbing", None),
     }
     # As long as a transformer: a step of SUNDAE costs more, so it has a budget of its own.
-    assert {run.config["loop"]["steps"] for run in runs} == {plan.tree["scale"]["experiment"]["conditional"]["steps"]}
+    assert {run.config["loop"]["steps"] for run in runs} == {plan.tree["scale"]["study"]["conditional"]["steps"]}
     for drawn in stage(plan, "sampling.denoise").values():
         assert drawn.config["chain"] is None
-        assert drawn.config["per_condition"] == plan.tree["scale"]["experiment"]["conditional"]["per_condition"]
+        assert drawn.config["per_condition"] == plan.tree["scale"]["study"]["conditional"]["per_condition"]
     assert not stage(plan, "sampling.generate")
 
 
@@ -139,8 +140,8 @@ def test_a_study_may_vary_how_it_is_drawn_from_and_measure_its_bound():
 
     def compose(overrides):
         tree = trees(overrides)
-        if (tree["experiment"] or {}).get("name") == "gpt_dropout":
-            tree["experiment"] |= {
+        if (tree["study"] or {}).get("name") == "gpt_dropout":
+            tree["study"] |= {
                 "fixed": {"priors": "absorbing"},
                 "vary": {"sampling.denoising.unmasking.steps": [8, None]},
                 "measure": ["bound", "fid", "network_evaluations"],
@@ -180,7 +181,7 @@ def test_absorbing_diffusion_trains_as_long_as_sundae_with_as_many_parameters(sc
 @pytest.mark.parametrize("scale", SCALES)
 def test_it_is_drawn_in_as_many_steps_as_sundae_and_never_in_more_than_tokens(scale):
     plan = plan_of("sundae_vs_autoregressive", scale)
-    asked = plan.tree["scale"]["experiment"]["sundae"]["table_steps"]
+    asked = plan.tree["scale"]["study"]["sundae"]["table_steps"]
     for summary in stage(plan, "evaluation.sample_sets").values():
         drawn = {
             label: plan.jobs[summary.inputs[f"set{at}.sampling"]] for at, label in enumerate(summary.config["sets"])
@@ -196,7 +197,7 @@ def test_more_steps_than_tokens_are_as_many_as_tokens():
 
     def compose(overrides):
         tree = trees(overrides)
-        tree["scale"]["experiment"]["sundae"]["table_steps"] = [100]
+        tree["scale"]["study"]["sundae"]["table_steps"] = [100]
         return tree
 
     (drawn,) = (

@@ -1,4 +1,4 @@
-"""The plans of the experiments on SUNDAE priors."""
+"""The plans of the studies on SUNDAE priors."""
 
 import pytest
 
@@ -16,19 +16,19 @@ CHAINS = ["sundae_steps", "sundae_proportion", "sundae_temperature"]
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("experiment", CHAINS)
-def test_sweeps_train_nothing_that_the_table_does_not(experiment, scale):
-    table, sweep = plan_of("sundae_vs_autoregressive", scale), plan_of(experiment, scale)
+@pytest.mark.parametrize("study", CHAINS)
+def test_sweeps_train_nothing_that_the_table_does_not(study, scale):
+    table, sweep = plan_of("sundae_vs_autoregressive", scale), plan_of(study, scale)
     for verb in ("train", "tune", "timed", "pace"):
         shared = stage(table, f"priors.{verb}")
         assert all(shared[variant] == job for variant, job in stage(sweep, f"priors.{verb}").items())
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("experiment", CHAINS)
-def test_only_what_varies_varies_in_a_sweep(experiment, scale):
-    plan = plan_of(experiment, scale)
-    keys = [*plan.experiment["vary"], *plan.experiment.get("zip", {})]
+@pytest.mark.parametrize("study", CHAINS)
+def test_only_what_varies_varies_in_a_sweep(study, scale):
+    plan = plan_of(study, scale)
+    keys = [*plan.study["vary"], *plan.study.get("zip", {})]
     varied = {key.rpartition(".")[2] for key in keys}
     by_prior = {}
     for job in stage(plan, "sampling.denoise").values():
@@ -46,9 +46,9 @@ def test_only_what_varies_varies_in_a_sweep(experiment, scale):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("experiment", [*CHAINS, "sundae_vs_autoregressive"])
-def test_every_set_has_as_many_samples_and_real_images(experiment, scale):
-    plan = plan_of(experiment, scale)
+@pytest.mark.parametrize("study", [*CHAINS, "sundae_vs_autoregressive"])
+def test_every_set_has_as_many_samples_and_real_images(study, scale):
+    plan = plan_of(study, scale)
     jobs = stage(plan, "evaluation.samples").values()
     assert len({str(job.config) for job in jobs}) == 1
     for job in jobs:
@@ -58,7 +58,7 @@ def test_every_set_has_as_many_samples_and_real_images(experiment, scale):
     assert len({job.inputs["real"] for job in jobs}) == len(stage(plan, "data.prepare")) - (scale == "paper")
 
 
-def test_the_transformers_are_those_of_other_experiments_and_one_that_trains_as_long():
+def test_the_transformers_are_those_of_other_studies_and_one_that_trains_as_long():
     plan, orderings = plan_of("sundae_vs_autoregressive", "laptop"), plan_of("orderings", "laptop")
     for name in ("priors", "sampling"):
         shared = f"artifacts/laptop/{name}/cifar10.vqgan_f4.gpt.row_major.seed0"
@@ -99,8 +99,8 @@ def test_the_papers_rows_have_the_printed_data_and_sizes():
 def test_runs_of_an_hourglass_differ_in_one_choice_and_the_seed(key, scale):
     plan = plan_of(f"hourglass_{key}", scale)
     runs = list(stage(plan, "priors.train").values())
-    assert len(runs) == 2 * len(plan.experiment["seeds"])
-    assert {run.config["sundae"][key] for run in runs} == set(plan.experiment["vary"][f"priors.sundae.{key}"])
+    assert len(runs) == 2 * len(plan.study["seeds"])
+    assert {run.config["sundae"][key] for run in runs} == set(plan.study["vary"][f"priors.sundae.{key}"])
     for run in runs:
         rest = run.config | {"loop": run.config["loop"] | {"seed": 0}, "sundae": run.config["sundae"] | {key: ""}}
         assert rest == runs[0].config | {"sundae": runs[0].config["sundae"] | {key: ""}}

@@ -1,4 +1,4 @@
-"""The plans of the experiments over the factor f."""
+"""The plans of the studies over the factor f."""
 
 import pytest
 
@@ -134,12 +134,12 @@ def test_conditions_that_do_not_go_with_the_tokenizers_are_one_line(row, message
 
 
 def changed(**row):
-    """A compose whose experiment's row is changed."""
+    """A compose whose study's row is changed."""
 
     def compose(overrides):
         tree = composition.compose(overrides)
-        for label in {"FacesHQ", "S-FLCKR"} & set((tree["experiment"] or {"rows": ()})["rows"]):
-            columns = tree["experiment"]["rows"][label]
+        for label in {"FacesHQ", "S-FLCKR"} & set((tree["study"] or {"rows": ()})["rows"]):
+            columns = tree["study"]["rows"][label]
             if "window" in columns["stand_in"]:
                 columns["stand_in"] |= row
         return tree
@@ -164,7 +164,7 @@ def test_one_factor_more_adds_its_jobs_and_changes_only_the_summary():
     [
         ({"tokenizers": ["kmeans_f1", "vqgan_f4", "edges_f4"]}, "vqgan_f4 and edges_f4 have the same f"),
         ({"tokenizers": ["kmeans_f1", "vqgan_f3"]}, r"no file conf/tokenizers/vqgan_f3\.yaml; choose one of"),
-        ({"widnow": 8}, r"experiment\.rows\.FacesHQ\.stand_in of f_sweep: .*widnow"),
+        ({"widnow": 8}, r"study\.rows\.FacesHQ\.stand_in of f_sweep: .*widnow"),
     ],
 )
 def test_a_row_that_makes_no_sense_is_one_line(row, message):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.conftest import EXPERIMENTS, SCALES, stage
+from tests.unit.conftest import SCALES, STUDIES, stage
 from twostage.config import composition
 from twostage.errors import TwostageError
 from twostage.planning.prompt import asked
@@ -18,7 +18,7 @@ def plan(request):
 
 def test_one_run_per_ordering_and_seed_and_nothing_else_differs(plan):
     runs = stage(plan, "priors.train")
-    assert len(runs) == 6 * len(plan.experiment["seeds"])
+    assert len(runs) == 6 * len(plan.study["seeds"])
     for name, run in runs.items():
         ordering, seed = name.split(".")[-2:]
         assert run.config["ordering"] == ordering
@@ -39,14 +39,14 @@ def test_the_learning_rate_is_that_of_the_row_major_sweep(plan):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_both_experiments_share_what_they_can(scale):
+def test_both_studies_share_what_they_can(scale):
     table1, orderings, whole = plan_of("table1", scale), plan_of("orderings", scale), whole_plan(scale)
-    planned = {folder: job for name in EXPERIMENTS for folder, job in plan_of(name, scale).jobs.items()}
+    planned = {folder: job for name in STUDIES for folder, job in plan_of(name, scale).jobs.items()}
     sums_up = whole.jobs[f"artifacts/{scale}/figures/summary"]
     assert whole.jobs == planned | {sums_up.out: sums_up}
     assert {"orderings", "table1.IN", "codebook_size", "f_sweep"} <= set(sums_up.inputs)
-    new = {f"{job.stage}.{job.verb}" for folder, job in orderings.jobs.items() if folder not in table1.jobs}
-    assert new == {"priors.train", "sampling.generate", "evaluation.orderings", "figures.orderings"}
+    new = {job.name for folder, job in orderings.jobs.items() if folder not in table1.jobs}
+    assert new == {"priors.train", "sampling.generate", "evaluation.collect", "figures.study"}
     made = set()
     for job in whole.jobs.values():
         assert set(job.inputs.values()) <= made
@@ -62,12 +62,12 @@ def test_table1s_runs_keep_their_names_and_other_orders_are_named():
 
 
 def changed(**changes):
-    """A compose whose experiment is changed."""
+    """A compose whose study is changed."""
 
     def compose(overrides):
         tree = composition.compose(overrides)
-        if tree["experiment"]:
-            tree["experiment"] |= changes
+        if tree["study"]:
+            tree["study"] |= changes
         return tree
 
     return compose
@@ -75,8 +75,8 @@ def changed(**changes):
 
 def test_one_more_ordering_adds_its_runs_and_changes_only_the_summary():
     before = plan_of("orderings", "smoke")
-    names = [*before.experiment["orderings"], "random"]
-    after = plan_of("orderings", "smoke", changed(orderings=names))
+    names = [*before.study["vary"]["priors.ordering"], "random"]
+    after = plan_of("orderings", "smoke", changed(vary={"priors.ordering": names}))
     different = {folder.removeprefix("artifacts/smoke/") for folder, job in after.jobs.items()
                  if before.jobs.get(folder) != job}  # fmt: skip
     runs = {f"priors/cifar10.vqgan_f4.gpt.random.seed{seed}" for seed in (0, 1)}
@@ -86,24 +86,20 @@ def test_one_more_ordering_adds_its_runs_and_changes_only_the_summary():
 
 
 @pytest.mark.parametrize(
-    "names", [["row_major", "spiral"], ["spiral_in", "spiral_out"], ["row_major", "subsample", "subsample"]]
+    ("names", "message"),
+    [
+        (["row_major", "spiral"], "study orderings, row IN: .*spiral"),
+        (["spiral_in", "spiral_out"], "compare.to is row_major, no value of priors.ordering"),
+        (["row_major", "subsample", "subsample"], "priors.ordering is .*once each"),
+    ],
 )
-def test_unknown_missing_and_repeated_orderings_are_one_line(names):
-    with pytest.raises(TwostageError, match=rf"experiment\.orderings is {', '.join(names)}; name row_major"):
-        plan_of("orderings", "smoke", changed(orderings=names))
+def test_unknown_missing_and_repeated_orderings_are_one_line(names, message):
+    with pytest.raises(TwostageError, match=message) as raised:
+        plan_of("orderings", "smoke", changed(vary={"priors.ordering": names}))
+    assert "\n" not in str(raised.value)
 
 
-def test_an_ordering_without_a_colour_is_one_line_before_anything_trains():
-    def compose(overrides):
-        tree = composition.compose(overrides)
-        tree["figures"]["palette"].pop("z_curve")
-        return tree
-
-    with pytest.raises(TwostageError, match=r"figures\.palette has no colour for the ordering z_curve; add one"):
-        plan_of("orderings", "smoke", compose)
-
-
-def test_a_second_row_is_refused():
-    row = {"stand_in": {"data": "cifar10", "tokenizer": "vqgan_f4"}}
-    with pytest.raises(TwostageError, match="must be one, got A, B"):
-        plan_of("orderings", "smoke", changed(rows={"A": row, "B": row}))
+def test_paths_of_orders_want_orders_that_vary():
+    study = {"vary": {"priors.gpt.dropout": [0.0, 0.1]}, "compare": None, "paper": [], "table": {}}
+    with pytest.raises(TwostageError, match=r"a figure shows orders, and priors\.ordering does not vary"):
+        plan_of("orderings", "smoke", changed(**study, figures=[{"kind": "orders"}]))

@@ -1,4 +1,4 @@
-"""How many jobs of every kind an experiment rests on, at every scale: what is shared, is there once."""
+"""How many jobs of every kind a study rests on, at every scale: what is shared, is there once."""
 
 import functools
 from collections import Counter
@@ -17,7 +17,7 @@ def jobs(scale):
 
 
 def rules(scale, *names):
-    """How many jobs of every rule these experiments rest on."""
+    """How many jobs of every rule these studies rest on."""
     needed = with_upstream(jobs(scale), [f"artifacts/{scale}/figures/{name}" for name in names])
     return Counter(f"{job.stage}_{job.verb}" for job in needed)
 
@@ -34,7 +34,7 @@ def test_orderings_have_all_their_jobs_at_every_scale(scale):
     seeds = 3 if scale == "workstation" else 2
     assert plan["priors_train"] == 6 * seeds
     # One tokenizer, one sweep, and no rival whose time has to be known first.
-    for rule in ("tokenizers_train", "latents_encode", "priors_tune", "evaluation_orderings"):
+    for rule in ("tokenizers_train", "latents_encode", "priors_tune", "evaluation_collect"):
         assert plan[rule] == 1, rule
     assert plan["priors_pace"] == 0
 
@@ -97,7 +97,7 @@ def test_tasks_of_conditional_synthesis_have_all_their_jobs(scale):
     names = ["class_conditional", "edges", "edges_sundae", "super_resolution", "layouts", "completion", "rejection"]
     names += ["overfitting"]
     plan = rules(scale, *names)
-    assert plan["evaluation_conditional"] == 6
+    assert plan["evaluation_collect"] == 6
     # Two seeds of SUNDAE with its condition and without it.
     assert plan["sampling_denoise"] == 4
     for rule in ("evaluation_rejection", "figures_overfitting", "latents_plain"):
@@ -105,11 +105,11 @@ def test_tasks_of_conditional_synthesis_have_all_their_jobs(scale):
     # Two seeds of class, edges, low resolution and layouts; unconditional ones are shared where data are.
     assert plan["evaluation_classifier"] == 2
     for name in ("depth", "pose", "layouts_ade20k", "layouts_coco_stuff"):
-        assert rules(scale, name)["evaluation_conditional"] == 1
+        assert rules(scale, name)["evaluation_collect"] == 1
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_experiments_on_sundae_have_all_their_jobs_at_every_scale(scale):
+def test_studies_on_sundae_have_all_their_jobs_at_every_scale(scale):
     names = ["sundae_vs_autoregressive", "sundae_steps", "sundae_proportion", "sundae_temperature"]
     plan = rules(scale, *names)
     paper = scale == "paper"

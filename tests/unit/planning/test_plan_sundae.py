@@ -1,4 +1,4 @@
-"""The jobs of SUNDAE priors, by hand and for experiments."""
+"""The jobs of SUNDAE priors, by hand and for studies."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ from twostage.planning.jobs import (
     tune_job,
 )
 from twostage.planning.prompt import asked
-from twostage.planning.verbs import FILES, files_read
+from twostage.planning.verbs import VERBS, files_read
 from twostage.priors.model import build, num_parameters
 from twostage.sampling.denoising import Schedule
 
@@ -40,7 +40,7 @@ def test_a_sundae_prior_is_a_prior_like_any():
     job = prior_job(tree, latents, None, {"tune": tune_job(tree, latents, None)})
     assert job.variant == "cifar10.vqgan_f4.sundae.seed0"
     assert (job.verb, job.config["architecture"]) == ("train", "sundae")
-    assert job.files == FILES["priors.train"]
+    assert job.files == VERBS["priors.train"].files
     assert parse(PriorConfig, job.config).sundae.unrolls == 2
 
 
@@ -90,8 +90,8 @@ def test_every_verb_of_it_can_be_called_by_hand(verb):
     tree, _, latents = upstream()
     overrides = ("scale=smoke", "priors=sundae")
     job = asked(verb, overrides).job
-    assert f"{job.stage}.{job.verb}" == verb
-    assert job.files == FILES[verb]
+    assert job.name == verb
+    assert job.files == VERBS[verb].files
     if "prior" in job.inputs:
         assert job.inputs["prior"].startswith(prior_job(tree, latents, None, {}).out)
     by_class = asked(verb, (*overrides, "priors.condition=class")).job

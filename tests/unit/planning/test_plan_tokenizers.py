@@ -41,7 +41,7 @@ def test_a_vqvae_is_a_vqgan_but_for_its_name_and_loss(scale):
 def test_tokenizers_of_two_sizes_differ_in_codes_and_the_patience_with_them(scale):
     plan = plan_of("codebook_size", scale)
     configurations = list(trained(plan).values())
-    assert [config["quantizer"]["num_codes"] for config in configurations] == plan.experiment["zip"][NUM_CODES]
+    assert [config["quantizer"]["num_codes"] for config in configurations] == plan.study["zip"][NUM_CODES]
     alike = [config | {"name": "", "quantizer": None} for config in configurations]
     assert all(config == alike[0] for config in alike)
     for quantizer in (config["quantizer"] for config in configurations):
@@ -57,7 +57,7 @@ def test_warm_ups_differ_in_their_length_alone(scale):
     plan = plan_of("warmup", scale)
     configurations = list(trained(plan).values())
     starts = [config["loss"]["adversarial_start"] for config in configurations]
-    assert starts == plan.experiment["vary"][START]
+    assert starts == plan.study["vary"][START]
     assert max(starts) <= configurations[0]["loop"]["steps"]
     for config in configurations:
         alike = config["loss"] | {"adversarial_start": 0}

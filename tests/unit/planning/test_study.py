@@ -10,12 +10,14 @@ from twostage.errors import TwostageError
 from twostage.evaluation.collect import CollectConfig
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.figures.study import StudyConfig
-from twostage.planning.study import keys_of, parsed, short
+from twostage.planning.study_file import columns, parsed
 from twostage.planning.whole import drawn, plan_of, tables, whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 STUDIES = sorted(
-    path.stem for path in (ROOT / "conf/experiment").glob("*.yaml") if "\nmeasure:" in path.read_text()
+    path.stem
+    for path in (ROOT / "conf/study").glob("[!_]*.yaml")
+    if "\nmeasure:" in path.read_text() or "_conditional, _self_" in path.read_text()
 )  # fmt: skip
 GPT = "cifar10.vqgan_f4.gpt.row_major"
 IN = {"stand_in": {"data": "cifar10", "tokenizers": "vqgan_f4"}, "paper": None}
@@ -45,8 +47,8 @@ def planned(study, scale="smoke"):
     trees = composition.trees()
 
     def compose(overrides):
-        tree = trees(each for each in overrides if not each.startswith("experiment="))
-        return tree | {"experiment": copy.deepcopy(study)}
+        tree = trees(each for each in overrides if not each.startswith("study="))
+        return tree | {"study": copy.deepcopy(study)}
 
     return plan_of("mine", scale, compose)
 
@@ -196,7 +198,7 @@ def test_as_many_samples_are_drawn_as_the_study_says_and_their_number_is_in_the_
         assert job.config["kid_subset_size"] < 20
 
 
-def test_chains_have_the_names_of_the_sundae_experiments_and_others_are_told_apart():
+def test_chains_have_the_names_of_the_sundae_studies_and_others_are_told_apart():
     usual = {"images": 32, "seeds": [0]}
     theirs = stage(plan_of("sundae_steps", "smoke"), "sampling.denoise")
     ours = stage(planned(CHAINS | usual), "sampling.denoise")
@@ -265,7 +267,7 @@ WRONG = {
     "a panel over no column": ({"figures": [{"kind": "point", "y": "nll", "x": "drop"}]}, "drop"),
     "a line over no steps": ({"figures": [{"kind": "line", "y": "nll", "x": "dropout"}]}, "dropout"),
     "a panel of no kind": ({"figures": [{"y": "nll"}]}, "kind"),
-    "a panel of an unknown kind": ({"figures": [{"kind": "bar", "y": "nll"}]}, "bar"),
+    "a panel of an unknown kind": ({"figures": [{"kind": "pie", "y": "nll"}]}, "pie"),
     "a line without a curve": (
         {"measure": ["nll", "parameters"], "figures": [{"kind": "line", "y": "parameters"}]},
         "parameters",
@@ -277,6 +279,25 @@ WRONG = {
     "a value of the wrong type": ({"vary": {"priors.gpt.dropout": ["low", "high"]}}, "priors.gpt.dropout"),
     "no list of values": ({"vary": {"priors.gpt.dropout": 0.1}}, "vary"),
     "a key on which nothing depends": ({"vary": {"sampling.top_k": [8, 16]}}, "sampling.top_k"),
+    "a key that only the sweep reads": ({"vary": {"priors.sweep.steps": [10, 20]}}, "priors.sweep.steps"),
+    "a chain of what draws token by token": (
+        {"vary": {"sampling.denoising.chain.steps": [4, 5]}, "measure": ["fid"]},
+        "sampling.denoising.chain.steps",
+    ),
+    "a seed that is none of seeds": ({"fixed": {"priors": "gpt", "priors.loop.seed": 5}}, "priors.loop.seed"),
+    "a spread that comes with its mean": ({"measure": ["nll", "edges_f1_std_over_images"]}, "edges_f1"),
+    "panels of all that is measured over no column": (
+        {"measure": ["fid"], "figures": [{"kind": "point", "y": "each", "x": "drop"}]},
+        "drop",
+    ),
+    "paths of orders that do not vary": ({"figures": [{"kind": "orders"}]}, "priors.ordering"),
+    "pictures of two sizes": (
+        {
+            "rows": {"IN": IN, "F": {"stand_in": {"data": "fashion_mnist_28", "tokenizers": "vqgan_f4"}}},
+            "pictures": 2,
+        },
+        "pictures",
+    ),
     "keys in zip on which nothing depends": (
         {"vary": {}, "zip": {"sampling.top_k": [8, 16], "sampling.temperature": [1.0, 0.9]}},
         "sampling.top_k",
@@ -348,16 +369,16 @@ def test_samples_of_maps_are_refused_while_planning():
 
 def test_a_copy_under_another_file_name_is_refused(edited_conf):
     """Two files would be one study, whose jobs and results have its name."""
-    text = (edited_conf / "experiment/gpt_dropout.yaml").read_text()
-    (edited_conf / "experiment/mine.yaml").write_text(text)
+    text = (edited_conf / "study/gpt_dropout.yaml").read_text()
+    (edited_conf / "study/mine.yaml").write_text(text)
     (line,) = whole_plan("smoke").broken.values()
     assert "mine" in line
     assert "gpt_dropout" in line
 
 
 def test_a_study_of_a_users_own_joins_the_whole_plan_unless_it_is_on_request(edited_conf):
-    path = edited_conf / "experiment/mine.yaml"
-    text = (edited_conf / "experiment/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine")
+    path = edited_conf / "study/mine.yaml"
+    text = (edited_conf / "study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine")
     text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("on_request"))
     path.write_text(text)
     plan = whole_plan("smoke")
@@ -373,19 +394,25 @@ def test_a_study_of_a_users_own_joins_the_whole_plan_unless_it_is_on_request(edi
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_has_its_table_and_panels_over_columns_that_exist(name, scale):
     plan = plan_of(name, scale)
-    study = parsed(plan.experiment)
+    study = parsed(plan.study)
     table, (figure,) = table_of(plan), stage(plan, "figures.study").values()
     composition.parse(CollectConfig, table.config)
     drawing = composition.parse(StudyConfig, figure.config)
     assert figure.inputs == {"table": table.out}
-    keys = [short(study, key) for key in keys_of(study)]
+    keys = columns(study)
     assert drawing.keys == keys == list(table.config["points"][0]["values"])
     for panel in drawing.panels:
         assert panel.x in ("", "row", "step", *keys, *study.measure)
-        assert panel.kind == "pictures" or panel.y in study.measure
+        assert panel.kind in ("pictures", "orders") or panel.y in study.measure
     for point in range(len(table.config["points"])):
         read = {name.partition(".")[2] for name in table.inputs if name.startswith(f"{point}.")}
         first = table.config["points"][point]["seed"] == study.seeds[0]
-        for quantity in study.measure:
+        drawn = table.config["points"][point]["values"].get("model", "conditional").endswith("conditional")
+        assert drawn or read == {"agreement"}
+        for quantity in study.measure if drawn else ():
             role = quantity if QUANTITIES[quantity].measure else QUANTITIES[quantity].role
-            assert role in read or (not first and QUANTITIES[quantity].role in ("sampling", "samples"))
+            assert (
+                role in read
+                or "agreement" in read
+                or (not first and QUANTITIES[quantity].role in ("sampling", "samples"))
+            )

@@ -1,180 +1,242 @@
-"""A task of conditional synthesis is a file: what it needs, and what is said of a wrong one before anything trains."""
+"""A task of conditional synthesis is a study: what its file needs, and what is said of a wrong one while planning."""
 
-import numpy as np
 import pytest
 
-from tests.unit.conftest import stage
-from tests.unit.evaluation.test_agreement import judges
+from tests.unit.conftest import ON_REQUEST, stage
 from twostage.config import composition
 from twostage.errors import TwostageError
-from twostage.evaluation.agreement import Given, agreement
-from twostage.planning.designs.conditional import MEASURES
-from twostage.planning.whole import experiments, plan_of, tables, whole_plan
+from twostage.planning.whole import plan_of, studies, tables, whole_plan
 
 
 @pytest.fixture
 def write(edited_conf):
-    """Writes conf/experiment/mine.yaml: another task's file after some edits."""
+    """Writes conf/study/mine.yaml: another task's file after some edits."""
 
     def written(of, *edits):
-        text = (edited_conf / f"experiment/{of}.yaml").read_text()
+        text = (edited_conf / f"study/{of}.yaml").read_text()
         for old, new in (("name: " + of, "name: mine"), *edits):
             assert old in text
             text = text.replace(old, new)
-        (edited_conf / "experiment/mine.yaml").write_text(text)
+        (edited_conf / "study/mine.yaml").write_text(text)
 
     return written
 
 
 def test_a_new_file_is_a_task_that_the_workflow_plans(write):
     write("edges_sundae")
-    assert "mine" in experiments()
+    assert "mine" in studies()
     whole, mine = whole_plan("smoke"), plan_of("mine", "smoke")
     assert mine.jobs.items() <= whole.jobs.items()
     assert "mine" in tables(whole)
     ours, other = (whole.jobs[f"artifacts/smoke/evaluation/{name}"] for name in ("mine", "edges_sundae"))
+    assert ours.config == other.config | {"study": "mine"}
     # All that is trained and drawn is the other's.
-    assert ours.inputs == other.inputs
-    assert ours.config == other.config | {"name": "mine"}
+    assert all(plan_of("edges_sundae", "smoke").jobs[folder] == job for folder, job in mine.jobs.items()
+               if job.stage in ("priors", "sampling"))  # fmt: skip
     assert ours.out in whole.jobs["artifacts/smoke/figures/summary"].inputs.values()
 
 
+def test_what_tasks_have_in_common_is_no_study_itself(edited_conf):
+    assert (edited_conf / "study/_conditional.yaml").exists()
+    assert not [name for name in (*studies(), *composition.options("study")) if name.startswith("_")]
+
+
 def test_a_task_on_request_is_planned_but_no_other_target_asks_for_it(write):
-    write("edges_sundae", ("task: ", "on_request: true\ntask: "))
+    write("edges_sundae", ("title: ", "on_request: true\ntitle: "))
     whole = whole_plan("smoke")
     assert "artifacts/smoke/figures/mine" in whole.jobs
     assert "mine" not in tables(whole)
     assert "mine" not in whole.jobs["artifacts/smoke/figures/summary"].inputs
 
 
-def test_on_request_is_read_as_the_boolean_that_it_says(write):
-    write("edges_sundae", ("task: ", 'on_request: "false"\ntask: '))
-    assert "mine" in tables(whole_plan("smoke"))
-
-
 @pytest.mark.parametrize("name", ["2024", "my task"])
 def test_a_file_whose_name_no_target_can_have_is_one_line(edited_conf, name):
-    (edited_conf / f"experiment/{name}.yaml").write_text(f'name: "{name}"\n')
+    (edited_conf / f"study/{name}.yaml").write_text(f'name: "{name}"\n')
     with pytest.raises(TwostageError, match=rf"{name}\.yaml: no target can have this name; use letters") as caught:
-        experiments()
+        studies()
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("repository_conf")
-def test_the_tables_are_those_of_all_experiments_but_what_needs_data():
-    on_request = {name for name in experiments() if plan_of(name, "smoke").on_request}
-    assert set(tables(whole_plan("smoke"))) == {*experiments(), "tokenizers"} - on_request
+def test_the_tables_are_those_of_all_studies_but_what_needs_data():
+    on_request = {name for name in studies() if plan_of(name, "smoke").on_request}
+    assert on_request >= ON_REQUEST
+    assert set(tables(whole_plan("smoke"))) == {*studies(), "tokenizers"} - on_request
 
 
-@pytest.mark.parametrize(
-    ("edit", "said"),
-    [(("name: mine", "name: edges"), r"mine\.yaml says name: edges; say name: \"mine\""),
-     (("task: ", "tusk: "), r"conf/experiment/mine\.yaml, read as a task .*: Task: Key 'tusk' not in 'Task'"),
-     (("paper_says: ", "# "), "missing mandatory value: paper_says"),
-     (("measures: {stand_in: [edges], paper: [edges]}", "measures: [edges]"), "list is not a subclass of Measures"),
-     (("measures: {stand_in: [edges], paper: [edges]}", ""), "`Measures` has missing mandatory value: stand_in"),
-     (("stand_in: {data", "stand_out: {data"), r"experiment\.rows\.IN-Edges\.stand_in of mine"),
-     (("    stand_in: {", "    stand_in: null\n    was: {"), r"'rows\.IN-Edges\.stand_in' is not Optional"),
-     (("rows:", "on_request: maybe\nrows:"), "'maybe' is not a valid bool"),
-     (("rows:", "rows: ["), r"experiment/mine\.yaml: line 10: did not find expected")],
-)  # fmt: skip
-def test_a_file_that_is_no_task_is_one_line(write, edit, said):
+MEASURE = "measure: [edges_f1, lpips_to_truth, psnr_to_truth_decibels, diversity_lpips, fid, kid, nll, parameters]"
+WRONG = {
+    "another's name": [("name: mine", "name: edges"), r"mine\.yaml says name: edges; say name: \"mine\""],
+    "an unknown key": [("title: ", "tusk: "), "tusk"],
+    "no rows": [("rows:", "others:"), "others"],
+    "no list of measures": [(MEASURE, "measure: edges_f1"), "measure"],
+    "an unknown measure": [(MEASURE, "measure: [egdes_f1]"), "egdes_f1 is no quantity"],
+    "a measure of another map": [
+        (MEASURE, "measure: [edges_f1, silhouette_iou]"),
+        "row IN-Edges: samples given edges have no silhouette_iou; measure some of class_recovered, edges_f1",
+    ],
+    "no column of the scale": [("stand_in:\n", "stand_out:\n"), "stand_out"],
+    "no condition": [("priors.condition: edges_f4\n", "priors.condition: null\n"), "nothing is given to samples"],
+    "a condition that there is not": [("priors.condition: edges_f4\n", "priors.condition: hats\n"), "hats"],
+    "a sweep on nothing": [("tune_on: cifar10\n", "tune_on: cifar11\n"), "cifar11"],
+    "a row without what is not measured": [("tune_on: cifar10\n", "without: [rfid]\n"), "without"],
+    "conditions of none": [("rows:", "conditions: {images: 0}\nrows:"), "conditions.images"],
+    "one sample of each": [
+        ("rows:", "conditions: {images: 16, per_condition: 1}\nrows:"),
+        "diversity_lpips needs several samples",
+    ],
+    "two numbers of samples": [("rows:", "images: 20\nrows:"), "drop images"],
+    "agreement without conditions": [("rows:", "conditions: null\nrows:"), "add conditions"],
+    "an unknown baseline": [("rows:", "baselines: [unconditoned]\nrows:"), "unconditoned"],
+    "a comparison to no baseline": [("rows:", "compare: {to: real}\nbaselines: [unconditional]\nrows:"), "real"],
+    "pictures of nothing": [(MEASURE, "measure: [fid, nll]"), "pictures of conditions"],
+    "no YAML": [("rows:", "rows: ["), "study/mine.yaml"],
+}
+
+
+@pytest.mark.parametrize(("edit", "said"), WRONG.values(), ids=WRONG)
+def test_a_mistake_in_a_task_is_one_line(write, edit, said):
     write("edges", edit)
     with pytest.raises(TwostageError, match=said) as caught:
         plan_of("mine", "smoke")
     assert "\n" not in str(caught.value)
+    assert "mine" in str(caught.value)
     assert str(caught.value) in whole_plan("smoke").broken["mine"]
 
 
-@pytest.mark.parametrize("text", ["", "- mine\n", "mine\n"])
-def test_a_file_that_is_no_experiment_at_all_is_one_line(edited_conf, text):
-    (edited_conf / "experiment/mine.yaml").write_text(text)
+@pytest.mark.parametrize("text", ["", "- mine\n", "mine\n", "name: mine\n"])
+def test_a_file_that_is_no_study_at_all_is_one_line(edited_conf, text):
+    (edited_conf / "study/mine.yaml").write_text(text)
     (line,) = whole_plan("smoke").broken.values()
     assert "mine" in line
     assert "\n" not in line
 
 
-def with_rows(**keys):
-    """A compose whose rows have more keys."""
-
+def changed(of, row=None, **keys):
+    """A compose in which one study has other keys, and its rows too."""
     trees = composition.trees()
 
     def compose(overrides):
         tree = trees(overrides)
-        for row in (tree["experiment"] or {}).get("rows", {}).values():
-            row["stand_in"] |= keys
+        if (tree["study"] or {}).get("name") == of:
+            tree["study"] |= keys
+            for each in tree["study"]["rows"].values():
+                each["stand_in"] |= row or {}
         return tree
 
     return compose
 
 
+SCORE = {"gpt": "nll", "pixelsnail": "nll", "sundae": "denoising", "absorbing": "bound"}
+
+
+def by(of, prior, *measure, **row):
+    """A compose in which one task has another prior, and rows other keys."""
+    return changed(of, {"priors": prior} | row, measure=[*measure, "lpips_to_truth", SCORE[prior]])
+
+
 @pytest.mark.usefixtures("repository_conf")
-@pytest.mark.parametrize("experiment", ["table1", "orderings", "rejection", "overfitting"])
-def test_a_prior_is_refused_where_it_would_not_be_the_one_that_trains(experiment):
-    with pytest.raises(TwostageError, match=rf"experiment\.rows\..*\.stand_in of {experiment}: .*'prior'"):
-        plan_of(experiment, "smoke", with_rows(prior="sundae"))
+@pytest.mark.parametrize("study", ["table1", "rejection", "overfitting"])
+def test_a_prior_is_refused_where_it_would_not_be_the_one_that_trains(study):
+    with pytest.raises(TwostageError, match=rf"study\.rows\..*\.stand_in of {study}: .*'priors'"):
+        plan_of(study, "smoke", changed(study, {"priors": "sundae"}))
 
 
 @pytest.mark.usefixtures("repository_conf")
 @pytest.mark.parametrize(
-    ("experiment", "measures", "allowed"),
-    [("edges", ["egdes"], "names egdes; samples given edges are held against class or edges"),
-     ("edges", ["edges", "silhouette"], "names silhouette; samples given edges"),
-     ("class_conditional", ["edges"], "names edges; samples given class are held against class; name"),
-     ("completion", ["low_resolution"], "names low_resolution; samples given no map are"),
-     ("f_sweep_conditional", ["edges"], "names edges; samples given segmentation are held against class or silho")],
+    ("study", "quantity", "given"),
+    [("class_conditional", "edges_f1", "class"), ("completion", "consistency_psnr_decibels", "no map"),
+     ("super_resolution", "silhouette_iou", "low_resolution")],
 )  # fmt: skip
-def test_a_measure_that_the_condition_does_not_allow_is_one_line(experiment, measures, allowed):
-    trees = composition.trees()
-
-    def compose(overrides):
-        tree = trees(overrides)
-        if (tree["experiment"] or {}).get("name") == experiment:
-            tree["experiment"]["measures"]["stand_in"] = measures
-        return tree
-
-    with pytest.raises(TwostageError, match=rf"^experiment\.measures\.stand_in of {experiment} {allowed}"):
-        plan_of(experiment, "smoke", compose)
+def test_a_measure_that_the_condition_does_not_allow_is_one_line(study, quantity, given):
+    with pytest.raises(TwostageError, match=rf"study {study}.* samples given {given} have no {quantity}"):
+        plan_of(study, "smoke", changed(study, measure=[quantity, "lpips_to_truth"]))
 
 
-@pytest.mark.parametrize("kind", MEASURES)
-def test_every_measure_is_one_that_samples_are_held_against(kind):
-    side = 4 if kind == "low_resolution" else 8
-    given = Given(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2), np.zeros((2, side, side, 3), np.uint8))
-    assert agreement(kind, given.image_NHWC, given, judges())
+@pytest.mark.usefixtures("repository_conf")
+def test_the_sweep_over_f_is_held_against_its_own_map():
+    compose = changed("f_sweep_conditional", measures={"stand_in": ["edges_f1"], "paper": []})
+    with pytest.raises(TwostageError, match=r"^samples given segmentation have no edges_f1"):
+        plan_of("f_sweep_conditional", "smoke", compose)
 
 
 @pytest.mark.usefixtures("repository_conf")
 @pytest.mark.parametrize("prior", ["pixelsnail", "sundae", "absorbing"])
 @pytest.mark.parametrize(
-    ("experiment", "condition", "sides"),
+    ("study", "condition", "sides"),
     [("edges", "edges_f16", "edges_f16 makes 2x2 codes where vqgan_f4 makes 8x8"),
      ("super_resolution", "low_resolution_f2", "low_resolution_f2 makes 4x4 codes where vqgan_f4 makes 8x8")],
 )  # fmt: skip
-def test_a_condition_on_another_grid_is_one_line_for_priors_that_read_it_place_by_place(
-    experiment, condition, sides, prior
-):
-    with pytest.raises(TwostageError, match=rf"of {experiment}: prior={prior} takes a condition .*{sides}; name"):
-        plan_of(experiment, "smoke", with_rows(condition=condition, prior=prior))
-    runs = stage(plan_of(experiment, "smoke", with_rows(condition=condition)), "priors.train")
+def test_a_condition_on_another_grid_is_one_line_for_priors_that_read_it_place_by_place(study, condition, sides, prior):
+    row = {"priors.condition": condition}
+    with pytest.raises(TwostageError, match=rf"study {study}.*: {prior} takes a condition .*{sides}; name"):
+        plan_of(study, "smoke", by(study, prior, **row))
+    runs = stage(plan_of(study, "smoke", by(study, "gpt", **row)), "priors.train")
     assert {run.config["architecture"] for run in runs.values()} == {"gpt"}
 
 
 @pytest.mark.usefixtures("repository_conf")
 @pytest.mark.parametrize("condition", ["class", "coordinates", "low_resolution_f1"])
-def test_a_class_or_a_condition_on_the_same_grid_goes_with_every_prior(condition):
-    for prior in ("pixelsnail", "sundae", "absorbing"):
-        plan = plan_of("super_resolution", "smoke", with_measures([], with_rows(condition=condition, prior=prior)))
-        runs = stage(plan, "priors.train").values()
-        assert {run.config["architecture"] for run in runs} == {prior}
-        assert {run.config["condition"] for run in runs} == {condition, None}
+@pytest.mark.parametrize("prior", ["pixelsnail", "sundae", "absorbing"])
+def test_a_class_or_a_condition_on_the_same_grid_goes_with_every_prior(condition, prior):
+    plan = plan_of("super_resolution", "smoke", by("super_resolution", prior, **{"priors.condition": condition}))
+    runs = stage(plan, "priors.train").values()
+    assert {run.config["architecture"] for run in runs} == {prior}
+    assert {run.config["condition"] for run in runs} == {condition, None}
 
 
-def with_measures(measures, compose):
-    def changed(overrides):
-        tree = compose(overrides)
-        if "measures" in (tree["experiment"] or {}):
-            tree["experiment"]["measures"]["stand_in"] = measures
-        return tree
+@pytest.mark.usefixtures("repository_conf")
+@pytest.mark.parametrize("prior", ["sundae", "absorbing"])
+def test_images_are_completed_by_priors_that_work_token_by_token(prior):
+    with pytest.raises(TwostageError, match=f"completed token by token, which {prior} does not"):
+        plan_of("completion", "smoke", by("completion", prior))
+    assert stage(plan_of("completion", "smoke", by("completion", "pixelsnail")), "sampling.generate")
 
-    return changed
+
+@pytest.mark.usefixtures("repository_conf")
+def test_other_conditions_than_the_scales_are_told_apart_by_name():
+    usual = stage(plan_of("edges", "smoke"), "sampling.generate")
+    plan = plan_of("edges", "smoke", changed("edges", conditions={"images": 10, "per_condition": 3}))
+    ours = stage(plan, "sampling.generate")
+    assert not set(usual) & set(ours)
+    assert {(job.config["num_images"], job.config["per_condition"]) for job in ours.values()} == {(30, 3)}
+    assert all(name.endswith(".conditions_images10x3") for name in ours)
+
+
+@pytest.mark.usefixtures("repository_conf")
+def test_a_task_may_vary_a_key_beside_its_baselines():
+    plan = plan_of("edges", "smoke", changed("edges", vary={"sampling.top_k": [8, 16]}, compare=None))
+    points = plan.jobs["artifacts/smoke/evaluation/edges"].config["points"]
+    assert [(point["values"]["model"], point["values"]["top_k"], point["seed"]) for point in points[:6]] == [
+        ("conditional", 8, 0), ("conditional", 8, 1), ("unconditional", 8, 0), ("unconditional", 8, 1),
+        ("reconstruction", 8, None), ("real", 8, None),
+    ]  # fmt: skip
+    assert len(points) == 12
+    assert len(stage(plan, "sampling.generate")) == 8
+    assert len(stage(plan, "priors.train")) == 4
+
+
+@pytest.mark.usefixtures("repository_conf")
+def test_fid_is_of_the_first_seed_and_agreement_of_all():
+    plan = plan_of("edges", "smoke")
+    inputs = plan.jobs["artifacts/smoke/evaluation/edges"].inputs
+    points = plan.jobs["artifacts/smoke/evaluation/edges"].config["points"]
+    sampled = [at for at, point in enumerate(points) if f"{at}.samples" in inputs]
+    assert [(points[at]["values"]["model"], points[at]["seed"]) for at in sampled] == [
+        ("conditional", 0), ("unconditional", 0)
+    ]  # fmt: skip
+    assert all(f"{at}.agreement" in inputs for at in range(len(points)))
+    # Real images equal themselves: only what tells their edges is measured of them.
+    (real,) = [at for at, point in enumerate(points) if point["values"]["model"] == "real"]
+    assert plan.jobs[inputs[f"{real}.agreement"]].config["quantities"] == ["edges_f1"]
+
+
+@pytest.mark.usefixtures("repository_conf")
+def test_what_a_row_is_without_is_neither_measured_nor_shown_of_it():
+    ours, paper = (plan_of("layouts", scale) for scale in ("smoke", "paper"))
+    for plan, is_measured in ((ours, True), (paper, False)):
+        (figure,) = stage(plan, "figures.study").values()
+        assert ("silhouette_iou" in figure.config["show"]) == is_measured
+        assert ("silhouette_iou" in [panel["y"] for panel in figure.config["panels"]]) == is_measured
+        asked = [job.config["quantities"] for job in stage(plan, "evaluation.agree").values()]
+        assert any("silhouette_iou" in each for each in asked) == is_measured

@@ -10,8 +10,9 @@ from PIL import Image
 from tests.unit.data.test_keypoints import coco
 from tests.unit.evaluation.test_agreement import Levels
 from twostage.config import composition, schema
-from twostage.evaluation.conditional import ConditionalConfig
-from twostage.figures.conditional import ConditionalConfig as FigureConfig
+from twostage.evaluation.agree import AgreeConfig
+from twostage.evaluation.collect import CollectConfig
+from twostage.figures.study import StudyConfig
 from twostage.planning.whole import plan_of
 from twostage.runtime.artifacts import read_array, read_json, write_json
 from twostage.weights.lpips import PerceptualDistance
@@ -22,8 +23,8 @@ NUMBER, SIZE = 24, (24, 20)
 CONFIG = {
     "data.prepare": schema.DataConfig, "tokenizers.train": schema.TokenizerConfig,
     "latents.encode": schema.LatentsConfig, "priors.tune": schema.PriorConfig, "priors.train": schema.PriorConfig,
-    "sampling.generate": schema.SamplingConfig, "evaluation.conditional": ConditionalConfig,
-    "figures.conditional": FigureConfig,
+    "sampling.generate": schema.SamplingConfig, "evaluation.agree": AgreeConfig,
+    "evaluation.collect": CollectConfig, "figures.study": StudyConfig,
 }  # fmt: skip
 
 
@@ -54,9 +55,8 @@ def tiny(root):
         tree["tokenizers"]["quantizer"]["num_codes"] = 16
         tree["priors"]["sweep"] = {"learning_rates": [1e-3], "steps": 2}
         tree["latents"] |= {"train_images": None, "validation_images": None}
-        tree["scale"]["experiment"]["conditional"] = {
-            "steps": 2, "evaluate_every": 2, "conditions": 3, "per_condition": 2,
-        }  # fmt: skip
+        if tree["study"] is not None:
+            tree["study"]["conditions"] = {"images": 3, "per_condition": 2}
         return tree
 
     return compose
@@ -68,7 +68,7 @@ def test_a_folder_becomes_samples_beside_their_conditions(task, pictures, tmp_pa
     plan = plan_of(task, "smoke", tiny(pictures))
     monkeypatch.chdir(tmp_path)
     for job in plan.jobs.values():
-        name = f"{job.stage}.{job.verb}"
+        name = job.name
         if name in CONFIG:
             work = getattr(importlib.import_module(f"twostage.{name}"), job.verb)
             work(composition.parse(CONFIG[name], job.config), job)
@@ -76,11 +76,12 @@ def test_a_folder_becomes_samples_beside_their_conditions(task, pictures, tmp_pa
             write_json(job.folder / "metrics.json", {"fid": 9.0, "kid_mean": 0.1, "protocol": {"real": {"images": 6}}})
     out = tmp_path / f"artifacts/smoke/evaluation/{task}"
     metrics, grid = read_json(out / "metrics.json"), read_array(out / "grid.npy")
-    measured = ["lpips_to_truth", "psnr_to_truth_decibels", "diversity_lpips", "fid", "kid_mean"]
-    assert list(metrics["rows"]["conditional"]) == measured
-    assert grid.shape == (3, 4, 16, 16, 3)
+    measured = {one["quantity"] for one in metrics["statistics"] if one["values"]["model"] == "conditional"}
+    assert measured >= {"lpips_to_truth", "psnr_to_truth_decibels", "diversity_lpips", "fid", "kid", "nll"}
+    assert metrics["strips"] == ["condition", "original", "conditional", ""]
+    assert grid.shape == (4, 3, 16, 16, 3)
     data = next(job for job in plan.jobs.values() if job.verb == "prepare").folder
-    assert np.array_equal(grid[:, 1], read_array(tmp_path / data / "validation_image.npy")[:3])
+    assert np.array_equal(grid[1], read_array(tmp_path / data / "validation_image.npy")[:3])
     condition = read_array(tmp_path / data / f"validation_{task}.npy")[:3, ..., 0]
-    assert np.array_equal(grid[:, 0].any(-1), condition > 0)
-    assert (tmp_path / f"artifacts/smoke/figures/{task}/{task}.png").stat().st_size > 1000
+    assert np.array_equal(grid[0].any(-1), condition > 0)
+    assert (tmp_path / f"artifacts/smoke/figures/{task}/{task}_samples.png").stat().st_size > 1000

@@ -100,7 +100,7 @@ def test_a_stored_prior_is_the_same_again(network, tmp_path):
         torch.testing.assert_close(
             prior.logits(index_BT, class_B=torch.tensor([0, 2])), model(index_BT, torch.tensor([[0], [2]]))
         )
-    with pytest.raises(TwostageError, match=rf"a token in \[0, {NUM_CODES + 1}\]"):
+    with pytest.raises(TwostageError, match=rf"tokens in \[0, {NUM_CODES + 1}\]"):
         prior.logits(torch.tensor([[NUM_CODES + 1] + 15 * [0]]), class_B=torch.tensor([0]))
 
 

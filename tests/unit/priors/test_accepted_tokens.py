@@ -55,7 +55,7 @@ def test_tokens_are_integers_of_the_vocabulary(prior_config, architecture, given
 def test_conditions_are_integers_of_their_vocabulary(prior_config, architecture, given):
     prior = finished(prior_config, architecture, CLASSED)
     line = refused(prior.logits, torch.zeros(1, 16, dtype=torch.int64), given)
-    assert "is outside the prior's range from 0 to 2" in line or "takes condition codes as an int64 tensor" in line
+    assert "is out of range; choose from 0 to 2" in line or "takes condition codes as an int64 tensor" in line
 
 
 def test_the_first_tokens_alone_are_enough_in_row_major_order_only(prior_config):

@@ -58,7 +58,7 @@ def test_condition_codes_are_one_row_an_image_and_neither_missing_nor_too_many(a
     index_BT = torch.randint(5, (4, 16))
     for shape in ((1, condition.num_tokens), (3, condition.num_tokens), (4, condition.num_tokens + 1), (4,)):
         wrong = torch.zeros(shape, dtype=torch.int64)
-        expected = rf"of {condition.num_tokens} for every image, of which there are 4; give .* of {condition.map}"
+        expected = rf"expected \(4, {condition.num_tokens}\), one row per image; give .* of {condition.map}"
         with pytest.raises(TwostageError, match=expected):
             model(index_BT, wrong)
     with pytest.raises(TwostageError, match="a conditional prior needs condition codes"):

@@ -206,14 +206,14 @@ def test_positions_matter_to_the_whole():
 @pytest.mark.parametrize(
     ("grid", "changes", "named"),
     [
-        ((4, 5), {}, r"a grid of 4x5 tokens is not divided by groups of 2x2; set priors.*factor \(now 4\)"),
-        ((4, 6), {"resampling": "sequence"}, "not divided by groups of 1x4"),
-        ((4, 4), {"shorten_factor": 8}, "shorten_factor=8 is no square number"),
-        ((4, 4), {"shorten_factor": 0}, "shorten_factor=0 is no square number"),
+        ((4, 5), {}, r"a grid of 4x5 tokens is not divisible into groups of 2x2; set priors.*factor \(now 4\)"),
+        ((4, 6), {"resampling": "sequence"}, "not divisible into groups of 1x4"),
+        ((4, 4), {"shorten_factor": 8}, "shorten_factor=8 must be a square number"),
+        ((4, 4), {"shorten_factor": 0}, "shorten_factor=0 must be a square number"),
         ((4, 4), {"resampling": "mean"}, "resampling=mean is unknown; choose patches"),
         ((4, 4), {"rotary": "spiral"}, "rotary=spiral is unknown; choose axial"),
-        ((4, 4), {"head_width": 6}, "head_width=6 is not divisible by 4"),
-        ((4, 4), {"depth": [1, 2]}, r"depth=\[1, 2\] is not the number of layers before, within and after"),
+        ((4, 4), {"head_width": 6}, "head_width=6 must be divisible by 4"),
+        ((4, 4), {"depth": [1, 2]}, r"depth=\[1, 2\] must be three numbers of layers, before, in and after groups"),
     ],
 )  # fmt: skip
 def test_what_makes_no_hourglass_is_named(grid, changes, named):

@@ -82,7 +82,7 @@ def test_a_class_conditional_checkpoint_takes_classes(tmp_path):
     index = torch.zeros(2, 16, dtype=torch.int64)
     first, second = prior.logits(index, torch.tensor([0, 2]))
     assert (first - second).abs().max() > 1e-3
-    with pytest.raises(TwostageError, match="class 3 is outside"):
+    with pytest.raises(TwostageError, match="class 3 is out of range"):
         prior.logits(index, torch.tensor([0, 3]))
 
 
@@ -127,7 +127,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     other = {"transformer.pre_transformer.rotary_pos_emb.freqs": torch.ones(1)}
     with pytest.raises(TwostageError, match="other frequencies"):
         converted(tmp_path, released_tensors() | other)
-    with pytest.raises(TwostageError, match="sequence_length=12 is no square grid"):
+    with pytest.raises(TwostageError, match="sequence_length=12 must be a square number"):
         converted(tmp_path, released_tensors(), sequence_length=12)
     with pytest.raises(TwostageError, match="use_rotary=true"):
         converted(tmp_path, released_tensors(), use_rotary=False)
@@ -135,7 +135,7 @@ def test_what_does_not_fit_is_named(tmp_path):
         converted(tmp_path, released_tensors(), ff_mult=4)
     with pytest.raises(TwostageError, match="SundaeConfig: Invalid value"):
         converted(tmp_path, released_tensors(), depth=3)
-    with pytest.raises(TwostageError, match="conditional without num_classes"):
+    with pytest.raises(TwostageError, match="conditional but has no num_classes"):
         converted(tmp_path, released_tensors(conditional=True), conditional=True, num_classes=None)
 
 

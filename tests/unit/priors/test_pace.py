@@ -8,7 +8,7 @@ import torch
 
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace, open_latents
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.priors.model import build
 from twostage.priors.pace import WARM_UP_ROUNDS, PaceConfig, Ratio, alternate, flops_per_step, pace
 from twostage.priors.task import PriorTask, new_task
@@ -103,7 +103,7 @@ def test_too_few_rounds_have_no_interval():
 def test_it_leaves_the_ratio_its_rounds_and_both_costs(prior_config, latents, condition, monkeypatch, tmp_path):
     config = PaceConfig(prior_config("gpt"), prior_config("pixelsnail"), min_rounds=7, max_rounds=7, spread=0.0)
     inputs = {f"{name}.{kind}": str(tmp_path / kind) for name in ("own", "rival") for kind in ("latents", "condition")}
-    job = Job("priors", "pace", "v", "smoke", {}, inputs, str(tmp_path / "out"), FILES["priors.pace"])
+    job = Job("priors", "pace", "v", "smoke", {}, inputs, str(tmp_path / "out"), VERBS["priors.pace"].files)
     pace(config, job)
     assert sorted(path.name for path in job.folder.iterdir()) == sorted(job.files)
     metrics, rounds = read_json(job.folder / "metrics.json"), read_csv(job.folder / "rounds.csv")
@@ -122,7 +122,7 @@ def test_a_prior_against_itself_costs_the_same(prior_config, latents, monkeypatc
     """Real steps on the real clock: the same prior on both sides, so the ratio is known to be 1."""
     config = PaceConfig(prior_config("gpt"), prior_config("gpt"), min_rounds=20, max_rounds=100, spread=0.02)
     inputs = {f"{name}.latents": str(latents) for name in ("own", "rival")}
-    job = Job("priors", "pace", "v", "smoke", {}, inputs, str(tmp_path / "out"), FILES["priors.pace"])
+    job = Job("priors", "pace", "v", "smoke", {}, inputs, str(tmp_path / "out"), VERBS["priors.pace"].files)
     pace(config, job)
     metrics = read_json(job.folder / "metrics.json")
     assert metrics["seconds_ratio"] == pytest.approx(1, abs=0.05)

@@ -185,7 +185,7 @@ def test_weights_of_later_steps_are_never_passed_off(prior_config, latents, tmp_
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     (job.scratch / "kept.pt").unlink()
-    with pytest.raises(TwostageError, match="past step 8"):
+    with pytest.raises(TwostageError, match="lacks the weights of step 8"):
         train(config, job)
     assert not job.folder.exists()
 
@@ -244,7 +244,9 @@ def test_early_stopping_ends_with_the_budget_at_the_latest(prior_config, latents
     assert (metrics["steps"], metrics["last_step"]) == (4, 8)
 
 
-@pytest.mark.parametrize(("patience", "inputs", "message"), [(0, (), "is no patience"), (2, ("pace",), "cannot stop")])
+@pytest.mark.parametrize(
+    ("patience", "inputs", "message"), [(0, (), "must be at least 1 evaluation"), (2, ("pace",), "cannot stop")]
+)
 def test_early_stopping_that_makes_no_sense_is_one_line(prior_config, latents, tmp_path, patience, inputs, message):
     config = prior_config("gpt", early_stopping=patience)
     rivals = dict.fromkeys(inputs, write_pace(tmp_path, 1.0))
@@ -278,9 +280,11 @@ def test_killed_at_a_random_moment_it_ends_as_if_it_had_not_been(
         while not (killed.scratch / "checkpoint.pt").exists() and process.poll() is None:
             time.sleep(0.005)
         time.sleep(chance.uniform(0, 0.5) if kills == 0 else chance.uniform(0, 4))
-        os.kill(process.pid, signal.SIGKILL)
+        # Kills nothing if the run has ended by itself.
+        process.kill()
         if process.wait() == 0:
             break
+        assert process.returncode == -signal.SIGKILL, process.stderr.read().decode()
         kills += 1
     assert kills >= 1, "the run ended before it could be killed"
     if not (killed.folder / "metrics.json").exists():

@@ -239,7 +239,7 @@ def test_conditions_must_be_given_where_they_are_wanted_and_only_there(tmp_path)
         small()(index_BT, torch.zeros(1, 1, dtype=torch.int64))
     for tokens, shape in ((EDGES, (1, 1)), (EDGES, (1, 8)), (CLASSES, (1, 16)), (CLASSES, (1,))):
         with pytest.raises(
-            TwostageError, match=r"expected one row of (16|1) for every image, .* codes of (edges|class)"
+            TwostageError, match=r"expected \(1, (16|1)\), one row per image; .* codes of (edges|class)"
         ):
             small(tokens)(index_BT, torch.zeros(shape, dtype=torch.int64))
     with pytest.raises(TwostageError, match=r"a condition on the grid of the image \(4, 4\), got \(2, 2\)"):
@@ -262,13 +262,13 @@ def test_a_finished_prior_takes_a_class_by_either_name_and_refuses_what_it_does_
     with pytest.raises(TwostageError, match="a prior has one condition"):
         prior.logits(index_BT, torch.tensor([[2]]), class_B=torch.tensor([2]))
     for wrong in (3, -1):
-        with pytest.raises(TwostageError, match=rf"class {wrong} is outside the prior's range from 0 to 2"):
+        with pytest.raises(TwostageError, match=rf"class {wrong} is out of range; choose from 0 to 2"):
             prior.logits(index_BT, torch.tensor([wrong]))
     prior, model = stored(tmp_path / "edges", EDGES)
     map_BT = torch.randint(NUM_CODES, (1, 16))
     torch.testing.assert_close(prior.logits(index_BT, map_BT), model(index_BT, map_BT))
     map_BT[0, 5] = NUM_CODES
-    with pytest.raises(TwostageError, match=r"edges code 11 is outside the prior's range from 0 to 10"):
+    with pytest.raises(TwostageError, match=r"edges code 11 is out of range; choose from 0 to 10"):
         prior.logits(index_BT, map_BT)
 
 

@@ -8,7 +8,7 @@ import torch
 from twostage import priors
 from twostage.errors import TwostageError
 from twostage.latents.dataset import open_latents
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.priors.task import PriorTask
 from twostage.priors.timed import timed
 from twostage.priors.train import train
@@ -32,7 +32,7 @@ def make_job(config, folder, ratio):
     write_json(folder / "pace/metrics.json", {"seconds_ratio": ratio, "seconds_ratio_ci95_high": 1.2 * ratio})
     inputs = {name: str(folder / name) for name in ("latents", "rival", "pace")}
     values = dataclasses.asdict(config)
-    return Job("priors", "timed", "v", "smoke", values, inputs, str(folder / "out"), FILES["priors.timed"])
+    return Job("priors", "timed", "v", "smoke", values, inputs, str(folder / "out"), VERBS["priors.timed"].files)
 
 
 def test_it_ends_within_the_rivals_time_and_keeps_the_last_weights(prior_config, latents, tmp_path):
@@ -59,7 +59,7 @@ def test_it_is_a_training_of_as_many_steps(prior_config, latents, tmp_path):
     config = dataclasses.replace(config, loop=dataclasses.replace(config.loop, steps=12))
     inputs = {"latents": str(latents)}
     values = dataclasses.asdict(config)
-    plain = Job("priors", "train", "p", "smoke", values, inputs, str(tmp_path / "plain"), FILES["priors.train"])
+    plain = Job("priors", "train", "p", "smoke", values, inputs, str(tmp_path / "plain"), VERBS["priors.train"].files)
     train(config, plain)
     name = "model.safetensors"
     assert (tmp_path / "out" / name).read_bytes() == (plain.folder / name).read_bytes()
@@ -77,5 +77,5 @@ def test_a_sweep_of_its_own_sets_the_rate(prior_config, latents, tmp_path):
 
 def test_a_rival_that_took_less_than_a_step_is_refused(prior_config, latents, tmp_path):
     config = prior_config("gpt")
-    with pytest.raises(TwostageError, match="trained 10 steps, less time than one step takes"):
+    with pytest.raises(TwostageError, match="trained 10 steps, faster than one step here"):
         timed(config, make_job(config, tmp_path, ratio=0.09))

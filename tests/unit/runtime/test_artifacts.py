@@ -113,7 +113,7 @@ def test_a_truncated_array_is_refused(tmp_path):
     path = tmp_path / "a.npy"
     artifacts.write_array(path, np.arange(1000))
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(TwostageError, match=r"not a whole \.npy"):
+    with pytest.raises(TwostageError, match=r"not a complete \.npy"):
         artifacts.read_array(path)
 
 

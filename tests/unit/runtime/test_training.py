@@ -115,7 +115,7 @@ def test_a_corrupt_checkpoint_does_not_unpickle_code(tmp_path):
 @given(n=st.integers(1, 50), batch=st.integers(1, 50), seed=st.integers(0, 3), epoch=st.integers(0, 3))
 def test_an_epoch_of_batches_repeats_no_example(n, batch, seed, epoch):
     if n < batch:
-        with pytest.raises(TwostageError, match="do not fill one batch"):
+        with pytest.raises(TwostageError, match="are fewer than batch_size="):
             batch_positions(n, batch, seed, 0)
         return
     per_epoch = n // batch

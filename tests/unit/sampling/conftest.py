@@ -12,7 +12,7 @@ from tests.unit.tokenizers.conftest import small_config
 from twostage.config.composition import parse
 from twostage.config.schema import DenoisingConfig, GPTConfig, InpaintingConfig, PixelSNAILConfig, SamplingConfig
 from twostage.latents.dataset import TokenSpace
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.priors.gpt import GPT
 from twostage.priors.model import store, trained_format
 from twostage.priors.pixelsnail import PixelSNAIL
@@ -63,7 +63,7 @@ def write_prior(folder, tokens, ordering="row_major"):
 
 
 # What an error says of codes, as many as the prior's, that mean other things.
-OTHER_CODES = r"has as many codes of {} as the prior was trained with, but they mean other things .*; take the prior's"
+OTHER_CODES = r"has as many codes of {} as the prior was trained with, but from another tokenizer .*; use the prior's"
 
 
 def write_latents(folder, num_codes, grid, number=10, seed=0, of="image", meaning="a"):
@@ -95,7 +95,7 @@ def make_job(tmp_path):
         config = SamplingConfig(**values | changes)
         names = {"prior": prior, "tokenizer": "tokenizer", **{name: name for name in inputs}}
         folders = {name: str(tmp_path / folder) for name, folder in names.items()}
-        files = FILES["sampling.generate"]
+        files = VERBS["sampling.generate"].files
         return Job("sampling", "generate", variant, "smoke", asdict(config), folders, str(tmp_path / variant), files)
 
     return make

@@ -115,9 +115,9 @@ def test_what_does_not_fit_the_prior_is_refused(small_gpt, small_pixelsnail):
         sample(model, table(3, tokens), Draw(), condition_BS)
     with pytest.raises(TwostageError, match="needs condition codes"):
         sample(model, table(2, tokens))
-    with pytest.raises(TwostageError, match="no permutation of the 16"):
+    with pytest.raises(TwostageError, match="must be a permutation of the 16"):
         sample(model, table(2, tokens), Draw(), condition_BS, order_T=np.zeros(16, np.int64))
-    with pytest.raises(TwostageError, match="row-major order only"):
+    with pytest.raises(TwostageError, match="only the row-major order"):
         sample(
             small_pixelsnail(SPACES["unconditional"]), table(2, SPACES["unconditional"]), order_T=np.arange(16)[::-1]
         )

@@ -66,5 +66,7 @@ def test_a_wide_canvas_takes_far_fewer_waves_than_tokens():
 
 @pytest.mark.parametrize("size", [(3, 8), (8, 3), (3, 3)])
 def test_a_window_larger_than_the_canvas_is_refused(size):
-    with pytest.raises(TwostageError, match=r"a window larger than the canvas: .* 4x4 tokens, sampling\.canvas is"):
+    with pytest.raises(
+        TwostageError, match=r"the window is larger than the canvas: .* 4x4 tokens, sampling\.canvas is"
+    ):
         Canvas(*size, (4, 4))

@@ -110,22 +110,22 @@ def test_large_canvases_go_through_tiles(make_mapped, monkeypatch):
     [
         (
             {"canvas_pixels": [32, 46]},
-            r"=\[32, 46\]: the tokenizer's factor 4 does not divide .*; set \[32, 48\]",
+            r"=\[32, 46\]: both sides must be divisible .* factor 4; set e\.g\. \[32, 48\]",
         ),
         ({"canvas_pixels": [32]}, r"canvas_pixels=\[32\] is not \[height, width\]"),
         ({"canvas_pixels": [-4, 32]}, r"canvas_pixels is -4; set a number of at least 1"),
-        ({"canvas_pixels": [8, 48]}, "a window larger than the canvas: the prior sees 4x4 tokens"),
-        ({"canvas_pixels": [32, 48], "canvas": [8, 12]}, "the same in other units; set one"),
-        ({"canvas_pixels": [32, 64]}, r"map\.png is 48x32, the canvas wants 64x32; conditions are not enlarged"),
+        ({"canvas_pixels": [8, 48]}, "the window is larger than the canvas: the prior sees 4x4 tokens"),
+        ({"canvas_pixels": [32, 48], "canvas": [8, 12]}, "both set the size; set only one"),
+        ({"canvas_pixels": [32, 64]}, r"map\.png is 48x32, but the canvas needs 64x32; conditions are not enlarged"),
         (
             {"condition_file": "nowhere.png"},
             r"condition_file=nowhere\.png cannot be decoded: .*No such file",
         ),
         ({"inputs": []}, "give the job an input `condition_tokenizer`"),
         ({"coordinates": True}, "a prior has one condition"),
-        ({"prior": "prior"}, r"takes no condition; drop sampling\.coordinates, sampling\.condition_file"),
-        ({"prior": "by_fewer"}, r"has 16 codes, the prior was trained with 7 of its condition"),
-        ({"prior": "conditional"}, "encodes segmentation, the prior was trained with the condition image"),
+        ({"prior": "prior"}, r"takes no condition; remove sampling\.coordinates, sampling\.condition_file"),
+        ({"prior": "by_fewer"}, r"has 16 codes, but the prior was trained with 7 codes of its condition"),
+        ({"prior": "conditional"}, "encodes segmentation, but the prior was trained with the condition image"),
     ],
 )
 def test_what_does_not_fit_is_one_line_and_writes_nothing(make_mapped, tmp_path, changes, named):
@@ -152,7 +152,9 @@ def test_a_condition_of_another_factor_is_refused(make_mapped, tmp_path):
     config = small_config(map="segmentation", num_downsamplings=3, channel_multipliers=[1, 1, 2],
                           loss__reconstruction="cross_entropy")  # fmt: skip
     save(Tokenizer(config, "labels", NUM_LABELS), tmp_path / "condition_tokenizer")
-    with pytest.raises(TwostageError, match=r"8x8 pixels, the image for 4x4; .* take a condition tokenizer of f = 4"):
+    with pytest.raises(
+        TwostageError, match=r"8x8 pixels, one of the image 4x4; .* use a condition tokenizer with f = 4"
+    ):
         run(make_mapped(canvas_pixels=[32, 48]))
 
 
@@ -185,7 +187,9 @@ def test_a_small_picture_is_enlarged_by_a_prior_of_low_resolution(make_mapped, t
     out = run(make_mapped(canvas_pixels=[32, 48], condition_file=str(tmp_path / "small.png")))
     model, table = priors.load(tmp_path / "by_map").model, uniform_table(5, 96, torch.Generator().manual_seed(0))
     assert np.array_equal(out["index"], slide(model, table, (8, 12), Draw(), index_HW.expand(5, -1, -1)))
-    with pytest.raises(TwostageError, match=r"small\.png is 12x8, the canvas wants 16x8; conditions are not enlarged"):
+    with pytest.raises(
+        TwostageError, match=r"small\.png is 12x8, but the canvas needs 16x8; conditions are not enlarged"
+    ):
         run(make_mapped("wide", canvas_pixels=[32, 64], condition_file=str(tmp_path / "small.png")))
 
 

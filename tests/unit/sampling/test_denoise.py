@@ -15,7 +15,7 @@ from twostage.config.schema import ChainConfig, DenoisingConfig, InpaintingConfi
 from twostage.errors import TwostageError
 from twostage.latents.coordinates import coordinate_codes
 from twostage.latents.dataset import TokenSpace
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.priors.model import store, trained_format
 from twostage.priors.sundae import Sundae
 from twostage.runtime.artifacts import read_array, read_json, write_json
@@ -56,7 +56,7 @@ def make(make_job, tmp_path):
         config |= changes | {"chain": config["chain"] | dict(chain)}
         names = {"prior": prior, "tokenizer": "tokenizer"} | {name: name for name in inputs}
         folders = {name: str(tmp_path / folder) for name, folder in names.items()}
-        files = FILES[f"sampling.{verb}"]
+        files = VERBS[f"sampling.{verb}"].files
         return Job("sampling", verb, variant, "smoke", config, folders, str(tmp_path / variant), files)
 
     return new
@@ -228,21 +228,21 @@ def test_every_generated_mask_is_filled_and_the_rest_kept(make, mask):
     [
         ("denoise", {"num_images": 0}, "num_images is 0; set a number of at least 1"),
         ("denoise", {"film_frames": 1}, "film_frames 2 or more"),
-        ("denoise", {"chain": {"min_steps": 7}}, "no more minimum steps than steps"),
-        ("denoise", {"chain": {"temperature_end": 0.0}}, "is not positive"),
+        ("denoise", {"chain": {"min_steps": 7}}, "min_steps at most steps"),
+        ("denoise", {"chain": {"temperature_end": 0.0}}, "must be positive"),
         ("denoise", {"chain": {"proportion_start": 1.5}}, r"proportion_start is 1\.5; set a number from 0 to 1"),
-        ("denoise", {"prior": "prior"}, "draws one token after another; use sampling.generate"),
+        ("denoise", {"prior": "prior"}, "draws token by token; use sampling.generate"),
         ("denoise", {"inputs": ["condition"]}, "takes no condition"),
         ("denoise", {"per_condition": 0}, "per_condition is 0; set a number of at least 1"),
         ("denoise", {"prior": "by_class"}, "the prior is conditional; give the job an input `condition`"),
         ("denoise", {"prior": "by_map", "inputs": ["condition"]}, "holds 3 codes on grids .* expected 7 on"),
         ("denoise", {"prior": "by_map", "coordinates": True}, "was trained with the condition edges"),
         ("inpaint", {"prior": "by_map"}, "an input `condition` of the images' codes of edges"),
-        ("denoise", {"prior": "by_class", "inputs": ["condition"]}, "holds codes of edges, the prior .* class"),
+        ("denoise", {"prior": "by_class", "inputs": ["condition"]}, "holds codes of edges, but the prior .* class"),
         ("inpaint", {"results": 0}, "results is 0; set a number of at least 1"),
         ("inpaint", {"mask": "ring"}, "mask is ring; choose one of block, random, half"),
         ("inpaint", {"mask": "file"}, "set sampling.inpainting.mask_file"),
-        ("inpaint", {"mask": "file", "mask_file": "none.png"}, "is missing or no picture"),
+        ("inpaint", {"mask": "file", "mask_file": "none.png"}, "is missing or not a picture"),
         ("inpaint", {"num_images": 11}, "has 10 validation images"),
     ],
 )

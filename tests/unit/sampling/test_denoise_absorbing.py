@@ -12,7 +12,7 @@ from twostage import priors, tokenizers
 from twostage.config.schema import ChainConfig, DenoisingConfig, InpaintingConfig, UnmaskingConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.priors.model import build, store, trained_format
 from twostage.runtime.artifacts import read_json
 from twostage.runtime.job import Job
@@ -48,7 +48,7 @@ def make(make_job, tmp_path):
                 config = asdict(InpaintingConfig(3, 4, 5, None, "block", 0.5, None, "all_pixels", 0, how["unmasking"]))
         names = {"prior": prior, "tokenizer": "tokenizer"} | {name: name for name in inputs}
         folders = {name: str(tmp_path / folder) for name, folder in names.items()}
-        files = FILES[f"sampling.{verb}"]
+        files = VERBS[f"sampling.{verb}"].files
         return Job("sampling", verb, variant, "smoke", config | changes, folders, str(tmp_path / variant), files)
 
     return new
@@ -119,9 +119,9 @@ def test_inpainting_keeps_all_codes_but_the_masked_ones_and_gives_several_result
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"unmasking": (17, 1.0)}, r"unmasking\.steps=17, and an image has 16 tokens"),
+        ({"unmasking": (17, 1.0)}, r"unmasking\.steps=17, but an image has 16 tokens"),
         ({"unmasking": (5, 0.0)}, r"temperature is 0\.0; set a number above 0"),
-        ({"prior": "prior"}, "draws one token after another; use sampling.generate"),
+        ({"prior": "prior"}, "draws token by token; use sampling.generate"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line_and_writes_nothing(make, changes, named):
@@ -135,7 +135,7 @@ def test_a_job_that_says_how_another_kind_of_prior_draws_is_refused(make):
     chain = asdict(ChainConfig(6, 2, 1.0, 0.5, 0.5, 0.8))
     job = make("denoise")
     job.config.update(chain=chain, unmasking=None)
-    with pytest.raises(TwostageError, match="ask for it with priors=absorbing"):
+    with pytest.raises(TwostageError, match="run it with priors=absorbing"):
         run(job)
 
 

@@ -206,14 +206,14 @@ def test_an_image_without_masked_codes_is_not_computed(model, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"min_steps": 13}, r"chain\.steps=12 and chain\.min_steps=13; .* no more minimum steps than steps"),
+        ({"min_steps": 13}, r"chain\.steps=12 and chain\.min_steps=13; .* min_steps at most steps"),
         ({"steps": 0, "min_steps": 0}, r"chain\.steps=0"),
-        ({"temperature": (1.0, 0.0)}, r"chain\.temperature from 1\.0 to 0\.0 is not positive"),
-        ({"temperature": (float("nan"), 1.0)}, "is not positive"),
-        ({"temperature": (1.0, float("nan"))}, "is not positive"),
-        ({"temperature": (1.0, float("inf"))}, "or not finite"),
-        ({"proportion": (0.0, 0.5)}, r"chain\.proportion from 0\.0 to 0\.5 is no share in \(0, 1\]"),
-        ({"proportion": (0.5, 1.2)}, "is no share"),
+        ({"temperature": (1.0, 0.0)}, r"chain\.temperature from 1\.0 to 0\.0 must be positive"),
+        ({"temperature": (float("nan"), 1.0)}, "must be positive"),
+        ({"temperature": (1.0, float("nan"))}, "must be positive"),
+        ({"temperature": (1.0, float("inf"))}, "and finite"),
+        ({"proportion": (0.0, 0.5)}, r"chain\.proportion from 0\.0 to 0\.5 must be in \(0, 1\]"),
+        ({"proportion": (0.5, 1.2)}, "must be in"),
     ],
 )
 def test_impossible_chains_are_refused(changes, named):
@@ -224,9 +224,9 @@ def test_impossible_chains_are_refused(changes, named):
 def test_conditions_that_do_not_fit_are_refused(model):
     with pytest.raises(TwostageError, match="2 conditions for 6 samples"):
         run(build(CLASSES), condition_BS=torch.tensor([[0], [1]]))
-    with pytest.raises(TwostageError, match=r"class 5 is outside the prior's range from 0 to 2"):
+    with pytest.raises(TwostageError, match=r"class 5 is out of range; choose from 0 to 2"):
         run(build(CLASSES), condition_BS=torch.tensor([[0], [1], [2], [0], [1], [5]]))
-    with pytest.raises(TwostageError, match=r"edges code 5 is outside the prior's range from 0 to 4"):
+    with pytest.raises(TwostageError, match=r"edges code 5 is out of range; choose from 0 to 4"):
         run(build(EDGES), condition_BS=torch.full((6, 16), 5))
     for tokens in (CLASSES, EDGES):
         with pytest.raises(TwostageError, match="needs condition codes"):

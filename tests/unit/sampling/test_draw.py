@@ -82,11 +82,11 @@ def test_a_longer_table_begins_with_the_shorter_one():
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"top_p": 0.0}, r"sampling\.top_p=0\.0 is no share in \(0, 1\]"),
+        ({"top_p": 0.0}, r"sampling\.top_p=0\.0 must be in \(0, 1\]"),
         ({"top_p": 1.5}, r"sampling\.top_p=1\.5"),
-        ({"top_k": 0}, r"sampling\.top_k=0 leaves no code"),
-        ({"temperature": 0.0}, r"sampling\.temperature=0\.0 is not positive.*top_k=1"),
-        ({"temperature": float("nan")}, "is not positive"),
+        ({"top_k": 0}, r"sampling\.top_k=0 must be at least 1"),
+        ({"temperature": 0.0}, r"sampling\.temperature=0\.0 must be above 0.*top_k=1"),
+        ({"temperature": float("nan")}, "must be above 0"),
     ],
 )
 def test_impossible_choices_are_refused(values, named):

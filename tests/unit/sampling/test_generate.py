@@ -186,9 +186,9 @@ def test_samples_share_the_conditions_and_beginnings_of_validation_images(make_j
     [
         (
             ["zebra", "cat"],
-            "names zebra, none of the prior's 3 classes; they are cat, dog, frog: choose from its classes",
+            "names zebra, not among the prior's 3 classes; they are cat, dog, frog: choose from its classes",
         ),
-        ([], "holds codes of class, the prior was trained with those of edges"),
+        ([], "holds codes of class, but the prior was trained with codes of edges"),
     ],
 )
 def test_a_class_or_condition_that_the_prior_does_not_know_is_named(make_job, tmp_path, classes, message):
@@ -204,11 +204,11 @@ def test_a_class_or_condition_that_the_prior_does_not_know_is_named(make_job, tm
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (["class 7", "clas 70"], "names clas 70, none of the prior's 1000 classes; near are class 70"),
-        (["xyz"], "names xyz, none of .*; they are class 0, class 1, class 2, class 3, class 4, ...: choose"),
+        (["class 7", "clas 70"], "names clas 70, not among the prior's 1000 classes; similar names are class 70"),
+        (["xyz"], "names xyz, not among .*; they are class 0, class 1, class 2, class 3, class 4, ...: choose"),
         (
             list("abcdefg"),
-            r"names a, b, c, d, e, \.\.\., none of the prior's 1000 classes; they are class 0",
+            r"names a, b, c, d, e, \.\.\., not among the prior's 1000 classes; they are class 0",
         ),
     ],
 )
@@ -225,7 +225,7 @@ def test_another_number_of_classes_is_said_in_classes(make_job, tmp_path):
     write_classes(job.upstream("condition"))
     with pytest.raises(
         TwostageError,
-        match="condition holds the 3 classes of dataset d, the prior was trained with 10; take the classes",
+        match="condition holds the 3 classes of dataset d, but the prior was trained with 10; use the classes",
     ):
         run(job)
 
@@ -233,7 +233,7 @@ def test_another_number_of_classes_is_said_in_classes(make_job, tmp_path):
 def test_classes_for_a_prior_of_another_condition_are_refused(make_job):
     job = make_job(prior="conditional", inputs=["condition"], classes=["cat"])
     write_classes(job.upstream("condition"))
-    with pytest.raises(TwostageError, match="names cat; the prior is conditioned by image: leave it null"):
+    with pytest.raises(TwostageError, match="names cat; the condition of the prior is image: leave it null"):
         run(job)
 
 
@@ -243,17 +243,20 @@ def test_classes_for_a_prior_of_another_condition_are_refused(make_job):
         ({"top_k": 17}, r"top_k=17 is larger than the vocabulary of 16 codes"),
         ({"top_p": 1.2}, r"top_p is 1\.2; set a number from 0 to 1"),
         ({"temperature": -1.0}, r"temperature is -1\.0; set a number of at least 0"),
-        ({"canvas": [3, 9]}, "a window larger than the canvas"),
+        ({"canvas": [3, 9]}, "the window is larger than the canvas"),
         ({"canvas": [9]}, r"sampling\.canvas=\[9\] is not \[rows, columns\]"),
         ({"num_images": 0}, "num_images is 0; set a number of at least 1"),
         ({"per_condition": 0}, "per_condition is 0; set a number of at least 1"),
-        ({"given": 1.0}, r"sampling\.given=1\.0 is no share in \[0, 1\)"),
+        ({"given": 1.0}, r"sampling\.given=1\.0 must be in \[0, 1\)"),
         ({"given": 0.5}, "needs real images"),
         ({"coordinates": True}, "takes no condition"),
         ({"inputs": ["condition"]}, "takes no condition"),
-        ({"classes": []}, "names all classes; the prior is conditioned by nothing: leave it null"),
+        ({"classes": []}, "names all classes; the condition of the prior is nothing: leave it null"),
         ({"prior": "conditional"}, "the prior is conditional; give the job an input `condition`"),
-        ({"prior": "conditional", "coordinates": True}, r"sampling\.coordinates=true, the prior .* condition image"),
+        (
+            {"prior": "conditional", "coordinates": True},
+            r"sampling\.coordinates=true, but the prior .* condition image",
+        ),
         ({"prior": "conditional", "coordinates": True, "inputs": ["condition"]}, "a prior has one condition"),
     ],
 )
@@ -266,7 +269,7 @@ def test_what_cannot_be_drawn_is_one_line_and_writes_nothing(make_job, changes, 
 
 def test_a_tokenizer_of_another_vocabulary_is_refused(make_job, tmp_path):
     write_prior(tmp_path / "prior", TokenSpace(15, GRID))
-    with pytest.raises(TwostageError, match=r"another vocabulary: the prior has 15 codes, the tokenizer 16; take"):
+    with pytest.raises(TwostageError, match=r"another vocabulary: the prior has 15 codes, the tokenizer 16; use"):
         run(make_job())
 
 
@@ -367,7 +370,7 @@ def test_a_tokenizer_of_labels_is_refused(make_job, tmp_path):
 
     config = small_config(map="segmentation", loss__reconstruction="cross_entropy")
     save(Tokenizer(config, "labels", 5), tmp_path / "tokenizer")
-    with pytest.raises(TwostageError, match="maps of labels"):
+    with pytest.raises(TwostageError, match="label maps"):
         run(make_job())
 
 

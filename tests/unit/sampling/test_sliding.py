@@ -141,7 +141,7 @@ def test_windows_without_room_for_a_cache_draw_the_same(small_gpt, monkeypatch, 
 
 def test_what_does_not_fit_is_refused(small_gpt):
     size = (8, 8)
-    with pytest.raises(TwostageError, match="a window larger than the canvas"):
+    with pytest.raises(TwostageError, match="the window is larger than the canvas"):
         slide(small_gpt(PLAIN), table(1, (3, 9)), (3, 9))
     with pytest.raises(TwostageError, match=r"a condition of \(8, 7\) tokens for a canvas of \(8, 8\)"):
         slide(small_gpt(SPATIAL), table(1, size), size, Draw(), torch.zeros(1, 8, 7, dtype=torch.int64))
@@ -160,5 +160,5 @@ def test_what_does_not_fit_is_refused(small_gpt):
 def test_a_prior_of_another_order_is_refused(small_gpt):
     model = small_gpt(PLAIN)
     model.ordering = "spiral_out"
-    with pytest.raises(TwostageError, match="row-major order, the prior's is spiral_out"):
+    with pytest.raises(TwostageError, match="row-major order, but the prior's is spiral_out"):
         slide(model, table(1, (8, 8)), (8, 8))

@@ -177,7 +177,7 @@ def test_steps_are_as_many_as_tokens_and_never_more():
 def test_conditions_that_do_not_fit_are_refused():
     with pytest.raises(TwostageError, match="2 conditions for 6 samples"):
         run(build(CLASSES), condition_BS=torch.tensor([[0], [1]]))
-    with pytest.raises(TwostageError, match=r"class 5 is outside the prior's range from 0 to 2"):
+    with pytest.raises(TwostageError, match=r"class 5 is out of range; choose from 0 to 2"):
         run(build(CLASSES), condition_BS=torch.tensor([[0], [1], [2], [0], [1], [5]]))
     with pytest.raises(TwostageError, match="needs condition codes"):
         run(build(CLASSES))

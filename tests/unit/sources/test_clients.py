@@ -159,5 +159,5 @@ def test_a_client_that_hangs_is_given_up(tmp_path, out, monkeypatch):
         raise clients.subprocess.TimeoutExpired(command, 1)
 
     monkeypatch.setattr(clients.subprocess, "run", expire)
-    with pytest.raises(UnreachableError, match="did not end"):
+    with pytest.raises(UnreachableError, match="did not finish"):
         download(Package("npm", "small", "1.0", "small-1.0.tgz", "sha256:0"), out)

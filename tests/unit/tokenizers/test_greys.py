@@ -6,7 +6,7 @@ import torch
 
 from twostage import tokenizers
 from twostage.errors import TwostageError
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_json, write_array, write_json
 from twostage.runtime.job import Job
 from twostage.tokenizers.greys import GreysConfig, grey_tokenizer, greys
@@ -24,7 +24,7 @@ def job(tmp_path, image_NHWC, kind="colour", channels=3):
     write_json(tmp_path / "data/metadata.json", {"name": "toy", "maps": maps})
     inputs = {"data": str(tmp_path / "data")}
     return Job("tokenizers", "greys", "toy.greys_f1", "smoke", {}, inputs, str(tmp_path / "out"),
-               FILES["tokenizers.greys"])  # fmt: skip
+               VERBS["tokenizers.greys"].files)  # fmt: skip
 
 
 def test_the_code_of_a_grey_pixel_is_its_value_and_gives_it_back():
@@ -50,7 +50,7 @@ def test_the_verb_writes_what_load_reads(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image_NHWC": grey_images(5) * np.array([1, 1, 0], np.uint8)}, "pixels with colours"),
+        ({"image_NHWC": grey_images(5) * np.array([1, 1, 0], np.uint8)}, "coloured pixels"),
         ({"image_NHWC": grey_images(5)[..., :1], "kind": "binary", "channels": 1}, "is a binary map of 1 channels"),
     ],
 )

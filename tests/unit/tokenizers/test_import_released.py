@@ -82,9 +82,9 @@ def changed_checkpoint(pair, tmp_path, change):
     [
         (lambda state: state.update({"encoder.extra": torch.zeros(1)}), "1 keys unknown, the first is encoder.extra"),
         (lambda state: state.pop("quant_conv.bias"), "1 keys missing, the first is project_in.bias"),
-        (lambda state: state.update({"quant_conv.bias": torch.zeros(3)}), "1 keys of another shape"),
+        (lambda state: state.update({"quant_conv.bias": torch.zeros(3)}), "1 keys of wrong shape"),
         (lambda state: state.pop("loss.discriminator.main.0.bias"), "1 keys missing.*PatchDiscriminator"),
-        (lambda state: state.update({"first_stage_model.x": torch.zeros(1)}), "key .* is unknown beside first_stage"),
+        (lambda state: state.update({"first_stage_model.x": torch.zeros(1)}), "key .* is unknown; beside first_stage"),
     ],
 )
 def test_every_key_counts(change, message, pair, tmp_path):
@@ -133,7 +133,7 @@ def test_damaged_and_missing_files_are_named(pair, tmp_path):
         ("double_z", True, "KL autoencoder"),
         ("out_ch", 4, "in_channels 3 and out_ch 4 differ"),
         ("ch_mult", None, "not found; expected a released VQGAN's YAML"),
-        ("z_channels", 16, "of another shape"),
+        ("z_channels", 16, "of wrong shape"),
     ],
 )
 def test_configs_that_do_not_fit_are_named(key, value, message, pair, tmp_path):

@@ -80,7 +80,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
     tensors, _ = read_tensors(tmp_path / "model.safetensors")
     tensors.pop("quantizer.codebook_KD")
     write_tensors(tmp_path / "model.safetensors", tensors)
-    with pytest.raises(TwostageError, match=r"model.safetensors does not fit config.json.*codebook"):
+    with pytest.raises(TwostageError, match=r"model.safetensors does not match config.json.*codebook"):
         load(tmp_path)
     with pytest.raises(TwostageError, match=r"config\.json is missing"):
         load(tmp_path / "elsewhere")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twostage import tokenizers
 from twostage.config.schema import KMeansConfig
 from twostage.errors import TwostageError
-from twostage.planning.verbs import FILES
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_json, write_json
 from twostage.runtime.job import Job
 from twostage.tokenizers.cluster import ClusterConfig, cluster, drawn_pixels, find_palette
@@ -91,7 +91,7 @@ def test_files_that_do_not_fit_together_are_named(tmp_path, changes, message):
 
 def job(data_folder, out):
     inputs = {"data": str(data_folder)}
-    return Job("tokenizers", "cluster", "toy.kmeans", "smoke", {}, inputs, str(out), FILES["tokenizers.cluster"])
+    return Job("tokenizers", "cluster", "toy.kmeans", "smoke", {}, inputs, str(out), VERBS["tokenizers.cluster"].files)
 
 
 def test_verb_writes_what_load_reads_and_the_seed_decides(data_folder, tmp_path):

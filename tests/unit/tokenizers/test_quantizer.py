@@ -77,5 +77,5 @@ def test_bad_choices_are_named():
         quantizer([[0.0]], learned_by="magic")
     with pytest.raises(TwostageError, match="beta_on nothing"):
         quantizer([[0.0]], beta_on="nothing")(torch.zeros(1, 1, 1, 1))
-    with pytest.raises(TwostageError, match=r"expected \[0, 1\)"):
+    with pytest.raises(TwostageError, match=r"has the codes \[0, 1\)"):
         quantizer([[0.0]]).lookup(torch.tensor([[[1]]]))

@@ -150,8 +150,8 @@ def test_a_collapsed_codebook_is_an_error_with_a_mend(data_folder):
     [
         ({"map": "depth"}, "dataset toy has the maps image, edges, segmentation"),
         ({"num_downsamplings": 5, "channel_multipliers": [1] * 5}, "divisible by 32, got 16x16"),
-        ({"map": "edges", "loss__perceptual": "vgg"}, "needs 3 channels, edges has 1"),
-        ({"loss__reconstruction": "cross_entropy"}, "needs labels, image is colour"),
+        ({"map": "edges", "loss__perceptual": "vgg"}, "needs 3 channels, but edges has 1"),
+        ({"loss__reconstruction": "cross_entropy"}, "needs labels, but image is colour"),
         ({"loss__discriminator_layers": 3}, "needs sides of 24 pixels"),
     ],
 )

@@ -92,7 +92,7 @@ def test_other_weights_are_refused(converted, tmp_path):
     tensors, metadata = read_tensors(converted("alexnet") / "model.safetensors")
     tensors.pop("features.0.bias")
     write_tensors(tmp_path / "model.safetensors", tensors, metadata)
-    with pytest.raises(TwostageError, match="weights of alexnet do not fit"):
+    with pytest.raises(TwostageError, match="weights of alexnet do not match"):
         PerceptualDistance.load(tmp_path)
 
 

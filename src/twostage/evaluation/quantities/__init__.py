@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from twostage.config import plugins
 from twostage.config.schema import DENOISERS
+from twostage.errors import TwostageError
 from twostage.evaluation.quantities.adversarial_steps import adversarial_steps
 from twostage.evaluation.quantities.distinct_codes import distinct_codes
 from twostage.runtime.scores import BOUND, DENOISING, NLL, on
 
 # Whose job's metrics hold a number; a study plans as far as the roles of what it measures.
-ROLES = ("tokenizer", "reconstruct", "rfid", "prior", "sampling", "samples")
+ROLES = ("tokenizer", "reconstruct", "rfid", "prior", "sampling", "samples", "agreement")
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,23 @@ class Quantity:
     curve: str = ""  # column of that job's curve.csv with the number at every evaluation; empty: measured at the end
     measure: Callable[[Mapping[str, Path]], float] | None = None  # folders by their roles -> the number
     models: tuple[str, ...] = ()  # architectures of priors, or verbs of tokenizers, that have it; empty: all
+    given: str = ""  # of agreement: the map of the condition that images are held against; empty: any, or none
 
 
 AUTOREGRESSIVE = ("gpt", "pixelsnail")
 
 
+def spread_over_images(quantity: str) -> str:
+    """The name of the standard deviation over images that stands beside a quantity of AGREEMENT."""
+    return f"{quantity}_std_over_images"
+
+
+def _over_images(quantity: str, label: str, unit: str) -> Quantity:
+    key = spread_over_images(quantity)
+    return Quantity(f"{label}, std over images", unit, ".3f", "neither", "agreement", key)
+
+
+# One entry for each word, so that a job counts its own quantities alone.
 QUANTITIES = {
     "nll": Quantity("validation NLL", "nats per token", ".3f", "lower", "prior", NLL, NLL, models=AUTOREGRESSIVE),
     "train_nll": Quantity(
@@ -96,4 +110,47 @@ QUANTITIES = {
     "distinct_codes": Quantity(
         "distinct codes in a sampled grid", "codes", ".1f", "neither", "sampling", measure=distinct_codes
     ),
+    # How samples agree with the conditions that they are held against; each has its spread over images beside it.
+    "class_recovered": Quantity("class recovered", "", ".3f", "higher", "agreement", "class_recovered"),
+    "edges_f1": Quantity("edges agree (F1)", "", ".3f", "higher", "agreement", "edges_f1", given="edges"),
+    "silhouette_iou": Quantity(
+        "silhouette agrees (IoU)", "", ".3f", "higher", "agreement", "silhouette_iou", given="segmentation"
+    ),
+    "consistency_psnr_decibels": Quantity(
+        "downsampled sample to condition, PSNR",
+        "dB",
+        ".3f",
+        "higher",
+        "agreement",
+        "consistency_psnr_decibels",
+        given="low_resolution",
+    ),
+    "lpips_to_truth": Quantity("LPIPS to the real image", "", ".3f", "lower", "agreement", "lpips_to_truth"),
+    "psnr_to_truth_decibels": Quantity(
+        "PSNR to the real image", "dB", ".3f", "higher", "agreement", "psnr_to_truth_decibels"
+    ),
+    "diversity_lpips": Quantity(
+        "LPIPS between samples of one condition", "", ".3f", "neither", "agreement", "diversity_lpips"
+    ),
+    "class_recovered_std_over_images": _over_images("class_recovered", "class recovered", ""),
+    "edges_f1_std_over_images": _over_images("edges_f1", "edges agree (F1)", ""),
+    "silhouette_iou_std_over_images": _over_images("silhouette_iou", "silhouette agrees (IoU)", ""),
+    "consistency_psnr_decibels_std_over_images": _over_images(
+        "consistency_psnr_decibels", "downsampled sample to condition, PSNR", "dB"
+    ),
+    "lpips_to_truth_std_over_images": _over_images("lpips_to_truth", "LPIPS to the real image", ""),
+    "psnr_to_truth_decibels_std_over_images": _over_images("psnr_to_truth_decibels", "PSNR to the real image", "dB"),
+    "diversity_lpips_std_over_images": _over_images("diversity_lpips", "LPIPS between samples of one condition", ""),
 }
+
+
+def add_quantity(name: str, quantity: Quantity) -> None:
+    """Adds a quantity of a plugin, which a study may then measure.
+
+    Raises TwostageError if the name is taken, or nothing says where the number comes from.
+    """
+    if quantity.role not in ROLES:
+        raise TwostageError(f"quantity {name} has role {quantity.role}; choose one of {', '.join(ROLES)}")
+    if not (quantity.key or quantity.curve or quantity.measure):
+        raise TwostageError(f"quantity {name} has no number; give it key, curve or measure")
+    plugins.add("quantity", name, QUANTITIES, quantity)

@@ -1,1 +1,1 @@
-"""Plans of experiments that are more than rows under one change."""
+"""Plans of studies that are more than rows under one change."""

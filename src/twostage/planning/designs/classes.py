@@ -6,7 +6,6 @@ from typing import Any
 from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
-from twostage.planning.designs import conditional
 from twostage.planning.jobs import (
     classifier_job,
     data_job,
@@ -28,10 +27,9 @@ def rejection(plan: Builder) -> None:
     classifier accepts the best.
     """
     _, cell = plan.only_row(Cell)
-    budget = plan.tree["scale"]["experiment"]["rejection"]
+    budget = plan.tree["scale"]["study"]["rejection"]
     latents = plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
-    # The first seed of the class-conditional task.
-    prior = next(iter(conditional.priors(plan, cell, latents, conditional.tuned(plan, cell, latents)).values()))
+    prior = _of_the_task(plan, cell, latents)
     inputs: dict[str, Job] = {}
 
     def drawn(name: str, num_images: int, top_k: int | None, top_p: float | None) -> None:
@@ -52,10 +50,29 @@ def rejection(plan: Builder) -> None:
     inputs |= {"rejector": plan.add(classifier_job(tree, data)), "judge": plan.add(_judge(tree, data))}
     inputs["inception"] = plan.add(weights_job(tree, "inception"))
     inputs["real"] = plan.add(features_job(tree, data))
-    config = {key: plan.experiment[key] for key in ("paper_says", "paper_rows")}
-    config |= {"data": cell.data, "accepted": budget["accepted"], "settings": _settings(budget), "seed": 0}
+    config = {"data": cell.data, "accepted": budget["accepted"], "settings": _settings(budget), "seed": 0}
     config |= {"samples": tree["evaluation"]["samples"], "grid_images": tree["evaluation"]["grid_images"] + 4}
     _drawn(plan, "rejection", config, inputs)
+
+
+def _of_the_task(plan: Builder, cell: Cell, latents: Job) -> Job:
+    """The first prior of the class-conditional task (conf/study/class_conditional.yaml)."""
+    study = plan.tree["scale"]["study"]
+    tree = plan.tree_of(cell, priors="gpt", seed=study["seeds"][0])
+    budget, usual = study["conditional"], tree["priors"]["loop"]["steps"]
+    tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "evaluate_every")}
+    label = "" if budget["steps"] == usual else f"steps{budget['steps']}"
+    inputs = {"tune": _tuned(plan, cell, latents)}
+    return plan.add(prior_job(tree, latents, plan.condition(cell), inputs, spell_row_major=True, label=label))
+
+
+def _tuned(plan: Builder, cell: Cell, latents: Job) -> Job:
+    """The sweep of the prior, or, with `tune_on`, of the one without a condition on another dataset."""
+    own = replace(cell, tune_on=None)
+    if cell.tune_on is None:
+        return plan.tuned(cell.data, own, "gpt", latents, plan.condition(cell))
+    other = replace(own, data=cell.tune_on, condition=None)
+    return plan.tuned(cell.tune_on, other, "gpt", plan.encoded(other, cell.tokenizer, cell.tune_on), None)
 
 
 def _judge(tree: Tree, data: Job) -> Job:
@@ -71,7 +88,7 @@ def _settings(budget: Tree) -> list[dict[str, Any]]:
     """Rows: every top-k and top-p by itself, then the pool of all top-k at every acceptance rate."""
     if not set(budget["top_k"]) <= set(budget["mixed_k"]):
         raise TwostageError(
-            f"scale.experiment.rejection.top_k is {budget['top_k']}; its rows are drawn from the pool, so name some of "
+            f"scale.study.rejection.top_k is {budget['top_k']}; its rows are drawn from the pool, so name some of "
             f"mixed_k, {budget['mixed_k']}"
         )
     rows = [
@@ -89,9 +106,9 @@ def _settings(budget: Tree) -> list[dict[str, Any]]:
 def overfitting(plan: Builder) -> None:
     """Adds the jobs of Sec. E: one prior on few images, to the end and with early stopping, and samples of both."""
     _, cell = plan.only_row(Cell)
-    budget = plan.tree["scale"]["experiment"]["overfitting"]
+    budget = plan.tree["scale"]["study"]["overfitting"]
     whole = plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
-    tune, tokenizer = conditional.tuned(plan, cell, whole), plan.jobs[whole.inputs["tokenizer"]]
+    tune, tokenizer = _tuned(plan, cell, whole), plan.jobs[whole.inputs["tokenizer"]]
     latents = _fewer(plan.tree_of(cell), whole, tokenizer, budget["train_images"])
     plan.add(latents)
     data = plan.add(data_job(plan.tree_of(cell)))
@@ -107,7 +124,7 @@ def overfitting(plan: Builder) -> None:
         inputs |= {f"{run}.prior": prior, f"{run}.sampling": plan.add(sampling_job(tree, prior, tokenizer))}
     config = {key: budget[key] for key in ("train_images", "images", "neighbours")}
     config |= {"data": cell.data, "grid_images": plan.tree["evaluation"]["grid_images"]}
-    _drawn(plan, "overfitting", config | {"paper_says": plan.experiment["paper_says"]}, inputs)
+    _drawn(plan, "overfitting", config, inputs)
 
 
 def _fewer(tree: Tree, whole: Job, tokenizer: Job, train_images: int | None) -> Job:
@@ -122,4 +139,5 @@ def _fewer(tree: Tree, whole: Job, tokenizer: Job, train_images: int | None) -> 
 def _drawn(plan: Builder, name: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
     """The study's summary and figure, which share its name."""
     summary = plan.add(new_job(f"evaluation.{name}", name, plan.tree, config, inputs))
-    plan.add(new_job(f"figures.{name}", name, plan.tree, {"figures": plan.tree["figures"]}, {"summary": summary}))
+    figure = {"figures": plan.tree["figures"]} | plan.of_paper()
+    plan.add(new_job(f"figures.{name}", name, plan.tree, figure, {"summary": summary}))

@@ -1,4 +1,4 @@
-"""The plans of three experiments on SUNDAE priors: McKinney & Willcocks 2022, Tables 1 and 2, Fig. 10 and 11."""
+"""The plans of three studies on SUNDAE priors: McKinney & Willcocks 2022, Tables 1 and 2, Fig. 10 and 11."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,19 +58,18 @@ class Encoded(NamedTuple):
 
 
 def sundae_vs_autoregressive(plan: Builder) -> None:
-    """Adds the jobs of Tables 1 and 2: a transformer as other experiments have it, one that trains for as long as
+    """Adds the jobs of Tables 1 and 2: a transformer as other studies have it, one that trains for as long as
     SUNDAE, absorbing diffusion that trains for as long, and SUNDAE's chains.
     """
     found: dict[str, Job] = {}
     for row, cell in plan.rows(LatentsCell).items():
         encoded = _encoded(plan, cell)
-        sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["experiment"]["sundae"]["steps"])
+        sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["study"]["sundae"]["steps"])
         sets, more = _rivals(plan, encoded, sundae) if cell.rivals else ({}, {})
-        for steps in plan.tree["scale"]["experiment"]["sundae"]["table_steps"]:
+        for steps in plan.tree["scale"]["study"]["sundae"]["table_steps"]:
             sets[f"SUNDAE, {steps} steps"] = _drawn(plan, cell, encoded, sundae, steps)
-        config = {"paper_rows": plan.experiment["rows"][row]["paper_rows"]}
-        found[row] = _compared(plan, row, encoded, sets, config, more)
-    _figure(plan, "sundae_vs_autoregressive", found)
+        found[row] = _compared(plan, row, encoded, sets, more)
+    _figure(plan, "sundae_vs_autoregressive", found, {row: plan.study["rows"][row]["paper_rows"] for row in found})
 
 
 def sundae_inpainting(plan: Builder) -> None:
@@ -78,14 +77,14 @@ def sundae_inpainting(plan: Builder) -> None:
     found: dict[str, Job] = {}
     for row, cell in plan.rows(LatentsCell).items():
         encoded = _encoded(plan, cell)
-        sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["experiment"]["sundae"]["steps"])
+        sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["study"]["sundae"]["steps"])
         inputs: dict[str, Job] = {}
-        for mask, share in plan.experiment["masks"].items():
+        for mask, share in plan.study["masks"].items():
             tree = plan.tree_of(encoded.cell)
             tree["sampling"]["inpainting"] |= {"mask": mask, "mask_share": share}
             job = inpainting_job(tree, sundae, encoded.tokenizer, encoded.latents, label=f"inpainted_{mask}")
             inputs[mask] = plan.add(job)
-        config = {"label": row, "data": cell.data, "masks": list(inputs), "paper_says": plan.experiment["paper_says"]}
+        config = {"label": row, "data": cell.data, "masks": list(inputs)}
         variant = f"sundae_inpainting.{row}"
         inputs |= {"prior": sundae}
         found[row] = plan.add(new_job("evaluation.sundae_inpainting", variant, plan.tree, config, inputs))
@@ -95,7 +94,7 @@ def sundae_inpainting(plan: Builder) -> None:
 def sundae_pixels(plan: Builder) -> None:
     """Adds the jobs of Fig. 10: grey pixels as codes, their classes as a condition, and samples of every class."""
     found: dict[str, Job] = {}
-    budget = plan.tree["scale"]["experiment"]["sundae"]["pixels"]
+    budget = plan.tree["scale"]["study"]["sundae"]["pixels"]
     for row, cell in plan.rows(PixelsCell).items():
         tree = plan.tree_of(Cell(cell.data, cell.tokenizer), tokenizers=cell.tokenizer, priors=cell.prior)
         # Garments and digits have a side.
@@ -111,7 +110,7 @@ def sundae_pixels(plan: Builder) -> None:
         asked = _asked(tree, budget["images"], budget["chain_steps"])
         sampling = plan.add(denoising_job(asked, prior, tokenizer, classes, label=chain_name(asked)))
         config = {"label": row, "data": cell.data, "tokenizer": cell.tokenizer, "images": budget["images"]}
-        config |= {"grid_images": tree["evaluation"]["grid_images"], "paper_says": plan.experiment["paper_says"]}
+        config |= {"grid_images": tree["evaluation"]["grid_images"]}
         inputs = {"data": data, "classes": classes, "prior": prior, "sampling": sampling}
         variant = f"sundae_pixels.{row}"
         found[row] = plan.add(new_job("evaluation.sundae_pixels", variant, plan.tree, config, inputs))
@@ -170,12 +169,12 @@ def _absorbing(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, 
     """Samples of absorbing diffusion that trains for as long as SUNDAE, drawn in as many steps as SUNDAE's."""
     tree = plan.tree_of(encoded.cell, tokenizers=encoded.cell.tokenizer, priors="absorbing", seed=0)
     timed, pace = _timed(plan, tree, encoded, sundae)
-    experiment, usual = plan.tree["scale"]["experiment"]["sundae"], tree["sampling"]["denoising"]["unmasking"]
+    study, usual = plan.tree["scale"]["study"]["sundae"], tree["sampling"]["denoising"]["unmasking"]
     sets: dict[str, dict[str, Job]] = {}
-    for steps in experiment["table_steps"]:
+    for steps in study["table_steps"]:
         # A token is drawn once, so there are no more steps than tokens.
         unmasking = usual | {"steps": min(steps, grid_side(tree) ** 2)}
-        asked = with_denoising(tree, experiment["images"], {"unmasking": unmasking})
+        asked = with_denoising(tree, study["images"], {"unmasking": unmasking})
         sampling = plan.add(denoising_job(asked, timed, encoded.tokenizer, label=chain_name(asked)))
         label = f"absorbing diffusion, {unmasking['steps']} steps, SUNDAE's time"
         sets[label] = _measured(plan, tree, encoded, timed, sampling)
@@ -192,7 +191,7 @@ def _timed(plan: Builder, tree: Tree, encoded: Encoded, sundae: Job) -> tuple[Jo
 def _drawn(plan: Builder, cell: LatentsCell, encoded: Encoded, prior: Job, steps: int) -> dict[str, Job]:
     """Samples by one chain, and what is measured of them; equal chains are one job, whoever asks for them."""
     tree = plan.tree_of(encoded.cell, priors=cell.prior)
-    asked = _asked(tree, plan.tree["scale"]["experiment"]["sundae"]["images"], steps)
+    asked = _asked(tree, plan.tree["scale"]["study"]["sundae"]["images"], steps)
     sampling = plan.add(denoising_job(asked, prior, encoded.tokenizer, label=chain_name(asked)))
     return _measured(plan, tree, encoded, prior, sampling)
 
@@ -205,8 +204,8 @@ def _asked(tree: Tree, num_images: int, steps: int) -> Tree:
 
 
 def _measured(plan: Builder, tree: Tree, encoded: Encoded, prior: Job, sampling: Job) -> dict[str, Job]:
-    """FID, KID, precision and recall of some of a job's samples; the same number for every set of an experiment."""
-    samples = plan.measured(tree, sampling, plan.tree["scale"]["experiment"]["sundae"]["images"])
+    """FID, KID, precision and recall of some of a job's samples; the same number for every set of a study."""
+    samples = plan.measured(tree, sampling, plan.tree["scale"]["study"]["sundae"]["images"])
     return {"prior": prior, "latents": encoded.latents, "sampling": sampling, "samples": samples}
 
 
@@ -215,26 +214,26 @@ def _compared(
     row: str,
     encoded: Encoded,
     sets: dict[str, dict[str, Job]],
-    config: dict[str, Any],
     more_inputs: Mapping[str, Job] | None = None,
 ) -> Job:
     """Adds the summary of one row: its sets of samples side by side. `more_inputs` may hold their priors' `pace`."""
-    name = plan.experiment["name"]
+    name = plan.study["name"]
     inputs = {f"set{at}.{kind}": job for at, jobs in enumerate(sets.values()) for kind, job in jobs.items()}
     inputs |= more_inputs or {}
-    config |= {
-        "experiment": name,
+    config = {
+        "study": name,
         "label": row,
         "data": encoded.cell.data,
         "tokenizer": encoded.cell.tokenizer,
         "size": plan.tree_of(encoded.cell)["data"]["size"],
         "sets": list(sets),
         "grid_images": plan.tree["evaluation"]["grid_images"],
-        "paper_says": plan.experiment["paper_says"],
     }
     return plan.add(new_job("evaluation.sample_sets", f"{name}.{row}", plan.tree, config, inputs))
 
 
-def _figure(plan: Builder, verb: str, rows: dict[str, Job]) -> None:
-    name = plan.experiment["name"]
-    plan.add(new_job(f"figures.{verb}", name, plan.tree, {"figures": plan.tree["figures"]}, rows))
+def _figure(plan: Builder, verb: str, rows: dict[str, Job], printed: Mapping[str, Any] | None = None) -> None:
+    """Adds the drawing of all rows, with what the paper says, and `printed` of each row."""
+    config = {"figures": plan.tree["figures"], "paper_says": plan.study["paper_says"]}
+    config |= {} if printed is None else {"paper_rows": dict(printed)}
+    plan.add(new_job(f"figures.{verb}", plan.study["name"], plan.tree, config, rows))

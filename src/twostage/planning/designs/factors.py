@@ -1,4 +1,4 @@
-"""The plans of the experiments over the factor f of the first stage: Esser et al. 2021, Sec. 4.3, Fig. 7 and 8."""
+"""The plans of the studies over the factor f of the first stage: Esser et al. 2021, Sec. 4.3, Fig. 7 and 8."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from omegaconf import MISSING
 from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
-from twostage.planning.designs.conditional import measures, num_labels
+from twostage.planning.conditions import num_labels, require_measurable
 from twostage.planning.jobs import (
     data_job,
     grid_side,
@@ -54,7 +54,7 @@ class SweepCell:
 def pixels_vs_latents(plan: Builder) -> None:
     """Adds the jobs of Sec. 4.3's comparison on CIFAR-10: the second prior trains for as long as the first one did."""
     _, cell = plan.only_row(PixelsCell)
-    budget = plan.tree["scale"]["experiment"]["pixels_vs_latents"]
+    budget = plan.tree["scale"]["study"]["pixels_vs_latents"]
     names = {"pixels": cell.pixels, "latents": cell.latents}
     encoded = {kind: plan.encoded(Cell(cell.data, name), name, cell.data) for kind, name in names.items()}
     tree = _prior_tree(plan, cell.data, cell.pixels)
@@ -88,7 +88,7 @@ def f_sweep(plan: Builder) -> None:
         factor = f"f{2 ** tree['tokenizers']['num_downsamplings']}"
         if factor in factors:
             raise TwostageError(
-                f"experiment.rows of {plan.experiment['name']}: {factors[factor]} and {name} have the same f; name one "
+                f"study.rows of {plan.study['name']}: {factors[factor]} and {name} have the same f; name one "
                 "tokenizer for each"
             )
         factors[factor] = name
@@ -107,7 +107,7 @@ def _sweep_cell(plan: Builder) -> SweepCell:
     _, cell = plan.only_row(SweepCell)
     if cell.conditions and (len(cell.conditions) != len(cell.tokenizers) or cell.tune_on not in cell.tokenizers):
         raise TwostageError(
-            f"experiment.rows of {plan.experiment['name']}: conditions must be one for each of "
+            f"study.rows of {plan.study['name']}: conditions must be one for each of "
             f"{', '.join(cell.tokenizers)}, and tune_on one of these; got {', '.join(cell.conditions)} and "
             f"{cell.tune_on}"
         )
@@ -115,7 +115,7 @@ def _sweep_cell(plan: Builder) -> SweepCell:
 
 
 def _tuned(plan: Builder, cell: SweepCell) -> Job:
-    """The sweep of `tune_on` with its condition, of the tokenizers as every experiment trains them."""
+    """The sweep of `tune_on` with its condition, of the tokenizers as every study trains them."""
     run = _run(cell, cell.tune_on)
     latents = plan.encoded(run, cell.tune_on, cell.data)
     return plan.tuned(cell.tune_on, run, "gpt", latents, plan.condition(run))
@@ -126,19 +126,19 @@ def _run(cell: SweepCell, tokenizer: str) -> Cell:
 
 
 def _swept_tree(plan: Builder, cell: SweepCell, name: str) -> Tree:
-    """The config tree of one f, under the budgets that the scale gives this experiment."""
-    budget = plan.tree["scale"]["experiment"][plan.experiment["name"]]
+    """The config tree of one f, under the budgets that the scale gives this study."""
+    budget = plan.tree["scale"]["study"][plan.study["name"]]
     more = {f"scale.tokenizers.image.{key}": value for key, value in budget["image"].items()}
     run = _run(cell, name)
     tree = plan.tree_of(run, tokenizers=name, priors="gpt", more=more)
-    # What differs in nothing keeps its name, and so the job of other experiments.
+    # What differs in nothing keeps its name, and so the job of other studies.
     same = tree["tokenizers"] == plan.tree_of(run, tokenizers=name)["tokenizers"]
     return tree if same else tree | {"tokenizers": tree["tokenizers"] | {"name": f"{name}_short"}}
 
 
 def _factor(plan: Builder, cell: SweepCell, name: str, tree: Tree, tune: Job) -> dict[str, Job]:
     """All that is measured at one f."""
-    budget = plan.tree["scale"]["experiment"][plan.experiment["name"]]
+    budget = plan.tree["scale"]["study"][plan.study["name"]]
     tokenizer = plan.trained(tree)
     latents = plan.add(latents_job(tree, tokenizer))
     condition = _condition_of_factor(plan, cell, name, tree)
@@ -171,7 +171,7 @@ def _condition_of_factor(plan: Builder, cell: SweepCell, name: str, tree: Tree) 
     of_map = plan.tree_of(run, tokenizers=run.condition)["tokenizers"]
     if of_map["num_downsamplings"] != tree["tokenizers"]["num_downsamplings"]:
         raise TwostageError(
-            f"experiment.rows of {plan.experiment['name']}: {name} and its condition {run.condition} must have the "
+            f"study.rows of {plan.study['name']}: {name} and its condition {run.condition} must have the "
             "same f; put the conditions in the order of the tokenizers"
         )
     return plan.condition(run)
@@ -181,8 +181,10 @@ def _condition_shown(plan: Builder, cell: SweepCell) -> tuple[Tree, dict[str, Jo
     """What the summary is told of the condition, and the jobs whose pictures it shows and holds samples against."""
     tree = plan.tree_of(_run(cell, cell.tune_on), tokenizers=cell.condition_of(cell.tune_on))
     kind = tree["tokenizers"]["map"]
-    config = {"condition": kind, "measures": measures(plan, kind), "num_labels": num_labels(tree, kind)}
-    config |= {"canny_sigma": tree["data"]["canny_sigma"], "paper_says": plan.experiment["paper_says"]}
+    measures = plan.study["measures"][plan.tree["scale"]["sources"]]
+    require_measurable(measures, kind)
+    config = {"condition": kind, "measures": measures, "num_labels": num_labels(tree, kind)}
+    config |= {"canny_sigma": tree["data"]["canny_sigma"]}
     jobs = {"data": data_job(tree), "maps": maps_job(tree, kind), "vgg16": weights_job(tree, "vgg16")}
     return config, {name: plan.add(job) for name, job in jobs.items()}
 
@@ -215,8 +217,8 @@ def _sampled(
 
 
 def _drawn(plan: Builder, verb: str, config: dict[str, Any], inputs: dict[str, Job]) -> None:
-    """The experiment's summary and figure, which share its name."""
-    name, grid_images = plan.experiment["name"], plan.tree["evaluation"]["grid_images"]
-    config |= {"paper": plan.experiment["paper"], "grid_images": grid_images}
-    summary = plan.add(new_job(f"evaluation.{verb}", name, plan.tree, config, inputs))
-    plan.add(new_job(f"figures.{verb}", name, plan.tree, {"figures": plan.tree["figures"]}, {name: summary}))
+    """The study's summary and figure, which share its name."""
+    name, grid_images = plan.study["name"], plan.tree["evaluation"]["grid_images"]
+    summary = plan.add(new_job(f"evaluation.{verb}", name, plan.tree, config | {"grid_images": grid_images}, inputs))
+    figure = {"figures": plan.tree["figures"]} | plan.of_paper()
+    plan.add(new_job(f"figures.{verb}", name, plan.tree, figure, {name: summary}))

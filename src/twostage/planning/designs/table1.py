@@ -12,13 +12,14 @@ ARCHITECTURES = ("pixelsnail", "gpt")
 
 def table1(plan: Builder) -> None:
     """Adds both rivals of every row, one a seed, their pace, the row's summary, and both tables."""
-    rows = plan.experiment["rows"]
+    rows = plan.study["rows"]
     cells = plan.rows(Cell)
     # Rows that others borrow the learning rates of come first.
     order = sorted(rows, key=lambda label: cells[label].tune_on is not None)
     compared = {label: _row(plan, label, cells[label]) for label in order}
     config = plan.tree["figures"]
-    figure = {"figures": config, "rows": list(rows)}
+    printed = {label: row["paper_nll"] for label, row in rows.items()}
+    figure = {"figures": config, "rows": list(rows), "paper_nll": printed}
     inputs = {label: compared[label] for label in rows}
     plan.add(new_job("figures.table1", "table1", plan.tree, figure, inputs))
     tokenizers = {job.variant: job for job in plan.jobs.values() if job.verb == "reconstruct"}
@@ -32,7 +33,7 @@ def _row(plan: Builder, label: str, cell: Cell) -> Job:
     own, rival = (prior_job(plan.tree_of(cell, priors=name), latents, condition, {}) for name in ("gpt", "pixelsnail"))
     pace = plan.add(pace_job(plan.tree, own, rival))
     runs: dict[str, Job] = {}
-    for seed in plan.experiment["seeds"]:
+    for seed in plan.study["seeds"]:
         for name in ARCHITECTURES:
             more = {"tune": tunes[name]} | ({"pace": pace} if name == "gpt" else {})
             job = prior_job(plan.tree_of(cell, priors=name, seed=seed), latents, condition, more)
@@ -42,8 +43,7 @@ def _row(plan: Builder, label: str, cell: Cell) -> Job:
         "data": cell.data,
         "condition": cell.condition,
         "tune_on": cell.tune_on or label,
-        "seeds": plan.experiment["seeds"],
-        "paper_nll": plan.experiment["rows"][label]["paper_nll"],
+        "seeds": plan.study["seeds"],
     }
     inputs = runs | {"latents": latents, "pace": pace}
     return plan.add(new_job("evaluation.compare", f"table1.{label}", plan.tree, row, inputs))

@@ -1,0 +1,52 @@
+"""What Snakemake was asked on its command line."""
+
+import argparse
+import functools
+import os
+import sys
+
+from snakemake.cli import get_argument_parser
+
+# A plan of the work, as people spell it.
+DRY = {"-n", "-np", "--dry-run", "--dryrun"}
+LOOKS = [
+    *("nolock", "dryrun", "lint", "summary", "detailed_summary", "list_rules", "list_target_rules", "unlock", "report"),
+    *("dag", "rulegraph", "filegraph", "d3dag", "list_input_changes", "list_params_changes", "list_code_changes"),
+    "list_untracked",
+]
+
+
+@functools.cache
+def _arguments(words: tuple[str, ...]) -> argparse.Namespace:
+    """Snakemake's own parser knows every spelling, but takes a quarter of a second."""
+    arguments: argparse.Namespace = get_argument_parser().parse_known_args(words)[0]
+    return arguments
+
+
+def only_looks() -> bool:
+    """Whether Snakemake was asked about the work, and not for it. Jobs on other nodes parse the Snakefile too, with
+    --nolock.
+    """
+    return bool({"--nolock", "--lint", *DRY} & set(sys.argv)) or any(
+        getattr(_arguments((*sys.argv[1:],)), name, None) for name in LOOKS
+    )
+
+
+def needs_whole_plan() -> bool:
+    """Whether a study that could not be planned must stop this call: it would run, or plan, what it is asked for."""
+    return bool(DRY & set(sys.argv)) or not only_looks()
+
+
+def targets() -> list[str]:
+    """What Snakemake is asked to make; files by their paths from here."""
+    return [os.path.relpath(name) if "/" in name else name for name in _arguments((*sys.argv[1:],)).targets]
+
+
+def is_job() -> bool:
+    """Whether this is the process of one job of a run: Snakemake knows its targets only after the Snakefile."""
+    return "--target-jobs" in sys.argv
+
+
+def unlocks() -> bool:
+    """Whether Snakemake was asked to drop its lock."""
+    return "--unlock" in sys.argv

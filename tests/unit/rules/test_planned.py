@@ -1,0 +1,82 @@
+"""The plan as Snakemake's rules see it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from twostage.errors import TwostageError
+from twostage.planning.verbs import VERBS, files_read
+from twostage.planning.whole import Planned, plan_of
+from twostage.rules.planned import PlannedRules, places
+from twostage.runtime.artifacts import write_json
+
+FOLDER = "artifacts/smoke/tokenizers/cifar10.vqgan_f4"
+
+
+@pytest.fixture(scope="module")
+def plan():
+    found = plan_of("table1", "smoke")
+    return Planned("smoke", found.jobs, found.tree, {})
+
+
+@pytest.fixture
+def rules(plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workflow = SimpleNamespace(
+        dag=SimpleNamespace(forcefiles=set()), persistence=SimpleNamespace(metadata=lambda file: None)
+    )
+    return PlannedRules(plan, "results/smoke", workflow)
+
+
+def test_every_planned_job_is_of_one_kind_of_its_verb(rules, plan):
+    for verb in VERBS:
+        variants = [name.replace("\\", "") for _, names in rules.kinds(verb) for name in names.split("|")]
+        planned = [job.variant for job in plan.jobs.values() if job.name == verb]
+        assert sorted(variants) == sorted(planned or ["(?!)"])
+
+
+def test_a_rule_reads_config_code_and_the_part_of_its_upstream_that_the_table_of_verbs_names(rules, plan):
+    asked = rules.inputs("latents.encode")(SimpleNamespace(variant="cifar10.vqgan_f4"))
+    job = plan.jobs["artifacts/smoke/latents/cifar10.vqgan_f4"]
+    tokenizer = plan.jobs[job.inputs["tokenizer"]]
+    assert asked["config"].startswith("build/configs/latents/cifar10.vqgan_f4/")
+    assert {path for path in asked["upstream"] if path.startswith(tokenizer.out)} == {
+        f"{tokenizer.out}/{file}" for file in files_read(job, tokenizer)
+    }
+    assert f"{tokenizer.out}/curve.csv" not in asked["upstream"]
+
+
+def test_what_no_study_asks_for_is_one_line(rules):
+    with pytest.raises(TwostageError, match="artifacts/smoke/latents/mine is in no study at scale smoke"):
+        rules.inputs("latents.encode")(SimpleNamespace(variant="mine"))
+
+
+def test_files_that_snakemake_did_not_make_are_made_again(rules, plan):
+    look_up = rules.inputs("tokenizers.train")
+    look_up(SimpleNamespace(variant="cifar10.vqgan_f4"))
+    assert rules.workflow.dag.forcefiles == set()
+    write_json(plan.jobs[FOLDER].folder / "metrics.json", {})
+    look_up(SimpleNamespace(variant="cifar10.vqgan_f4"))
+    assert f"{FOLDER}/model.safetensors" in rules.workflow.dag.forcefiles
+
+
+def test_drawings_lie_in_a_folder_of_their_own_beside_what_they_are_drawn_from(rules, plan):
+    drawn = plan.jobs["artifacts/smoke/figures/table1"]
+    assert places(drawn)[:4] == ["table1.csv", "table1.md", "table1.tex", "figures/table1_curves.pdf"]
+    assert "results/smoke/evaluation/table1.IN/metrics.json" in rules.evaluated(drawn)
+
+
+def test_a_failed_job_is_named_with_its_log(rules, tmp_path):
+    log = tmp_path / "snakemake.log"
+    log.write_text(f"Error in rule tokenizers_train:\n    jobid: 3\n    log: {FOLDER}/log.txt (check log file(s))\n")
+    (line,) = rules.failures([log])
+    assert line == f"error: tokenizers_train cifar10.vqgan_f4 failed; its log: {FOLDER}/log.txt"
+
+
+def test_the_folders_that_dvc_stores_are_those_of_its_file(rules, tmp_path, request):
+    rules.make_the_folders_that_dvc_stores()
+    outs = (request.config.rootpath / "dvc.yaml").read_text().replace("${scale}", "smoke")
+    stored = [line.split("- ")[1].split(":")[0] for line in outs.splitlines() if "{persist: true}" in line]
+    assert {name for name in stored if not name.startswith(".")} <= {
+        str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")
+    }
