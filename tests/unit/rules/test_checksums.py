@@ -1,0 +1,52 @@
+"""Snakemake's checksums of inputs, looked up."""
+
+import asyncio
+import hashlib
+from types import SimpleNamespace
+
+import pytest
+from snakemake.io import IOCache, IOFile, _IOFile
+
+from twostage.rules import checksums as rules
+from twostage.runtime import checksums
+
+THRESHOLD = 2**40
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """An input as Snakemake has it, while jobs run; checksums are Snakemake's own again after the test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_IOFile, "checksum", _IOFile.checksum)
+    monkeypatch.setattr(checksums, "TICK_SECONDS", -1)
+    (tmp_path / "images.npy").write_bytes(b"images")
+    asked = SimpleNamespace(iocache=IOCache(10))
+    rule = SimpleNamespace(workflow=asked, pathvars=SimpleNamespace(apply=str))
+    asked.iocache.deactivate()
+    return IOFile("images.npy", rule=rule)
+
+
+def checksum_of(file, *asked):
+    return asyncio.run(file.checksum(*asked))
+
+
+def test_is_snakemakes_own(file):
+    own = checksum_of(file, THRESHOLD)
+    rules.look_up()
+    assert checksum_of(file, THRESHOLD) == own == f"sha256:{hashlib.sha256(b'images').hexdigest()}"
+
+
+def test_reads_a_file_once_until_it_changes(file, tmp_path, monkeypatch):
+    rules.look_up()
+    first, read = checksum_of(file, THRESHOLD), []
+    monkeypatch.setattr(checksums, "sha256_file", lambda path: read.append(path) or "new")
+    assert checksum_of(file, THRESHOLD) == first
+    assert read == []
+    (tmp_path / "images.npy").write_bytes(b"others")
+    assert checksum_of(file, THRESHOLD) == "sha256:new"
+
+
+def test_leaves_other_algorithms_and_large_files_to_snakemake(file):
+    rules.look_up()
+    assert checksum_of(file, THRESHOLD, True, hashlib.md5) == f"md5:{hashlib.md5(b'images').hexdigest()}"
+    assert checksum_of(file, 3) is None
