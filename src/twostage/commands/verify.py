@@ -77,13 +77,13 @@ def committed(path: Path) -> bytes | None:
 def redraw(plan: Builder, folder: Path) -> Iterator[tuple[Path, bool | None]]:
     """Draws every result from the committed metrics into `folder`; yields its path in results/ and if it is equal.
 
-    None stands for a result whose metrics are not committed yet.
+    None stands for a study whose metrics are not committed yet, beside the path of its first file.
     """
     stored = folder / "evaluation"
     here = {job.out: _restore(job, stored / job.variant) for job in drawn(plan)}
     for job in drawing_jobs(plan.jobs).values():
         if not all(here[source] for source in job.inputs.values()):
-            yield from ((place(name), None) for name in job.files)
+            yield place(job.files[0]), None
             continue
         try:
             draw(job, plan.jobs, stored, folder)
@@ -202,7 +202,7 @@ def verify() -> bool:
 
 def _say(path: Path, same: bool | None) -> bool:
     """Prints one result's line; False if it differs."""
-    print(f"  {path}: {'not committed yet' if same is None else 'equal' if same else 'DIFFERS'}")
+    print(f"  {path}: {'of a study that is not committed yet' if same is None else 'equal' if same else 'DIFFERS'}")
     return same is not False
 
 
