@@ -166,7 +166,9 @@ def accept(probability_P: np.ndarray, label_P: np.ndarray, acceptance: float) ->
     At least one of every class. Raises TwostageError for a share that is not in (0, 1].
     """
     if not 0 < acceptance <= 1:
-        raise TwostageError(f"the acceptance rate is {acceptance}; expected a share above 0, at most 1; set it in conf/study/")
+        raise TwostageError(
+            f"the acceptance rate is {acceptance}; expected a share above 0, at most 1; set it in conf/study/"
+        )
     kept = []
     for label in np.unique(label_P):
         place = np.flatnonzero(label_P == label)
