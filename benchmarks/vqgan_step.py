@@ -24,7 +24,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from twostage.config.schema import LoopConfig, QuantizerConfig, TokenizerConfig, TokenizerLossConfig
+from twostage.config.schema import (
+    DiscriminatorConfig,
+    LoopConfig,
+    QuantizerConfig,
+    TokenizerConfig,
+    TokenizerLossConfig,
+)
 from twostage.runtime import training
 from twostage.runtime.artifacts import write_json
 from twostage.tokenizers.codebook import CodebookKeeper
@@ -32,7 +38,7 @@ from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.losses import discriminator_loss, generator_loss, reconstruction_loss
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.networks import Upsample
-from twostage.tokenizers.step import Models, accumulate_gradients
+from twostage.tokenizers.step import Models, Phase, accumulate_gradients
 from twostage.weights.lpips import PerceptualDistance
 
 TOLERANCE = 1e-4
@@ -72,11 +78,14 @@ def config(channels: int, batch: int) -> TokenizerConfig:
             adversarial="hinge",
             adversarial_weight=1.0,
             adversarial_start=0,
+            adaptive=True,
             adaptive_delta=1e-6,
             adaptive_max=None,
-            discriminator_channels=64,
-            discriminator_layers=3,
         ),
+        discriminator=DiscriminatorConfig(
+            channels=64, layers=3, learning_rate=1e-3, betas=[0.5, 0.9], steps_ahead=0, augment=False, lecam=0.0
+        ),
+        adversarial_learning_rate=None,
         decay_from=None,
         warmup_steps=0,
         learning_rate=0.0,
@@ -85,15 +94,16 @@ def config(channels: int, batch: int) -> TokenizerConfig:
     )
 
 
-def released_step(models: Models, loss_config: TokenizerLossConfig, image_BCHW: Tensor) -> dict[str, Tensor]:
+def released_step(models: Models, settings: TokenizerConfig, image_BCHW: Tensor) -> dict[str, Tensor]:
     """As `plain_step`; the released loss also computes LPIPS in the discriminator's pass, where nothing needs it."""
-    return plain_step(models, loss_config, image_BCHW, second_perceptual=True)
+    return plain_step(models, settings, image_BCHW, second_perceptual=True)
 
 
 def plain_step(
-    models: Models, loss_config: TokenizerLossConfig, image_BCHW: Tensor, second_perceptual: bool = False
+    models: Models, settings: TokenizerConfig, image_BCHW: Tensor, second_perceptual: bool = False
 ) -> dict[str, Tensor]:
     """Gradients of both networks by the formulas as they stand. Source: Esser et al. 2021, Eq. 4 to 7."""
+    loss_config = settings.loss
     assert models.discriminator is not None
     assert models.perceptual is not None
     models.discriminator.requires_grad_(False)
@@ -121,12 +131,12 @@ def plain_step(
     return {"loss": loss, "perceptual": perceptual, "adaptive_weight": weight, "discriminator": critic}
 
 
-def efficient_step(models: Models, loss_config: TokenizerLossConfig, image_BCHW: Tensor) -> dict[str, Tensor]:
+def efficient_step(models: Models, settings: TokenizerConfig, image_BCHW: Tensor) -> dict[str, Tensor]:
     """The step that training takes."""
-    return accumulate_gradients(models, loss_config, image_BCHW, adversarial=True).scalars
+    return accumulate_gradients(models, settings, image_BCHW, Phase.ADVERSARIAL, torch.Generator()).scalars
 
 
-Formulation = Callable[[Models, TokenizerLossConfig, Tensor], dict[str, Tensor]]
+Formulation = Callable[[Models, TokenizerConfig, Tensor], dict[str, Tensor]]
 
 
 class Contestant:
@@ -150,7 +160,7 @@ class Contestant:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         cpu, wall = training.training_clock(), time.perf_counter()
-        self.scalars = self.step(self.models, self.settings.loss, self.image_BCHW)
+        self.scalars = self.step(self.models, self.settings, self.image_BCHW)
         for optimizer in self.optimizers:
             optimizer.step()
         self.cpu_seconds.append(training.training_clock() - cpu)
@@ -179,7 +189,8 @@ def contestants(arguments: argparse.Namespace, precision: torch.dtype) -> dict[s
     settings, device = config(arguments.channels, arguments.batch), training.device()
     training.seed_everything(0)
     tokenizer = Tokenizer(settings, "colour", 3).to(device)
-    discriminator = PatchDiscriminator(3, settings.loss.discriminator_channels, settings.loss.discriminator_layers)
+    assert settings.discriminator is not None
+    discriminator = PatchDiscriminator(3, settings.discriminator.channels, settings.discriminator.layers)
     discriminator = discriminator.to(memory_format=torch.channels_last).to(device)
     perceptual = PerceptualDistance.load(arguments.weights).to(device)
     side = arguments.size

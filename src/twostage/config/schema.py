@@ -84,13 +84,25 @@ class TokenizerLossConfig:
     early_perceptual: str = one_of("vgg", "alex", "none")  # replaces it in the first steps
     early_perceptual_steps: int = at_least(0)
     perceptual_weight: float = at_least(0)
-    adversarial: str = one_of("hinge", "log", "none")
+    adversarial: str = one_of("hinge", "log", "non_saturating", "none")
     adversarial_weight: float = at_least(0)  # multiplies the adaptive weight
-    adversarial_start: int = at_least(0)  # warm-up: before this step, lambda is 0 and the discriminator is not trained
+    adversarial_start: int = at_least(0)  # warm-up: before this step, lambda is 0
+    adaptive: bool = False  # Eq. 7; false: the adaptive weight is 1
     adaptive_delta: float = at_least(0)  # Eq. 7
     adaptive_max: float | None = at_least(0)  # bound of the adaptive weight; null: none (Eq. 7)
-    discriminator_channels: int = at_least(1)
-    discriminator_layers: int = at_least(1)
+
+
+@dataclass
+class DiscriminatorConfig:
+    """The patch discriminator, how it learns, and what keeps small ones stable."""
+
+    channels: int = at_least(1)
+    layers: int = at_least(1)  # with stride 2; each doubles what a patch sees
+    learning_rate: float = at_least(0)  # falls with the tokenizer's while both learn
+    betas: list[float] = share()
+    steps_ahead: int = at_least(0)  # it learns from so many steps before adversarial_start on
+    augment: bool = False  # what it sees is augmented alike (Zhao et al. 2020)
+    lecam: float = at_least(0)  # weight of the regularizer of Tseng et al. 2021; 0: none
 
 
 @dataclass
@@ -135,8 +147,11 @@ class TokenizerConfig:
     dropout: float = share()
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     loss: TokenizerLossConfig = field(default_factory=TokenizerLossConfig)
+    discriminator: DiscriminatorConfig | None = None  # null: there is none, and loss.adversarial is none
     learning_rate: float = at_least(0)
     decay_from: int | None = at_least(0)  # step from which the rate falls along a cosine to zero; null: never
+    # From adversarial_start on: what the rate falls to before, and to zero from; null: the adversarial phase has none.
+    adversarial_learning_rate: float | None = at_least(0)
     warmup_steps: int = at_least(0)  # linear
     betas: list[float] = share()
     loop: LoopConfig = field(default_factory=LoopConfig)

@@ -31,8 +31,8 @@ def convert(config: Path, checkpoint: Path, out: Path) -> None:
     _fill(tokenizer, tensors, checkpoint)
     critic = None
     if critic_tensors:
-        loss = translated.loss
-        critic = PatchDiscriminator(num_channels, loss.discriminator_channels, loss.discriminator_layers)
+        assert translated.discriminator is not None
+        critic = PatchDiscriminator(num_channels, translated.discriminator.channels, translated.discriminator.layers)
         _fill(critic, critic_tensors, checkpoint)
     # Write only after everything has been checked.
     model.save(tokenizer, out)

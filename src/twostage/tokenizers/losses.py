@@ -30,25 +30,34 @@ def reconstruction_loss(name: str, output_BCHW: Tensor, image_BCHW: Tensor) -> T
 
 
 def generator_loss(name: str, logit_fake: Tensor) -> Tensor:
-    """Adversarial loss of the tokenizer. log: Eq. 5, log(1 - D(fake)); hinge, as released: the negative mean logit."""
+    """Adversarial loss of the tokenizer. log: Eq. 5, log(1 - D(fake)); hinge, as released: the negative mean logit.
+
+    non_saturating: -log D(fake) (Goodfellow et al. 2014, Sec. 3).
+    """
     match name:
         case "hinge":
             return -logit_fake.mean()
         case "log":
             return -functional.softplus(logit_fake).mean()
+        case "non_saturating":
+            return functional.softplus(-logit_fake).mean()
         case other:
-            raise TwostageError(f"loss.adversarial {other} is unknown; expected hinge, log or none")
+            raise _unknown(other)
 
 
 def discriminator_loss(name: str, logit_real: Tensor, logit_fake: Tensor) -> Tensor:
-    """Loss of the discriminator: half the sum over real and fake, as released; log: Eq. 5 with the opposite sign."""
+    """Loss of the discriminator: half the sum over real and fake, as released; log and non_saturating: minus Eq. 5."""
     match name:
         case "hinge":
             return 0.5 * (functional.relu(1.0 - logit_real).mean() + functional.relu(1.0 + logit_fake).mean())
-        case "log":
+        case "log" | "non_saturating":
             return 0.5 * (functional.softplus(-logit_real).mean() + functional.softplus(logit_fake).mean())
         case other:
-            raise TwostageError(f"loss.adversarial {other} is unknown; expected hinge, log or none")
+            raise _unknown(other)
+
+
+def _unknown(name: str) -> TwostageError:
+    return TwostageError(f"loss.adversarial {name} is unknown; expected hinge, log, non_saturating or none")
 
 
 def adaptive_weight(hidden_BCHW: Tensor, gradients_BCHW: tuple[Tensor, Tensor], weight: Tensor, delta: float) -> Tensor:

@@ -6,7 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
-from twostage.config.schema import LoopConfig, QuantizerConfig, TokenizerConfig, TokenizerLossConfig
+from twostage.config.schema import (
+    DiscriminatorConfig,
+    LoopConfig,
+    QuantizerConfig,
+    TokenizerConfig,
+    TokenizerLossConfig,
+)
 from twostage.errors import TwostageError
 
 # Parts of a released transformer checkpoint that are not its first stage.
@@ -116,8 +122,10 @@ def _config(params: Mapping[str, Any], network: Mapping[str, Any], name: str) ->
         dropout=network["dropout"],
         quantizer=_quantizer(params),
         loss=_loss(params, network),
+        discriminator=_discriminator(params),
         learning_rate=0.0,
         decay_from=None,
+        adversarial_learning_rate=None,
         warmup_steps=0,
         betas=[0.5, 0.9],
         # Not trained here.
@@ -150,8 +158,20 @@ def _loss(params: Mapping[str, Any], network: Mapping[str, Any]) -> TokenizerLos
         adversarial="hinge" if "disc_start" in loss else "none",
         adversarial_weight=loss.get("disc_weight", 1.0),
         adversarial_start=loss.get("disc_start", 0),
+        adaptive=True,
         adaptive_delta=1e-4,
         adaptive_max=1e4,
-        discriminator_channels=loss.get("disc_ndf", 64),
-        discriminator_layers=loss.get("disc_num_layers", 3),
+    )
+
+
+def _discriminator(params: Mapping[str, Any]) -> DiscriminatorConfig:
+    loss = params.get("lossconfig", {}).get("params") or {}
+    return DiscriminatorConfig(
+        channels=loss.get("disc_ndf", 64),
+        layers=loss.get("disc_num_layers", 3),
+        learning_rate=0.0,
+        betas=[0.5, 0.9],
+        steps_ahead=0,
+        augment=False,
+        lecam=0.0,
     )

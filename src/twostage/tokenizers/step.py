@@ -10,16 +10,18 @@ reconstruction. Losses and gradients equal those of the plain formulation, see b
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from twostage.config.schema import TokenizerLossConfig
+from twostage.config.schema import DiscriminatorConfig, TokenizerConfig, TokenizerLossConfig
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.losses import adaptive_weight, discriminator_loss, generator_loss, reconstruction_loss
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.quantizer import Quantized
+from twostage.tokenizers.stabilisers import LeCam, augmented
 
 
 class Perceptual(Protocol):
@@ -41,6 +43,13 @@ class Models:
     tokenizer: Tokenizer
     discriminator: PatchDiscriminator | None
     perceptual: Perceptual | None
+    lecam: LeCam | None = None
+
+
+class Phase(Enum):
+    """Who learns from the discriminator's logits: nobody, the discriminator alone, or the tokenizer as well."""
+
+    RECONSTRUCTION, AHEAD, ADVERSARIAL = range(3)
 
 
 class Step(NamedTuple):
@@ -50,29 +59,31 @@ class Step(NamedTuple):
     quantized: Quantized
 
 
-def accumulate_gradients(models: Models, config: TokenizerLossConfig, image_BCHW: Tensor, adversarial: bool) -> Step:
-    """Adds the gradients of tokenizer and, if `adversarial`, discriminator to their parameters.
+def accumulate_gradients(
+    models: Models, settings: TokenizerConfig, image_BCHW: Tensor, phase: Phase, generator: torch.Generator
+) -> Step:
+    """Adds the gradients of the tokenizer and, in its phases, of the discriminator to their parameters.
 
-    `adversarial` is False during warm-up: lambda is 0, and the discriminator is not trained.
+    `generator`: of the CPU, for what the discriminator's images are augmented by.
     Source: Esser et al. 2021, Eq. 4 to 7.
     """
+    config = settings.loss
     forward = models.tokenizer(image_BCHW)
     output_BCHW = forward.output_BCHW
     leaf_BCHW = output_BCHW.detach().requires_grad_()
     scalars, gradient_BCHW = _reconstruction(models, config, leaf_BCHW, image_BCHW)
     scalars["quantizer"] = forward.quantized.loss.detach()
     scalars["loss"] = scalars["loss"] + scalars["quantizer"]
-    if adversarial:
-        more, adversarial_BCHW = _adversarial(models, config, leaf_BCHW, image_BCHW)
-        weight = config.adversarial_weight * adaptive_weight(
-            forward.hidden_BCHW,
-            (gradient_BCHW, adversarial_BCHW),
-            models.tokenizer.decoder.conv_out.weight,
-            config.adaptive_delta,
-        ).clamp(max=config.adaptive_max or math.inf)
-        gradient_BCHW = gradient_BCHW + weight * adversarial_BCHW
-        scalars |= more | {"adaptive_weight": weight}
-        scalars["loss"] = scalars["loss"] + weight * more["generator"]
+    if phase is not Phase.RECONSTRUCTION:
+        is_adversarial = phase is Phase.ADVERSARIAL
+        more, adversarial_BCHW = _adversarial(models, settings, leaf_BCHW, image_BCHW, is_adversarial, generator)
+        scalars |= more
+        if adversarial_BCHW is not None:
+            last_layer = models.tokenizer.decoder.conv_out.weight
+            weight = _weight(config, forward.hidden_BCHW, (gradient_BCHW, adversarial_BCHW), last_layer)
+            gradient_BCHW = gradient_BCHW + weight * adversarial_BCHW
+            scalars |= {"adaptive_weight": weight}
+            scalars["loss"] = scalars["loss"] + weight * more["generator"]
     torch.autograd.backward([output_BCHW, forward.quantized.loss], [gradient_BCHW.to(output_BCHW.dtype), None])
     return Step(scalars, forward.quantized)
 
@@ -92,15 +103,44 @@ def _reconstruction(
     return scalars | {"loss": loss.detach()}, gradient_BCHW
 
 
+def _weight(
+    config: TokenizerLossConfig, hidden_BCHW: Tensor, gradients_BCHW: tuple[Tensor, Tensor], last_layer: Tensor
+) -> Tensor:
+    """lambda: Eq. 7 within its bound, or fixed."""
+    if not config.adaptive:
+        return torch.full((), config.adversarial_weight, device=hidden_BCHW.device)
+    adaptive = adaptive_weight(hidden_BCHW, gradients_BCHW, last_layer, config.adaptive_delta)
+    return config.adversarial_weight * adaptive.clamp(max=config.adaptive_max or math.inf)
+
+
 def _adversarial(
-    models: Models, config: TokenizerLossConfig, leaf_BCHW: Tensor, image_BCHW: Tensor
-) -> tuple[dict[str, Tensor], Tensor]:
+    models: Models, settings: TokenizerConfig, leaf_BCHW: Tensor, image_BCHW: Tensor, is_adversarial: bool,
+    random: torch.Generator,
+) -> tuple[dict[str, Tensor], Tensor | None]:  # fmt: skip
     """Adds the discriminator's gradients; returns the scalars and the adversarial gradient at the reconstruction."""
+    critic, config = settings.discriminator, settings.loss
     assert models.discriminator is not None
-    logit_fake = models.discriminator(leaf_BCHW)
-    generator = generator_loss(config.adversarial, logit_fake)
-    # Keep the graph: the discriminator's own loss uses the same pass over the reconstruction.
-    (gradient_BCHW,) = torch.autograd.grad(generator, leaf_BCHW, retain_graph=True)
-    loss = discriminator_loss(config.adversarial, models.discriminator(image_BCHW), logit_fake)
+    assert critic is not None
+    logit_fake = models.discriminator(_seen(critic, leaf_BCHW if is_adversarial else leaf_BCHW.detach(), random))
+    scalars, gradient_BCHW = {}, None
+    if is_adversarial:
+        generator = generator_loss(config.adversarial, logit_fake)
+        # Keep the graph: the discriminator's own loss uses the same pass over the reconstruction.
+        (gradient_BCHW,) = torch.autograd.grad(generator, leaf_BCHW, retain_graph=True)
+        scalars["generator"] = generator.detach()
+    logit_real = models.discriminator(_seen(critic, image_BCHW, random))
+    loss = discriminator_loss(config.adversarial, logit_real, logit_fake)
+    scalars |= {"discriminator": loss.detach(), "discriminator_accuracy": _accuracy(logit_real, logit_fake)}
+    if models.lecam is not None:
+        loss = loss + critic.lecam * models.lecam(logit_real, logit_fake)
     torch.autograd.backward(loss, inputs=list(models.discriminator.parameters()))
-    return {"generator": generator.detach(), "discriminator": loss.detach()}, gradient_BCHW
+    return scalars, gradient_BCHW
+
+
+def _seen(critic: DiscriminatorConfig, image_BCHW: Tensor, random: torch.Generator) -> Tensor:
+    return augmented(image_BCHW, random) if critic.augment else image_BCHW
+
+
+def _accuracy(logit_real: Tensor, logit_fake: Tensor) -> Tensor:
+    """Share of the patches, real and reconstructed alike, that the discriminator knows; chance is 0.5."""
+    return ((logit_real > 0).float().mean() + (logit_fake <= 0).float().mean()) / 2

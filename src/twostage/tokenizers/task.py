@@ -3,8 +3,9 @@
 # B batch, C channels, H height, W width, N images
 
 import dataclasses
+import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from twostage.tokenizers.discriminator import PatchDiscriminator, smallest_side
 from twostage.tokenizers.losses import reconstruction_loss
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.quantizer import count_codes, perplexity
-from twostage.tokenizers.step import Models, Perceptual, accumulate_gradients
+from twostage.tokenizers.stabilisers import LeCam
+from twostage.tokenizers.step import Models, Perceptual, Phase, accumulate_gradients
+
+log = logging.getLogger(__name__)
 
 # Evaluation points use the first images of the tune split. The final metrics use the whole split.
 EVALUATION_IMAGES = 128
@@ -30,6 +34,16 @@ EVALUATION_IMAGES = 128
 # maps, such as garments on a background, still have a perplexity far above 2.
 SMALLEST_USED_FRACTION = 0.05
 SMALLEST_PERPLEXITY = 2.0
+# Of the patches that a discriminator judged in its last steps, the share that it knew.
+FEWEST_JUDGED, AT_CHANCE, WINS = 50, 0.53, 0.98
+CHANCE = (
+    "%s: the discriminator is at chance (it knows %.0f %% of the patches): the tokenizer learns noise from it; give it "
+    "more steps before (discriminator.steps_ahead), or both lower rates (adversarial_learning_rate)"
+)
+OUTRIGHT = (
+    "%s: the discriminator wins outright (it knows %.0f %% of the patches): its gradient says little; lower "
+    "discriminator.learning_rate, or set discriminator.augment=true or discriminator.lecam=0.01"
+)
 
 
 @dataclass(frozen=True)
@@ -60,14 +74,12 @@ def build_models(config: TokenizerConfig, data: MapData, perceptual: Perceptual 
     _check(config, data)
     device = training.device()
     tokenizer = Tokenizer(config, data.kind, data.num_channels).to(device)
-    discriminator = None
-    if config.loss.adversarial != "none":
-        discriminator = (
-            PatchDiscriminator(data.num_channels, config.loss.discriminator_channels, config.loss.discriminator_layers)
-            .to(memory_format=torch.channels_last)
-            .to(device)
-        )
-    return Models(tokenizer, discriminator, perceptual)
+    critic = config.discriminator
+    if config.loss.adversarial == "none" or critic is None:
+        return Models(tokenizer, None, perceptual)
+    discriminator = PatchDiscriminator(data.num_channels, critic.channels, critic.layers).to(device)
+    lecam = LeCam().to(device) if critic.lecam else None
+    return Models(tokenizer, discriminator.to(memory_format=torch.channels_last), perceptual, lecam)
 
 
 def _check(config: TokenizerConfig, data: MapData) -> None:
@@ -93,21 +105,56 @@ def _check(config: TokenizerConfig, data: MapData) -> None:
         raise TwostageError(
             f"loss.reconstruction=cross_entropy needs labels, but {config.map} is {data.kind}; choose l1"
         )
-    smallest = smallest_side(config.loss.discriminator_layers)
-    if config.loss.adversarial != "none" and min(height, width) < smallest:
+    if config.loss.adversarial != "none":
+        _check_discriminator(config, min(height, width))
+
+
+def _check_discriminator(config: TokenizerConfig, side: int) -> None:
+    critic = config.discriminator
+    if critic is None:
         raise TwostageError(
-            f"a discriminator of {config.loss.discriminator_layers} layers needs sides of {smallest} pixels, "
-            f"got {height}x{width}; set tokenizers.loss.discriminator_layers"
+            f"loss.adversarial={config.loss.adversarial} needs a discriminator, but tokenizers.discriminator is null; "
+            "set its keys as in conf/tokenizers/vqgan_f4.yaml, or loss.adversarial=none"
+        )
+    smallest = smallest_side(critic.layers)
+    if side < smallest:
+        raise TwostageError(
+            f"a discriminator of {critic.layers} layers needs sides of {smallest} pixels, got {side}; "
+            "set tokenizers.discriminator.layers"
         )
 
 
 def learning_rate(config: TokenizerConfig, step: int) -> float:
-    """The learning rate of a step, counted from 0: linear warm-up, then constant, then a cosine to zero at the end."""
-    warm = training.warmed_up(config.learning_rate, config.warmup_steps, step)
+    """The tokenizer's learning rate at a step, counted from 0: linear warm-up, constant, then a cosine to zero.
+
+    With `adversarial_learning_rate` the cosine falls to that rate at the start of the adversarial phase, and another
+    one from there to zero at the end.
+    """
+    last, start = config.adversarial_learning_rate, config.loss.adversarial_start
+    if last is not None and step >= start:
+        return last * _adversarial_decay(config, step)
+    rate = training.warmed_up(config.learning_rate, config.warmup_steps, step)
     if config.decay_from is None or step < config.decay_from:
-        return warm
-    progress = (step - config.decay_from) / (config.loop.steps - config.decay_from)
-    return warm * (1 + math.cos(math.pi * progress)) / 2
+        return rate
+    end, lowest = (config.loop.steps, 0.0) if last is None else (min(start, config.loop.steps), last)
+    return lowest + (rate - lowest) * _cosine(step, config.decay_from, end)
+
+
+def discriminator_learning_rate(config: TokenizerConfig, step: int) -> float:
+    """Constant, then with the tokenizer's in the adversarial phase."""
+    assert config.discriminator is not None
+    return config.discriminator.learning_rate * _adversarial_decay(config, step)
+
+
+def _adversarial_decay(config: TokenizerConfig, step: int) -> float:
+    """1 before the adversarial phase; without `decay_from` in it as well, otherwise a cosine to 0 at its end."""
+    start = config.loss.adversarial_start
+    return 1.0 if config.decay_from is None or step < start else _cosine(step, start, config.loop.steps)
+
+
+def _cosine(step: int, start: int, end: int) -> float:
+    """From 1 at `start` to 0 at `end`."""
+    return (1 + math.cos(math.pi * (step - start) / (end - start))) / 2
 
 
 class TokenizerTask:
@@ -120,35 +167,45 @@ class TokenizerTask:
         self.early_models = dataclasses.replace(models, perceptual=early_perceptual)
         self.keeper = CodebookKeeper(config.quantizer).to(training.device())
         trained = [parameter for parameter in models.tokenizer.parameters() if parameter.requires_grad]
-        self.optimizers = {"tokenizer": self._adam(trained)}
-        if models.discriminator is not None:
-            self.optimizers["discriminator"] = self._adam(list(models.discriminator.parameters()))
+        self.optimizers = {"tokenizer": _adam(trained, config.betas)}
+        self.rates = {"tokenizer": learning_rate}
+        if models.discriminator is not None and config.discriminator is not None:
+            self.optimizers["discriminator"] = _adam(models.discriminator.parameters(), config.discriminator.betas)
+            self.rates["discriminator"] = discriminator_learning_rate
+        # Of the steps since the last evaluation.
+        self.accuracies: list[Tensor] = []
 
-    def _adam(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Adam:
-        beta1, beta2 = self.config.betas
-        return torch.optim.Adam(parameters, lr=self.config.learning_rate, betas=(beta1, beta2), fused=True)
+    def phase(self, step: int) -> Phase:
+        """Which networks learn from the discriminator at a step."""
+        if self.models.discriminator is None or self.config.discriminator is None:
+            return Phase.RECONSTRUCTION
+        start = self.config.loss.adversarial_start
+        if step >= start:
+            return Phase.ADVERSARIAL
+        return Phase.AHEAD if step >= start - self.config.discriminator.steps_ahead else Phase.RECONSTRUCTION
 
     def step(self, step: int) -> dict[str, Tensor]:
-        """One update of the tokenizer and, after the warm-up, one of the discriminator."""
+        """One update of the tokenizer and, in its phases, one of the discriminator."""
         early = step < self.config.loss.early_perceptual_steps
         models, seed = self.early_models if early else self.models, self.config.loop.seed
         image_BCHW = self.batch(step)
         generator = torch.Generator().manual_seed(_stream(seed, step, "codebook"))
-        adversarial = models.discriminator is not None and step >= self.config.loss.adversarial_start
+        phase, augmentation = self.phase(step), torch.Generator().manual_seed(_stream(seed, step, "augmentation"))
         models.tokenizer.train()
         if not self.keeper.ready:
             self._start_codebook(image_BCHW, generator)
-        for optimizer in self.optimizers.values():
-            optimizer.param_groups[0]["lr"] = learning_rate(self.config, step)
+        for name, optimizer in self.optimizers.items():
+            optimizer.param_groups[0]["lr"] = self.rates[name](self.config, step)
             optimizer.zero_grad(set_to_none=True)
         with training.autocast(self.config.loop.precision):
-            scalars, quantized = accumulate_gradients(models, self.config.loss, image_BCHW, adversarial)
+            scalars, quantized = accumulate_gradients(models, self.config, image_BCHW, phase, augmentation)
         # Reported so that an update with bad weights stops the run before they are saved.
         gradients = [p.grad for p in models.tokenizer.parameters() if p.grad is not None]
         scalars["gradient_norm"] = torch.nn.utils.get_total_norm(gradients)
         self.optimizers["tokenizer"].step()
-        if adversarial:
+        if phase is not Phase.RECONSTRUCTION:
             self.optimizers["discriminator"].step()
+            self.accuracies.append(scalars["discriminator_accuracy"])
         index_N = quantized.index_BHW.flatten()
         self.keeper.update(models.tokenizer.quantizer, quantized.vector_ND, index_N, generator)
         return scalars
@@ -169,7 +226,11 @@ class TokenizerTask:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Losses and codebook use on the first images of the tune split. See `EVALUATION_IMAGES`."""
+        """Losses and codebook use on the first images of the tune split. See `EVALUATION_IMAGES`.
+
+        Warns of a discriminator that learns nothing, or from which nothing can be learned.
+        """
+        self._watch_discriminator()
         sums: dict[str, float] = {}
         count_K, num_images = None, 0
         for image_BCHW in self._tune_batches(EVALUATION_IMAGES):
@@ -183,6 +244,15 @@ class TokenizerTask:
         means = {f"tune_{name}": total / num_images for name, total in sums.items()}
         used = {"tune_codes_used": int((count_K > 0).sum()), "tune_perplexity": perplexity(count_K)}
         return means | used | {"num_revived": int(self.keeper.num_revived)}
+
+    def _watch_discriminator(self) -> None:
+        if len(self.accuracies) >= FEWEST_JUDGED:
+            accuracy = float(torch.stack(self.accuracies[-FEWEST_JUDGED:]).mean())
+            if accuracy < AT_CHANCE:
+                log.warning(CHANCE, self.config.name, 100 * accuracy)
+            elif accuracy > WINS:
+                log.warning(OUTRIGHT, self.config.name, 100 * accuracy)
+        self.accuracies = []
 
     def _compare(self, output_BCHW: Tensor, image_BCHW: Tensor) -> dict[str, Tensor]:
         tokenizer, perceptual = self.models.tokenizer, self.models.perceptual
@@ -224,8 +294,9 @@ class TokenizerTask:
         return use
 
     def _modules(self) -> dict[str, torch.nn.Module]:
-        modules: dict[str, torch.nn.Module] = {"tokenizer": self.models.tokenizer, "keeper": self.keeper}
-        return modules | ({"discriminator": self.models.discriminator} if self.models.discriminator else {})
+        optional = {"discriminator": self.models.discriminator, "lecam": self.models.lecam}
+        present = {name: module for name, module in optional.items() if module is not None}
+        return {"tokenizer": self.models.tokenizer, "keeper": self.keeper, **present}
 
     def state(self) -> dict[str, Any]:
         """State of networks, codebook and optimizers."""
@@ -240,7 +311,13 @@ class TokenizerTask:
             optimizer.load_state_dict(state["optimizers"][name])
 
 
-_STREAMS = {"flips": 1, "codebook": 2}
+def _adam(parameters: Iterable[torch.nn.Parameter], betas: list[float]) -> torch.optim.Adam:
+    """Its rate is set at every step."""
+    beta1, beta2 = betas
+    return torch.optim.Adam(parameters, lr=0.0, betas=(beta1, beta2), fused=True)
+
+
+_STREAMS = {"flips": 1, "codebook": 2, "augmentation": 3}
 
 
 def _stream(seed: int, step: int, purpose: str) -> int:

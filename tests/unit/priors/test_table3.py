@@ -78,7 +78,7 @@ def test_the_vqgan_of_table_4_is_a_model():
     assert [config.channels * m for m in config.channel_multipliers] == [128, 128, 256, 256, 512, 512]
     assert (tokenizer.num_codes, tokenizer.factor, config.dropout, config.num_res_blocks) == (8192, 32, 0.0, 1)
     loss = config.loss
-    assert (loss.adversarial_start, loss.discriminator_layers, loss.adversarial_weight) == (15000, 3, 0.5)
+    assert (loss.adversarial_start, config.discriminator.layers, loss.adversarial_weight) == (15000, 3, 0.5)
     # Attention where sides are 64 and less: the fifth level and the sixth, of 1024 halved four and five times.
     assert [1024 // 2**level for level in config.attention_levels] == [64, 32]
     assert config.loop.batch_size == 4

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from twostage.config.schema import LoopConfig, QuantizerConfig, TokenizerConfig, TokenizerLossConfig
+from twostage.config.schema import (
+    DiscriminatorConfig,
+    LoopConfig,
+    QuantizerConfig,
+    TokenizerConfig,
+    TokenizerLossConfig,
+)
 from twostage.runtime.artifacts import write_array, write_json
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference"
@@ -52,11 +58,14 @@ def small_config(**changes) -> TokenizerConfig:
             adversarial="hinge",
             adversarial_weight=1.0,
             adversarial_start=3,
+            adaptive=True,
             adaptive_delta=1e-6,
             adaptive_max=None,
-            discriminator_channels=4,
-            discriminator_layers=1,
         ),
+        discriminator=DiscriminatorConfig(
+            channels=4, layers=1, learning_rate=1e-3, betas=[0.5, 0.9], steps_ahead=0, augment=False, lecam=0.0
+        ),
+        adversarial_learning_rate=None,
         learning_rate=1e-3,
         decay_from=None,
         warmup_steps=0,

@@ -35,6 +35,12 @@ def test_log_is_equation_5():
     assert generator_loss("log", fake).item() == pytest.approx(torch.log(1 - fake.sigmoid()).item())
 
 
+def test_non_saturating_is_minus_the_log_of_being_taken_for_real():
+    real, fake = torch.tensor([1.3]), torch.tensor([-0.4])
+    assert generator_loss("non_saturating", fake).item() == pytest.approx(-torch.log(fake.sigmoid()).item())
+    assert discriminator_loss("non_saturating", real, fake) == discriminator_loss("log", real, fake)
+
+
 def test_adaptive_weight_is_autograds():
     torch.manual_seed(0)
     last_layer = torch.nn.Conv2d(6, 3, 3, padding=1)

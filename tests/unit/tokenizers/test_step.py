@@ -8,7 +8,7 @@ import torch
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.losses import discriminator_loss, generator_loss, reconstruction_loss
 from twostage.tokenizers.model import Tokenizer
-from twostage.tokenizers.step import Models, accumulate_gradients
+from twostage.tokenizers.step import Models, Phase, accumulate_gradients
 
 from .conftest import RandomPerceptual, small_config
 
@@ -60,7 +60,7 @@ def test_losses_and_gradients_are_the_plain_ones(layout, adversarial):
     efficient = models(config)
     plain = copy.deepcopy(efficient)
     image_BCHW = torch.rand(2, 3, 16, 16) * 2 - 1
-    scalars, _ = accumulate_gradients(efficient, config.loss, image_BCHW, adversarial=True)
+    scalars, _ = accumulate_gradients(efficient, config, image_BCHW, Phase.ADVERSARIAL, torch.Generator())
     expected = plain_gradients(plain, config.loss, image_BCHW)
     for name, value in expected.items():
         torch.testing.assert_close(scalars[name], value.detach(), rtol=1e-4, atol=1e-6)
@@ -74,7 +74,7 @@ def test_in_warm_up_the_discriminator_rests():
     config = small_config()
     made = models(config)
     before = copy.deepcopy(made.discriminator.state_dict())
-    scalars, _ = accumulate_gradients(made, config.loss, torch.rand(2, 3, 16, 16), adversarial=False)
+    scalars, _ = accumulate_gradients(made, config, torch.rand(2, 3, 16, 16), Phase.RECONSTRUCTION, torch.Generator())
     assert all(parameter.grad is None for parameter in made.discriminator.parameters())
     assert all(torch.equal(before[name], tensor) for name, tensor in made.discriminator.state_dict().items())
     assert "adaptive_weight" not in scalars
@@ -97,6 +97,6 @@ def test_one_pass_through_every_network():
     made.tokenizer.decoder.middle.register_forward_hook(count("decoder"))
     made.perceptual.layers[0].register_forward_hook(count("perceptual"))
     made.discriminator.register_forward_hook(count("discriminator"))
-    accumulate_gradients(made, config.loss, torch.rand(2, 3, 16, 16), adversarial=True)
+    accumulate_gradients(made, config, torch.rand(2, 3, 16, 16), Phase.ADVERSARIAL, torch.Generator())
     assert calls == {"encoder": 1, "decoder": 1, "perceptual": 2, "discriminator": 2}
     assert all(parameter.grad is None for parameter in made.perceptual.parameters())

@@ -7,7 +7,15 @@ import torch
 
 from twostage.errors import TwostageError
 from twostage.runtime import training
-from twostage.tokenizers.task import MapData, TokenizerTask, build_models, learning_rate
+from twostage.tokenizers.step import Phase
+from twostage.tokenizers.task import (
+    FEWEST_JUDGED,
+    MapData,
+    TokenizerTask,
+    build_models,
+    discriminator_learning_rate,
+    learning_rate,
+)
 
 from .conftest import RandomPerceptual, small_config
 
@@ -64,6 +72,59 @@ def test_discriminator_trains_after_the_warm_up_only(data_folder):
     assert not torch.equal(before["0.weight"], made.models.discriminator.state_dict()["0.weight"])
 
 
+def test_discriminator_learns_ahead_from_reconstructions_that_do_not_learn_from_it(data_folder):
+    changes = {"loss__adversarial_start": 2, "discriminator__steps_ahead": 1}
+    made, plain = task(data_folder, **changes), task(data_folder, loss__adversarial="none")
+    phases = [made.phase(step) for step in range(4)]
+    assert phases == [Phase.RECONSTRUCTION, Phase.AHEAD, Phase.ADVERSARIAL, Phase.ADVERSARIAL]
+    plain.models.tokenizer.load_state_dict(made.models.tokenizer.state_dict())
+    before = copy.deepcopy(made.models.discriminator.state_dict())
+    for step in range(2):
+        scalars = made.step(step)
+        plain.step(step)
+    assert "discriminator" in scalars
+    assert "adaptive_weight" not in scalars
+    assert not torch.equal(before["0.weight"], made.models.discriminator.state_dict()["0.weight"])
+    ahead, without = made.models.tokenizer.state_dict(), plain.models.tokenizer.state_dict()
+    assert all(torch.equal(ahead[name], tensor) for name, tensor in without.items())
+
+
+@pytest.mark.parametrize("adversarial", ["hinge", "log", "non_saturating"])
+def test_stabilised_training_resumes_bit_for_bit(adversarial, data_folder, tmp_path):
+    changes = {"loss__adversarial": adversarial, "loss__adversarial_start": 2, "discriminator__steps_ahead": 1}
+    changes |= {"discriminator__augment": True, "discriminator__lecam": 0.1, "loss__adaptive": False}
+    whole, _ = run(data_folder, tmp_path / "whole", 6, **changes)
+    run(data_folder, tmp_path / "parts", 3, **changes)
+    torch.manual_seed(1234)
+    parts, _ = run(data_folder, tmp_path / "parts", 6, **changes)
+    expected, found = tensors(whole), tensors(parts)
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert expected["lecam.mean_real"] != 0
+
+
+def test_a_fixed_weight_is_the_one_of_the_config(data_folder):
+    made = task(data_folder, loss__adversarial_start=0, loss__adaptive=False, loss__adversarial_weight=0.1)
+    assert made.step(0)["adaptive_weight"] == pytest.approx(0.1)
+
+
+def test_the_adaptive_weight_has_a_bound(data_folder):
+    free = task(data_folder, loss__adversarial_start=0).step(0)["adaptive_weight"]
+    made = task(data_folder, loss__adversarial_start=0, loss__adaptive_max=float(free) / 2)
+    assert made.step(0)["adaptive_weight"] == pytest.approx(float(free) / 2)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "warning"), [(0.5, "at chance (it knows 50 %"), (0.8, None), (1.0, "wins outright (it knows 100 %")]
+)
+def test_a_discriminator_that_is_of_no_use_is_told(accuracy, warning, data_folder, caplog):
+    made = task(data_folder)
+    made.accuracies = [torch.tensor(accuracy)] * FEWEST_JUDGED
+    made.evaluate()
+    assert [warning in record.getMessage() for record in caplog.records] == ([True] if warning else [])
+    made.evaluate()
+    assert len(caplog.records) == (1 if warning else 0)
+
+
 def test_training_lowers_the_loss_and_evaluation_leaves_no_trace(data_folder):
     made = task(data_folder, perceptual=RandomPerceptual(), loss__adversarial="none", learning_rate=5e-3)
     first = made.evaluate()
@@ -101,6 +162,24 @@ def test_the_rate_warms_up_holds_and_falls_along_a_cosine_to_zero(data_folder):
     rates = [learning_rate(config, step) for step in (0, 1, 3, 9, 10, 15, 20)]
     assert rates == pytest.approx([0.25, 0.5, 1, 1, 1, 0.5, 0])
     assert learning_rate(replace(config, decay_from=None), 19) == 1
+
+
+def test_an_adversarial_phase_has_rates_of_its_own(data_folder):
+    config = replace(task(data_folder).config, learning_rate=1.0, decay_from=4, adversarial_learning_rate=0.2)
+    config = replace(config, loop=replace(config.loop, steps=16), loss=replace(config.loss, adversarial_start=8))
+    config = replace(config, discriminator=replace(config.discriminator, learning_rate=0.5))
+    steps = (0, 4, 6, 8, 12, 16)
+    assert [learning_rate(config, step) for step in steps] == pytest.approx([1, 1, 0.6, 0.2, 0.1, 0])
+    assert [discriminator_learning_rate(config, step) for step in steps] == pytest.approx([0.5] * 4 + [0.25, 0])
+    constant = replace(config, decay_from=None)
+    assert [learning_rate(constant, step) for step in steps] == pytest.approx([1, 1, 1, 0.2, 0.2, 0.2])
+    assert [discriminator_learning_rate(constant, step) for step in steps] == [0.5] * 6
+    # Paper scale: one rate for all, as released.
+    released = replace(constant, adversarial_learning_rate=None)
+    assert [learning_rate(released, step) for step in steps] == [1] * 6
+    # A phase that never comes: the rate falls to the other one at the end.
+    never = replace(config, loss=replace(config.loss, adversarial_start=100))
+    assert [learning_rate(never, step) for step in (4, 10, 16)] == pytest.approx([1, 0.6, 0.2])
 
 
 def test_flips_are_a_pure_function_of_the_step(data_folder):
@@ -152,7 +231,8 @@ def test_a_collapsed_codebook_is_an_error_with_a_mend(data_folder):
         ({"num_downsamplings": 5, "channel_multipliers": [1] * 5}, "divisible by 32, got 16x16"),
         ({"map": "edges", "loss__perceptual": "vgg"}, "needs 3 channels, but edges has 1"),
         ({"loss__reconstruction": "cross_entropy"}, "needs labels, but image is colour"),
-        ({"loss__discriminator_layers": 3}, "needs sides of 24 pixels"),
+        ({"discriminator": None}, "loss.adversarial=hinge needs a discriminator, but tokenizers.discriminator is null"),
+        ({"discriminator__layers": 3}, "needs sides of 24 pixels, got 16"),
     ],
 )
 def test_configs_that_do_not_fit_the_data_are_named(changes, message, data_folder):
