@@ -281,6 +281,15 @@ class FeaturesConfig:
 
 
 @dataclass
+class ReconstructionsConfig(FeaturesConfig):
+    """How reconstructions are compared with their originals: features as of these, and KID's subsets."""
+
+    kid_subsets: int = at_least(1)
+    kid_subset_size: int = at_least(1)  # all images, where there are fewer
+    seed: int = at_least(0)  # for the subsets
+
+
+@dataclass
 class SamplesConfig:
     """How a set of samples is compared with real images."""
 

@@ -1,4 +1,4 @@
-"""How well a tokenizer reconstructs: LPIPS, PSNR, codebook usage and perplexity on the validation split."""
+"""How well a tokenizer reconstructs: LPIPS, PSNR, sharpness, codebook use and perplexity on the validation split."""
 
 # N images, B batch, C channels, H height, W width, K codes
 
@@ -29,6 +29,12 @@ def psnr(image_BCHW: torch.Tensor, other_BCHW: torch.Tensor) -> torch.Tensor:
     return 10 * torch.log10(4 / mean_square_B)
 
 
+def gradient_size(image_BCHW: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference of neighbouring pixels per image, down and to the right."""
+    down_B, right_B = (image_BCHW.diff(dim=dim).abs().mean(dim=(1, 2, 3)) for dim in (2, 3))
+    return (down_B + right_B) / 2
+
+
 def reconstruct(config: EvaluationConfig, job: Job) -> None:
     """Writes metrics.json, and grid.npy: originals over reconstructions, uint8 [2, grid_images, H, W, 3]."""
     images = read_array(job.upstream("data") / "validation_image.npy")
@@ -39,7 +45,7 @@ def reconstruct(config: EvaluationConfig, job: Job) -> None:
         )
     tokenizer = tokenizers.load(job.upstream("tokenizer"))
     distance = PerceptualDistance.load(job.upstream("vgg16"))
-    lpips_B, psnr_B = [], []
+    lpips_B, psnr_B, real_B, output_B = [], [], [], []
     count_K = np.zeros(tokenizer.num_codes, dtype=np.int64)
     shown: list[np.ndarray] = []
     for image_BCHW in _batches(images[: config.reconstruction_images], config.batch_size, "reconstruct"):
@@ -48,6 +54,8 @@ def reconstruct(config: EvaluationConfig, job: Job) -> None:
         with torch.inference_mode():
             lpips_B.append(distance(image_BCHW, output_BCHW).flatten())
         psnr_B.append(psnr(image_BCHW, output_BCHW))
+        real_B.append(gradient_size(image_BCHW))
+        output_B.append(gradient_size(output_BCHW))
         count_K += np.bincount(index_BHW.cpu().numpy().ravel(), minlength=len(count_K))
         shown = shown or [as_bytes(image_BCHW[: config.grid_images]), as_bytes(output_BCHW[: config.grid_images])]
     trained = read_json(job.upstream("tokenizer") / "metrics.json")
@@ -61,6 +69,7 @@ def reconstruct(config: EvaluationConfig, job: Job) -> None:
         "lpips_vgg": _mean(lpips_B),
         "lpips_vgg_std_over_images": float(torch.cat(lpips_B).std()),
         "psnr_decibels": _mean(psnr_B),
+        "sharpness": _mean(output_B) / _mean(real_B),
     }
     write_array(job.folder / "grid.npy", np.stack(shown))
     write_json(job.folder / "metrics.json", metrics)

@@ -1,4 +1,4 @@
-"""Verb `evaluation.rfid`: FID between images and their reconstructions, apart from the cheaper LPIPS and PSNR."""
+"""Verb `evaluation.rfid`: FID and KID between images and reconstructions, apart from the cheaper LPIPS and PSNR."""
 
 # N images, D features
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from twostage import tokenizers
-from twostage.config.schema import FeaturesConfig
+from twostage.config.schema import ReconstructionsConfig
 from twostage.errors import TwostageError
-from twostage.evaluation.distribution import frechet_distance
+from twostage.evaluation.distribution import frechet_distance, kernel_distance
 from twostage.evaluation.features import extract, image_sizes, real_images
 from twostage.evaluation.reconstruct import reconstructions
 from twostage.runtime import training
@@ -21,8 +21,8 @@ from twostage.weights import fused_inception
 log = logging.getLogger(__name__)
 
 
-def rfid(config: FeaturesConfig, job: Job) -> None:
-    """Writes metrics.json: rFID over the images whose features are stored, and the protocol."""
+def rfid(config: ReconstructionsConfig, job: Job) -> None:
+    """Writes metrics.json: rFID and the KID of reconstructions over the images with stored features; the protocol."""
     images = real_images(job.upstream("data"), config, "evaluation.rfid_images")
     stored_ND = read_array(job.upstream("real") / "features.npy")
     if len(images) > len(stored_ND):
@@ -36,14 +36,19 @@ def rfid(config: FeaturesConfig, job: Job) -> None:
     extractor = fused_inception.load(job.upstream("inception")).to(training.device())
     outputs = reconstructions(tokenizer, images, config.batch_size, job.variant)
     output_ND = torch.from_numpy(extract(extractor, outputs)["2048"])
+    subset_size = min(config.kid_subset_size, len(real_ND))
+    kid_mean, kid_std = kernel_distance(real_ND, output_ND, config.kid_subsets, subset_size, config.seed)
     protocol = read_json(job.upstream("real") / "metadata.json")
     metrics = {
         "variant": job.variant,
         "scale": job.scale,
         "rfid": frechet_distance(real_ND, output_ND),
+        "rkid_mean": kid_mean,
+        "rkid_std_over_subsets": kid_std,
         "protocol": {
             **protocol,
             "real": protocol["real"] | image_sizes(images),
+            "kid": {"subsets": config.kid_subsets, "subset_size": subset_size, "seed": config.seed},
             "reconstructions": {"from": job.inputs["tokenizer"], **image_sizes(images)},
         },
     }

@@ -61,7 +61,7 @@ class Builder:
         return self.add(job)
 
     def rfid(self, tree: Tree, tokenizer: Job) -> Job:
-        """Adds the FID of a tokenizer's reconstructions."""
+        """Adds the FID and KID of a tokenizer's reconstructions."""
         data = data_job(tree)
         features = features_job(tree, data)
         self.add_with_upstream(features, weights_job(tree, "inception"))

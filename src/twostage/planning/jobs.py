@@ -305,8 +305,9 @@ def likelihood_job(tree: Tree, prior: Job, latents: Job, images: int, condition:
 
 
 def rfid_job(tree: Tree, tokenizer: Job, data: Job, features: Job) -> Job:
-    """FID of reconstructions against the stored features of the same images; needs `weights_job` of inception."""
+    """FID and KID of reconstructions against the stored features of their originals; needs inception's weights."""
     inputs = {"data": data, "tokenizer": tokenizer, "real": features, "inception": weights_job(tree, "inception")}
     config = tree["evaluation"]["features"]
     config = config | {"images": tree["evaluation"]["rfid_images"] or config["images"]}
+    config |= {key: tree["evaluation"]["samples"][key] for key in ("kid_subsets", "kid_subset_size", "seed")}
     return new_job("evaluation.rfid", f"rfid.{tokenizer.variant}", tree, config, inputs)

@@ -60,6 +60,7 @@ from twostage.runtime.job import Job, Tree
 _WORD = re.compile(r"[A-Za-z0-9_.+-]{0,40}")
 # Where a denoiser's chain stands in the config tree; which of its keys the name of the samples tells anyway.
 CHAIN = "sampling.denoising.chain"
+TOKENIZER_SEED = "tokenizers.loop.seed"
 # The share of an image's tokens that the paper completes it from (Esser et al. 2021, Fig. 4).
 HALF = 0.5
 IN_CHAIN_NAME = {
@@ -136,7 +137,10 @@ def _asked(study: Study, point: Point, is_usual: bool) -> Assignment:
     asked = of(study.fixed) | point.row_overrides | of(point.varied)
     if point.model == UNCONDITIONAL:
         asked = {key: value for key, value in asked.items() if key not in GIVEN}
-    return asked | ({"priors.loop.seed": point.seed or 0} if "priors" in asked else {})
+    if "priors" in asked:
+        return asked | {"priors.loop.seed": point.seed or 0}
+    # Table 1's tokenizer is that of seed 0.
+    return asked | ({TOKENIZER_SEED: point.seed} if point.seed and not is_usual else {})
 
 
 def _composed(plan: Builder, asked: Assignment) -> Tree:
@@ -255,7 +259,8 @@ def _agreement(plan: Builder, study: Study, point: Point, tree: Tree, source: Jo
 
 def _named_tokenizer(study: Study, point: Point, usual: Tree, tree: Tree) -> Tree:
     """An unchanged tokenizer keeps its name, so the job is shared; a changed one is named for what changed."""
-    name = "_".join([usual["tokenizers"]["name"], *_words(study, point, "tokenizers", usual, tree)])
+    seed = [f"seed{point.seed}"] if TOKENIZER_SEED in _asked(study, point, is_usual=False) else []
+    name = "_".join([usual["tokenizers"]["name"], *_words(study, point, "tokenizers", usual, tree), *seed])
     return tree | {"tokenizers": tree["tokenizers"] | {"name": name}}
 
 

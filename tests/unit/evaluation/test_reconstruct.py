@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from tests.unit.tokenizers.conftest import small_config
-from twostage.evaluation.reconstruct import reconstructed
+from twostage.evaluation.reconstruct import gradient_size, reconstructed
 from twostage.tokenizers import model, pixels
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.pixels import PixelTokenizer
@@ -31,3 +31,10 @@ def test_networks_give_bytes_of_the_images_shape_whatever_the_batches(tmp_path):
     # Sums are rounded otherwise in another batch.
     assert np.abs(found.astype(int) - reconstructed(tmp_path, image_NHWC, 5)).max() <= 1
     assert not np.array_equal(found[0], found[1])
+
+
+def test_gradients_halve_where_contrast_does_and_vanish_where_all_is_flat():
+    # Stripes of one pixel: neighbours to the right differ by 2, those below not at all.
+    stripes_BCHW = torch.tensor([-1.0, 1.0]).repeat(4).expand(2, 3, 6, 8)
+    image_BCHW = torch.cat([stripes_BCHW, 0.5 * stripes_BCHW, torch.zeros(1, 3, 6, 8)])
+    assert gradient_size(image_BCHW).tolist() == [1.0, 1.0, 0.5, 0.5, 0.0]

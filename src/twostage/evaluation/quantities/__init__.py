@@ -77,11 +77,14 @@ QUANTITIES = {
     "seconds_per_step": Quantity("seconds per step", "s", ".4f", "lower", "prior", "seconds_per_step"),
     "parameters": Quantity("parameters", "", ",.0f", "neither", "prior", "num_parameters"),
     "rfid": Quantity("rFID", "", ".2f", "lower", "rfid", "rfid"),
+    "rkid": Quantity("KID of reconstructions", "", ".4f", "lower", "rfid", "rkid_mean"),
     "lpips": Quantity("LPIPS (VGG)", "", ".3f", "lower", "reconstruct", "lpips_vgg"),
     "lpips_std_over_images": Quantity(
         "LPIPS, std over images", "", ".3f", "neither", "reconstruct", "lpips_vgg_std_over_images"
     ),
     "psnr": Quantity("PSNR", "dB", ".2f", "higher", "reconstruct", "psnr_decibels"),
+    # Their gradients over those of the originals: below 1 they are blurred.
+    "sharpness": Quantity("sharpness (originals: 1)", "", ".3f", "neither", "reconstruct", "sharpness"),
     "codes_used": Quantity("codes used", "codes", ".0f", "higher", "reconstruct", "codes_used"),
     "perplexity": Quantity("perplexity", "codes", ".0f", "higher", "reconstruct", "perplexity"),
     "adversarial_steps": Quantity(
