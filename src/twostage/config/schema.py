@@ -98,7 +98,7 @@ class DiscriminatorConfig:
 
     channels: int = at_least(1)
     layers: int = at_least(1)  # with stride 2; each doubles what a patch sees
-    learning_rate: float = at_least(0)  # falls with the tokenizer's while both learn
+    learning_rate: float = at_least(0)  # on the tokenizer's schedule
     betas: list[float] = share()
     steps_ahead: int = at_least(0)  # it learns from so many steps before adversarial_start on
     augment: bool = False  # what it sees is augmented alike (Zhao et al. 2020)
@@ -150,7 +150,7 @@ class TokenizerConfig:
     discriminator: DiscriminatorConfig | None = None  # null: there is none, and loss.adversarial is none
     learning_rate: float = at_least(0)
     decay_from: int | None = at_least(0)  # step from which the rate falls along a cosine to zero; null: never
-    # From adversarial_start on: what the rate falls to before, and to zero from; null: the adversarial phase has none.
+    # Of the tokenizer from adversarial_start on: what its rate falls to before, and to zero from; null: it goes on.
     adversarial_learning_rate: float | None = at_least(0)
     warmup_steps: int = at_least(0)  # linear
     betas: list[float] = share()

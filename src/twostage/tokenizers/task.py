@@ -128,28 +128,28 @@ def learning_rate(config: TokenizerConfig, step: int) -> float:
     """The tokenizer's learning rate at a step, counted from 0: linear warm-up, constant, then a cosine to zero.
 
     With `adversarial_learning_rate` the cosine falls to that rate at the start of the adversarial phase, and another
-    one from there to zero at the end.
+    one from there to zero at the end. Without `decay_from` there are no cosines.
     """
-    last, start = config.adversarial_learning_rate, config.loss.adversarial_start
-    if last is not None and step >= start:
-        return last * _adversarial_decay(config, step)
-    rate = training.warmed_up(config.learning_rate, config.warmup_steps, step)
-    if config.decay_from is None or step < config.decay_from:
-        return rate
-    end, lowest = (config.loop.steps, 0.0) if last is None else (min(start, config.loop.steps), last)
-    return lowest + (rate - lowest) * _cosine(step, config.decay_from, end)
+    return _rate(config, step, config.learning_rate, config.adversarial_learning_rate)
 
 
 def discriminator_learning_rate(config: TokenizerConfig, step: int) -> float:
-    """Constant, then with the tokenizer's in the adversarial phase."""
+    """The discriminator's: on the tokenizer's schedule, or constant before an adversarial phase with its own rate."""
     assert config.discriminator is not None
-    return config.discriminator.learning_rate * _adversarial_decay(config, step)
+    rate = config.discriminator.learning_rate
+    return _rate(config, step, rate, None if config.adversarial_learning_rate is None else rate)
 
 
-def _adversarial_decay(config: TokenizerConfig, step: int) -> float:
-    """1 before the adversarial phase; without `decay_from` in it as well, otherwise a cosine to 0 at its end."""
-    start = config.loss.adversarial_start
-    return 1.0 if config.decay_from is None or step < start else _cosine(step, start, config.loop.steps)
+def _rate(config: TokenizerConfig, step: int, rate: float, adversarial_rate: float | None) -> float:
+    start, end = config.loss.adversarial_start, config.loop.steps
+    if adversarial_rate is not None and step >= start:
+        return adversarial_rate * (1.0 if config.decay_from is None else _cosine(step, start, end))
+    rate = training.warmed_up(rate, config.warmup_steps, step)
+    if config.decay_from is None or step < config.decay_from:
+        return rate
+    if adversarial_rate is None:
+        return rate * _cosine(step, config.decay_from, end)
+    return adversarial_rate + (rate - adversarial_rate) * _cosine(step, config.decay_from, min(start, end))
 
 
 def _cosine(step: int, start: int, end: int) -> float:
