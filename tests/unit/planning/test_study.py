@@ -72,6 +72,12 @@ def refusal(study):
     return line
 
 
+def test_the_seeds_of_tokenizers_are_trainings_of_their_own_and_the_first_is_table_1s():
+    jobs = planned(TOKENIZERS | {"seeds": [0, 1], "vary": {}}).jobs
+    trained = {job.variant: job.config["loop"]["seed"] for job in jobs.values() if job.name == "tokenizers.train"}
+    assert trained == {"cifar10.vqgan_f4": 0, "cifar10.vqgan_f4_seed1": 1}
+
+
 def test_a_study_is_rows_by_what_varies_by_seeds():
     animals = {"stand_in": {"data": "cifar10_animals", "tokenizers": "vqgan_f4"}}
     study = PRIORS | {"rows": {"IN": IN, "animals": animals}, "seeds": [0, 1]}
@@ -350,12 +356,12 @@ def test_a_mistake_is_one_line_that_names_it(change, named):
     [
         ({"rows": {"IN": {"stand_in": {"data": "cifar10", "tokenizers": "edges_f4"}}}}, "edges_f4"),
         ({"rows": {"IN": {"stand_in": IN["stand_in"] | {"tokenizer_data": "fashion_mnist"}}}}, "tokenizer_data"),
-        ({"seeds": [0, 1]}, "seeds"),
+        ({"rows": {"IN": {"stand_in": {"tokenizers": "kmeans_f1"}}}, "vary": {}, "seeds": [0, 1]}, "seeds"),
         ({"equal": ["steps"]}, "equal"),
         ({"rows": {"IN": {"stand_in": {"tokenizers": "kmeans_f1"}}}, "vary": {}, "measure": ["adversarial_steps"]},
          "cluster has no adversarial_steps"),
     ],
-    ids=["of maps", "of other data", "seeds without effect", "equal without priors", "a palette"],
+    ids=["of maps", "of other data", "seeds of a palette", "equal without priors", "a palette"],
 )  # fmt: skip
 def test_a_mistake_about_tokenizers_is_one_line(change, named):
     assert named in refusal(TOKENIZERS | change)
