@@ -274,6 +274,8 @@ def _require_given(plan: Builder, study: Study, point: Point, tree: Tree) -> Non
                 "complete images"
             )
         require_measurable(_measured(study, point), kind_of(plan, tree))
+    if TOKENIZER_SEED in _asked(study, point, is_usual=False) and tokenizer_job(tree).verb != "train":
+        raise TwostageError(f"{tree['tokenizers']['name']} is not trained, so seeds change nothing; say seeds: [0]")
     for name in _measured(study, point):
         quantity = QUANTITIES[name]
         of_prior = quantity.role in OF_PRIORS | OF_SAMPLES
