@@ -19,8 +19,7 @@ INSTALL := $(PIP) install --quiet --no-deps --no-build-isolation
 CORES ?= all
 SCALE ?= $(shell sed -n "s/^scale: *\([a-z]*\).*/\1/p" params.yaml)
 ACTIVATE := source $(VENV)/bin/activate
-# One `dvc repro` serves all of these, and takes all cores.
-# The documented commands come last: they add jobs of their own to what was reproduced.
+# One `dvc repro` serves all of these, and takes all cores. The documented commands run beside the others, on a copy.
 REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py \
 	tests/workflow/test_foreign_models.py tests/workflow/test_documented_commands.py
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def made(neighbours):
             finished.touch()
     assert finished.exists(), "what `dvc repro` makes is not there: it failed in the other worker, which says why"
     return Clone(folder)
+
+
+@pytest.fixture(scope="session")
+def copied(made, neighbours):
+    """A copy of that clone, for tests that run beside those of `reproduced`."""
+    with FileLock(f"{made.folder}.busy"):
+        return Clone(shutil.copytree(made.folder, neighbours / "copied", symlinks=True))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Every command of README and docs/ is run here, or stands in the table of those that are not, with the reason."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,10 @@ from sklearn.datasets import load_sample_images
 
 from tests.clone import ROOT
 
-from .conftest import GROUP
 from .documented import commands
 
-pytestmark = GROUP
+# Beside the tests of the other group, on the other core.
+pytestmark = pytest.mark.xdist_group("documented")
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SMOKE = "scale=smoke"
@@ -39,6 +38,8 @@ RUN = {
     "python -m twostage trace results/table1.csv IN transformer_steps": None,
     "python -m twostage data.prepare data=folder data.name=mine data.root=/path/to/images":
         f"python -m twostage data.prepare data=folder data.name=mine data.root=photographs {SMOKE}",
+    "python -m twostage tokenizers.train data=cifar10": f"python -m twostage tokenizers.train data=cifar10 {SMOKE}",
+    "snakemake --cores all results/discriminator.csv": None,
     "python -m twostage tokenizers.train data=folder data.name=mine":
         f"python -m twostage tokenizers.train data=folder data.name=mine {SMOKE}",
     "python -m twostage priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":
@@ -141,22 +142,18 @@ def test_every_command_of_the_documents_is_run_or_left_out_for_a_reason():
 
 
 @pytest.fixture(scope="module")
-def clone(made):
-    """What was reproduced, with 60 photographs in it, and what the commands leave behind taken away again."""
-    before = set(made.folder.iterdir())
+def clone(copied):
+    """A copy of what was reproduced, with 60 photographs in it."""
     whole = [Image.fromarray(picture) for picture in load_sample_images().images]
     for number in range(60):
         crop = whole[number % 2].crop((8 * number, 4 * number, 8 * number + 96, 4 * number + 96))
         for path in (f"photographs/{number:02d}.jpg", f"labelled/images/{number:02d}.png"):
-            (made.folder / path).parent.mkdir(parents=True, exist_ok=True)
-            crop.save(made.folder / path)
-        path = made.folder / f"labelled/segmentation/{number:02d}.png"
+            (copied.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            crop.save(copied.folder / path)
+        path = copied.folder / f"labelled/segmentation/{number:02d}.png"
         path.parent.mkdir(exist_ok=True)
         crop.convert("L").point(lambda grey: grey // 64).save(path)
-    yield made
-    for path in set(made.folder.iterdir()) - before:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    made.ask("git", "checkout", "--", "docs")
+    return copied
 
 
 def succeeds(clone, command):
