@@ -7,7 +7,7 @@ from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
 from twostage.planning.outside import add_studies
 from twostage.planning.whole import refuse_broken, tables
-from twostage.rules import asked, checksums, lock
+from twostage.rules import asked, lock, own_time
 from twostage.rules.planned import PlannedRules, places
 from twostage.runtime.job import PROVENANCE
 
@@ -31,7 +31,7 @@ try:
         if asked.needs_whole_plan():
             refuse_broken(PLAN.plan, asked.targets() or ["all"])
     lock.take_over()
-    checksums.look_up()
+    own_time.look_checksums_up()
 except TwostageError as error:
     # A traceback of the workflow's own lines would hide the one line that matters.
     print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Snakemake's checksums of inputs, looked up."""
+"""What is spared of Snakemake's own time."""
 
 import asyncio
 import hashlib
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from snakemake.io import IOCache, IOFile, _IOFile
 
-from twostage.rules import checksums as rules
+from twostage.rules import own_time
 from twostage.runtime import checksums
 
 THRESHOLD = 2**40
@@ -32,12 +32,12 @@ def checksum_of(file, *asked):
 
 def test_is_snakemakes_own(file):
     own = checksum_of(file, THRESHOLD)
-    rules.look_up()
+    own_time.look_checksums_up()
     assert checksum_of(file, THRESHOLD) == own == f"sha256:{hashlib.sha256(b'images').hexdigest()}"
 
 
 def test_reads_a_file_once_until_it_changes(file, tmp_path, monkeypatch):
-    rules.look_up()
+    own_time.look_checksums_up()
     first, read = checksum_of(file, THRESHOLD), []
     monkeypatch.setattr(checksums, "sha256_file", lambda path: read.append(path) or "new")
     assert checksum_of(file, THRESHOLD) == first
@@ -47,6 +47,13 @@ def test_reads_a_file_once_until_it_changes(file, tmp_path, monkeypatch):
 
 
 def test_leaves_other_algorithms_and_large_files_to_snakemake(file):
-    rules.look_up()
+    own_time.look_checksums_up()
     assert checksum_of(file, THRESHOLD, True, hashlib.md5) == f"md5:{hashlib.md5(b'images').hexdigest()}"
     assert checksum_of(file, 3) is None
+
+
+@pytest.mark.parametrize(("local", "limiter"), [(True, None), (False, "limits")])
+def test_a_cluster_keeps_its_limit_of_jobs(local, limiter):
+    workflow = SimpleNamespace(local_exec=local, scheduler=SimpleNamespace(job_rate_limiter="limits"))
+    own_time.look_at_jobs_when_one_ends(workflow)
+    assert workflow.scheduler.job_rate_limiter == limiter
