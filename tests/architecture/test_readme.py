@@ -1,6 +1,8 @@
 """README.md and docs/ say what the committed results say, and their links lead somewhere."""
 
+import csv
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,16 @@ def test_every_number_of_the_readme_is_one_of_the_committed_table():
         for number in re.findall(r"\d+\.\d+|\d+ %", row):
             # A setting such as a proportion of 0.2 stands in the table, too.
             assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", table), f"{study}: {number}"
+
+
+def test_the_readme_counts_the_verdicts_of_the_board():
+    with open(ROOT / "results/claims.csv", newline="") as file:
+        verdicts = Counter(row["verdict"] for row in csv.DictReader(file))
+    said = " ".join((ROOT / "README.md").read_text().split())
+    decided = {name: verdicts[name] for name in ("reproduced", "direction only", "not reproduced", "inconclusive")}
+    assert f"holds all {verdicts.total()} claims of both papers" in said
+    counts = ", ".join(f"{count} {name}" for name, count in decided.items())
+    assert f"{sum(decided.values())} are decided: {counts}." in said
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -40,6 +40,8 @@ RUN = {
         f"python -m twostage data.prepare data=folder data.name=mine data.root=photographs {SMOKE}",
     "python -m twostage tokenizers.train data=cifar10": f"python -m twostage tokenizers.train data=cifar10 {SMOKE}",
     "snakemake --cores all results/discriminator.csv": None,
+    "snakemake --cores all results/claims.csv": None,
+    "twostage claims": "python -m twostage claims",
     "python -m twostage tokenizers.train data=folder data.name=mine":
         f"python -m twostage tokenizers.train data=folder data.name=mine {SMOKE}",
     "python -m twostage priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":

@@ -1,6 +1,7 @@
 # What the rules share: the plan of the scale, and where its results go. No rules.
 import os
 import sys
+from pathlib import Path
 
 from twostage.config.composition import added_studies
 from twostage.errors import TwostageError

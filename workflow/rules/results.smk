@@ -44,9 +44,36 @@ rule results_evaluation:
         "cp {input} {output} 2> {log}"
 
 
+# What the papers claim, held against all these tables.
+rule results_claims:
+    input:
+        tables=lambda wildcards: TABLES,
+        claims=sorted(map(str, Path("conf/claims").glob("*.yaml"))),
+        code=sorted(map(str, Path("src/twostage/claims").glob("*.py"))),
+    output:
+        table=f"{RESULTS}/claims.csv",
+        page=f"{RESULTS}/claims.md",
+    log:
+        "build/logs/results_claims.txt",
+    benchmark:
+        "build/logs/results_claims.tsv"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+        gpu=0,
+    shell:
+        "python -m twostage claims --results $(dirname {output.table}) > {log} 2>&1"
+
+
 if RESULTS != "results":
 
-    for place in (place for drawn in PLAN.drawn for place in places(drawn)):
+    for place in (
+        "claims.csv",
+        "claims.md",
+        *(place for drawn in PLAN.drawn for place in places(drawn)),
+    ):
 
         rule:
             name:

@@ -14,6 +14,7 @@ COMMANDS = {
     "plan": ("commands.plan", "the jobs of a study, and which of them are made"),
     "redraw": ("commands.redraw", "tables and figures from the metrics that git keeps, in seconds"),
     "trace": ("commands.trace", "the jobs behind a cell of a table: learning rates, seeds, steps, commits"),
+    "claims": ("commands.claims", "what the papers claim, and the verdicts of the tables in results/"),
     "verify": ("commands.verify", "do the committed results hold?"),
     "from_data": ("commands.from_data", "everything from a folder of pictures to samples"),
     "check": ("commands.check", "what a local copy of a dataset lacks"),

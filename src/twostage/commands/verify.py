@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from twostage.claims.board import Board, changed
 from twostage.commands.console import one_line_errors
 from twostage.commands.drawings import EVALUATIONS, RESULTS, draw, drawing_jobs, place
 from twostage.errors import TwostageError
@@ -185,6 +186,10 @@ def verify() -> bool:
     print(f"Tables and figures, drawn again from the metrics of the last commit (scale {plan.scale}):")
     with tempfile.TemporaryDirectory() as folder:
         equal = [_say(path, same) for path, same in redraw(plan, Path(folder))]
+    moved_verdicts = changed(Board.of(RESULTS), RESULTS)
+    print("Verdicts of claims, from the tables here: " + ("as in claims.csv" if not moved_verdicts else "CHANGED"))
+    for line in moved_verdicts:
+        print(f"  {line}")
     damaged_folders = {path.parent for path in broken}
     whole = [job for job in drawn(plan) if job.folder not in damaged_folders]
     fresh = [job for job in whole if (job.folder / "metrics.json").exists()]
@@ -197,7 +202,7 @@ def verify() -> bool:
         print(f"The run in artifacts/{plan.scale} beside the committed one: {total} numbers, {len(lines)} moved.")
     for line in lines:
         print(f"  {line}")
-    return all(equal) and not lines and not broken
+    return all(equal) and not lines and not broken and not moved_verdicts
 
 
 def _say(path: Path, same: bool | None) -> bool:

@@ -1,0 +1,187 @@
+"""The board: every claim with its verdict, as a table for programs and a page for people."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from twostage.claims.claim import Claim, claims
+from twostage.claims.evidence import Effect, Table
+from twostage.claims.verdict import MEASURED, NEEDS, NOT_MEASURED, SETTING, Verdict, verdict
+from twostage.errors import TwostageError
+from twostage.figures.tables import write_text
+from twostage.runtime.artifacts import read_csv, read_json, write_csv
+
+# Together, all intervals hold with this probability: each is as wide as Bonferroni's correction makes it.
+TOGETHER = 0.95
+VERDICTS = (*MEASURED, NOT_MEASURED, *NEEDS.values(), SETTING)
+
+
+@dataclass(frozen=True)
+class Board:
+    """All claims with their verdicts at one scale."""
+
+    scale: str
+    judged: list[tuple[Claim, Verdict]]
+    num_intervals: int
+
+    @classmethod
+    def of(cls, folder: Path, found: Sequence[Claim] | None = None) -> "Board":
+        """The board of the tables in `folder`, results/ of one scale.
+
+        Raises TwostageError, one line, for a claim whose table lacks what decides it, and for tables of several scales.
+        """
+        found = claims() if found is None else found
+        names = dict.fromkeys(claim.table for claim in found if claim.table)
+        tables = {name: Table(folder, name) for name in names if (folder / f"{name}.csv").is_file()}
+        scale = _scale(folder, tables)
+
+        def judged(level: float) -> list[tuple[Claim, Verdict]]:
+            return [(claim, verdict(claim, tables.get(claim.table), scale, level)) for claim in found]
+
+        number = sum(said.effect is not None and said.effect.low is not None for _, said in judged(TOGETHER))
+        return cls(scale, judged(1 - (1 - TOGETHER) / max(number, 1)), number)
+
+    def rows(self) -> list[dict[str, object]]:
+        """A line for each claim; intervals of all claims hold together with 95 %."""
+        return [
+            {
+                "id": claim.id,
+                "paper": claim.paper,
+                "place": claim.place,
+                "claim": claim.claim,
+                "verdict": said.verdict,
+                "first_look": said.first_look,
+                **_ends(said.effect),
+                "ours": " ".join(f"{value:.4g}" for value in said.ours),
+                "printed": claim.printed,
+                "quantity": ", ".join([claim.quantity, *claim.also]) if claim.table else "",
+                "table": claim.table,
+                "scale": self.scale if said.effect else "",
+                "scale_needed": claim.scale,
+                "missing": _missing(claim, said),
+                "note": claim.note,
+            }
+            for claim, said in self.judged
+        ]
+
+    def counts(self) -> Counter[str]:
+        """How many claims have each verdict."""
+        return Counter(said.verdict for _, said in self.judged)
+
+    def markdown(self) -> str:
+        """The page results/claims.md."""
+        counts = self.counts()
+        measured = sum(counts[name] for name in MEASURED)
+        decided = f"{measured} {'is' if measured == 1 else 'are'} decided at scale {self.scale}"
+        lines = [
+            "# What the two papers claim, and what is measured here",
+            "",
+            f"Of {len(self.judged)} claims {decided}: "
+            + ", ".join(f"{counts[name]} {name}" for name in MEASURED if counts[name])
+            + ". The others: "
+            + ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name not in MEASURED and counts[name])
+            + ".",
+            "",
+            "Every verdict is computed from the tables of this folder (`twostage claims`), by the relation that "
+            "[conf/claims](../conf/claims) states. The effect is a difference of two numbers, or a number, with the "
+            f"interval; all {self.num_intervals} intervals hold together with {TOGETHER:.0%}. *Direction only*: the "
+            "numbers lie as claimed, but one seed or one run says nothing of how sure that is. *First look*: the "
+            "verdict that a scale too small for one would give.",
+        ]
+        for paper in dict.fromkeys(claim.paper for claim, _ in self.judged):
+            of_paper = [(claim, said) for claim, said in self.judged if claim.paper == paper]
+            lines += ["", f"## {paper}", "", _table(of_paper)]
+        return "\n".join(lines) + "\n"
+
+
+def _scale(folder: Path, tables: dict[str, Table]) -> str:
+    found: dict[str, str] = {}
+    for name in tables:
+        record = folder / f"{name.removesuffix('_long')}.provenance.json"
+        if not record.is_file():
+            raise TwostageError(f"{record} is missing, which says at which scale {name}.csv was made; make it again")
+        found[read_json(record)["scale"]] = name
+    if len(found) > 1:
+        said = ", ".join(f"{name}.csv of {scale}" for scale, name in found.items())
+        raise TwostageError(f"{folder} holds tables of several scales ({said}); make them at one")
+    if not found:
+        raise TwostageError(
+            f"{folder} has none of the tables that claims name; make them: snakemake --cores all figures"
+        )
+    return next(iter(found))
+
+
+def _ends(effect: Effect | None) -> dict[str, str]:
+    value, low, high = (effect.value, effect.low, effect.high) if effect else (None, None, None)
+    ends = {"effect": value, "low": low, "high": high}
+    return {name: "" if end is None else f"{end:.5g}" for name, end in ends.items()}
+
+
+def _missing(claim: Claim, said: Verdict) -> str:
+    """What a verdict takes that there is none yet; a command where there is one."""
+    if said.verdict in (*MEASURED, SETTING):
+        return ""
+    if said.effect is not None:
+        # There is a table of a smaller scale.
+        study = claim.table.removesuffix("_long")
+        return claim.missing or f"snakemake --cores all results/{study}.csv --config scale={claim.scale}"
+    study = claim.table.removesuffix("_long")
+    return claim.missing or f"snakemake --cores all results/{study}.csv"
+
+
+def _table(judged: Sequence[tuple[Claim, Verdict]]) -> str:
+    lines = [
+        {
+            "": f"**{claim.id}**" + ("" if claim.is_seen else " (quoted)"),
+            "claim": f"{claim.claim} ({claim.place})",
+            "verdict": _said(said),
+            "effect": _effect(said.effect),
+            "paper": claim.printed,
+            "from": _link(claim, said) or _missing(claim, said),
+        }
+        for claim, said in judged
+    ]
+    return str(pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True))
+
+
+def _said(said: Verdict) -> str:
+    return f"**{said.verdict}**" + (f"; first look: {said.first_look}" if said.first_look else "")
+
+
+def _effect(effect: Effect | None) -> str:
+    if effect is None:
+        return ""
+    ends = [end for end in (effect.low, effect.high) if end is not None and math.isfinite(end)]
+    return f"{effect.value:.3g}" + (f" [{ends[0]:.3g}, {ends[1]:.3g}]" if len(ends) == 2 else "")
+
+
+def _link(claim: Claim, said: Verdict) -> str:
+    if said.effect is None:
+        return ""
+    study = claim.table.removesuffix("_long")
+    page = f"{study}.md" if study != "tokenizers" else f"{study}.csv"
+    quantity = ", ".join([claim.quantity, *claim.also])
+    note = f". {claim.note}" if claim.note else ""
+    return f"{quantity} of [{study}]({page}), [record]({study}.provenance.json){note}"
+
+
+def write(board: Board, folder: Path) -> None:
+    """Writes claims.csv and claims.md."""
+    write_csv(folder / "claims.csv", board.rows())
+    write_text(folder / "claims.md", board.markdown())
+
+
+def changed(board: Board, folder: Path) -> list[str]:
+    """A line for every verdict that is not the one in the folder's claims.csv; all of them, if there is none."""
+    path = folder / "claims.csv"
+    before = {row["id"]: row["verdict"] for row in read_csv(path)} if path.is_file() else {}
+    now = {claim.id: said.verdict for claim, said in board.judged}
+    return [
+        f"{name}: {before.get(name, 'no verdict')} -> {now.get(name, 'no claim any more')}"
+        for name in dict.fromkeys([*now, *before])
+        if before.get(name) != now.get(name)
+    ]

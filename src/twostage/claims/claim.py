@@ -1,0 +1,116 @@
+"""Claims as `conf/claims/*.yaml` holds them: what a paper says, and which number of which table decides it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from twostage.config.composition import CONF, options, parse
+from twostage.config.values import at_least, one_of
+from twostage.errors import TwostageError
+
+# From small to large: a verdict means something from one of them on.
+SCALES = ("smoke", "laptop", "workstation", "paper")
+
+Selector = dict[str, Any]  # column of a table -> its value
+
+
+@dataclass
+class Relation:
+    """How numbers of a table must compare. Rows are named by the values of their columns."""
+
+    # less, greater: `left` against every one of `right` | negative, positive: a column that is a difference |
+    # falls, rises: from one of `along` to the next | about: `left` (over `over`) near `expected` |
+    # lowest, highest: of `along`, one of `left`
+    kind: str = one_of("less", "greater", "negative", "positive", "falls", "rises", "about", "lowest", "highest")
+    left: list[Selector] = field(default_factory=list)
+    right: list[Selector] = field(default_factory=list)
+    along: list[Selector] = field(default_factory=list)
+    over: Selector | None = None
+    expected: float | None = None
+    within: float = at_least(0, default=0.0)  # about: the share of `expected` that a number may be off
+    margin: float = at_least(0, default=0.0)  # less, greater: so much worse still counts as no worse
+
+
+@dataclass
+class Claim:
+    """One claim. Without a table it has no number here yet, and `missing` says what it takes."""
+
+    id: str
+    place: str  # in the paper
+    claim: str
+    scale: str = one_of(*SCALES)  # the smallest at which a verdict means something
+    table: str = ""  # of results/, without .csv
+    quantity: str = ""  # of a long table, or a column of another one
+    holds: Relation | None = None
+    also: list[str] = field(default_factory=list)  # further quantities of which the relation must hold
+    printed: str = ""  # the paper's numbers
+    note: str = ""  # what a reader must know about the number here
+    rows_at: str = one_of(*SCALES, default="laptop")  # the scale whose rows `holds` names, where scales differ in them
+    missing: str = ""  # what a verdict takes: data, weights, a study; a command where there is one
+    needs: str = one_of("nothing", "data", "weights", default="nothing")  # that the user must bring
+    is_setting: bool = False  # a choice of the paper, not a finding
+    is_seen: bool = True  # whether our text of the paper holds it; others quote or name it
+    paper: str = ""  # of the file
+
+
+def claims(folder: Path | None = None) -> list[Claim]:
+    """Every claim of `conf/claims/`, paper by paper. Raises TwostageError, one line, for one that cannot be judged."""
+    found: list[Claim] = []
+    for path in sorted((folder or CONF / "claims").glob("*.yaml")):
+        try:
+            document = yaml.safe_load(path.read_text())
+        except yaml.YAMLError as error:
+            raise TwostageError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
+        if not isinstance(document, dict) or set(document) != {"paper", "claims"}:
+            raise TwostageError(f"{path} must have two keys, paper and claims")
+        found += [_claim(path, each, document["paper"]) for each in document["claims"]]
+    ids = [claim.id for claim in found]
+    if twice := [name for name in ids if ids.count(name) > 1]:
+        raise TwostageError(f"two claims are called {twice[0]}; give one another id")
+    return found
+
+
+def _claim(path: Path, tree: Mapping[str, Any], paper: str) -> Claim:
+    name = tree.get("id", "without an id") if isinstance(tree, dict) else "that is no mapping"
+    try:
+        claim = parse(Claim, dict(tree) | {"paper": paper})
+        _require_judgeable(claim)
+    except (TwostageError, TypeError, ValueError) as error:
+        raise TwostageError(f"{path}, claim {name}: {error}") from error
+    return claim
+
+
+def _require_judgeable(claim: Claim) -> None:
+    if claim.is_setting:
+        return
+    if not claim.table:
+        if not claim.missing:
+            raise TwostageError("has neither a table nor missing; say which number decides it, or what it takes")
+        return
+    study = claim.table.removesuffix("_long")
+    if study not in {*options("study"), "tokenizers"}:
+        raise TwostageError(f"table {claim.table} is of no study; known: {', '.join(sorted(options('study')))}")
+    if claim.holds is None or not claim.quantity:
+        raise TwostageError("names a table; say with quantity and holds what of it decides")
+    _require_whole(claim.holds)
+
+
+def _require_whole(holds: Relation) -> None:
+    needed = {
+        "less": ("left", "right"),
+        "greater": ("left", "right"),
+        "negative": ("left",),
+        "positive": ("left",),
+        "falls": ("along",),
+        "rises": ("along",),
+        "about": ("left", "expected"),
+        "lowest": ("along", "left"),
+        "highest": ("along", "left"),
+    }[holds.kind]
+    if absent := [key for key in needed if not getattr(holds, key)]:
+        raise TwostageError(f"{holds.kind} needs {absent[0]}")
+    if holds.kind in ("falls", "rises") and len(holds.along) < 2:
+        raise TwostageError(f"{holds.kind} needs two or more of along")

@@ -1,0 +1,89 @@
+"""The board as a table and as a page."""
+
+import pytest
+
+from twostage.claims.board import Board, changed, write
+from twostage.claims.claim import Claim, Relation
+from twostage.errors import TwostageError
+from twostage.runtime.artifacts import read_csv
+
+LESS = Relation("less", left=[{"kind": "low"}], right=[{"kind": "high"}])
+SURE = {("low", 0): 1.0, ("low", 1): 1.1, ("low", 2): 0.9, ("high", 0): 3.0, ("high", 1): 3.2, ("high", 2): 2.9}
+
+
+def board_of(tmp_path, *more):
+    found = [
+        Claim(
+            "X1", "Sec. 1", "Low is lower.", "laptop", "orderings_long", "nll", LESS, printed="4 against 5", paper="P"
+        ),
+        Claim("X2", "Sec. 2", "So is this.", "workstation", "orderings_long", "nll", LESS, paper="P"),
+        Claim("X3", "Sec. 3", "And that.", "paper", missing="luck", needs="weights", paper="Q"),
+        Claim("X4", "Sec. 4", "And those.", "laptop", "rejection", "fid", LESS, paper="Q"),
+        *more,
+    ]
+    return Board.of(tmp_path, found)
+
+
+def test_the_table_has_every_claim_with_its_numbers(long, tmp_path):
+    long(SURE)
+    board = board_of(tmp_path)
+    write(board, tmp_path)
+    rows = {row["id"]: row for row in read_csv(tmp_path / "claims.csv")}
+    assert [row["verdict"] for row in rows.values()] == [
+        "reproduced", "not measured at this scale", "needs weights that you must bring", "not measured at this scale",
+    ]  # fmt: skip
+    first = rows["X1"]
+    assert float(first["low"]) < float(first["effect"]) < float(first["high"]) < 0
+    assert (first["ours"], first["printed"], first["missing"]) == ("1 3.033", "4 against 5", "")
+    assert rows["X2"]["first_look"] == "reproduced"
+    assert rows["X2"]["missing"] == "snakemake --cores all results/orderings.csv --config scale=workstation"
+    assert rows["X3"]["missing"] == "luck"
+    assert rows["X4"]["missing"] == "snakemake --cores all results/rejection.csv"
+    # Nothing is empty without a reason.
+    assert all(row["effect"] or row["missing"] for row in rows.values())
+
+
+def test_the_page_counts_and_links(long, tmp_path):
+    long(SURE)
+    page = board_of(tmp_path).markdown()
+    assert "Of 4 claims 1 is decided at scale laptop: 1 reproduced." in page
+    assert "2 not measured at this scale, 1 needs weights that you must bring" in page
+    assert "[orderings](orderings.md)" in page
+    assert page.index("## P") < page.index("**X2**") < page.index("## Q") < page.index("**X3**")
+    assert "first look: reproduced" in page
+
+
+def test_intervals_get_wider_with_the_number_of_claims(long, tmp_path):
+    long(SURE)
+    few = board_of(tmp_path)
+    many = board_of(
+        tmp_path,
+        *(Claim(f"Y{n}", "Sec. 1", "Again.", "laptop", "orderings_long", "nll", LESS, paper="P") for n in range(1000)),
+    )
+    assert (few.num_intervals, many.num_intervals) == (2, 1002)
+    assert few.judged[0][1].effect.high < many.judged[0][1].effect.high
+    assert few.judged[0][1].verdict == "reproduced"
+    assert many.judged[0][1].verdict == "inconclusive"
+
+
+def test_verdicts_that_changed_are_named(long, tmp_path):
+    long(SURE)
+    board = board_of(tmp_path)
+    write(board, tmp_path)
+    assert changed(board, tmp_path) == []
+    long({place: -value for place, value in SURE.items()})
+    assert changed(board_of(tmp_path), tmp_path) == ["X1: reproduced -> not reproduced"]
+    (tmp_path / "claims.csv").unlink()
+    assert changed(board, tmp_path)[0] == "X1: no verdict -> reproduced"
+
+
+def test_tables_of_two_scales_without_a_record_or_none_are_one_line(long, wide, tmp_path):
+    with pytest.raises(TwostageError, match="has none of the tables that claims name; make them: snakemake"):
+        board_of(tmp_path)
+    long(SURE)
+    wide({"kind": "low", "fid": 1}, {"kind": "high", "fid": 2}, scale="smoke")
+    with pytest.raises(TwostageError, match=r"holds tables of several scales \(orderings_long.csv of laptop, reje"):
+        board_of(tmp_path)
+    (tmp_path / "orderings.provenance.json").unlink()
+    with pytest.raises(TwostageError, match=r"orderings\.provenance\.json is missing, which says at which scale"):
+        board_of(tmp_path)

@@ -1,0 +1,95 @@
+"""What tables say of a row, and differences with their intervals."""
+
+import math
+
+import pytest
+from scipy import stats
+
+from twostage.claims.evidence import Effect, NoSuchRow, Numbers, difference, interval
+from twostage.errors import TwostageError
+
+
+def test_a_long_table_gives_our_final_numbers_by_seed(long):
+    table = long({("a", 0): 1.0, ("a", 1): 2.0, ("b", 0): 5.0})
+    found = table.numbers({"kind": "a"}, "nll")
+    assert found == Numbers({"0": 1.0, "1": 2.0})
+    assert found.mean == 1.5
+
+
+def test_a_spread_over_images_is_one_of_conditions(long):
+    spread = {("a", 0): 3.0, ("a", 1): 4.0}
+    table = long(
+        {("a", 0): 1.0, ("a", 1): 2.0},
+        conditions={"num_conditions": 25, "per_condition": 4},
+        nll_std_over_images=spread,
+    )
+    found = table.numbers({"kind": "a"}, "nll")
+    # The mean of two seeds, each of 25 conditions.
+    assert found.standard_error == pytest.approx(math.hypot(3, 4) / 2 / 5)
+    assert math.isinf(found.freedom)
+
+
+def test_a_wide_table_gives_a_column_and_its_spread(wide):
+    table = wide(
+        {"setting": "k 5", "fid": 2.0, "fid_std": 0.6, "num_seeds": 9, "kid": ""},
+        {"setting": "k 7", "fid": 3.0, "fid_std": "", "num_seeds": 9, "kid": 1},
+    )
+    assert table.numbers({"setting": "k 5"}, "fid") == Numbers({"all": 2.0}, pytest.approx(0.2), 8)
+    assert table.numbers({"setting": "k 7"}, "fid") == Numbers({"all": 3.0})
+    with pytest.raises(NoSuchRow, match="has no kid of setting=k 5"):
+        table.numbers({"setting": "k 5"}, "kid")
+
+
+def test_a_spread_over_images_of_a_wide_table(wide):
+    table = wide({"images": "all", "nearest": 2.0, "nearest_std": 0.6, "num_images": 9})
+    assert table.numbers({}, "nearest") == Numbers({"all": 2.0}, pytest.approx(0.2), math.inf)
+
+
+@pytest.mark.parametrize(("cell", "value"), [("0.20", 0.2), ("2", 2), ("", None), ("k 5", "k 5"), ("True", True)])
+def test_a_selector_compares_numbers_as_numbers(cell, value, wide):
+    table = wide({"key": cell, "fid": 1}, {"key": "other", "fid": 2})
+    assert table.numbers({"key": value}, "fid").mean == 1
+
+
+@pytest.mark.parametrize(
+    ("selector", "quantity", "message"),
+    [
+        ({"kind": "c"}, "nll", "has no nll of kind=c; name rows that it has"),
+        ({"kind": "a"}, "fid", "has no fid of kind=a"),
+        ({"sort": "a"}, "nll", "has no column sort; its columns are study, row, source, kind"),
+        ({}, "nll", "has several rows of one seed; name one of them by its columns"),
+    ],
+)
+def test_what_a_table_lacks_is_one_line(selector, quantity, message, long):
+    table = long({("a", 0): 1.0, ("b", 0): 5.0})
+    with pytest.raises(TwostageError, match=message) as caught:
+        table.numbers(selector, quantity)
+    assert "\n" not in str(caught.value)
+
+
+def test_seeds_are_paired():
+    found = difference(Numbers({"0": 1.0, "1": 5.0, "2": 3.0}), Numbers({"0": 2.0, "1": 7.0, "9": 0.0}), 0.9)
+    half = stats.t.ppf(0.95, 1) * 0.5
+    assert found == Effect(-1.5, pytest.approx(-1.5 - half), pytest.approx(-1.5 + half))
+
+
+def test_one_shared_seed_has_no_interval_and_none_compares_the_means():
+    assert difference(Numbers({"0": 1.0}), Numbers({"0": 3.0}), 0.95) == Effect(-2.0)
+    assert difference(Numbers({"0": 1.0}), Numbers({"all": 3.0, "b": 5.0}), 0.95) == Effect(-3.0)
+
+
+def test_over_images_the_errors_add_up():
+    found = difference(Numbers({"0": 1.0}, 0.3), Numbers({"0": 2.0}, 0.4), 0.95)
+    assert found == Effect(-1.0, pytest.approx(-1 - 1.959964 * 0.5), pytest.approx(-1 + 1.959964 * 0.5))
+
+
+def test_a_higher_level_is_a_wider_interval():
+    narrow, wide = (interval(0.0, 1.0, 4, level) for level in (0.9, 0.99))
+    assert wide.low < narrow.low < 0 < narrow.high < wide.high
+    assert interval(1.0, None, 4, 0.9) == Effect(1.0)
+
+
+def test_effects_turn_and_move():
+    assert Effect(1.0, 0.5, 2.0).turned() == Effect(-1.0, -2.0, -0.5)
+    assert Effect(1.0).turned() == Effect(-1.0)
+    assert Effect(1.0, 0.5, 2.0).moved(0.5) == Effect(0.5, 0.0, 1.5)
