@@ -80,11 +80,8 @@ class Board:
         lines = [
             "# What the two papers claim, and what is measured here",
             "",
-            f"Of {len(self.judged)} claims {decided}: "
-            + ", ".join(f"{counts[name]} {name}" for name in MEASURED if counts[name])
-            + ". The others: "
-            + ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name not in MEASURED and counts[name])
-            + ".",
+            f"Of {len(self.judged)} claims {decided}{_listed(counts, MEASURED, ': ')}. "
+            f"The others: {_listed(counts, [name for name in VERDICTS if name not in MEASURED])}.",
             "",
             "Every verdict is computed from the tables of this folder (`twostage claims`), by the relation that "
             "[conf/claims](../conf/claims) states. The effect is a difference of two numbers, or a number, with the "
@@ -96,6 +93,11 @@ class Board:
             of_paper = [(claim, said) for claim, said in self.judged if claim.paper == paper]
             lines += ["", f"## {paper}", "", _table(of_paper)]
         return "\n".join(lines) + "\n"
+
+
+def _listed(counts: Counter[str], names: Sequence[str], before: str = "") -> str:
+    found = ", ".join(f"{counts[name]} {name}" for name in names if counts[name])
+    return before + found if found else ""
 
 
 def _scale(folder: Path, tables: dict[str, Table]) -> str:
