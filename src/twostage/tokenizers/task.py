@@ -5,6 +5,7 @@
 import dataclasses
 import logging
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,7 @@ def _rate(config: TokenizerConfig, step: int, rate: float, adversarial_rate: flo
 
 def _cosine(step: int, start: int, end: int) -> float:
     """From 1 at `start` to 0 at `end`."""
-    return (1 + math.cos(math.pi * (step - start) / (end - start))) / 2
+    return (1 + math.cos(math.pi * ((step - start) / (end - start)))) / 2
 
 
 class TokenizerTask:
@@ -172,8 +173,8 @@ class TokenizerTask:
         if models.discriminator is not None and config.discriminator is not None:
             self.optimizers["discriminator"] = _adam(models.discriminator.parameters(), config.discriminator.betas)
             self.rates["discriminator"] = discriminator_learning_rate
-        # Of the steps since the last evaluation.
-        self.accuracies: list[Tensor] = []
+        # Of the last steps since an evaluation.
+        self.accuracies: deque[Tensor] = deque(maxlen=FEWEST_JUDGED)
 
     def phase(self, step: int) -> Phase:
         """Which networks learn from the discriminator at a step."""
@@ -246,13 +247,13 @@ class TokenizerTask:
         return means | used | {"num_revived": int(self.keeper.num_revived)}
 
     def _watch_discriminator(self) -> None:
-        if len(self.accuracies) >= FEWEST_JUDGED:
-            accuracy = float(torch.stack(self.accuracies[-FEWEST_JUDGED:]).mean())
+        if len(self.accuracies) == FEWEST_JUDGED:
+            accuracy = float(torch.stack(list(self.accuracies)).mean())
             if accuracy < AT_CHANCE:
                 log.warning(CHANCE, self.config.name, 100 * accuracy)
             elif accuracy > WINS:
                 log.warning(OUTRIGHT, self.config.name, 100 * accuracy)
-        self.accuracies = []
+        self.accuracies.clear()
 
     def _compare(self, output_BCHW: Tensor, image_BCHW: Tensor) -> dict[str, Tensor]:
         tokenizer, perceptual = self.models.tokenizer, self.models.perceptual

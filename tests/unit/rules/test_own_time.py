@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+import inspect
 from types import SimpleNamespace
 
 import pytest
 from snakemake.io import IOCache, IOFile, _IOFile
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 from twostage.rules import own_time
 from twostage.runtime import checksums
@@ -57,3 +59,7 @@ def test_a_cluster_keeps_its_limit_of_jobs(local, limiter):
     workflow = SimpleNamespace(local_exec=local, scheduler=SimpleNamespace(job_rate_limiter="limits"))
     own_time.look_at_jobs_when_one_ends(workflow)
     assert workflow.scheduler.job_rate_limiter == limiter
+
+
+def test_snakemakes_scheduler_still_has_what_is_taken_away():
+    assert "self.job_rate_limiter is None" in inspect.getsource(JobScheduler)

@@ -118,7 +118,7 @@ def test_the_adaptive_weight_has_a_bound(data_folder):
 )
 def test_a_discriminator_that_is_of_no_use_is_told(accuracy, warning, data_folder, caplog):
     made = task(data_folder)
-    made.accuracies = [torch.tensor(accuracy)] * FEWEST_JUDGED
+    made.accuracies.extend([torch.tensor(accuracy)] * FEWEST_JUDGED)
     made.evaluate()
     assert [warning in record.getMessage() for record in caplog.records] == ([True] if warning else [])
     made.evaluate()
