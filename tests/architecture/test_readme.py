@@ -35,12 +35,15 @@ def test_every_number_of_the_readme_is_one_of_the_committed_table():
 
 def test_the_readme_counts_the_verdicts_of_the_board():
     with open(ROOT / "results/claims.csv", newline="") as file:
-        verdicts = Counter(row["verdict"] for row in csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    verdicts = Counter(row["verdict"] for row in rows)
     said = " ".join((ROOT / "README.md").read_text().split())
     decided = {name: verdicts[name] for name in ("reproduced", "direction only", "not reproduced", "inconclusive")}
-    assert f"holds all {verdicts.total()} claims of both papers" in said
+    assert f"compares all {verdicts.total()} claims of both papers" in said
     counts = ", ".join(f"{count} {name}" for name, count in decided.items())
     assert f"{sum(decided.values())} are decided: {counts}." in said
+    looks = sum(row["first_look"] != "" for row in rows)
+    assert f"Of {looks} claims that need a larger scale there is a first look" in said
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -57,7 +57,7 @@ def made(neighbours):
 
 
 @pytest.fixture(scope="session")
-def copied(made, neighbours):  # noqa: ARG001 - it makes the copy
+def copied(made, neighbours):
     """A copy of that clone as it was made, for tests that run beside those of `reproduced`."""
     return Clone(neighbours / "copied")
 

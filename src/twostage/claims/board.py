@@ -42,7 +42,7 @@ class Board:
         def judged(level: float) -> list[tuple[Claim, Verdict]]:
             return [(claim, verdict(claim, tables.get(claim.table), scale, level)) for claim in found]
 
-        number = sum(said.effect is not None and said.effect.low is not None for _, said in judged(TOGETHER))
+        number = sum(said.num_intervals for _, said in judged(TOGETHER))
         return cls(scale, judged(1 - (1 - TOGETHER) / max(number, 1)), number)
 
     def rows(self) -> list[dict[str, object]]:
@@ -58,12 +58,12 @@ class Board:
                 **_ends(said.effect),
                 "ours": " ".join(f"{value:.4g}" for value in said.ours),
                 "printed": claim.printed,
-                "quantity": ", ".join([claim.quantity, *claim.also]) if claim.table else "",
+                "quantity": ", ".join(_quantities(claim)),
                 "table": claim.table,
                 "scale": self.scale if said.effect else "",
                 "scale_needed": claim.scale,
                 "missing": _missing(claim, said),
-                "note": claim.note,
+                "note": _note(claim, self.scale),
             }
             for claim, said in self.judged
         ]
@@ -72,30 +72,36 @@ class Board:
         """How many claims have each verdict."""
         return Counter(said.verdict for _, said in self.judged)
 
+    def first_looks(self) -> Counter[str]:
+        """How many claims that need a larger scale would have each verdict."""
+        return Counter(said.first_look for _, said in self.judged if said.first_look)
+
     def markdown(self) -> str:
         """The page results/claims.md."""
-        counts = self.counts()
+        counts, looks = self.counts(), self.first_looks()
         measured = sum(counts[name] for name in MEASURED)
         decided = f"{measured} {'is' if measured == 1 else 'are'} decided at scale {self.scale}"
         lines = [
             "# What the two papers claim, and what is measured here",
             "",
             f"Of {len(self.judged)} claims {decided}{_listed(counts, MEASURED, ': ')}. "
-            f"The others: {_listed(counts, [name for name in VERDICTS if name not in MEASURED])}.",
+            f"The others: {_listed(counts, [name for name in VERDICTS if name not in MEASURED])}. First looks at "
+            f"claims that need a larger scale: {_listed(looks, MEASURED) or 'none'}.",
             "",
             "Every verdict is computed from the tables of this folder (`twostage claims`), by the relation that "
             "[conf/claims](../conf/claims) states. The effect is a difference of two numbers, or a number, with the "
             f"interval; all {self.num_intervals} intervals hold together with {TOGETHER:.0%}. *Direction only*: the "
-            "numbers lie as claimed, but one seed or one run says nothing of how sure that is. *First look*: the "
-            "verdict that a scale too small for one would give.",
+            "numbers lie as claimed, but there is no interval: one seed, or one run. *First look*: what this scale "
+            "shows; the claim needs a larger one.",
         ]
         for paper in dict.fromkeys(claim.paper for claim, _ in self.judged):
             of_paper = [(claim, said) for claim, said in self.judged if claim.paper == paper]
-            lines += ["", f"## {paper}", "", _table(of_paper)]
+            lines += ["", f"## {paper}", "", _table(of_paper, self.scale)]
         return "\n".join(lines) + "\n"
 
 
 def _listed(counts: Counter[str], names: Sequence[str], before: str = "") -> str:
+    """The counts that are not zero, in words."""
     found = ", ".join(f"{counts[name]} {name}" for name in names if counts[name])
     return before + found if found else ""
 
@@ -127,15 +133,20 @@ def _missing(claim: Claim, said: Verdict) -> str:
     """What a verdict takes that there is none yet; a command where there is one."""
     if said.verdict in (*MEASURED, SETTING):
         return ""
-    if said.effect is not None:
-        # There is a table of a smaller scale.
-        study = claim.table.removesuffix("_long")
-        return claim.missing or f"snakemake --cores all results/{study}.csv --config scale={claim.scale}"
     study = claim.table.removesuffix("_long")
-    return claim.missing or f"snakemake --cores all results/{study}.csv"
+    return claim.missing or f"snakemake --cores all results/{study}.csv --config scale={claim.scale}"
 
 
-def _table(judged: Sequence[tuple[Claim, Verdict]]) -> str:
+def _quantities(claim: Claim) -> list[str]:
+    return [claim.quantity, *(also.quantity for also in claim.also)] if claim.table else []
+
+
+def _note(claim: Claim, scale: str) -> str:
+    """Notes tell of the numbers of one scale; those of what is not measured are of none."""
+    return claim.note if scale == claim.rows_at or not claim.table else ""
+
+
+def _table(judged: Sequence[tuple[Claim, Verdict]], scale: str) -> str:
     lines = [
         {
             "": f"**{claim.id}**" + ("" if claim.is_seen else " (quoted)"),
@@ -143,7 +154,7 @@ def _table(judged: Sequence[tuple[Claim, Verdict]]) -> str:
             "verdict": _said(said),
             "effect": _effect(said.effect),
             "paper": claim.printed,
-            "from": _link(claim, said) or _missing(claim, said),
+            "from": _from(claim, said, scale),
         }
         for claim, said in judged
     ]
@@ -161,14 +172,17 @@ def _effect(effect: Effect | None) -> str:
     return f"{effect.value:.3g}" + (f" [{ends[0]:.3g}, {ends[1]:.3g}]" if len(ends) == 2 else "")
 
 
-def _link(claim: Claim, said: Verdict) -> str:
-    if said.effect is None:
-        return ""
+def _from(claim: Claim, said: Verdict, scale: str) -> str:
+    """What decided a claim, or else what is missing, and what a reader must know of it."""
+    note = _note(claim, scale)
+    first = _missing(claim, said) if said.effect is None else _link(claim)
+    return ". ".join(part for part in (first, note[:1].upper() + note[1:]) if part)
+
+
+def _link(claim: Claim) -> str:
     study = claim.table.removesuffix("_long")
     page = f"{study}.md" if study != "tokenizers" else f"{study}.csv"
-    quantity = ", ".join([claim.quantity, *claim.also])
-    note = f". {claim.note}" if claim.note else ""
-    return f"{quantity} of [{study}]({page}), [record]({study}.provenance.json){note}"
+    return f"{', '.join(_quantities(claim))} of [{study}]({page}), [record]({study}.provenance.json)"
 
 
 def write(board: Board, folder: Path) -> None:
@@ -178,12 +192,16 @@ def write(board: Board, folder: Path) -> None:
 
 
 def changed(board: Board, folder: Path) -> list[str]:
-    """A line for every verdict that is not the one in the folder's claims.csv; all of them, if there is none."""
+    """A line for every claim that stands otherwise in the folder's claims.csv; for all of them, if there is none."""
     path = folder / "claims.csv"
-    before = {row["id"]: row["verdict"] for row in read_csv(path)} if path.is_file() else {}
-    now = {claim.id: said.verdict for claim, said in board.judged}
+    before = {row["id"]: row for row in read_csv(path)} if path.is_file() else {}
+    now = {str(row["id"]): {key: str(value) for key, value in row.items()} for row in board.rows()}
     return [
-        f"{name}: {before.get(name, 'no verdict')} -> {now.get(name, 'no claim any more')}"
+        f"{name}: {_told(before.get(name))} -> {_told(now.get(name))}"
         for name in dict.fromkeys([*now, *before])
         if before.get(name) != now.get(name)
     ]
+
+
+def _told(row: dict[str, str] | None) -> str:
+    return "nothing" if row is None else f"{row['verdict']} ({row['effect'] or 'no number'})"

@@ -21,7 +21,7 @@ Selector = dict[str, Any]  # column of a table -> its value
 class Relation:
     """How numbers of a table must compare. Rows are named by the values of their columns."""
 
-    # less, greater: `left` against every one of `right` | negative, positive: a column that is a difference |
+    # less, greater: `left` against every one of `right` | negative, positive: the number itself, less `than` |
     # falls, rises: from one of `along` to the next | about: `left` (over `over`) near `expected` |
     # lowest, highest: of `along`, one of `left`
     kind: str = one_of("less", "greater", "negative", "positive", "falls", "rises", "about", "lowest", "highest")
@@ -29,9 +29,20 @@ class Relation:
     right: list[Selector] = field(default_factory=list)
     along: list[Selector] = field(default_factory=list)
     over: Selector | None = None
+    other: str = ""  # negative, positive: a quantity to subtract; about: one to divide by
+    than: float = 0.0  # negative, positive: what counts as zero, such as chance
     expected: float | None = None
+    no_effect: float | None = None  # about: the number of no effect; beyond it, away from it is a direction
     within: float = at_least(0, default=0.0)  # about: the share of `expected` that a number may be off
     margin: float = at_least(0, default=0.0)  # less, greater: so much worse still counts as no worse
+
+
+@dataclass
+class Also:
+    """A further quantity of the same rows that must compare in the same way, or in another one."""
+
+    quantity: str
+    kind: str = ""  # empty: as `holds`
 
 
 @dataclass
@@ -45,9 +56,9 @@ class Claim:
     table: str = ""  # of results/, without .csv
     quantity: str = ""  # of a long table, or a column of another one
     holds: Relation | None = None
-    also: list[str] = field(default_factory=list)  # further quantities of which the relation must hold
+    also: list[Also] = field(default_factory=list)
     printed: str = ""  # the paper's numbers
-    note: str = ""  # what a reader must know about the number here
+    note: str = ""  # what a reader must know about the number at scale `rows_at`
     rows_at: str = one_of(*SCALES, default="laptop")  # the scale whose rows `holds` names, where scales differ in them
     missing: str = ""  # what a verdict takes: data, weights, a study; a command where there is one
     needs: str = one_of("nothing", "data", "weights", default="nothing")  # that the user must bring
@@ -66,11 +77,19 @@ def claims(folder: Path | None = None) -> list[Claim]:
             raise TwostageError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
         if not isinstance(document, dict) or set(document) != {"paper", "claims"}:
             raise TwostageError(f"{path} must have two keys, paper and claims")
-        found += [_claim(path, each, document["paper"]) for each in document["claims"]]
+        found += [_claim(path, each, document["paper"]) for each in document["claims"] or []]
     ids = [claim.id for claim in found]
     if twice := [name for name in ids if ids.count(name) > 1]:
         raise TwostageError(f"two claims are called {twice[0]}; give one another id")
     return found
+
+
+def at_least_as_large(scale: str, needed: str) -> bool:
+    """Whether a scale is the needed one or a larger one. Raises TwostageError for a scale of no known size."""
+    if scale not in SCALES:
+        known = ", ".join(SCALES)
+        raise TwostageError(f"scale {scale} has no place among {known}; add it to SCALES of claims/claim.py")
+    return SCALES.index(scale) >= SCALES.index(needed)
 
 
 def _claim(path: Path, tree: Mapping[str, Any], paper: str) -> Claim:

@@ -14,7 +14,7 @@ from twostage.evaluation.quantities import spread_over_images
 from twostage.evaluation.statistics import word
 from twostage.runtime.artifacts import read_csv, read_json
 
-# A column that is not told by a seed.
+# Stands for the seed in tables that have no such column.
 WHOLE = "all"
 
 
@@ -101,7 +101,9 @@ class Table:
         if not by_seed or not filled[0].get(f"{quantity}_std"):
             return Numbers(by_seed)
         # The spread is over seeds, or else over images.
-        count = int(filled[0].get("num_seeds") or filled[0]["num_images"])
+        count = int(filled[0].get("num_seeds") or filled[0].get("num_images") or 0)
+        if count < 2:
+            return Numbers(by_seed)
         freedom = count - 1 if "num_seeds" in filled[0] else math.inf
         return Numbers(by_seed, float(filled[0][f"{quantity}_std"]) / math.sqrt(count), freedom)
 
@@ -135,11 +137,20 @@ def interval(value: float, error: float | None, freedom: float, level: float) ->
     return Effect(value, value - half, value + half)
 
 
+def itself(numbers: Numbers, level: float) -> Effect:
+    """A number with its interval, over images or seeds."""
+    if numbers.standard_error is not None:
+        return interval(numbers.mean, numbers.standard_error, numbers.freedom, level)
+    values = list(numbers.by_seed.values())
+    error = None if len(values) < 2 else float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return interval(numbers.mean, error, len(values) - 1, level)
+
+
 def difference(left: Numbers, right: Numbers, level: float) -> Effect:
-    """Left minus right: over images where both have a spread over them, otherwise paired over the seeds of both."""
-    if left.standard_error is not None and right.standard_error is not None and math.isinf(left.freedom):
+    """Left minus right: by the spreads of both where tables have them, otherwise paired over the seeds of both."""
+    if left.standard_error is not None and right.standard_error is not None:
         error = math.hypot(left.standard_error, right.standard_error)
-        return interval(left.mean - right.mean, error, math.inf, level)
+        return interval(left.mean - right.mean, error, min(left.freedom, right.freedom), level)
     shared = [seed for seed in left.by_seed if seed in right.by_seed]
     if not shared:
         return Effect(left.mean - right.mean)

@@ -1,11 +1,11 @@
 """From numbers to a verdict: computed, never typed."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from twostage.claims.claim import SCALES, Claim, Relation
-from twostage.claims.evidence import Effect, NoSuchRow, Numbers, Table, difference, interval
+from twostage.claims.claim import Also, Claim, Relation, Selector, at_least_as_large
+from twostage.claims.evidence import Effect, NoSuchRow, Table, difference, itself
 from twostage.errors import TwostageError
 
 REPRODUCED = "reproduced"
@@ -13,7 +13,7 @@ DIRECTION_ONLY = "direction only"  # the numbers lie as claimed, and nothing say
 NOT_REPRODUCED = "not reproduced"
 INCONCLUSIVE = "inconclusive"  # the interval holds both
 NOT_MEASURED = "not measured at this scale"
-NEEDS = {"data": "needs data that you must bring", "weights": "needs weights that you must bring"}
+NEEDS = {"data": "data not included", "weights": "weights not included"}
 SETTING = "a setting, not a finding"
 MEASURED = (REPRODUCED, DIRECTION_ONLY, NOT_REPRODUCED, INCONCLUSIVE)
 
@@ -26,6 +26,17 @@ class Verdict:
     effect: Effect | None = None  # left minus right, next minus one before, or the number itself
     first_look: str = ""  # the verdict at a scale that is too small for one
     ours: tuple[float, ...] = ()  # the numbers that were compared
+    num_intervals: int = 0  # how many comparisons have one
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdict by one quantity."""
+
+    verdict: str
+    effect: Effect
+    ours: tuple[float, ...]
+    num_intervals: int = 0
 
 
 def verdict(claim: Claim, table: Table | None, scale: str, level: float) -> Verdict:
@@ -37,38 +48,41 @@ def verdict(claim: Claim, table: Table | None, scale: str, level: float) -> Verd
     if table is None or claim.holds is None:
         return Verdict(NEEDS.get(claim.needs, NOT_MEASURED))
     try:
-        judged, effect, ours = _judged(claim, claim.holds, table, level)
+        found = [_by(claim.holds, table, claim.quantity, level)]
+        found += [_by(_otherwise(claim.holds, also), table, also.quantity, level) for also in claim.also]
     except NoSuchRow as error:
         if scale == claim.rows_at:
             raise TwostageError(f"claim {claim.id}: {error}") from error
         return Verdict(NOT_MEASURED)
     except TwostageError as error:
         raise TwostageError(f"claim {claim.id}: {error}") from error
-    if SCALES.index(scale) < SCALES.index(claim.scale):
-        return Verdict(NOT_MEASURED, effect, judged, ours)
-    return Verdict(judged, effect, "", ours)
+    judged = combined([each.verdict for each in found])
+    # The quantity that decides is shown.
+    shown = next(each for each in found if each.verdict == judged)
+    told = (shown.effect, "" if at_least_as_large(scale, claim.scale) else judged, shown.ours)
+    number = sum(each.num_intervals for each in found)
+    return Verdict(NOT_MEASURED if told[1] else judged, *told, number)
 
 
-def _judged(claim: Claim, holds: Relation, table: Table, level: float) -> tuple[str, Effect | None, tuple[float, ...]]:
-    found = [_of_quantity(holds, table, quantity, level) for quantity in (claim.quantity, *claim.also)]
-    judged = combined([each[0] for each in found])
-    return judged, *next(each[1:] for each in found if each[0] == judged or judged == DIRECTION_ONLY)
+def _otherwise(holds: Relation, also: Also) -> Relation:
+    return replace(holds, kind=also.kind or holds.kind)
 
 
-def _of_quantity(
-    holds: Relation, table: Table, quantity: str, level: float
-) -> tuple[str, Effect | None, tuple[float, ...]]:
-    if holds.kind == "about":
-        return _about(holds, table, quantity)
-    if holds.kind in ("lowest", "highest"):
-        return _extreme(holds, table, quantity)
+def _by(holds: Relation, table: Table, quantity: str, level: float) -> Judged:
+    match holds.kind:
+        case "about":
+            return _about(holds, table, quantity)
+        case "lowest" | "highest":
+            return _extreme(holds, table, quantity)
     effects, numbers = _effects(holds, table, quantity, level)
-    judged = judge(effects)
-    # As claimed, effects are negative. What is sure to be otherwise decides.
+    # As claimed, effects are negative. A comparison that surely contradicts the claim decides.
     sure = [effect for effect in effects if effect.low is not None and effect.low > 0]
-    worst = max(sure or effects, key=lambda effect: effect.value).moved(-holds.margin)
-    is_turned = holds.kind in ("greater", "positive", "rises")
-    return judged, worst.turned() if is_turned else worst, numbers
+    worst = max(sure or effects, key=lambda effect: effect.value if effect.high is None else effect.high)
+    # The effect as it is, without what a margin or a bound takes off.
+    worst = worst.moved(-holds.margin)
+    shown = worst.turned() if holds.kind in TURNED else worst
+    shown = shown.moved(-holds.than)
+    return Judged(judge(effects), shown, numbers, sum(effect.low is not None for effect in effects))
 
 
 def judge(effects: Sequence[Effect]) -> str:
@@ -79,7 +93,7 @@ def judge(effects: Sequence[Effect]) -> str:
         return REPRODUCED
     if any(effect.low is None and effect.value > 0 for effect in effects):
         return NOT_REPRODUCED
-    if all(effect.low is None and effect.value < 0 for effect in effects):
+    if all(effect.value < 0 if effect.high is None else effect.high < 0 for effect in effects):
         return DIRECTION_ONLY
     # An interval that holds zero, or a tie.
     return INCONCLUSIVE
@@ -93,57 +107,62 @@ def combined(judged: Sequence[str]) -> str:
     return REPRODUCED
 
 
+# Where larger is as claimed.
+TURNED = ("greater", "positive", "rises")
+
+
 def _effects(holds: Relation, table: Table, quantity: str, level: float) -> tuple[list[Effect], tuple[float, ...]]:
     """Differences that are negative if the claim holds, and the numbers they are of."""
-    pairs = list(_pairs(holds, table, quantity))
-    asked = holds.along or [*holds.left, *(left | right for left in holds.left for right in holds.right)]
-    numbers = tuple(table.numbers(each, quantity).mean for each in asked)
-    effects = [
-        interval(left.mean, left.standard_error, left.freedom, level)
-        if right is None
-        else difference(left, right, level)
-        for left, right in pairs
-    ]
-    if holds.kind in ("greater", "positive", "rises"):
-        effects = [effect.turned() for effect in effects]
-    return [effect.moved(holds.margin) for effect in effects], numbers
-
-
-def _pairs(holds: Relation, table: Table, quantity: str) -> Iterator[tuple[Numbers, Numbers | None]]:
     match holds.kind:
-        case "less" | "greater":
-            for left in holds.left:
-                for right in holds.right:
-                    # What both sides share is said once, on the left.
-                    yield table.numbers(left, quantity), table.numbers(left | right, quantity)
         case "negative" | "positive":
-            for left in holds.left:
-                yield table.numbers(left, quantity), None
+            found = [_own(holds, table, left, quantity, level) for left in holds.left]
+            numbers = [effect.value + holds.than for effect in found]
+        case "less" | "greater":
+            # What both sides share is said once, on the left.
+            rows = [(left, left | right) for left in holds.left for right in holds.right]
+            found = [difference(table.numbers(at, quantity), table.numbers(to, quantity), level) for at, to in rows]
+            numbers = [table.numbers(row, quantity).mean for row in (*holds.left, *(right for _, right in rows))]
         case _:
-            for before, after in pairwise(holds.along):
-                yield table.numbers(after, quantity), table.numbers(before, quantity)
+            along = [table.numbers(row, quantity) for row in holds.along]
+            found = [difference(after, before, level) for before, after in pairwise(along)]
+            numbers = [each.mean for each in along]
+    if holds.kind in TURNED:
+        found = [effect.turned() for effect in found]
+    return [effect.moved(holds.margin) for effect in found], tuple(numbers)
 
 
-def _about(holds: Relation, table: Table, quantity: str) -> tuple[str, Effect, tuple[float, ...]]:
-    """Near the expected number: within the share of it that the claim allows, in every row."""
-    assert holds.expected is not None
-    found = []
-    for left in holds.left:
-        number = table.numbers(left, quantity).mean
-        found.append(number if holds.over is None else number / table.numbers(left | holds.over, quantity).mean)
-    off = max(found, key=lambda number: abs(number - holds.expected))  # type: ignore[operator]
-    # A ratio of 1, or a difference of 0, is no effect at all.
-    none = 1.0 if holds.over is not None else 0.0
-    if abs(off - holds.expected) <= holds.within * abs(holds.expected):
-        return REPRODUCED, Effect(off), tuple(found)
-    is_towards = all((number - none) * (holds.expected - none) > 0 for number in found)
-    return DIRECTION_ONLY if is_towards else NOT_REPRODUCED, Effect(off), tuple(found)
+def _own(holds: Relation, table: Table, left: Selector, quantity: str, level: float) -> Effect:
+    """The number itself, or less another quantity of its row."""
+    if holds.other:
+        effect = difference(table.numbers(left, quantity), table.numbers(left, holds.other), level)
+    else:
+        effect = itself(table.numbers(left, quantity), level)
+    return effect.moved(holds.than)
 
 
-def _extreme(holds: Relation, table: Table, quantity: str) -> tuple[str, Effect, tuple[float, ...]]:
-    """Whether one of `left` is the lowest, or highest, of `along`; by means alone, so never more than a direction
-    where seeds are few.
+def _about(holds: Relation, table: Table, quantity: str) -> Judged:
+    """Near the expected number in every row, within the share of it that the claim allows. Without an interval that is
+    a direction, as is a number beyond `no_effect` on the side of the expected one.
     """
+    expected = holds.expected
+    assert expected is not None
+    found = [_ratio(holds, table, left, quantity) for left in holds.left]
+    off = max(found, key=lambda number: abs(number - expected))
+    is_near = abs(off - expected) <= holds.within * abs(expected)
+    none = holds.no_effect
+    is_towards = none is not None and all((number - none) * (expected - none) > 0 for number in found)
+    return Judged(DIRECTION_ONLY if is_near or is_towards else NOT_REPRODUCED, Effect(off), tuple(found))
+
+
+def _ratio(holds: Relation, table: Table, left: Selector, quantity: str) -> float:
+    number = table.numbers(left, quantity).mean
+    if holds.over is not None:
+        number /= table.numbers(left | holds.over, quantity).mean
+    return number / table.numbers(left, holds.other).mean if holds.other else number
+
+
+def _extreme(holds: Relation, table: Table, quantity: str) -> Judged:
+    """Whether one of `left` is the lowest, or highest, of `along`: by means alone, so never more than a direction."""
     sign = 1 if holds.kind == "lowest" else -1
     numbers = [sign * table.numbers(each, quantity).mean for each in holds.along]
     claimed = [at for at, each in enumerate(holds.along) if each in holds.left]
@@ -151,6 +170,5 @@ def _extreme(holds: Relation, table: Table, quantity: str) -> tuple[str, Effect,
         raise TwostageError(f"{holds.kind}: none of left is in along")
     others = [number for at, number in enumerate(numbers) if at not in claimed]
     best = min(numbers[at] for at in claimed)
-    effect = Effect(sign * (best - min(others)))
     judged = DIRECTION_ONLY if best < min(others) else INCONCLUSIVE if best == min(others) else NOT_REPRODUCED
-    return judged, effect, tuple(sign * number for number in numbers)
+    return Judged(judged, Effect(sign * (best - min(others))), tuple(sign * number for number in numbers))

@@ -187,7 +187,7 @@ def verify() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         equal = [_say(path, same) for path, same in redraw(plan, Path(folder))]
     moved_verdicts = changed(Board.of(RESULTS), RESULTS)
-    print("Verdicts of claims, from the tables here: " + ("as in claims.csv" if not moved_verdicts else "CHANGED"))
+    print(f"Claims, judged again by the tables of {RESULTS}/: " + ("CHANGED" if moved_verdicts else "as in claims.csv"))
     for line in moved_verdicts:
         print(f"  {line}")
     damaged_folders = {path.parent for path in broken}

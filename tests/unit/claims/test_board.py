@@ -30,7 +30,7 @@ def test_the_table_has_every_claim_with_its_numbers(long, tmp_path):
     write(board, tmp_path)
     rows = {row["id"]: row for row in read_csv(tmp_path / "claims.csv")}
     assert [row["verdict"] for row in rows.values()] == [
-        "reproduced", "not measured at this scale", "needs weights that you must bring", "not measured at this scale",
+        "reproduced", "not measured at this scale", "weights not included", "not measured at this scale",
     ]  # fmt: skip
     first = rows["X1"]
     assert float(first["low"]) < float(first["effect"]) < float(first["high"]) < 0
@@ -38,7 +38,7 @@ def test_the_table_has_every_claim_with_its_numbers(long, tmp_path):
     assert rows["X2"]["first_look"] == "reproduced"
     assert rows["X2"]["missing"] == "snakemake --cores all results/orderings.csv --config scale=workstation"
     assert rows["X3"]["missing"] == "luck"
-    assert rows["X4"]["missing"] == "snakemake --cores all results/rejection.csv"
+    assert rows["X4"]["missing"] == "snakemake --cores all results/rejection.csv --config scale=laptop"
     # Nothing is empty without a reason.
     assert all(row["effect"] or row["missing"] for row in rows.values())
 
@@ -47,9 +47,10 @@ def test_the_page_counts_and_links(long, tmp_path):
     long(SURE)
     page = board_of(tmp_path).markdown()
     assert "Of 4 claims 1 is decided at scale laptop: 1 reproduced." in page
-    assert "2 not measured at this scale, 1 needs weights that you must bring" in page
+    assert "2 not measured at this scale, 1 weights not included" in page
     assert "[orderings](orderings.md)" in page
     assert page.index("## P") < page.index("**X2**") < page.index("## Q") < page.index("**X3**")
+    assert "First looks at claims that need a larger scale: 1 reproduced." in page
     assert "first look: reproduced" in page
 
 
@@ -72,9 +73,12 @@ def test_verdicts_that_changed_are_named(long, tmp_path):
     write(board, tmp_path)
     assert changed(board, tmp_path) == []
     long({place: -value for place, value in SURE.items()})
-    assert changed(board_of(tmp_path), tmp_path) == ["X1: reproduced -> not reproduced"]
+    assert changed(board_of(tmp_path), tmp_path) == [
+        "X1: reproduced (-2.0333) -> not reproduced (2.0333)",
+        "X2: not measured at this scale (-2.0333) -> not measured at this scale (2.0333)",
+    ]
     (tmp_path / "claims.csv").unlink()
-    assert changed(board, tmp_path)[0] == "X1: no verdict -> reproduced"
+    assert changed(board, tmp_path)[0] == "X1: nothing -> reproduced (-2.0333)"
 
 
 def test_tables_of_two_scales_without_a_record_or_none_are_one_line(long, wide, tmp_path):

@@ -68,6 +68,8 @@ def test_a_mistake_is_one_line_with_the_file_and_the_claim(change, message, read
 def test_two_of_one_name_and_files_of_another_form(read, tmp_path):
     with pytest.raises(TwostageError, match="two claims are called X1"):
         read(GOOD, GOOD)
+    (tmp_path / "mine.yaml").write_text("paper: mine\nclaims:\n")
+    assert claims(tmp_path) == []
     (tmp_path / "mine.yaml").write_text("claims: []\n")
     with pytest.raises(TwostageError, match=re.escape("mine.yaml must have two keys, paper and claims")):
         claims(tmp_path)

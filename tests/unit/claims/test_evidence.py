@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from twostage.claims.evidence import Effect, NoSuchRow, Numbers, difference, interval
+from twostage.claims.evidence import Effect, NoSuchRow, Numbers, difference, interval, itself
 from twostage.errors import TwostageError
 
 
@@ -81,6 +81,13 @@ def test_one_shared_seed_has_no_interval_and_none_compares_the_means():
 def test_over_images_the_errors_add_up():
     found = difference(Numbers({"0": 1.0}, 0.3), Numbers({"0": 2.0}, 0.4), 0.95)
     assert found == Effect(-1.0, pytest.approx(-1 - 1.959964 * 0.5), pytest.approx(-1 + 1.959964 * 0.5))
+
+
+def test_a_number_has_its_own_interval_over_seeds_or_images():
+    assert itself(Numbers({"0": 1.0}), 0.95) == Effect(1.0)
+    assert itself(Numbers({"0": 1.0}, 0.5), 0.95).high == pytest.approx(1 + 1.959964 * 0.5)
+    half = stats.t.ppf(0.975, 1) * 1.0
+    assert itself(Numbers({"0": 1.0, "1": 3.0}), 0.95) == Effect(2.0, pytest.approx(2 - half), pytest.approx(2 + half))
 
 
 def test_a_higher_level_is_a_wider_interval():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from twostage.claims.claim import Claim, Relation
+from twostage.claims.claim import Also, Claim, Relation
 from twostage.claims.evidence import Effect
 from twostage.claims.verdict import (
     DIRECTION_ONLY,
@@ -93,7 +93,8 @@ def test_what_is_surely_otherwise_is_shown_and_not_what_may_be_worse(long):
         | {("unsure", seed): value for seed, value in enumerate([-9.0, 9.0, -9.0])}
     )
     claim = claim_of("less", left=[{"kind": "a"}], right=[{"kind": "sure"}, {"kind": "unsure"}])
-    assert (judged(claim, table).verdict, judged(claim, table).effect.value) == (NOT_REPRODUCED, 0.5)
+    found = judged(claim, table)
+    assert (found.verdict, found.effect.value, found.num_intervals) == (NOT_REPRODUCED, 0.5, 2)
 
 
 def test_no_worse_allows_a_margin(long):
@@ -121,18 +122,38 @@ def test_a_column_that_is_a_difference(value, std, negative, positive, wide):
 
 
 @pytest.mark.parametrize(
-    ("ratio", "expected"), [(2.0, REPRODUCED), (1.6, REPRODUCED), (4.0, DIRECTION_ONLY), (1.2, DIRECTION_ONLY),
-                            (1.0, NOT_REPRODUCED), (0.5, NOT_REPRODUCED)],
-)  # fmt: skip
-def test_about_a_ratio(ratio, expected, long):
-    claim = claim_of("about", left=[HIGH], over=LOW, expected=2.0, within=0.25)
+    ("ratio", "no_effect", "expected"),
+    [
+        (2.0, None, DIRECTION_ONLY),
+        (1.6, None, DIRECTION_ONLY),
+        (4.0, None, NOT_REPRODUCED),
+        (4.0, 1.0, DIRECTION_ONLY),
+        (1.2, 1.0, DIRECTION_ONLY),
+        (1.0, 1.0, NOT_REPRODUCED),
+        (0.5, 1.0, NOT_REPRODUCED),
+    ],
+)
+def test_about_a_ratio_of_rows_or_of_columns(ratio, no_effect, expected, long, wide):
+    about = {"expected": 2.0, "within": 0.25, "no_effect": no_effect}
+    claim = claim_of("about", left=[HIGH], over=LOW, **about)
     assert judged(claim, long(over_seeds([1.0], [ratio]))).verdict == expected
+    claim = claim_of("about", quantity="ours", other="theirs", left=[{"row": "IN"}], **about)
+    found = judged(claim, wide({"row": "IN", "ours": 3 * ratio, "theirs": 3}))
+    assert (found.verdict, found.effect.value) == (expected, pytest.approx(ratio))
 
 
-@pytest.mark.parametrize(("number", "expected"), [(0.6, REPRODUCED), (0.3, DIRECTION_ONLY), (-0.1, NOT_REPRODUCED)])
-def test_about_a_number(number, expected, long):
-    claim = claim_of("about", left=[LOW], expected=0.5, within=0.25)
-    assert judged(claim, long(over_seeds([number], [9.0]))).verdict == expected
+def test_a_number_against_chance_or_against_another_column(wide, long):
+    table = wide({"row": "IN", "right": 0.3, "other": 0.5})
+    for kind, than, expected in (
+        ("positive", 0.1, DIRECTION_ONLY), ("positive", 0.4, NOT_REPRODUCED), ("negative", 0.4, DIRECTION_ONLY),
+    ):  # fmt: skip
+        found = judged(claim_of(kind, quantity="right", left=[{"row": "IN"}], than=than), table)
+        assert (found.verdict, found.effect.value) == (expected, pytest.approx(0.3))
+    found = judged(claim_of("negative", quantity="right", other="other", left=[{"row": "IN"}]), table)
+    assert (found.verdict, found.effect.value) == (DIRECTION_ONLY, pytest.approx(-0.2))
+    # Seeds are a spread as well.
+    found = judged(claim_of("positive", left=[LOW]), long(SURE))
+    assert (found.verdict, found.num_intervals) == (REPRODUCED, 1)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +173,11 @@ def test_several_quantities_must_all_agree(long):
     table = long(ONE_SEED, fid=over_seeds([5.0], [4.0]))
     claim = claim_of("less", left=[LOW], right=[HIGH])
     assert judged(claim, table).verdict == DIRECTION_ONLY
-    claim.also = ["fid"]
+    claim.also = [Also("fid")]
     found = judged(claim, table)
     assert (found.verdict, found.effect) == (NOT_REPRODUCED, Effect(1.0))
+    claim.also = [Also("fid", "greater")]
+    assert judged(claim, table).verdict == DIRECTION_ONLY
 
 
 def test_a_scale_that_is_too_small_gives_a_first_look(long):
@@ -169,9 +192,14 @@ def test_without_a_table_it_is_not_measured_or_the_user_must_bring_something():
     claim = claim_of("less", left=[LOW], right=[HIGH])
     assert judged(claim, None).verdict == NOT_MEASURED
     claim.needs = "weights"
-    assert judged(claim, None).verdict == "needs weights that you must bring"
+    assert judged(claim, None).verdict == "weights not included"
     claim.is_setting = True
     assert judged(claim, None).verdict == SETTING
+
+
+def test_a_scale_of_no_known_size_is_one_line(long):
+    with pytest.raises(TwostageError, match="scale night has no place among smoke, laptop, workstation, paper; add it"):
+        judged(claim_of("less", left=[LOW], right=[HIGH]), long(SURE), "night")
 
 
 def test_rows_of_another_scale_are_no_mistake_and_those_of_this_one_are(long):
@@ -185,7 +213,8 @@ def test_a_mixed_set_of_effects():
     sure, unsure, against = Effect(-1.0, -2.0, -0.5), Effect(-1.0, -2.0, 0.5), Effect(1.0, 0.5, 2.0)
     assert judge([sure, unsure]) == INCONCLUSIVE
     assert judge([sure, against]) == NOT_REPRODUCED
-    assert judge([sure, Effect(-1.0)]) == INCONCLUSIVE
+    assert judge([sure, Effect(-1.0)]) == DIRECTION_ONLY
+    assert judge([sure, Effect(0.0)]) == INCONCLUSIVE
     assert judge([sure, Effect(1.0)]) == NOT_REPRODUCED
     assert combined([REPRODUCED, DIRECTION_ONLY]) == DIRECTION_ONLY
     assert combined([INCONCLUSIVE, DIRECTION_ONLY]) == INCONCLUSIVE
