@@ -42,12 +42,6 @@ localrules:
 TABLES = [f"{RESULTS}/{name}.csv" for name in tables(PLAN.plan)]
 
 
-def asked_for_before():
-    """Tables of studies on request that are there."""
-    drawn = (f"{RESULTS}/{job.variant}.csv" for job in PLAN.drawn)
-    return [path for path in drawn if path not in TABLES and Path(path).is_file()]
-
-
 rule figures:
     input:
         TABLES,

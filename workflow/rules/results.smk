@@ -47,7 +47,7 @@ rule results_evaluation:
 # What the papers claim, held against all these tables.
 rule results_claims:
     input:
-        tables=lambda wildcards: TABLES + asked_for_before(),
+        tables=lambda wildcards: sorted({*TABLES, *PLAN.tables_here()}),
         claims=sorted(map(str, Path("conf/claims").glob("*.yaml"))),
         code=sorted(map(str, Path("src/twostage/claims").glob("*.py"))),
     output:

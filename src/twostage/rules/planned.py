@@ -110,6 +110,11 @@ class PlannedRules:
         sources = [self.plan.jobs[folder] for folder in drawn.inputs.values()]
         return [f"{self.results}/evaluation/{job.variant}/{file}" for job in sources for file in job.files]
 
+    def tables_here(self) -> list[str]:
+        """Tables in `results` that are there, of studies on request as well."""
+        named = (f"{self.results}/{job.variant}.csv" for job in self.drawn)
+        return [path for path in named if Path(path).is_file()]
+
     def make_the_folders_that_dvc_stores(self) -> None:
         """All outputs of dvc.yaml's stage, so that a part of the workflow can be committed and pushed as well."""
         for folder in (*(f"{self.artifacts}/{stage}" for stage in STAGES), f"results/{self.plan.scale}"):

@@ -1,5 +1,6 @@
 """The plan as Snakemake's rules see it."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -80,3 +81,10 @@ def test_the_folders_that_dvc_stores_are_those_of_its_file(rules, tmp_path, requ
     assert {name for name in stored if not name.startswith(".")} <= {
         str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")
     }
+
+
+def test_tables_that_are_there_are_named(rules):
+    assert rules.tables_here() == []
+    write_json(Path("results/smoke/table1.csv"), {})
+    write_json(Path("results/smoke/table1.md"), {})
+    assert rules.tables_here() == ["results/smoke/table1.csv"]
