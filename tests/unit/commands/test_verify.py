@@ -136,3 +136,8 @@ def test_verbs_of_jobs_whose_code_moved_on_are_named(job, monkeypatch):
     rests_on["evaluation.compare v"]["code_sha256"] = "other"
     rests_on["priors.train no longer planned"] = {"code_sha256": "of priors.train, None"}
     assert verify.made_by_other_code({"rests_on": rests_on}, [job]) == ["evaluation.compare", "priors.train"]
+
+
+def test_a_study_that_is_not_committed_is_compared_with_nothing(job):
+    Path("results/evaluation/v/metrics.json").unlink()
+    assert fresh(job) == (0, [])
