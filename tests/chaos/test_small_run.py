@@ -28,7 +28,8 @@ def test_what_is_killed_and_resumed_is_what_nobody_disturbed(made, tmp_path):
     """Of one commit, which every record names."""
     undisturbed, seconds = made
     report = Report([TARGET], seed=0, latest_share=0.7, seconds_undisturbed=seconds)
-    (report,) = disturb(undisturbed, undisturbed.clone(tmp_path / "disturbed"), report, kills=3)
+    # On a machine that has got faster since, a run may end before it was killed three times.
+    *_, report = disturb(undisturbed, undisturbed.clone(tmp_path / "disturbed"), report, kills=3)
     assert len(report.kills) == report.resumes - report.refusals == 3
     assert report.compared_files > 12
     assert report.differing == []

@@ -28,7 +28,7 @@ def test_the_likeliest_share_of_each_class_is_accepted():
     # One of every class at least.
     assert sorted(accept(probability_P, label_P, 0.01)) == [0, 3]
     for rate in (0, 1.5):
-        with pytest.raises(TwostageError, match=f"acceptance rate of {rate}"):
+        with pytest.raises(TwostageError, match=f"the acceptance rate is {rate}; expected"):
             accept(probability_P, label_P, rate)
 
 

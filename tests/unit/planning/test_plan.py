@@ -218,7 +218,8 @@ def test_all_evaluations_share_the_features_of_one_split():
 @pytest.mark.parametrize(
     ("override", "changed"),
     [
-        ("evaluation.samples.kid_subsets=3", {"samples"}),
+        ("evaluation.samples.kid_subsets=3", {"samples", "rfid"}),
+        ("evaluation.samples.precision_neighbours=2", {"samples"}),
         ("evaluation.features.images=50", {"features"}),
         ("evaluation.features.batch_size=10", {"features", "rfid"}),
         ("evaluation.rfid_images=50", {"rfid"}),
