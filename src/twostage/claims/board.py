@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from twostage.claims.claim import Claim, claims
+from twostage.claims.claim import Claim, claims, study_of
 from twostage.claims.evidence import Effect, Table
 from twostage.claims.verdict import MEASURED, NEEDS, NOT_MEASURED, SETTING, Verdict, verdict
 from twostage.errors import TwostageError
@@ -109,7 +109,7 @@ def _listed(counts: Counter[str], names: Sequence[str], before: str = "") -> str
 def _scale(folder: Path, tables: dict[str, Table]) -> str:
     found: dict[str, str] = {}
     for name in tables:
-        record = folder / f"{name.removesuffix('_long')}.provenance.json"
+        record = folder / f"{study_of(name)}.provenance.json"
         if not record.is_file():
             raise TwostageError(f"{record} is missing, which says at which scale {name}.csv was made; make it again")
         found[read_json(record)["scale"]] = name
@@ -133,8 +133,7 @@ def _missing(claim: Claim, said: Verdict) -> str:
     """What a verdict takes that there is none yet; a command where there is one."""
     if said.verdict in (*MEASURED, SETTING):
         return ""
-    study = claim.table.removesuffix("_long")
-    return claim.missing or f"snakemake --cores all results/{study}.csv --config scale={claim.scale}"
+    return claim.missing or f"snakemake --cores all results/{claim.study}.csv --config scale={claim.scale}"
 
 
 def _quantities(claim: Claim) -> list[str]:
@@ -180,7 +179,7 @@ def _from(claim: Claim, said: Verdict, scale: str) -> str:
 
 
 def _link(claim: Claim) -> str:
-    study = claim.table.removesuffix("_long")
+    study = claim.study
     page = f"{study}.md" if study != "tokenizers" else f"{study}.csv"
     return f"{', '.join(_quantities(claim))} of [{study}]({page}), [record]({study}.provenance.json)"
 

@@ -66,6 +66,16 @@ class Claim:
     is_seen: bool = True  # whether our text of the paper holds it; others quote or name it
     paper: str = ""  # of the file
 
+    @property
+    def study(self) -> str:
+        """Whose table decides it."""
+        return study_of(self.table)
+
+
+def study_of(table: str) -> str:
+    """The study that a table, long or not, is of."""
+    return table.removesuffix("_long")
+
 
 def claims(folder: Path | None = None) -> list[Claim]:
     """Every claim of `conf/claims/`, paper by paper. Raises TwostageError, one line, for one that cannot be judged."""
@@ -109,8 +119,7 @@ def _require_judgeable(claim: Claim) -> None:
         if not claim.missing:
             raise TwostageError("has neither a table nor missing; say which number decides it, or what it takes")
         return
-    study = claim.table.removesuffix("_long")
-    if study not in {*options("study"), "tokenizers"}:
+    if claim.study not in {*options("study"), "tokenizers"}:
         raise TwostageError(f"table {claim.table} is of no study; known: {', '.join(sorted(options('study')))}")
     if claim.holds is None or not claim.quantity:
         raise TwostageError("names a table; say with quantity and holds what of it decides")

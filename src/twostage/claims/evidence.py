@@ -1,14 +1,14 @@
 """The numbers of the tables in results/: by seed, or with their spread over images."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
-from twostage.claims.claim import Selector
+from twostage.claims.claim import Selector, study_of
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import spread_over_images
 from twostage.evaluation.statistics import word
@@ -87,7 +87,7 @@ class Table:
         if not over_images:
             return Numbers(by_seed)
         # Samples of one condition are alike, so conditions are what is counted.
-        conditions = read_json(self.folder / "evaluation" / self.name.removesuffix("_long") / "metrics.json")
+        conditions = read_json(self.folder / "evaluation" / study_of(self.name) / "metrics.json")
         number = conditions.get("conditions", {}).get("num_conditions")
         error = None if number is None else math.hypot(*over_images) / len(over_images) / math.sqrt(number)
         return Numbers(by_seed, error)
@@ -108,9 +108,9 @@ class Table:
         return Numbers(by_seed, float(filled[0][f"{quantity}_std"]) / math.sqrt(count), freedom)
 
 
-def _once(name: str, selector: Selector, pairs: object) -> dict[str, float]:
+def _once(name: str, selector: Selector, pairs: Iterable[tuple[str, str]]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for seed, value in pairs:  # type: ignore[attr-defined]
+    for seed, value in pairs:
         if seed in found:
             raise TwostageError(
                 f"results/{name}.csv has several rows of {selector or 'one seed'}; name one of them by its columns"
@@ -154,9 +154,4 @@ def difference(left: Numbers, right: Numbers, level: float) -> Effect:
     shared = [seed for seed in left.by_seed if seed in right.by_seed]
     if not shared:
         return Effect(left.mean - right.mean)
-    paired = [left.by_seed[seed] - right.by_seed[seed] for seed in shared]
-    mean = sum(paired) / len(paired)
-    if len(paired) < 2:
-        return Effect(mean)
-    error = float(np.std(paired, ddof=1)) / math.sqrt(len(paired))
-    return interval(mean, error, len(paired) - 1, level)
+    return itself(Numbers({seed: left.by_seed[seed] - right.by_seed[seed] for seed in shared}), level)

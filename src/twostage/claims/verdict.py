@@ -29,16 +29,6 @@ class Verdict:
     num_intervals: int = 0  # how many comparisons have one
 
 
-@dataclass(frozen=True)
-class Judged:
-    """The verdict by one quantity."""
-
-    verdict: str
-    effect: Effect
-    ours: tuple[float, ...]
-    num_intervals: int = 0
-
-
 def verdict(claim: Claim, table: Table | None, scale: str, level: float) -> Verdict:
     """`table`: None if results/ has none of the claim's. `level`: of the intervals. Raises TwostageError, naming the
     claim, if the table lacks what decides it.
@@ -59,16 +49,18 @@ def verdict(claim: Claim, table: Table | None, scale: str, level: float) -> Verd
     judged = combined([each.verdict for each in found])
     # The quantity that decides is shown.
     shown = next(each for each in found if each.verdict == judged)
-    told = (shown.effect, "" if at_least_as_large(scale, claim.scale) else judged, shown.ours)
-    number = sum(each.num_intervals for each in found)
-    return Verdict(NOT_MEASURED if told[1] else judged, *told, number)
+    shown = replace(shown, num_intervals=sum(each.num_intervals for each in found))
+    if at_least_as_large(scale, claim.scale):
+        return shown
+    return replace(shown, verdict=NOT_MEASURED, first_look=judged)
 
 
 def _otherwise(holds: Relation, also: Also) -> Relation:
     return replace(holds, kind=also.kind or holds.kind)
 
 
-def _by(holds: Relation, table: Table, quantity: str, level: float) -> Judged:
+def _by(holds: Relation, table: Table, quantity: str, level: float) -> Verdict:
+    """The verdict by one quantity."""
     match holds.kind:
         case "about":
             return _about(holds, table, quantity)
@@ -82,7 +74,8 @@ def _by(holds: Relation, table: Table, quantity: str, level: float) -> Judged:
     worst = worst.moved(-holds.margin)
     shown = worst.turned() if holds.kind in TURNED else worst
     shown = shown.moved(-holds.than)
-    return Judged(judge(effects), shown, numbers, sum(effect.low is not None for effect in effects))
+    number = sum(effect.low is not None for effect in effects)
+    return Verdict(judge(effects), shown, ours=numbers, num_intervals=number)
 
 
 def judge(effects: Sequence[Effect]) -> str:
@@ -140,7 +133,7 @@ def _own(holds: Relation, table: Table, left: Selector, quantity: str, level: fl
     return effect.moved(holds.than)
 
 
-def _about(holds: Relation, table: Table, quantity: str) -> Judged:
+def _about(holds: Relation, table: Table, quantity: str) -> Verdict:
     """Near the expected number in every row, within the share of it that the claim allows. Without an interval that is
     a direction, as is a number beyond `no_effect` on the side of the expected one.
     """
@@ -151,7 +144,7 @@ def _about(holds: Relation, table: Table, quantity: str) -> Judged:
     is_near = abs(off - expected) <= holds.within * abs(expected)
     none = holds.no_effect
     is_towards = none is not None and all((number - none) * (expected - none) > 0 for number in found)
-    return Judged(DIRECTION_ONLY if is_near or is_towards else NOT_REPRODUCED, Effect(off), tuple(found))
+    return Verdict(DIRECTION_ONLY if is_near or is_towards else NOT_REPRODUCED, Effect(off), ours=tuple(found))
 
 
 def _ratio(holds: Relation, table: Table, left: Selector, quantity: str) -> float:
@@ -161,7 +154,7 @@ def _ratio(holds: Relation, table: Table, left: Selector, quantity: str) -> floa
     return number / table.numbers(left, holds.other).mean if holds.other else number
 
 
-def _extreme(holds: Relation, table: Table, quantity: str) -> Judged:
+def _extreme(holds: Relation, table: Table, quantity: str) -> Verdict:
     """Whether one of `left` is the lowest, or highest, of `along`: by means alone, so never more than a direction."""
     sign = 1 if holds.kind == "lowest" else -1
     numbers = [sign * table.numbers(each, quantity).mean for each in holds.along]
@@ -171,4 +164,4 @@ def _extreme(holds: Relation, table: Table, quantity: str) -> Judged:
     others = [number for at, number in enumerate(numbers) if at not in claimed]
     best = min(numbers[at] for at in claimed)
     judged = DIRECTION_ONLY if best < min(others) else INCONCLUSIVE if best == min(others) else NOT_REPRODUCED
-    return Judged(judged, Effect(sign * (best - min(others))), tuple(sign * number for number in numbers))
+    return Verdict(judged, Effect(sign * (best - min(others))), ours=tuple(sign * number for number in numbers))
