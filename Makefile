@@ -33,7 +33,7 @@ table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
 	@cat results/table1.md
 
 # Files in the order in which they are named: the longest, of dry runs, starts first.
-test: check  ## the gate, every test, the coverage bar of what they run themselves, the whole DAG at scale=smoke
+test: check  ## the gate, every test, the coverage bar of what they run themselves, the DAG at scale=smoke (WHOLE=1: all studies of it)
 	$(ACTIVATE) && coverage erase && pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= \
 		$(REPRODUCED:%=--ignore=%) tests/workflow tests/chaos tests/unit tests/architecture tests/install
 	$(ACTIVATE) && coverage report --fail-under 90

@@ -1,5 +1,11 @@
 """What every test shares."""
 
+import os
+
+# One thread for each test process and what it starts: two workers with two threads each on two cores wait for one
+# another, and small tensors gain nothing by a second thread. Before torch is imported, which reads it then.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 

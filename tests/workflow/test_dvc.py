@@ -113,9 +113,10 @@ def test_metrics_plots_and_their_differences_are_the_projects_own(reproduced):
 @GROUP
 def test_every_result_has_a_record_of_what_made_it(reproduced):
     commit = reproduced.ask("git", "rev-list", "--max-parents=0", "HEAD").strip()
-    for result in ("table1", "tokenizers", "orderings"):
+    jobs = {"table1": "figures.table1", "tokenizers": "figures.tokenizers", "orderings": "figures.study"}
+    for result, verb in jobs.items():
         record = json.loads((reproduced.folder / f"results/{result}.provenance.json").read_text())
-        assert record["job"] == f"figures.{result} {result}"
+        assert record["job"] == f"{verb} {result}"
         total, behind = record["total"], record["rests_on"]
         assert total["scale"] == ["smoke"]
         assert total["commit"] == [commit]

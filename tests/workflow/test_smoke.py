@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from .conftest import GROUP, rules_of, variants_of
+from .conftest import GROUP, LEFT_OUT, WHOLE, made_studies, rules_of, variants_of
 
 pytestmark = GROUP
 
@@ -27,7 +27,7 @@ def test_table_has_the_papers_rows_with_its_numbers_beside_ours(clone):
 
 
 def test_every_rendering_and_figure_is_there(clone):
-    for name in ("table1.md", "table1.tex", "figures/table1_curves.pdf", "figures/table1_curves.png",
+    names = ("table1.md", "table1.tex", "figures/table1_curves.pdf", "figures/table1_curves.png",
                  "figures/reconstructions.pdf", "figures/reconstructions.png", "tokenizers.csv", "metrics.json",
                  "table1_curves.csv", "table1.provenance.json", "tokenizers.provenance.json",
                  "evaluation/table1.D-RIN/metrics.json",
@@ -38,7 +38,8 @@ def test_every_rendering_and_figure_is_there(clone):
                  "f_sweep.md", "figures/f_sweep.pdf", "figures/f_sweep.png",
                  "figures/f_sweep_samples.pdf", "figures/f_sweep_samples.png",
                  "f_sweep_conditional.md", "figures/f_sweep_conditional.pdf", "figures/f_sweep_conditional.png",
-                 "figures/f_sweep_conditional_samples.png", "f_sweep_conditional.provenance.json"):  # fmt: skip
+                 "figures/f_sweep_conditional_samples.png", "f_sweep_conditional.provenance.json")  # fmt: skip
+    for name in (name for name in names if WHOLE or not any(study in name for study in LEFT_OUT)):
         assert (clone.folder / "results" / name).stat().st_size > 100, name
 
 
@@ -103,11 +104,11 @@ def test_every_ordering_has_its_numbers_with_the_papers_beside_them(clone):
 
 @pytest.mark.parametrize(
     ("name", "key", "values"),
-    [
+    made_studies(
         ("vqgan_vs_vqvae", "row", ["VQGAN", "VQVAE"]),
         ("codebook_size", "k", ["32", "64"]),
         ("warmup", "start", ["0", "15"]),
-    ],
+    ),
 )
 def test_every_study_of_tokenizers_has_its_numbers_and_figures(clone, name, key, values):
     ours, paper = study_of(clone, name)
@@ -134,7 +135,7 @@ def test_one_more_codebook_size_runs_its_own_jobs_and_the_figure(clone):
                    (("32, 64", "10, 20"), ("32, 64, 48", "10, 20, 15")))  # fmt: skip
     clone.edit("conf/scale/smoke.yaml", sizes, more)
     try:
-        plan = clone.dry_run("results/codebook_size.csv", "results/warmup.csv")
+        plan = clone.dry_run("results/codebook_size.csv")
     finally:
         clone.edit("conf/scale/smoke.yaml", more, sizes)
     new = "cifar10.vqgan_f4_k48"
@@ -187,6 +188,7 @@ def test_every_factor_has_its_numbers_with_the_papers_beside_them(clone):
     assert float(rows["8"]["paper_sampling_speedup"]) == 65.81
 
 
+@pytest.mark.skipif(not WHOLE and "f_sweep_conditional" in LEFT_OUT, reason="with WHOLE=1")
 def test_every_factor_with_a_layout_agrees_with_it_or_not_beside_chance(clone):
     rows = rows_of(clone, "f_sweep_conditional.csv", "factor")
     assert list(rows) == ["2", "4", "8"]
@@ -221,11 +223,11 @@ def test_sundae_stands_beside_transformers_and_the_papers_rows(clone):
 
 @pytest.mark.parametrize(
     ("name", "column", "values"),
-    [
+    made_studies(
         ("sundae_steps", "steps", [10, 12]),
         ("sundae_proportion", "proportion", [0.5, 1]),
         ("sundae_temperature", "temperature", [0.9, 1]),
-    ],
+    ),
 )
 def test_every_value_of_a_chain_has_its_numbers(clone, name, column, values):
     ours, _ = study_of(clone, name)
@@ -247,17 +249,28 @@ def test_a_study_of_dropout_has_curves_differences_and_samples(clone):
     assert all(abs(float(line["nll_difference_mean"])) > 0 for line in ours[1:])
 
 
-def test_hourglasses_masks_and_classes_have_their_numbers(clone):
-    for key in ("resampling", "rotary"):
-        rows = rows_of(clone, f"hourglass_{key}.csv", key)
-        assert list(rows) == ["patches" if key == "resampling" else "axial", "sequence"]
-        assert abs(float(rows["sequence"]["denoising_difference_mean"])) > 0
+@pytest.mark.parametrize(
+    ("name", "key", "values"),
+    made_studies(
+        ("hourglass_resampling", "resampling", ["patches", "sequence"]),
+        ("hourglass_rotary", "rotary", ["axial", "sequence"]),
+    ),
+)
+def test_hourglasses_have_their_numbers(clone, name, key, values):
+    rows = rows_of(clone, f"{name}.csv", key)
+    assert list(rows) == values
+    assert abs(float(rows["sequence"]["denoising_difference_mean"])) > 0
+    for file in (f"{name}.md", f"{name}.provenance.json", f"figures/{name}.pdf", f"figures/{name}.png"):
+        assert (clone.folder / "results" / file).stat().st_size > 100, file
+
+
+def test_masks_and_classes_have_their_numbers(clone):
     masks = rows_of(clone, "sundae_inpainting.csv", "mask")
     assert list(masks) == ["block", "random"]
     assert float(masks["block"]["redrawn_between_results"]) > 0
     classes = rows_of(clone, "sundae_pixels.csv", "class")
     assert (len(classes), float(classes["all"]["tokens_per_image"])) == (11, 784)
-    for name in ("sundae_vs_autoregressive", "sundae_steps", "hourglass_rotary", "sundae_inpainting", "sundae_pixels"):
+    for name in ("sundae_vs_autoregressive", "sundae_steps", "sundae_inpainting", "sundae_pixels"):
         for file in (f"{name}.md", f"{name}.provenance.json", f"figures/{name}.pdf", f"figures/{name}.png"):
             assert (clone.folder / "results" / file).stat().st_size > 100, file
 
@@ -272,7 +285,7 @@ def test_one_factor_less_runs_no_model(clone):
 
 
 @pytest.mark.parametrize(
-    "task", ["class_conditional", "edges", "edges_sundae", "super_resolution", "layouts", "completion"]
+    "task", made_studies("class_conditional", "edges", "edges_sundae", "super_resolution", "layouts", "completion")
 )
 def test_every_task_has_both_models_with_their_spread_and_its_figure(clone, task):
     rows = rows_of(clone, f"{task}.csv", "model")
@@ -281,7 +294,7 @@ def test_every_task_has_both_models_with_their_spread_and_its_figure(clone, task
         assert (rows[model]["scale"], rows[model]["num_conditions"], rows[model]["num_seeds_lpips_to_truth"]) == (
             "smoke",
             "16",
-            "2",
+            "1",
         )
         assert 0 < float(rows[model]["lpips_to_truth"]) < 2
         assert float(rows[model]["lpips_to_truth_std"]) >= 0

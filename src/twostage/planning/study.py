@@ -89,7 +89,6 @@ def plan_study(plan: Builder) -> None:
     Raises TwostageError, one line, for a file that asks for what there is not.
     """
     study = parsed(plan.study)
-    plan.on_request = study.on_request
     asked = [(point, _jobs_of(plan, study, point)) for point in _points(plan, study)]
     points, made = [point for point, jobs in asked if jobs], [jobs for _, jobs in asked if jobs]
     asked_of = _Asked(plan.jobs)

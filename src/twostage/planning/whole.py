@@ -46,7 +46,7 @@ def plan_of(study: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] |
     add_jobs = plan_study if is_own or "measure" in plan.study else DESIGNS.get(study, plan_study)
     add_jobs(plan)
     # Nothing that git keeps, such as the summary of all studies, depends on a file outside of the clone.
-    plan.on_request |= is_own
+    plan.on_request = is_own or plan.study.get("on_request") is True
     return plan
 
 
