@@ -98,11 +98,10 @@ def test_tasks_of_conditional_synthesis_have_all_their_jobs(scale):
     names += ["overfitting"]
     plan = rules(scale, *names)
     assert plan["evaluation_collect"] == 6
-    # Two seeds of SUNDAE with its condition and without it.
-    assert plan["sampling_denoise"] == 4
+    # SUNDAE with its condition and without it, for each seed.
+    assert plan["sampling_denoise"] == {"smoke": 2, "paper": 4}[scale]
     for rule in ("evaluation_rejection", "figures_overfitting", "latents_plain"):
         assert plan[rule] == 1, rule
-    # Two seeds of class, edges, low resolution and layouts; unconditional ones are shared where data are.
     assert plan["evaluation_classifier"] == 2
     for name in ("depth", "pose", "layouts_ade20k", "layouts_coco_stuff"):
         assert rules(scale, name)["evaluation_collect"] == 1
