@@ -42,7 +42,7 @@ def test_edges_by_sundae_are_the_task_of_edges_with_another_prior(scale):
     assert latents[0] == latents[1]
     given = [run for run in runs if "condition" in run.inputs]
     free = {run.config["loop"]["seed"]: run for run in runs if "condition" not in run.inputs}
-    assert len(given) == len(free) == len(ours.tree["scale"]["study"]["seeds"])
+    assert len(given) == len(free) == len(ours.tree["scale"]["study"]["conditional"]["seeds"])
     for run in given:
         assert run.config | {"condition": None} == free[run.config["loop"]["seed"]].config
         assert run.config["loop"]["steps"] == ours.tree["scale"]["study"]["sundae"]["conditional"]["steps"]

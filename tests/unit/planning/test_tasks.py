@@ -205,7 +205,7 @@ def test_other_conditions_than_the_scales_are_told_apart_by_name():
 
 @pytest.mark.usefixtures("repository_conf")
 def test_a_task_may_vary_a_key_beside_its_baselines():
-    plan = plan_of("edges", "smoke", changed("edges", vary={"sampling.top_k": [8, 16]}, compare=None))
+    plan = plan_of("edges", "smoke", changed("edges", vary={"sampling.top_k": [8, 16]}, compare=None, seeds=[0, 1]))
     points = plan.jobs["artifacts/smoke/evaluation/edges"].config["points"]
     assert [(point["values"]["model"], point["values"]["top_k"], point["seed"]) for point in points[:6]] == [
         ("conditional", 8, 0), ("conditional", 8, 1), ("unconditional", 8, 0), ("unconditional", 8, 1),
