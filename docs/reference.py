@@ -26,7 +26,14 @@ API = """# Python
 
 ```{eval-rst}
 .. automodule:: twostage.api
-   :members: load_tokenizer, load_prior, encode, decode, sample, inpaint
+   :no-members:
+
+.. autofunction:: twostage.api.load_tokenizer
+.. autofunction:: twostage.api.load_prior
+.. autofunction:: twostage.api.encode
+.. autofunction:: twostage.api.decode
+.. autofunction:: twostage.api.sample
+.. autofunction:: twostage.api.inpaint
 
 .. autoclass:: twostage.sampling.draw.Draw
    :members: check, codes, probabilities

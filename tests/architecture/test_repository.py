@@ -81,6 +81,12 @@ def test_the_dockerfile_copies_what_there_is_and_builds_from_the_lock():
     assert not re.search(r"^FROM \S+:latest|^ADD ", text, re.MULTILINE)
 
 
+def test_the_workflow_runs_in_what_the_dockerfile_builds():
+    [image] = re.findall(r'^container: "(.+)"$', (ROOT / "Snakefile").read_text(), re.MULTILINE)
+    built = f"docker build -t twostage . && apptainer build {image} docker-daemon:twostage"
+    assert built in (ROOT / "Snakefile").read_text()
+
+
 def test_the_citation_names_both_papers_and_the_version():
     citation = read("CITATION.cff")
     assert f'version = "{citation["version"]}"' in (ROOT / "pyproject.toml").read_text()

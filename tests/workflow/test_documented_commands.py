@@ -87,6 +87,7 @@ LEFT_OUT = {
     "make table1": INSTALLS,
     "make test": INSTALLS,
     "make install": INSTALLS,
+    "snakemake --software-deployment-method apptainer": "needs Apptainer and the image",
     "make docs": INSTALLS + "; test_docs.py builds the site",
     "source .venv/bin/activate": INSTALLS,
     "make verify": "its environment is not here; test_dvc.py runs what it runs",
