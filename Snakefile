@@ -22,7 +22,9 @@
 import atexit
 
 
-container: "docker://python:3.11-slim"
+# Only for --software-deployment-method apptainer. The Dockerfile builds it:
+#   docker build -t twostage . && apptainer build build/twostage.sif docker-daemon:twostage:latest
+container: "build/twostage.sif"
 
 
 configfile: "params.yaml"
