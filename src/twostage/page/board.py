@@ -59,7 +59,8 @@ class Line:
     bar: Bar | None
     ours: str
     printed: str
-    why: str  # a note on the number, or what a verdict takes
+    why: str
+    missing: str  # what a verdict takes; empty if there is one
     study: str  # empty if the page has none
     quantity: str
 
@@ -75,10 +76,10 @@ class Line:
         return VERDICTS.index(self.verdict) + look
 
 
-def board(results: Path, studies: Collection[str]) -> list[Line]:
-    """The lines of claims.csv. `studies`: those that the page shows.
+def board(results: Path, studies: Collection[str], scale: str) -> list[Line]:
+    """The lines of claims.csv. `studies`: those that the page shows, of this scale.
 
-    Raises TwostageError, one line, if there is none, or if it holds other claims than conf/claims.
+    Raises TwostageError, one line, if there is none, or if it is of other claims than conf/claims or another scale.
     """
     path = results / "claims.csv"
     if not path.is_file():
@@ -87,6 +88,10 @@ def board(results: Path, studies: Collection[str]) -> list[Line]:
     if other := sorted({row["id"] for row in rows} ^ set(known)):
         raise TwostageError(
             f"{path} and conf/claims differ in {other[0]}; make it again: twostage claims --results {results}"
+        )
+    if strange := {row["scale"] for row in rows} - {"", scale}:
+        raise TwostageError(
+            f"{path} is of scale {strange.pop()}, the tables are of {scale}; make it again: twostage claims"
         )
     return [_line(known[row["id"]], row, studies) for row in rows]
 
@@ -109,6 +114,7 @@ def _line(claim: Claim, row: dict[str, str], studies: Collection[str]) -> Line:
         ours=", ".join(row["ours"].split()) or _absent(row),
         printed=row["printed"] or "no number",
         why=_why(claim, row, studies),
+        missing=row["missing"],
         study=claim.study if claim.study in studies else "",
         quantity=row["quantity"],
     )
@@ -120,14 +126,17 @@ def _absent(row: dict[str, str]) -> str:
 
 
 def _why(claim: Claim, row: dict[str, str], studies: Collection[str]) -> str:
-    parts = [] if row["effect"] else [row["missing"] or MEANINGS[row["verdict"]]]
+    """Sentences: what the numbers say, or why there are none, and what a reader must know of them."""
     if row["effect"]:
-        parts = [MEANINGS[row["first_look"] or row["verdict"]]]
-        parts += [f"Decided by: {row['missing']}"] if row["missing"] else []
-    parts += [row["note"]] if row["note"] else []
-    if row["effect"] and claim.study not in studies:
-        parts += [f"results/ holds no record of {claim.study}, so the page has no table of it"]
-    return ". ".join(f"{part[:1].upper()}{part[1:].removesuffix('.')}" for part in parts)
+        said = MEANINGS[row["first_look"] or row["verdict"]]
+    elif row["verdict"] != NOT_MEASURED:
+        said = MEANINGS[row["verdict"]]
+    else:
+        said = f"{claim.table}.csv of this scale has no number for it" if claim.table else "No study measures it yet"
+    parts = [said, row["note"]]
+    if claim.table and claim.study not in studies:
+        parts.append(f"results/ holds no table of {claim.study}, so there is none to show")
+    return " ".join(f"{part[:1].upper()}{part[1:].removesuffix('.')}." for part in parts if part)
 
 
 def _bar(claim: Claim, effect: float | None, low: float | None, high: float | None) -> Bar | None:

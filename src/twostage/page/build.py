@@ -7,9 +7,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from twostage.claims.claim import claims
+from twostage.errors import TwostageError
 from twostage.figures.tables import write_text
 from twostage.page.board import MARKS, MEANINGS, board, counts
-from twostage.page.studies import studies
+from twostage.page.studies import Study, studies
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Table 1 first, then as the claims name them.
@@ -23,7 +24,8 @@ def build(results: Path) -> str:
     """
     named = dict.fromkeys([FIRST, *(claim.study for claim in claims() if claim.table)])
     found = studies(results, list(named))
-    lines = board(results, {study.name for study in found})
+    scale = _scale(results, found)
+    lines = board(results, {study.name for study in found}, scale)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -41,9 +43,18 @@ def build(results: Path) -> str:
         marks=MARKS,
         meanings=MEANINGS,
         studies=found,
-        scales=sorted({study.record["scale"] for study in found}),
+        scale=scale,
         commits=Counter(study.record["commit"] for study in found),
     )
+
+
+def _scale(results: Path, found: list[Study]) -> str:
+    """The one scale of all tables. Raises TwostageError if there are several."""
+    by_scale = {study.record["scale"]: study.name for study in found}
+    if len(by_scale) > 1:
+        said = ", ".join(f"{name}.csv of {scale}" for scale, name in by_scale.items())
+        raise TwostageError(f"{results} holds tables of several scales ({said}); make them at one")
+    return next(iter(by_scale))
 
 
 def write(results: Path) -> Path:

@@ -64,8 +64,9 @@ def _gallery(folder: Path, results: Path, tokenizers: list[str]) -> Gallery:
     found = list(_strips(folder))
     rows = [Row(label, tiles(images[None], f"{label}: {len(images)} images")) for label, images in found]
     bounds = [row for name in tokenizers for row in _bounds(results, name, found[0][1].shape[1:])]
-    # Where nothing was sampled, the strips are real images and reconstructions themselves.
-    why = "" if bounds or not tokenizers else f"results/ holds no reconstructions by {', '.join(tokenizers)}"
+    # Strips of tokenizers, of which nothing is sampled, and some others are real images and reconstructions themselves.
+    has_own = not tokenizers or any("reconstructions" in label for label, _ in found)
+    why = "" if bounds or has_own else f"results/ holds no reconstructions by {', '.join(tokenizers)}"
     return Gallery(folder.name, rows, bounds, why)
 
 
@@ -82,7 +83,7 @@ def _strips(folder: Path) -> Iterator[Strip]:
     match metrics:
         case {"runs": runs}:
             for name, image_MRHWC in zip(runs, grid, strict=True):
-                near = [f"training image {at + 1} of the nearest" for at in range(image_MRHWC.shape[1] - 1)]
+                near = [f"its nearest training images: {at + 1}" for at in range(image_MRHWC.shape[1] - 1)]
                 yield from zip((f"{name.replace('_', ' ')}: samples", *near), image_MRHWC.swapaxes(0, 1), strict=True)
         case {"masks": masks}:
             for name, image_MRHWC in zip(masks, grid, strict=True):

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from twostage.config.composition import folder_of_study, options
+from twostage.config.composition import CONF
 from twostage.errors import TwostageError
+from twostage.evaluation.quantities import QUANTITIES
 from twostage.latents.orderings import ORDERS, ordering
 from twostage.page.galleries import Gallery, Slider, galleries, inpaintings, reconstructions
 from twostage.page.pictures import Picture, drawing
@@ -34,7 +36,7 @@ class Study:
     sliders: list[Slider]
     paths: dict[str, list[int]]  # ordering -> row-major positions of the tokens, in their order
     grid: tuple[int, int]  # rows and columns of these paths
-    source: str  # the study file; empty without one
+    source: str  # the study file; empty where conf/study has none
     files: list[str]  # beside the page
     record: dict[str, Any]
 
@@ -47,25 +49,20 @@ class Study:
 def studies(results: Path, first: list[str]) -> list[Study]:
     """Every study with a table in `results`, those of `first` before the others.
 
-    Raises TwostageError, one line, for a table without its record, or one of an unknown study.
+    A table without its record is none of a study. Raises TwostageError, one line, if there is no other.
     """
     names = {path.name.removesuffix(RECORD) for path in results.glob(f"*{RECORD}")}
     tables = sorted(name for name in names if (results / f"{name}.csv").is_file())
     if not tables:
         raise TwostageError(f"{results} holds no table with its record; make them: snakemake --cores all figures")
-    known = {*options("study"), TOKENIZERS}
-    if unknown := [name for name in tables if name not in known]:
-        raise TwostageError(
-            f"{results}/{unknown[0]}.csv is of no study of conf/study; delete it or name its study file"
-        )
     order = [name for name in first if name in tables]
     return [_study(results, name) for name in (*order, *(name for name in tables if name not in order))]
 
 
 def _study(results: Path, name: str) -> Study:
     record = read_json(results / f"{name}{RECORD}")
-    path = folder_of_study(name) / f"{name}.yaml"
-    source = path.read_text() if name != TOKENIZERS else ""
+    path = CONF / "study" / f"{name}.yaml"
+    source = path.read_text() if path.is_file() else ""
     made = [file for file in record["files_sha256"] if (results / _place(file)).is_file()]
     files = sorted({*made, *(path.name for path in results.glob(f"{name}_*.csv")), f"{name}{RECORD}"})
     decoded = list(_tokenizers(record))
@@ -78,7 +75,7 @@ def _study(results: Path, name: str) -> Study:
         name=name,
         title=title,
         tables=_tables(results, name),
-        figures=[drawing(results / _place(file), f"{file.removesuffix('.png')}: {title}") for file in drawn],
+        figures=[drawing(results / _place(file), _caption(file, name, title, source)) for file in drawn],
         galleries=strips,
         sliders=list(_sliders(results, name, record)),
         paths=paths,
@@ -95,7 +92,15 @@ def _place(file: str) -> str:
 
 def _title(name: str, source: str) -> str:
     found = re.search(r"^title: (.+)$", source, re.MULTILINE)
-    return found[1] if found else name.replace("_", " ").capitalize()
+    return found[1] if found else re.sub(r"(?<=[a-z])(?=\d)|_", " ", name).capitalize()
+
+
+def _caption(file: str, name: str, title: str, source: str) -> str:
+    """What a figure shows: its panels, where the study file lists them."""
+    listed = (yaml.safe_load(source) or {}).get("figures", []) if file == f"{name}.png" else []
+    panels = [f"{QUANTITIES[each['y']].label} ({each['kind']})" for each in listed if each.get("y") in QUANTITIES]
+    said = ", ".join(panels) or file.removesuffix(".png").removeprefix(f"{name}_").replace("_", " ")
+    return title if said == title.lower() else f"{title}: {said}"
 
 
 def _tokenizers(record: dict[str, Any]) -> Iterator[str]:
