@@ -127,15 +127,16 @@ def _absent(row: dict[str, str]) -> str:
 
 def _why(claim: Claim, row: dict[str, str], studies: Collection[str]) -> str:
     """Sentences: what the numbers say, or why there are none, and what a reader must know of them."""
+    absent = f"This folder holds no table of {claim.study}" if claim.table and claim.study not in studies else ""
     if row["effect"]:
-        said = MEANINGS[row["first_look"] or row["verdict"]]
+        parts = [MEANINGS[row["first_look"] or row["verdict"]], row["note"], absent]
     elif row["verdict"] != NOT_MEASURED:
-        said = MEANINGS[row["verdict"]]
+        parts = [MEANINGS[row["verdict"]], row["note"]]
     else:
-        said = f"{claim.table}.csv of this scale has no number for it" if claim.table else "No study measures it yet"
-    parts = [said, row["note"]]
-    if claim.table and claim.study not in studies:
-        parts.append(f"results/ holds no table of {claim.study}, so there is none to show")
+        unmeasured = (
+            f"This scale has no number of {claim.table}.csv for it" if claim.table else "No study measures it yet"
+        )
+        parts = [absent or unmeasured, row["note"]]
     return " ".join(f"{part[:1].upper()}{part[1:].removesuffix('.')}." for part in parts if part)
 
 

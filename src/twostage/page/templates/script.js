@@ -30,7 +30,7 @@ function compared(one, other, sign) {
   if (one === "" || other === "") return (one === "") - (other === "");
   const [a, b] = [parseFloat(one), parseFloat(other)];
   if (!isNaN(a) && !isNaN(b)) return sign * (a - b);
-  return sign * one.localeCompare(other);
+  return sign * (isNaN(a) - isNaN(b) || one.localeCompare(other));
 }
 const heads = [...document.querySelectorAll(".board thead th")];
 heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => {
