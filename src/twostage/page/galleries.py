@@ -140,8 +140,8 @@ def inpaintings(results: Path, study: str) -> list[Slider]:
     """For every mask, what was masked and the first result."""
     found = []
     for folder in _folders(results, study):
-        metrics = read_json(folder / "metrics.json")
-        for mask, image_MRHWC in zip(metrics.get("masks", []), read_array(folder / "grid.npy"), strict=False):
+        masks = read_json(folder / "metrics.json").get("masks", {})
+        for mask, image_MRHWC in zip(masks, read_array(folder / "grid.npy") if masks else [], strict=True):
             pair = (image_MRHWC[:, 1], image_MRHWC[:, 2])
             found.append(_slider(f"mask: {mask}", pair, ("masked (grey)", "filled in, the first result")))
     return found

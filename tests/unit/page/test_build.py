@@ -1,8 +1,6 @@
 """The page of a made-up results/ folder, what is left out of it for a reason, and what stops it with one line."""
 
 import re
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -36,11 +34,6 @@ def test_what_others_wrote_is_text_and_no_markup(results):
     assert "A &lt;b&gt;caption&lt;/b&gt;." in page
     assert "&lt;script&gt;alert(1)" in page
     assert len(re.findall("<script", page)) == 1
-
-
-def test_it_needs_no_torch():
-    code = "import sys, twostage.commands.page; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_claim_of_a_study_that_is_not_there_says_so(results):
