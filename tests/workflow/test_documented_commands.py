@@ -42,6 +42,7 @@ RUN = {
     "snakemake --cores all results/discriminator.csv": None,
     "snakemake --cores all results/claims.csv": None,
     "twostage claims": "python -m twostage claims",
+    "twostage page": "python -m twostage page",
     "python -m twostage tokenizers.train data=folder data.name=mine":
         f"python -m twostage tokenizers.train data=folder data.name=mine {SMOKE}",
     "python -m twostage priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":

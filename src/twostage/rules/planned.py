@@ -115,6 +115,12 @@ class PlannedRules:
         named = (f"{self.results}/{job.variant}.csv" for job in self.drawn)
         return [path for path in named if Path(path).is_file()]
 
+    def shown(self, tables: Iterable[str]) -> list[str]:
+        """Copies in `results` of all that the studies of these tables draw, and of what it is drawn from."""
+        drawn = [job for job in self.drawn if f"{self.results}/{job.variant}.csv" in set(tables)]
+        copies = {f"{self.results}/{place}" for job in drawn for place in places(job)}
+        return sorted(copies.union(*(self.evaluated(job) for job in drawn)))
+
     def make_the_folders_that_dvc_stores(self) -> None:
         """All outputs of dvc.yaml's stage, so that a part of the workflow can be committed and pushed as well."""
         for folder in (*(f"{self.artifacts}/{stage}" for stage in STAGES), f"results/{self.plan.scale}"):

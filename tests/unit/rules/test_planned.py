@@ -88,3 +88,10 @@ def test_tables_that_are_there_are_named(rules):
     write_json(Path("results/smoke/table1.csv"), {})
     write_json(Path("results/smoke/table1.md"), {})
     assert rules.tables_here() == ["results/smoke/table1.csv"]
+
+
+def test_the_page_shows_all_that_its_tables_studies_draw_and_what_it_is_drawn_from(rules):
+    shown = rules.shown(["results/smoke/table1.csv"])
+    names = ("table1.md", "table1.provenance.json", "figures/table1_curves.png", "evaluation/table1.IN/metrics.json")
+    assert {f"results/smoke/{name}" for name in names} <= set(shown)
+    assert rules.shown([]) == []
