@@ -131,10 +131,9 @@ def _page(counted: list[Counted]) -> str:
     lines = [
         "# The printed models, counted",
         "",
-        f"Parameters of all {len(counted)} models of [conf/models](../conf/models) at scale paper, built without memory "
-        f"(`twostage models`).",
-        f"A number is printed for {compared}; {compared - apart} are ours to the printed digit, {apart} are not and say "
-        "why.",
+        f"Parameters of all {len(counted)} models of [conf/models](../conf/models) at scale paper, built without",
+        f"memory (`twostage models`). The papers print {compared} of these numbers. {compared - apart} are ours to the",
+        f"printed digit, {apart} are not, and the row says why.",
     ]
     for paper in dict.fromkeys(each.paper for each in counted):
         cells = [_cells(each) for each in counted if each.paper == paper]
