@@ -4,14 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from twostage.claims.claim import claims
-from twostage.estimate.jobs import CARDS, Core, Cost, Estimates, studies_of
+from twostage.estimate.jobs import CARDS, Cost, Estimates, studies_of
 from twostage.planning.made import job_id
 from twostage.runtime.job import Job
-
-# Of the host, beside what a verb asks for: weights, optimizer and a copy of both while a checkpoint is written.
-HOST_BYTES_PER_STATE = 2.0
-# A job's limit is so many times its hours on the slowest card that it fits.
-MARGIN = 2.0
 
 
 def rows(jobs: Mapping[str, Job]) -> list[dict[str, Any]]:
@@ -30,7 +25,6 @@ def rows(jobs: Mapping[str, Job]) -> list[dict[str, Any]]:
 
 
 def _row(job: Job, cost: Cost, studies: Mapping[str, set[str]]) -> dict[str, Any]:
-    fitting = [card for card in CARDS if cost.fits(card)]
     return {
         "job": job_id(job),
         "scale": job.scale,
@@ -43,9 +37,6 @@ def _row(job: Job, cost: Cost, studies: Mapping[str, set[str]]) -> dict[str, Any
         "activations_gb": f"{cost.step.live_bytes / 1e9:.3g}",
         "disk_gb": f"{cost.disk_bytes / 1e9:.3g}",
         **_hours(cost),
-        "cpu_core_hours": f"{cost.cpu_seconds(Core()) / 3600:.3g}",
-        "host_memory_mb": round(HOST_BYTES_PER_STATE * cost.step.state_bytes / 1e6),
-        "minutes": round(60 * MARGIN * max((cost.hours(card) for card in fitting), default=0.0)) + 10,
         "change": "; ".join(advice for card in CARDS if (advice := cost.advice(card))),
     }
 
@@ -62,7 +53,6 @@ def _sum(name: str, folders: Iterable[str], costs: Mapping[str, Cost]) -> dict[s
         "studies": "",
         "disk_gb": f"{sum(cost.disk_bytes for cost in known) / 1e9:.3g}",
         **_hours(*known),
-        "cpu_core_hours": f"{sum(cost.cpu_seconds(Core()) for cost in known) / 3600:.4g}",
     }
 
 
