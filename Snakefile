@@ -15,6 +15,7 @@
 #   snakemake --cores all results/sundae_inpainting.csv             or sundae_pixels: masks; classes on grey pixels
 #   snakemake --cores all results/claims.csv                        what the papers claim, with the verdict of each
 #   snakemake --cores all results/index.html                        all of results/ as a page, to open in a browser
+#   snakemake --cores all results/models.csv                        the models that they print, with their parameters
 #   snakemake --cores all figures                                   every table and figure of the papers
 #   snakemake --cores all results/mine.csv --config study=PATH/mine.yaml      a study of yours, wherever it lies
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper

@@ -43,6 +43,9 @@ RUN = {
     "snakemake --cores all results/claims.csv": None,
     "twostage claims": "python -m twostage claims",
     "twostage page": "python -m twostage page",
+    "twostage models": "python -m twostage models",
+    "twostage plan scale=paper --estimate": f"python -m twostage plan edges {SMOKE} --estimate",
+    "python benchmarks/cost.py artifacts/smoke artifacts/laptop": "python benchmarks/cost.py artifacts/smoke",
     "python -m twostage tokenizers.train data=folder data.name=mine":
         f"python -m twostage tokenizers.train data=folder data.name=mine {SMOKE}",
     "python -m twostage priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":

@@ -94,6 +94,36 @@ rule results_index:
         "python -m twostage page --results $(dirname {output}) > {log} 2>&1"
 
 
+# The models that the papers print, counted.
+rule results_models:
+    input:
+        conf=sorted(
+            str(path)
+            for group in ("models", "priors", "scale", "tokenizers")
+            for path in Path("conf", group).glob("*.yaml")
+        ),
+        code=sorted(
+            str(path)
+            for stage in ("estimate", "priors", "tokenizers")
+            for path in Path("src/twostage", stage).glob("*.py")
+        ),
+    output:
+        table="results/models.csv",
+        page="results/models.md",
+    log:
+        "build/logs/results_models.txt",
+    benchmark:
+        "build/logs/results_models.tsv"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+        gpu=0,
+    shell:
+        "python -m twostage models --results $(dirname {output.table}) > {log} 2>&1"
+
+
 if RESULTS != "results":
 
     for place in (
