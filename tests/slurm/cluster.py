@@ -110,9 +110,10 @@ class Cluster:
     def state_of(self, node: str) -> str:
         return ask("sinfo", "--noheader", "--nodes", node, "--format", "%t").strip()
 
-    def jobs(self, shown: str = "%i|%T|%N|%b", states: str = "PENDING,RUNNING") -> list[list[str]]:
+    def jobs(self, states: str = "PENDING,RUNNING") -> list[list[str]]:
         """Of each job in these states its number, its state, its node and its GPUs."""
-        lines = ask("squeue", "--noheader", "--states", states, "--format", shown).splitlines()
+        shown = "JobID:|,State:|,NodeList:|,tres-per-job:"
+        lines = ask("squeue", "--noheader", "--states", states, "--Format", shown).splitlines()
         return [line.split("|") for line in lines]
 
 

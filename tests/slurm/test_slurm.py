@@ -65,8 +65,12 @@ def run():
         (clone.folder / "build").mkdir(exist_ok=True)
         with open(clone.folder / "build/slurm.txt", "wb") as log:
             started.append(
-                subprocess.Popen([*SLURM, *targets], cwd=clone.folder, env=clone.environment, stdout=log, stderr=log)
-            )
+                subprocess.Popen(
+                    [*SLURM, *targets], cwd=clone.folder, env=clone.environment, stdout=log, stderr=log,
+                    # Where pytest runs in the background, its children would ignore Ctrl-C.
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                )
+            )  # fmt: skip
         return started[-1]
 
     yield start
@@ -140,9 +144,8 @@ def test_gpu_jobs_are_submitted_together_and_cancelled_with_their_run(cluster, w
     clone = copied(with_data, tmp_path / "clone")
     clone.edit("conf/scale/smoke.yaml", "gpus_per_job: 0", "gpus_per_job: 1")
     process = run(clone, *TWO_TOKENIZERS)
-    gpus = "gres/gpu:1"
-    until(lambda: [job[1:] for job in sorted(cluster.jobs(), key=lambda job: job[2])] == [
-        ["RUNNING", "node1", gpus], ["RUNNING", "node2", gpus]], "two GPU jobs at a time")  # fmt: skip
+    both = {("RUNNING", "node1", "gres:gpu:1"), ("RUNNING", "node2", "gres:gpu:1")}
+    until(lambda: {tuple(job) for _, *job in cluster.jobs()} == both, "two GPU jobs at a time")
     until(lambda: len(trainings(clone)) == 2, "both trainings")
     process.send_signal(signal.SIGINT)
     process.wait(60)
