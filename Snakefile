@@ -69,6 +69,7 @@ rule all:
 # DVC stores whole stages; one that nothing was asked of is an empty folder and not an error.
 onstart:
     own_time.look_at_jobs_when_one_ends(workflow)
+    gpu_limit.one_job_at_a_time(workflow, GPUS_PER_JOB)
     PLAN.make_the_folders_that_dvc_stores()
     PLAN.hide_from_git(added_studies())
 

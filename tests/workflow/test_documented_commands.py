@@ -87,6 +87,7 @@ RUN = {
 }  # fmt: skip
 INSTALLS = "installs the environment, in which this test runs"
 PLACEHOLDER = "no command as it stands: a reader fills it in"
+CLUSTER = "needs Slurm; tests/slurm runs the profile on one"
 LEFT_OUT = {
     "make table1": INSTALLS,
     "make test": INSTALLS,
@@ -94,6 +95,11 @@ LEFT_OUT = {
     "snakemake --software-deployment-method apptainer": "needs Apptainer and the image",
     "make docs": INSTALLS + "; test_docs.py builds the site",
     "source .venv/bin/activate": INSTALLS,
+    "pip install --editable '.[slurm]'": INSTALLS,
+    "make slurm": CLUSTER,
+    "snakemake --profile profiles/slurm -- results/table1.csv": CLUSTER,
+    "snakemake --profile profiles/slurm --default-resources slurm_account=NAME slurm_partition=NAME "
+    "--config scale=workstation -- results/table1.csv": CLUSTER,
     "make verify": "its environment is not here; test_dvc.py runs what it runs",
     "make benchmarks": "half an hour of measurements",
     "make clean-priors": "deletes what other tests read",

@@ -8,7 +8,7 @@ from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
 from twostage.planning.outside import add_studies
 from twostage.planning.whole import refuse_broken, tables
-from twostage.rules import asked, lock, own_time
+from twostage.rules import asked, gpu_limit, lock, own_time
 from twostage.rules.planned import PlannedRules, places
 from twostage.runtime.job import PROVENANCE
 
@@ -25,7 +25,7 @@ try:
     # Of the user's, outside of the clone.
     if "study" in config:
         add_studies(config["study"])
-    PLAN = PlannedRules(kept_plan(SCALE), RESULTS, workflow)
+    PLAN = PlannedRules(kept_plan(SCALE, of_run=asked.is_job()), RESULTS, workflow)
     if PLAN.plan.broken and not asked.is_job():
         for line in PLAN.plan.broken.values():
             print(f"warning: left out of the plan: {line}", file=sys.stderr)
@@ -42,6 +42,7 @@ GPUS_PER_JOB = PLAN.plan.tree["scale"]["gpus_per_job"]
 # A scale without GPUs runs on the CPU even where there is one: many jobs would share it, and their clocks with it.
 if GPUS_PER_JOB == 0:
     os.environ.update(TWOSTAGE_DEVICE="cpu")
+os.environ.update(TWOSTAGE_GPUS=str(GPUS_PER_JOB))
 
 # glibc gives large blocks back to the kernel at every free; kept, encoding takes a third less CPU time.
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))

@@ -17,7 +17,9 @@ from twostage.config import plugins
 from twostage.config.composition import parse
 from twostage.errors import TwostageError
 from twostage.planning import made, prompt, provenance
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_json
+from twostage.runtime.gpus import own_gpus
 from twostage.runtime.job import PROVENANCE, Job
 
 C = TypeVar("C")
@@ -52,7 +54,8 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: arg
             else:
                 if arguments.log is None:
                     start_log(job.folder / "log.txt")
-                _work(config, job, work)
+                with own_gpus() if VERBS[name].gpu else contextlib.nullcontext():
+                    _work(config, job, work)
             name_pictures(job)
 
 
