@@ -8,7 +8,7 @@ from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
 from twostage.planning.outside import add_studies
 from twostage.planning.whole import refuse_broken, tables
-from twostage.rules import asked, lock, own_time
+from twostage.rules import asked, lock, own_time, progress
 from twostage.rules.planned import PlannedRules, places
 from twostage.runtime.job import PROVENANCE
 
@@ -33,6 +33,7 @@ try:
             refuse_broken(PLAN.plan, asked.targets() or ["all"])
     lock.take_over()
     own_time.look_checksums_up()
+    progress.take_the_terminal(PLAN)
 except TwostageError as error:
     # A traceback of the workflow's own lines would hide the one line that matters.
     print(f"error: {error}", file=sys.stderr)
