@@ -3,6 +3,7 @@ import os
 import sys
 from pathlib import Path
 
+from twostage.commands import tracking
 from twostage.config.composition import added_studies
 from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
@@ -17,11 +18,12 @@ SCALE = config["scale"]
 RESULTS = "results" if SCALE == config["committed"] else f"results/{SCALE}"
 
 try:
-    unknown = sorted(set(config) - {"scale", "committed", "study"})
+    unknown = sorted(set(config) - {"scale", "committed", "study", "tracker"})
     if unknown:
         raise TwostageError(
-            f"--config {unknown[0]} is unknown; the keys are scale, study and committed"
+            f"--config {unknown[0]} is unknown; the keys are scale, study, tracker and committed"
         )
+    tracking.choose(config.get("tracker", os.environ.get(tracking.VARIABLE, "none")))
     # Of the user's, outside of the clone.
     if "study" in config:
         add_studies(config["study"])
