@@ -79,7 +79,7 @@ onsuccess:
         print(f"The results of scale {SCALE} lie in {RESULTS}/.", file=sys.stderr)
 
 
-# Snakemake has lines of its own to say after this one, so the names of the logs wait for its end.
+# Snakemake has lines of its own to say after this one, so the ends of the logs, with their names, wait for its end.
 onerror:
-    for line in PLAN.failures(log):
-        atexit.register(print, line, file=sys.stderr)
+    if lines := [*PLAN.failures(log)]:
+        atexit.register(print, *lines, sep="\n", file=sys.stderr)

@@ -88,6 +88,7 @@ RUN = {
 INSTALLS = "installs the environment, in which this test runs"
 PLACEHOLDER = "no command as it stands: a reader fills it in"
 CLUSTER = "needs Slurm; tests/slurm runs the profile on one"
+TRACKERS = "the trackers are not in the lock; tests/unit/commands/test_tracking.py runs them where they are installed"
 LEFT_OUT = {
     "make table1": INSTALLS,
     "make test": INSTALLS,
@@ -122,6 +123,10 @@ LEFT_OUT = {
     "pytest -q -s --no-cov tests/unit/priors/test_table3.py": "a test of this suite",
     "snakemake --cores all results/photos.csv --config study=docs/examples/photos.yaml":
         "test_from_data.py makes the same study; test_outside.py plans the file",
+    "pip install --group trackers": TRACKERS,
+    "twostage train priors=pixelsnail --tracker tensorboard": TRACKERS,
+    "snakemake --cores all results/table1.csv --config tracker=tensorboard": TRACKERS,
+    "tensorboard --logdir build/tensorboard": TRACKERS,
     "twostage plan FILE.yaml scale=smoke": PLACEHOLDER,
     "twostage from_data": "test_from_data.py runs it",
     "twostage plan": "in words of another command",

@@ -3,12 +3,13 @@ import os
 import sys
 from pathlib import Path
 
+from twostage.commands import tracking
 from twostage.config.composition import added_studies
 from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
 from twostage.planning.outside import add_studies
 from twostage.planning.whole import refuse_broken, tables
-from twostage.rules import asked, gpu_limit, lock, own_time
+from twostage.rules import asked, gpu_limit, lock, own_time, progress
 from twostage.rules.planned import PlannedRules, places
 from twostage.runtime.job import PROVENANCE
 
@@ -17,11 +18,12 @@ SCALE = config["scale"]
 RESULTS = "results" if SCALE == config["committed"] else f"results/{SCALE}"
 
 try:
-    unknown = sorted(set(config) - {"scale", "committed", "study"})
+    unknown = sorted(set(config) - {"scale", "committed", "study", "tracker"})
     if unknown:
         raise TwostageError(
-            f"--config {unknown[0]} is unknown; the keys are scale, study and committed"
+            f"--config {unknown[0]} is unknown; the keys are scale, study, tracker and committed"
         )
+    tracking.choose(config.get("tracker", os.environ.get(tracking.VARIABLE, "none")))
     # Of the user's, outside of the clone.
     if "study" in config:
         add_studies(config["study"])
@@ -33,6 +35,7 @@ try:
             refuse_broken(PLAN.plan, asked.targets() or ["all"])
     lock.take_over()
     own_time.look_checksums_up()
+    progress.take_the_terminal(PLAN)
 except TwostageError as error:
     # A traceback of the workflow's own lines would hide the one line that matters.
     print(f"error: {error}", file=sys.stderr)
