@@ -106,7 +106,7 @@ def test_every_rule_has_log_benchmark_threads_and_resources():
     rules = [
         rule for text in texts for rule in re.split(r"^ *rule\b", text, flags=re.MULTILINE)[1:] if "output:" in rule
     ]
-    assert len(rules) == 5
+    assert len(rules) == 6
     for rule in rules:
         for part in ("log:", "benchmark:", "threads:", "mem_mb=", "runtime=", "gpu=", "shell:"):
             assert part in rule, f"{rule} lacks {part}"
