@@ -1,1 +1,0 @@
-"""The page results/index.html: the claims board, every table, figure and sample, in one file, from results/ alone."""
