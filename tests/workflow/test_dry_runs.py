@@ -118,7 +118,7 @@ def test_a_broken_study_stops_itself_alone(clone):
     try:
         look = ("snakemake", "-n", "--config", "scale=smoke", "--")
         others = clone.run(*look, "results/table1.csv")
-        everything = [clone.run(*look, target) for target in ("all", "results/metrics.json")]
+        everything = [clone.run(*look, target) for target in ("all", "figures", "results/metrics.json")]
         whole_path = clone.run(*look, f"{clone.folder}/results/orderings.csv")
         looks = [clone.run("snakemake", "--config", "scale=smoke", *words) for words in (("--unlock",), ("--summary",))]
         data = clone.run(*look, "data")

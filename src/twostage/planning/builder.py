@@ -37,7 +37,7 @@ class Builder:
     def __init__(self, study: str, scale: str, compose: Callable[[tuple[str, ...]], Tree] | None = None) -> None:
         self.scale = scale
         self.jobs: dict[str, Job] = {}
-        # Whether the user brings the data at every scale, so that nothing but its own target asks for it.
+        # Whether nothing but its own target asks for it.
         self.on_request = False
         # Studies that a whole plan lacks -> why each could not be planned, in one line.
         self.broken: dict[str, str] = {}
