@@ -23,7 +23,7 @@ ACTIVATE := source $(VENV)/bin/activate
 REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py \
 	tests/workflow/test_foreign_models.py tests/workflow/test_documented_commands.py
 
-.PHONY: help table1 test chaos check verify pull storage install lock clean benchmarks
+.PHONY: help table1 test docs chaos slurm check verify pull storage install lock clean benchmarks
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,8 +39,15 @@ test: check  ## the gate, every test, the coverage bar of what they run themselv
 	$(ACTIVATE) && coverage report --fail-under 90
 	$(ACTIVATE) && pytest -n 2 --dist loadgroup $(REPRODUCED)
 
+docs: $(INSTALLED)  ## the site of the documentation, in build/docs/; the tutorial runs, about two minutes
+	$(ACTIVATE) && sphinx-build --fail-on-warning --keep-going --jobs auto docs build/docs
+
 chaos: $(INSTALLED)  ## kills smoke runs 200 times, about an hour, fills disks under every verb; writes results/chaos/ (KILLS=40 SEED=1)
 	$(ACTIVATE) && KILLS=$(or $(KILLS),200) SEED=$(or $(SEED),0) pytest -m chaos tests/chaos tests/workflow/test_full_disk.py
+
+slurm: $(INSTALLED)  ## jobs, faults and cancelling on a Slurm that it starts itself; as root, after apt-get install slurm-wlm munge
+	$(PIP) install --quiet --no-build-isolation --editable '.[slurm]'
+	$(ACTIVATE) && pytest -m slurm --no-cov tests/slurm
 
 check: $(INSTALLED)  ## style, types, imports, workflow lint
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy && lint-imports

@@ -14,6 +14,8 @@
 #   snakemake --cores all results/hourglass_resampling.csv          or hourglass_rotary: its network
 #   snakemake --cores all results/sundae_inpainting.csv             or sundae_pixels: masks; classes on grey pixels
 #   snakemake --cores all results/claims.csv                        what the papers claim, with the verdict of each
+#   snakemake --cores all results/index.html                        all of results/ as a page, to open in a browser
+#   snakemake --cores all results/models.csv                        the models that they print, with their parameters
 #   snakemake --cores all figures                                   every table and figure of the papers
 #   snakemake --cores all results/mine.csv --config study=PATH/mine.yaml      a study of yours, wherever it lies
 #   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
@@ -22,7 +24,9 @@
 import atexit
 
 
-container: "docker://python:3.11-slim"
+# Only for --software-deployment-method apptainer. The Dockerfile builds it:
+#   docker build -t twostage . && apptainer build build/twostage.sif docker-daemon:twostage:latest
+container: "build/twostage.sif"
 
 
 configfile: "params.yaml"
@@ -59,11 +63,13 @@ rule all:
         TABLES,
         f"{RESULTS}/metrics.json",
         f"{RESULTS}/claims.csv",
+        f"{RESULTS}/index.html",
 
 
 # DVC stores whole stages; one that nothing was asked of is an empty folder and not an error.
 onstart:
     own_time.look_at_jobs_when_one_ends(workflow)
+    gpu_limit.one_job_at_a_time(workflow, GPUS_PER_JOB)
     PLAN.make_the_folders_that_dvc_stores()
     PLAN.hide_from_git(added_studies())
 
@@ -73,7 +79,7 @@ onsuccess:
         print(f"The results of scale {SCALE} lie in {RESULTS}/.", file=sys.stderr)
 
 
-# Snakemake has lines of its own to say after this one, so the names of the logs wait for its end.
+# Snakemake has lines of its own to say after this one, so the ends of the logs, with their names, wait for its end.
 onerror:
-    for line in PLAN.failures(log):
-        atexit.register(print, line, file=sys.stderr)
+    if lines := [*PLAN.failures(log)]:
+        atexit.register(print, *lines, sep="\n", file=sys.stderr)

@@ -106,7 +106,7 @@ def test_every_rule_has_log_benchmark_threads_and_resources():
     rules = [
         rule for text in texts for rule in re.split(r"^ *rule\b", text, flags=re.MULTILINE)[1:] if "output:" in rule
     ]
-    assert len(rules) == 4
+    assert len(rules) == 6
     for rule in rules:
         for part in ("log:", "benchmark:", "threads:", "mem_mb=", "runtime=", "gpu=", "shell:"):
             assert part in rule, f"{rule} lacks {part}"
@@ -124,7 +124,15 @@ def test_every_default_of_a_config_says_where_it_comes_from():
 
 @pytest.mark.parametrize(
     "name",
-    ["planning.whole", "figures.table1", "commands.redraw", "evaluation.compare", "data.prepare", "latents.plain"],
+    [
+        "planning.whole",
+        "figures.table1",
+        "commands.redraw",
+        "commands.page",
+        "evaluation.compare",
+        "data.prepare",
+        "latents.plain",
+    ],
 )
 def test_what_needs_no_torch_does_not_wait_for_it(name):
     """Loading torch takes seconds of every process; a run has hundreds."""

@@ -46,9 +46,9 @@ def call(wheel, tmp_path_factory):
     site, empty = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("empty")
     pip("install", "--no-deps", "--target", site, wheel)
 
-    def run(*words):
+    def run(*words, start=("-m", "twostage")):
         environment = os.environ | {"PYTHONPATH": str(site)}
-        command = [sys.executable, "-m", "twostage", *words]
+        command = [sys.executable, *start, *words]
         result = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
         return empty, result
 
@@ -61,6 +61,17 @@ def test_it_draws_from_a_model_in_an_empty_folder(call, tmp_path):
     assert result.returncode == 0, result.stderr
     assert Image.open(folder / "x.png").size == (70, 70)
     assert [path.name for path in folder.iterdir()] == ["x.png"]
+
+
+def test_it_draws_from_python_in_an_empty_folder(call, tmp_path):
+    write_model(tmp_path, "sundae")
+    typed = (
+        "import sys, twostage as t; m = sys.argv[1]; print(t.sample(t.load_prior(m), t.load_tokenizer(m), 2).shape, "
+        "t.__file__)"
+    )
+    _, result = call(str(tmp_path), start=("-c", typed))
+    assert result.stdout.startswith("(2, 16, 16, 3)"), result.stderr
+    assert str(ROOT) not in result.stdout
 
 
 def test_its_configs_are_those_of_the_package(call):

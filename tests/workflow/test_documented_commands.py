@@ -42,6 +42,10 @@ RUN = {
     "snakemake --cores all results/discriminator.csv": None,
     "snakemake --cores all results/claims.csv": None,
     "twostage claims": "python -m twostage claims",
+    "twostage page": "python -m twostage page",
+    "twostage models": "python -m twostage models",
+    "twostage plan scale=paper --estimate": f"python -m twostage plan edges {SMOKE} --estimate",
+    "python benchmarks/cost.py artifacts/smoke artifacts/laptop": "python benchmarks/cost.py artifacts/smoke",
     "python -m twostage tokenizers.train data=folder data.name=mine":
         f"python -m twostage tokenizers.train data=folder data.name=mine {SMOKE}",
     "python -m twostage priors.train priors=pixelsnail data=cifar10 priors.learning_rate=1e-3":
@@ -83,11 +87,20 @@ RUN = {
 }  # fmt: skip
 INSTALLS = "installs the environment, in which this test runs"
 PLACEHOLDER = "no command as it stands: a reader fills it in"
+CLUSTER = "needs Slurm; tests/slurm runs the profile on one"
+TRACKERS = "the trackers are not in the lock; tests/unit/commands/test_tracking.py runs them where they are installed"
 LEFT_OUT = {
     "make table1": INSTALLS,
     "make test": INSTALLS,
     "make install": INSTALLS,
+    "snakemake --software-deployment-method apptainer": "needs Apptainer and the image",
+    "make docs": INSTALLS + "; test_docs.py builds the site",
     "source .venv/bin/activate": INSTALLS,
+    "pip install --editable '.[slurm]'": INSTALLS,
+    "make slurm": CLUSTER,
+    "snakemake --profile profiles/slurm -- results/table1.csv": CLUSTER,
+    "snakemake --profile profiles/slurm --default-resources slurm_account=NAME slurm_partition=NAME "
+    "--config scale=workstation -- results/table1.csv": CLUSTER,
     "make verify": "its environment is not here; test_dvc.py runs what it runs",
     "make benchmarks": "half an hour of measurements",
     "make clean-priors": "deletes what other tests read",
@@ -101,10 +114,19 @@ LEFT_OUT = {
     "dvc push": "test_dvc.py stores a part",
     "make pull": "its environment is not here; test_dvc.py runs what it runs",
     "dvc exp run -S conf/scale/laptop.yaml:priors.steps=900": "hours at scale laptop; test_dvc.py runs one at smoke",
+    "twostage train priors=gpt": "in words of another command",
+    "twostage sample": "in words of another command",
+    "twostage VERB": PLACEHOLDER,
+    "twostage trace": "in words of another command",
+    "twostage sample --model": "in words of another command",
     "python -m twostage fetch": "downloads every source",
     "pytest -q -s --no-cov tests/unit/priors/test_table3.py": "a test of this suite",
     "snakemake --cores all results/photos.csv --config study=docs/examples/photos.yaml":
         "test_from_data.py makes the same study; test_outside.py plans the file",
+    "pip install --group trackers": TRACKERS,
+    "twostage train priors=pixelsnail --tracker tensorboard": TRACKERS,
+    "snakemake --cores all results/table1.csv --config tracker=tensorboard": TRACKERS,
+    "tensorboard --logdir build/tensorboard": TRACKERS,
     "twostage plan FILE.yaml scale=smoke": PLACEHOLDER,
     "twostage from_data": "test_from_data.py runs it",
     "twostage plan": "in words of another command",

@@ -159,7 +159,7 @@ def test_a_mistyped_key_on_snakemakes_command_line_is_one_line(clone):
     result = clone.run("snakemake", "-n", "--config", "scael=smoke", "--", "results/table1.csv")
     assert result.returncode != 0
     last = result.stderr.strip().splitlines()[-1]
-    assert last == "error: --config scael is unknown; the keys are scale, study and committed"
+    assert last == "error: --config scael is unknown; the keys are scale, study, tracker and committed"
 
 
 def seconds_since_boot(pid):

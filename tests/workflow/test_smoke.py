@@ -29,7 +29,7 @@ def test_table_has_the_papers_rows_with_its_numbers_beside_ours(clone):
 def test_every_rendering_and_figure_is_there(clone):
     names = ("table1.md", "table1.tex", "figures/table1_curves.pdf", "figures/table1_curves.png",
                  "figures/reconstructions.pdf", "figures/reconstructions.png", "tokenizers.csv", "metrics.json",
-                 "table1_curves.csv", "table1.provenance.json", "tokenizers.provenance.json",
+                 "table1_curves.csv", "index.html", "table1.provenance.json", "tokenizers.provenance.json",
                  "evaluation/table1.D-RIN/metrics.json",
                  "orderings.md", "figures/orderings.pdf", "figures/orderings.png",
                  "figures/orderings_grid.pdf", "figures/orderings_grid.png",

@@ -3,12 +3,13 @@ import os
 import sys
 from pathlib import Path
 
+from twostage.commands import tracking
 from twostage.config.composition import added_studies
 from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
 from twostage.planning.outside import add_studies
 from twostage.planning.whole import refuse_broken, tables
-from twostage.rules import asked, lock, own_time
+from twostage.rules import asked, gpu_limit, lock, own_time, progress
 from twostage.rules.planned import PlannedRules, places
 from twostage.runtime.job import PROVENANCE
 
@@ -17,15 +18,16 @@ SCALE = config["scale"]
 RESULTS = "results" if SCALE == config["committed"] else f"results/{SCALE}"
 
 try:
-    unknown = sorted(set(config) - {"scale", "committed", "study"})
+    unknown = sorted(set(config) - {"scale", "committed", "study", "tracker"})
     if unknown:
         raise TwostageError(
-            f"--config {unknown[0]} is unknown; the keys are scale, study and committed"
+            f"--config {unknown[0]} is unknown; the keys are scale, study, tracker and committed"
         )
+    tracking.choose(config.get("tracker", os.environ.get(tracking.VARIABLE, "none")))
     # Of the user's, outside of the clone.
     if "study" in config:
         add_studies(config["study"])
-    PLAN = PlannedRules(kept_plan(SCALE), RESULTS, workflow)
+    PLAN = PlannedRules(kept_plan(SCALE, of_run=asked.is_job()), RESULTS, workflow)
     if PLAN.plan.broken and not asked.is_job():
         for line in PLAN.plan.broken.values():
             print(f"warning: left out of the plan: {line}", file=sys.stderr)
@@ -33,6 +35,7 @@ try:
             refuse_broken(PLAN.plan, asked.targets() or ["all"])
     lock.take_over()
     own_time.look_checksums_up()
+    progress.take_the_terminal(PLAN)
 except TwostageError as error:
     # A traceback of the workflow's own lines would hide the one line that matters.
     print(f"error: {error}", file=sys.stderr)
@@ -42,6 +45,7 @@ GPUS_PER_JOB = PLAN.plan.tree["scale"]["gpus_per_job"]
 # A scale without GPUs runs on the CPU even where there is one: many jobs would share it, and their clocks with it.
 if GPUS_PER_JOB == 0:
     os.environ.update(TWOSTAGE_DEVICE="cpu")
+os.environ.update(TWOSTAGE_GPUS=str(GPUS_PER_JOB))
 
 # glibc gives large blocks back to the kernel at every free; kept, encoding takes a third less CPU time.
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))

@@ -67,11 +67,69 @@ rule results_claims:
         "python -m twostage claims --results $(dirname {output.table}) > {log} 2>&1"
 
 
+# The page that a person opens after a run. Its figures, and what they are drawn from, lie beside the tables.
+rule results_index:
+    input:
+        rules.results_claims.output,
+        lambda wildcards: PLAN.shown({*TABLES, *PLAN.tables_here()}),
+        conf=sorted(map(str, Path("conf/study").glob("*.yaml"))),
+        code=sorted(
+            str(path)
+            for path in Path("src/twostage/page").rglob("*.*")
+            if path.suffix != ".pyc"
+        ),
+    output:
+        f"{RESULTS}/index.html",
+    log:
+        "build/logs/results_index.txt",
+    benchmark:
+        "build/logs/results_index.tsv"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+        gpu=0,
+    shell:
+        "python -m twostage page --results $(dirname {output}) > {log} 2>&1"
+
+
+# The models that the papers print, counted.
+rule results_models:
+    input:
+        conf=sorted(
+            str(path)
+            for group in ("models", "priors", "scale", "tokenizers")
+            for path in Path("conf", group).glob("*.yaml")
+        ),
+        code=sorted(
+            str(path)
+            for stage in ("estimate", "priors", "tokenizers")
+            for path in Path("src/twostage", stage).glob("*.py")
+        ),
+    output:
+        table="results/models.csv",
+        page="results/models.md",
+    log:
+        "build/logs/results_models.txt",
+    benchmark:
+        "build/logs/results_models.tsv"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+        gpu=0,
+    shell:
+        "python -m twostage models --results $(dirname {output.table}) > {log} 2>&1"
+
+
 if RESULTS != "results":
 
     for place in (
         "claims.csv",
         "claims.md",
+        "index.html",
         *(place for drawn in PLAN.drawn for place in places(drawn)),
     ):
 

@@ -63,6 +63,7 @@ class Claim:
     missing: str = ""  # what a verdict takes: data, weights, a study; a command where there is one
     needs: str = one_of("nothing", "data", "weights", default="nothing")  # that the user must bring
     is_setting: bool = False  # a choice of the paper, not a finding
+    is_central: bool = False  # one of the few that a reader asks for first
     is_seen: bool = True  # whether our text of the paper holds it; others quote or name it
     paper: str = ""  # of the file
 

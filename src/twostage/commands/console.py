@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -48,12 +49,19 @@ def _keep_traceback(error: Exception) -> None:
 
 
 def start_log(path: Path | None) -> None:
-    """Logs to stderr, and to the file as well."""
+    """Logs to stderr, and to the file as well; in a run that has the terminal for itself, to the file alone.
+
+    Then all that is said on stderr, tracebacks and warnings of libraries too, goes to the file.
+    """
     # A log file on a full disk would answer every line with a traceback of its own; the console still has the line.
     logging.raiseExceptions = False
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
+    if path is not None and os.environ.get("TWOSTAGE_LOG_ALONE"):
+        with open(path, "a") as file:
+            os.dup2(file.fileno(), sys.stderr.fileno())
+    elif path is not None:
         # Names of files may be no text: stderr escapes such bytes by itself.
         handlers.append(logging.FileHandler(path, encoding="utf-8", errors="backslashreplace"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)

@@ -15,6 +15,8 @@ COMMANDS = {
     "redraw": ("commands.redraw", "tables and figures from the metrics that git keeps, in seconds"),
     "trace": ("commands.trace", "the jobs behind a cell of a table: learning rates, seeds, steps, commits"),
     "claims": ("commands.claims", "what the papers claim, and the verdicts of the tables in results/"),
+    "page": ("commands.page", "results/index.html, the page to open after a run"),
+    "models": ("commands.models", "parameters of every model that the papers print, beside the printed number"),
     "verify": ("commands.verify", "do the committed results hold?"),
     "from_data": ("commands.from_data", "everything from a folder of pictures to samples"),
     "check": ("commands.check", "what a local copy of a dataset lacks"),

@@ -1,4 +1,6 @@
-"""`twostage plan [STUDY | FILE.yaml] [scale=...]`: the jobs behind a study, which are made, and what they cost."""
+"""`twostage plan [STUDY | FILE.yaml] [scale=...] [--estimate]`: the jobs behind a study, which are made, and what they
+cost: by the records of earlier runs, or, at a scale that was never run, by an estimate.
+"""
 
 import argparse
 from pathlib import Path
@@ -11,6 +13,7 @@ from twostage.planning import made
 from twostage.planning.costs import Costs, spelled
 from twostage.planning.kept import kept_plan
 from twostage.planning.whole import plan_of
+from twostage.runtime.artifacts import write_csv
 from twostage.runtime.job import Job
 
 
@@ -53,13 +56,18 @@ def planned(study: str | None, scale: str) -> dict[str, Job]:
 
 def parser() -> Parser:
     """What the command takes."""
-    return Parser(
+    found = Parser(
         "plan",
         "Prints the jobs behind a study of conf/study/, behind a study file of yours, or behind all of conf/study/: "
         "one line each, made or to do, with its CPU time. ~ marks the median of its verb, ? a time that nothing is "
         "known of. For example: twostage plan edges scale=smoke; twostage plan path/to/mine.yaml",
         ("study", "scale"),
     )
+    found.add_argument(
+        "--estimate", action="store_true", help="GPU hours, memory and disk of each job, from its own training step"
+    )
+    found.add_argument("--csv", type=Path, metavar="FILE", help="with --estimate: write the table there as well")
+    return found
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -69,6 +77,8 @@ def check(arguments: argparse.Namespace) -> None:
     if len(names) > 1 or any(name not in options("study") for name in names):
         known = ", ".join(options("study"))
         raise TwostageError(f"no study {' '.join(names)}; name one of {known}, a file of yours, or none for all")
+    if arguments.csv is not None and not arguments.estimate:
+        raise TwostageError("--csv writes an estimate; add --estimate")
     if others := [override for override in overrides if not override.startswith("scale=")]:
         raise TwostageError(f"{others[0]}: a plan reads the scale alone; name a study and scale=NAME")
 
@@ -79,4 +89,14 @@ def main() -> None:
     names, (_, overrides) = arguments.names, names_and_overrides(arguments)
     with one_line_errors():
         scale = compose(overrides)["scale"]["name"]
-        print("\n".join(lines(planned(names[0] if names else None, scale))))
+        jobs = planned(names[0] if names else None, scale)
+        if not arguments.estimate:
+            print("\n".join(lines(jobs)))
+            return
+        # Steps run on torch; without --estimate a plan needs none.
+        from twostage.estimate import report
+
+        rows = report.rows(jobs)
+        if arguments.csv is not None:
+            write_csv(arguments.csv, rows)
+        print("\n".join(report.lines(rows)))

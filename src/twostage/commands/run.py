@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
+from twostage.commands import tracking
 from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import one_line_errors, start_log
 from twostage.commands.dispatch import config_of, work_of
@@ -17,7 +18,9 @@ from twostage.config import plugins
 from twostage.config.composition import parse
 from twostage.errors import TwostageError
 from twostage.planning import made, prompt, provenance
+from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_json
+from twostage.runtime.gpus import own_gpus
 from twostage.runtime.job import PROVENANCE, Job
 
 C = TypeVar("C")
@@ -35,6 +38,8 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: arg
     arguments = arguments or verb_arguments(name)
     with one_line_errors():
         start_log(arguments.log)
+        if arguments.tracker is not None:
+            tracking.choose(arguments.tracker)
         asked = _asked(name, arguments)
         job = asked.job
         config = parse(kind, job.config)
@@ -52,7 +57,8 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: arg
             else:
                 if arguments.log is None:
                     start_log(job.folder / "log.txt")
-                _work(config, job, work)
+                with own_gpus() if VERBS[name].gpu else contextlib.nullcontext():
+                    _work(config, job, work)
             name_pictures(job)
 
 
@@ -68,7 +74,8 @@ def _work(config: C, job: Job, work: Callable[[C, Job], None]) -> None:
     made.unfinished(job).parent.mkdir(parents=True, exist_ok=True)
     made.unfinished(job).touch()
     origin = provenance.origin(job)
-    work(config, job)
+    with tracking.tracked(job):
+        work(config, job)
     provenance.write_record(job, origin)
     made.unfinished(job).unlink(missing_ok=True)
 
@@ -130,6 +137,7 @@ def verb_parser(name: str, command: str, about: str = "") -> Parser:
         parser.add_argument("--config", type=Path, help="a resolved job (build/configs/...json)")
     parser.set_defaults(config=None)
     parser.add_argument("--log", type=Path, help="also write the log to this file")
+    parser.add_argument("--tracker", help=f"also tell what is measured to one of {', '.join(tracking.LIBRARIES)}")
     parser.add_argument("--cfg", choices=["job", "tree"], help="print the job's config, or the whole tree, and exit")
     return parser
 

@@ -16,41 +16,51 @@ from twostage.runtime.fingerprint import PACKAGE
 from twostage.runtime.job import Job
 
 
-def kept_plan(scale: str) -> Planned:
+def kept_plan(scale: str, of_run: bool = False) -> Planned:
     """`whole_plan(scale)`, out of build/plans/ where it is of these very files. Errors as there; none is kept.
 
+    `of_run`: for a job of a run, which takes whatever plan is there: its run left it, and jobs on other nodes should
+    neither look at all files of the clone nor plan anew what the run has planned.
     Loads the plugins of the plan's studies.
     """
+    path = _place(scale)
+    if of_run and (kept := _read(path)) is not None and "jobs" in kept:
+        return _planned_then(scale, kept)
     own = composition.added_studies()
     paths = (*composition.CONF.rglob("*.yaml"), *PACKAGE.rglob("*.py"), *own.values())
     # Editors leave links that lead nowhere.
     sources = {path: path.read_bytes() for path in paths if path.is_file()}
     # What a config takes from the environment is in no file.
-    if any(b"${oc.env" in content for path, content in sources.items() if path.suffix == ".yaml"):
-        return _planned(scale)
+    reads_environment = any(b"${oc.env" in content for path, content in sources.items() if path.suffix == ".yaml")
     names = {str(path.relative_to(path.anchor)): sha256_json(content.hex()) for path, content in sources.items()}
     key = sha256_json([names, omegaconf.__version__])
-    # Beside conf/; never inside of an installed package.
-    root = Path() if composition.CONF == composition.PACKAGED else composition.CONF.parent
-    path = root / f"build/plans/{'.'.join([scale, *own])}.json"
     kept = _read(path)
     if kept is not None and kept.get("key") == key and _are_as_they_were(kept["plugins"]):
-        for file in kept["plugins"]:
-            plugins.load(Path(file))
-        jobs = {folder: Job(**job) for folder, job in kept["jobs"].items()}
-        return Planned(scale, jobs, kept["tree"], {})
-    planned = _planned(scale)
-    # A broken study is tried again: its line may speak of what lies outside of these files.
-    if not planned.broken:
-        jobs_json = {folder: job.as_json() for folder, job in planned.jobs.items()}
-        files = {str(file): sha256_file(file) for file in plugins.loaded()}
-        write_json(path, {"key": key, "plugins": files, "jobs": jobs_json, "tree": planned.tree})
-    return planned
-
-
-def _planned(scale: str) -> Planned:
+        return _planned_then(scale, kept)
     plan = whole_plan(scale)
+    write_json(
+        path,
+        {
+            # A broken study is tried again: its line may speak of what lies outside of these files.
+            "key": None if plan.broken or reads_environment else key,
+            "plugins": {str(file): sha256_file(file) for file in plugins.loaded()},
+            "jobs": {folder: job.as_json() for folder, job in plan.jobs.items()},
+            "tree": plan.tree,
+        },
+    )
     return Planned(scale, plan.jobs, plan.tree, plan.broken)
+
+
+def _place(scale: str) -> Path:
+    """Beside conf/; never inside of an installed package."""
+    root = Path() if composition.CONF == composition.PACKAGED else composition.CONF.parent
+    return root / f"build/plans/{'.'.join([scale, *composition.added_studies()])}.json"
+
+
+def _planned_then(scale: str, kept: dict[str, Any]) -> Planned:
+    for file in kept["plugins"]:
+        plugins.load(Path(file))
+    return Planned(scale, {folder: Job(**job) for folder, job in kept["jobs"].items()}, kept["tree"], {})
 
 
 def _are_as_they_were(files: dict[str, str]) -> bool:

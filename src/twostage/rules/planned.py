@@ -22,6 +22,9 @@ from twostage.runtime.job import PROVENANCE, Job
 # What DVC stores; see dvc.yaml.
 STAGES = ("weights", "tokenizers", "latents", "priors", "sampling", "evaluation", "figures")
 
+# Of a failed job's log, as many as a short traceback has.
+LAST_LINES = 12
+
 
 class PlannedRules:
     """The plan of a scale. `workflow` is Snakemake's: its DAG and its records of what earlier runs made.
@@ -115,6 +118,12 @@ class PlannedRules:
         named = (f"{self.results}/{job.variant}.csv" for job in self.drawn)
         return [path for path in named if Path(path).is_file()]
 
+    def shown(self, tables: Iterable[str]) -> list[str]:
+        """Copies in `results` of all that the studies of these tables draw, and of what it is drawn from."""
+        drawn = [job for job in self.drawn if f"{self.results}/{job.variant}.csv" in set(tables)]
+        copies = {f"{self.results}/{place}" for job in drawn for place in places(job)}
+        return sorted(copies.union(*(self.evaluated(job) for job in drawn)))
+
     def make_the_folders_that_dvc_stores(self) -> None:
         """All outputs of dvc.yaml's stage, so that a part of the workflow can be committed and pushed as well."""
         for folder in (*(f"{self.artifacts}/{stage}" for stage in STAGES), f"results/{self.plan.scale}"):
@@ -127,8 +136,17 @@ class PlannedRules:
             copies = [f"evaluation/{job.variant}/" for job in drawn]
             ignore(Path(self.results), copies + [place for job in drawn for place in places(job)])
 
+    def jobs_to_run(self) -> list[Job]:
+        """The planned jobs that this run will make, once Snakemake knows them; copies into results/ are none."""
+        folders = (os.path.dirname(each.log[0]) for each in self.workflow.dag.needrun_jobs() if each.log)
+        return [self.plan.jobs[folder] for folder in folders if folder in self.plan.jobs]
+
+    def jobs_at_once(self) -> int:
+        """At most: one for each core, or as many as a cluster is given."""
+        return int(self.workflow.cores if self.workflow.local_exec else self.workflow.nodes)
+
     def failures(self, logs: Iterable[str]) -> Iterator[str]:
-        """A line for every failed job of a run that kept these logs: where the job's own log lies."""
+        """For every failed job of a run that kept these logs: the end of the job's own log, and where it lies."""
         text = "".join(Path(log).read_text() for log in logs)
         found = re.findall(r"^Error in \w+ (\w+):$.*?^ +log: (\S+)", text, re.M | re.S)
         for name, path in dict.fromkeys(found):
@@ -137,7 +155,13 @@ class PlannedRules:
                 # It may have failed before it could say that it began.
                 made.unfinished(job).parent.mkdir(parents=True, exist_ok=True)
                 made.unfinished(job).touch()
+            yield from (f"    {line}" for line in _end_of(Path(path)))
             yield f"error: {name}{f' {job.variant}' if job else ''} failed; its log: {path}"
+
+
+def _end_of(log: Path) -> list[str]:
+    """The last lines of a log, or none if the job failed before it could write one."""
+    return log.read_text(errors="backslashreplace").splitlines()[-LAST_LINES:] if log.is_file() else []
 
 
 def places(drawn: Job) -> list[str]:

@@ -25,6 +25,7 @@ def read(tmp_path):
 
 def test_all_claims_of_both_papers_are_there_once():
     found = claims()
+    assert len([claim for claim in found if claim.is_central]) == 5
     numbered = [f"E{number:02d}" for number in range(1, 55)] + [f"M{number:02d}" for number in range(1, 36)]
     assert [claim.id for claim in found] == numbered
     assert len({claim.paper for claim in found}) == 2

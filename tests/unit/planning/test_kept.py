@@ -1,6 +1,8 @@
 """A plan that was made once is the plan, until a file that it depends on changes."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -56,3 +58,27 @@ def test_what_the_environment_says_is_asked_every_time(edited_conf, planned, mon
         monkeypatch.setenv("PICS", root)
         kept_plan("smoke")
     assert planned == ["smoke", "smoke"]
+
+
+def test_a_job_takes_the_plan_that_its_run_made_without_a_look_at_the_clone(edited_conf, planned, monkeypatch):
+    """Even one that the run itself would make anew, as a study is broken."""
+    path = edited_conf / "study/orderings.yaml"
+    path.write_text(path.read_text().replace("spiral_in]", "spiral_up]"))
+    before = kept_plan("smoke")
+    path.write_text("")
+    monkeypatch.setattr(module, "PACKAGE", None)
+    of_job = kept_plan("smoke", of_run=True)
+    assert (of_job.jobs, of_job.tree) == (before.jobs, before.tree)
+    assert planned == ["smoke"]
+
+
+def test_a_job_that_finds_no_plan_makes_one(edited_conf, planned):
+    assert kept_plan("smoke", of_run=True).jobs == whole_plan("smoke").jobs
+
+
+def test_to_read_a_plan_needs_no_slow_library():
+    """Jobs on other nodes import this twice each."""
+    code = "import sys, twostage.rules.planned, twostage.planning.kept; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "twostage.planning.whole" in loaded
+    assert {"scipy.stats", "torch"} & {*loaded} == set()

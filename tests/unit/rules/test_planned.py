@@ -70,8 +70,11 @@ def test_drawings_lie_in_a_folder_of_their_own_beside_what_they_are_drawn_from(r
 def test_a_failed_job_is_named_with_its_log(rules, tmp_path):
     log = tmp_path / "snakemake.log"
     log.write_text(f"Error in rule tokenizers_train:\n    jobid: 3\n    log: {FOLDER}/log.txt (check log file(s))\n")
-    (line,) = rules.failures([log])
-    assert line == f"error: tokenizers_train cifar10.vqgan_f4 failed; its log: {FOLDER}/log.txt"
+    line = f"error: tokenizers_train cifar10.vqgan_f4 failed; its log: {FOLDER}/log.txt"
+    assert list(rules.failures([log])) == [line]
+    (tmp_path / FOLDER).mkdir(parents=True)
+    (tmp_path / FOLDER / "log.txt").write_text("".join(f"step {number}\n" for number in range(20)) + "error: NaN\n")
+    assert list(rules.failures([log])) == [*(f"    step {number}" for number in range(9, 20)), "    error: NaN", line]
 
 
 def test_the_folders_that_dvc_stores_are_those_of_its_file(rules, tmp_path, request):
@@ -88,3 +91,10 @@ def test_tables_that_are_there_are_named(rules):
     write_json(Path("results/smoke/table1.csv"), {})
     write_json(Path("results/smoke/table1.md"), {})
     assert rules.tables_here() == ["results/smoke/table1.csv"]
+
+
+def test_the_page_shows_all_that_its_tables_studies_draw_and_what_it_is_drawn_from(rules):
+    shown = rules.shown(["results/smoke/table1.csv"])
+    names = ("table1.md", "table1.provenance.json", "figures/table1_curves.png", "evaluation/table1.IN/metrics.json")
+    assert {f"results/smoke/{name}" for name in names} <= set(shown)
+    assert rules.shown([]) == []

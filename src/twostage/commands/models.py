@@ -1,0 +1,23 @@
+"""`twostage models`: the number of parameters of every model that the papers print, beside the printed one."""
+
+import argparse
+from pathlib import Path
+
+from twostage.commands.console import one_line_errors
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's own arguments."""
+    found = argparse.ArgumentParser(prog="twostage models", description=__doc__)
+    found.add_argument("--results", type=Path, default=Path("results"), help="where the table goes (default: results)")
+    return found
+
+
+def main() -> None:
+    """Writes models.csv and models.md."""
+    arguments = parser().parse_args()
+    with one_line_errors():
+        from twostage.estimate.models import printed_models, write
+
+        write(printed_models(), arguments.results)
+    print(f"{arguments.results / 'models.md'}")

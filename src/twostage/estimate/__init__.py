@@ -1,0 +1,1 @@
+"""What a model counts and what a job costs, without a step of training."""

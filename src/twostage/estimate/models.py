@@ -1,0 +1,159 @@
+"""Every model that the papers print (conf/models/), built without memory and counted."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+from omegaconf import MISSING
+
+from twostage.config.composition import CONF, compose, parse
+from twostage.config.schema import DENOISERS, PriorConfig, TokenizerConfig
+from twostage.figures.tables import write_text
+from twostage.latents.dataset import TokenSpace
+from twostage.priors.model import build, num_parameters
+from twostage.runtime.artifacts import write_csv
+from twostage.runtime.job import Tree
+from twostage.tokenizers import Tokenizer
+
+
+@dataclass
+class Printed:
+    """One row of a paper's table: a tokenizer, or a prior over the codes of one."""
+
+    name: str = MISSING
+    place: str = MISSING
+    set: list[str] = field(default_factory=list)  # overrides of scale paper
+    grid: list[int] | None = None  # rows and columns of an image's codes; null: of the file
+    given: list[int] | None = None  # number of codes of the condition, and how many stand before an image; null: none
+    length: int | None = None  # of the sequence, condition and image, as printed
+    millions: int | None = None  # parameters of the prior, as printed
+    is_tokenizer: bool = False  # no prior
+    why: str = ""  # where ours has not the printed number: the reason
+
+    @property
+    def within(self) -> float:
+        """Half a unit of the last printed digit, in millions: 1400 is printed to the hundred."""
+        return 50.0 if self.millions and self.millions % 100 == 0 else 0.5
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A printed model and ours."""
+
+    paper: str
+    printed: Printed
+    tokenizer: Tree
+    tokenizer_parameters: int | None  # None of a palette, which has none
+    prior: PriorConfig | None
+    tokens: TokenSpace
+    parameters: int | None  # of the prior
+
+    @property
+    def difference(self) -> float | None:
+        """Of our number of parameters, in parts of the printed one."""
+        if self.parameters is None or self.printed.millions is None:
+            return None
+        return self.parameters / (1e6 * self.printed.millions) - 1
+
+    @property
+    def length(self) -> int:
+        """Of our sequence: codes of the condition, which a denoiser adds to those of the image, and of the image."""
+        condition = self.tokens.condition
+        stands_before = condition is not None and self.prior is not None and self.prior.architecture not in DENOISERS
+        return self.tokens.num_tokens + (condition.num_tokens if condition and stands_before else 0)
+
+    def row(self) -> dict[str, Any]:
+        """The line of results/models.csv."""
+        printed, learned = self.printed, self.tokenizer_parameters is not None
+        row: dict[str, Any] = {
+            "paper": self.paper,
+            "model": printed.name,
+            "place": printed.place,
+            "tokenizer": self.tokenizer["name"],
+            "f": 2 ** self.tokenizer["num_downsamplings"],
+            "codes": self.tokens.num_codes,
+            "code_dim": self.tokenizer["quantizer"]["code_dim"] if learned else "",
+            "tokenizer_parameters": self.tokenizer_parameters if learned else "",
+        }
+        if self.prior is None:
+            return row | {"why": printed.why}
+        return row | {
+            "architecture": self.prior.architecture,
+            "length": self.length,
+            "printed_length": printed.length or "",
+            "parameters": self.parameters,
+            "printed_millions": printed.millions or "",
+            "difference": "" if self.difference is None else f"{self.difference:.4f}",
+            "why": printed.why,
+        }
+
+
+def printed_models(folder: Path | None = None) -> list[Counted]:
+    """Every row of conf/models/, paper by paper. Raises TwostageError for one that no config describes."""
+    found = []
+    for path in sorted((folder or CONF / "models").glob("*.yaml")):
+        document = yaml.safe_load(path.read_text())
+        found += [_counted(document, parse(Printed, row)) for row in document["models"]]
+    return found
+
+
+def _counted(document: dict[str, Any], printed: Printed) -> Counted:
+    tree = compose(("scale=paper", *document["set"], *printed.set))
+    tokenizer = tree["tokenizers"]
+    palette = tokenizer["kmeans"]["num_codes"] if tokenizer["kmeans"] else 256 if tokenizer["greys"] else None
+    rows, columns = printed.grid or document["grid"]
+    condition = None
+    if printed.given is not None:
+        # Of the condition only the number of its codes and tokens counts; a class is one token.
+        codes, length = printed.given
+        shape = (rows, columns) if length == rows * columns else (1, length)
+        condition = TokenSpace(codes, shape, map="condition")
+    tokens = TokenSpace(palette or tokenizer["quantizer"]["num_codes"], (rows, columns), condition)
+    prior = None if printed.is_tokenizer else parse(PriorConfig, tree["priors"])
+    with torch.device("meta"):
+        learned = None if palette else num_parameters(Tokenizer(parse(TokenizerConfig, tokenizer), "colour", 3))
+        own = None if prior is None else num_parameters(build(prior, tokens))
+    return Counted(document["paper"], printed, tokenizer, learned, prior, tokens, own)
+
+
+def write(counted: list[Counted], folder: Path) -> None:
+    """Writes models.csv and models.md."""
+    write_csv(folder / "models.csv", [each.row() for each in counted])
+    write_text(folder / "models.md", _page(counted))
+
+
+def _page(counted: list[Counted]) -> str:
+    compared = sum(each.difference is not None for each in counted)
+    apart = sum(each.printed.why != "" for each in counted)
+    lines = [
+        "# The printed models, counted",
+        "",
+        f"Parameters of all {len(counted)} models of [conf/models](../conf/models) at scale paper, built without",
+        f"memory (`twostage models`). The papers print {compared} of these numbers. {compared - apart} are ours to the",
+        f"printed digit, {apart} are not, and the row says why.",
+    ]
+    for paper in dict.fromkeys(each.paper for each in counted):
+        cells = [_cells(each) for each in counted if each.paper == paper]
+        lines += ["", f"## {paper}", "", str(pd.DataFrame(cells).to_markdown(index=False, disable_numparse=True))]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(each: Counted) -> dict[str, str]:
+    def millions(count: int | None) -> str:
+        return "" if count is None else f"{count / 1e6:.1f} M"
+
+    printed = each.printed
+    length = "" if each.prior is None else str(each.length)
+    return {
+        "model": f"{printed.name} ({printed.place})",
+        "tokenizer": f"f = {2 ** each.tokenizer['num_downsamplings']}, {each.tokens.num_codes} codes",
+        "its parameters": millions(each.tokenizer_parameters),
+        "length": length + (f" (paper: {printed.length})" if printed.length not in (None, each.length) else ""),
+        "prior": millions(each.parameters),
+        "paper": f"{printed.millions} M" if printed.millions else "",
+        "difference": "" if each.difference is None else f"{each.difference:+.1%}",
+        "why": printed.why,
+    }

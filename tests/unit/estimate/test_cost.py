@@ -1,0 +1,90 @@
+"""What a step and a job are said to cost, held against real steps and against arithmetic."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twostage.config import composition
+from twostage.config.composition import compose, parse
+from twostage.config.schema import PriorConfig, TokenizerConfig
+from twostage.estimate import report
+from twostage.estimate.jobs import CARDS, Cost, Estimates, studies_of
+from twostage.estimate.step import Step, prior_step, tokenizer_step
+from twostage.latents.dataset import Split, TokenSpace
+from twostage.planning.whole import plan_of
+from twostage.priors.model import build, num_parameters
+from twostage.priors.pace import flops_per_step
+from twostage.priors.task import new_task
+from twostage.tokenizers.step import Phase
+
+ROOT = Path(__file__).parents[3]
+TOKENS = TokenSpace(64, (8, 8))
+
+
+@pytest.fixture(autouse=True)
+def conf(monkeypatch):
+    monkeypatch.setattr(composition, "CONF", ROOT / "conf")
+
+
+def prior(architecture, *more):
+    return parse(PriorConfig, compose(("scale=smoke", f"priors={architecture}", *more))["priors"])
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae"])
+def test_flops_are_those_of_the_real_step(architecture):
+    config = prior(architecture)
+    split = Split(np.zeros((config.loop.batch_size, 64), np.uint16), None)
+    model = build(config, TOKENS)
+    real = flops_per_step(new_task(model, config, 0.0, split, split))
+    found = prior_step(config, TOKENS)
+    assert found.parameters == num_parameters(model)
+    # Fused attention computes its scores again on the way back.
+    assert real <= found.flops <= 1.05 * real
+
+
+def test_what_lives_grows_with_the_batch_and_holds_the_gradients():
+    small, large = (prior_step(prior("gpt", f"priors.loop.batch_size={size}"), TOKENS) for size in (8, 16))
+    gradients = 4 * small.parameters
+    assert small.live_bytes > gradients
+    assert (large.live_bytes - gradients) / (small.live_bytes - gradients) == pytest.approx(2, rel=0.1)
+
+
+def test_the_adversarial_phase_costs_more():
+    config = parse(TokenizerConfig, compose(("scale=smoke", "tokenizers=vqgan_f4"))["tokenizers"])
+    before, after = (tokenizer_step(config, "colour", 3, 32, phase, "alex") for phase in (Phase(0), Phase(2)))
+    assert after.flops > before.flops
+    assert after.parameters > before.parameters
+
+
+def cost(**changes):
+    step = Step(parameters=10**9, flops=1e15, operations=1, live_bytes=4e9 + 32e9)
+    usual = Cost(1, step, 1e15, 1, 8, "float32", 0.0, "scale.priors.batch_size")
+    return replace(usual, **changes)
+
+
+def test_a_job_that_does_not_fit_says_which_key_to_change():
+    a100, _, small = CARDS
+    assert cost().advice(a100) == ""
+    # 24 GB less 12 of weights and optimizer, 4 of gradients and 1.5 of the process leave one image of 4 GB.
+    assert cost().advice(small) == "RTX 4090: scale.priors.batch_size=1"
+    assert "no batch size fits" in cost(step=replace(cost().step, parameters=2 * 10**9)).advice(small)
+
+
+def test_hours_follow_peak_and_precision():
+    slow, fast = (cost(flops=19.5e12 * 0.4 * 3600, precision=name).hours(CARDS[0]) for name in ("float32", "bfloat16"))
+    assert slow == pytest.approx(1)
+    assert fast == pytest.approx(19.5 / 312)
+
+
+def test_every_job_that_trains_has_a_cost_and_shared_ones_count_once():
+    jobs = plan_of("edges", "smoke").jobs
+    estimates = Estimates(jobs)
+    trained = [folder for folder, job in jobs.items() if job.verb == "train"]
+    assert trained
+    assert all(estimates.of(folder) for folder in trained)
+    rows = {row["job"]: row for row in report.rows(jobs)}
+    total = sum(cost.disk_bytes for folder in jobs if (cost := estimates.of(folder))) / 1e9
+    assert float(rows["all"]["disk_gb"]) == pytest.approx(total, rel=0.01)
+    assert {f"study {name}" for name in studies_of(jobs)} <= rows.keys()
