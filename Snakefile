@@ -29,6 +29,9 @@ import atexit
 container: "build/twostage.sif"
 
 
+report: "workflow/report/workflow.rst"
+
+
 configfile: "params.yaml"
 
 

@@ -4,6 +4,8 @@ import csv
 
 import pytest
 
+from tests.browser import NEEDS_BROWSER, chromium, listen
+
 from .conftest import GROUP, LEFT_OUT, made_studies, rules_of, variants_of
 
 pytestmark = GROUP
@@ -52,6 +54,24 @@ def test_every_job_has_its_own_log_and_leaves_no_scratch(clone):
 
 def test_a_second_run_has_nothing_to_do(clone):
     assert "Nothing to be done" in clone.dry_run("all")
+
+
+@NEEDS_BROWSER
+def test_the_report_of_a_run_shows_every_table_and_figure_in_its_category(clone, tmp_path):
+    path = tmp_path / "report.html"
+    clone.ask("snakemake", "--report", str(path), "--", "all")
+    made = [*(clone.folder / "results").glob("*.csv"), *(clone.folder / "results/figures").glob("*.png")]
+    with chromium() as browser:
+        page = browser.new_page()
+        said = listen(page)
+        page.goto(path.as_uri())
+        page.get_by_text("Results", exact=True).first.click()
+        page.get_by_text("GPT priors over the order of the image tokens", exact=True).first.click()
+        page.get_by_text("orderings.csv", exact=True).first.wait_for()
+        listed = page.evaluate("Object.keys(results)")
+    assert {str(each.relative_to(clone.folder)) for each in made} <= set(listed)
+    # Of the library that draws the report.
+    assert [line for line in said if "cdn.tailwindcss.com should not be used in production" not in line] == []
 
 
 @pytest.mark.parametrize(

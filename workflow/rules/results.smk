@@ -1,4 +1,15 @@
 # What a reader wants, copied out of the artifacts into results/, or into results/<scale>/ where git does not keep it.
+from twostage.rules.captions import SHOWN, caption_of, labels
+
+
+def reported(path, caption, category):
+    """The path, marked for the report of a run if readers open such files there."""
+    if Path(path).suffix not in SHOWN:
+        return path
+    return report(
+        path, caption=f"../report/{caption}", category=category, labels=labels(path)
+    )
+
 
 for drawn in PLAN.drawn:
 
@@ -9,7 +20,12 @@ for drawn in PLAN.drawn:
             files=[f"{drawn.out}/{file}" for file in (*drawn.files, PROVENANCE)],
             evaluated=PLAN.evaluated(drawn),
         output:
-            [f"{RESULTS}/{place}" for place in places(drawn)],
+            [
+                reported(
+                    f"{RESULTS}/{place}", "result.rst", caption_of(drawn)["title"]
+                )
+                for place in places(drawn)
+            ],
         log:
             f"build/logs/results_{drawn.variant}.txt",
         benchmark:
@@ -20,6 +36,8 @@ for drawn in PLAN.drawn:
             mem_mb=100,
             runtime=1,
             gpu=0,
+        params:
+            **caption_of(drawn),
         shell:
             "(set -- {output}; for file in {input.files}; do cp $file $1; shift; done) 2> {log}"
 
@@ -51,7 +69,7 @@ rule results_claims:
         claims=sorted(map(str, Path("conf/claims").glob("*.yaml"))),
         code=sorted(map(str, Path("src/twostage/claims").glob("*.py"))),
     output:
-        table=f"{RESULTS}/claims.csv",
+        table=reported(f"{RESULTS}/claims.csv", "claims.rst", "Claims"),
         page=f"{RESULTS}/claims.md",
     log:
         "build/logs/results_claims.txt",
@@ -79,7 +97,7 @@ rule results_index:
             if path.suffix != ".pyc"
         ),
     output:
-        f"{RESULTS}/index.html",
+        reported(f"{RESULTS}/index.html", "page.rst", "Page"),
     log:
         "build/logs/results_index.txt",
     benchmark:
@@ -108,7 +126,7 @@ rule results_models:
             for path in Path("src/twostage", stage).glob("*.py")
         ),
     output:
-        table="results/models.csv",
+        table=reported("results/models.csv", "models.rst", "Models"),
         page="results/models.md",
     log:
         "build/logs/results_models.txt",

@@ -17,6 +17,7 @@ from twostage.evaluation.quantities import QUANTITIES
 from twostage.latents.orderings import ORDERS, ordering
 from twostage.page.galleries import Gallery, Slider, galleries, inpaintings, reconstructions
 from twostage.page.pictures import Picture, drawing
+from twostage.rules.captions import title
 from twostage.runtime.artifacts import read_json
 
 # No study file, but a table and figures of its own: every tokenizer that a study trained.
@@ -70,12 +71,12 @@ def _study(results: Path, name: str) -> Study:
     # The strips themselves are sharper than a figure of them.
     drawn = [file for file in files if file.endswith(".png") and not (strips and file.endswith("_samples.png"))]
     paths, grid = _paths(results, name)
-    title = _title(name, source)
+    said = title(name, source)
     return Study(
         name=name,
-        title=title,
+        title=said,
         tables=_tables(results, name),
-        figures=[drawing(results / _place(file), _caption(file, name, title, source)) for file in drawn],
+        figures=[drawing(results / _place(file), _caption(file, name, said, source)) for file in drawn],
         galleries=strips,
         sliders=list(_sliders(results, name, record)),
         paths=paths,
@@ -90,17 +91,12 @@ def _place(file: str) -> str:
     return f"figures/{file}" if file.endswith((".pdf", ".png")) else file
 
 
-def _title(name: str, source: str) -> str:
-    found = re.search(r"^title: (.+)$", source, re.MULTILINE)
-    return found[1] if found else re.sub(r"(?<=[a-z])(?=\d)|_", " ", name).capitalize()
-
-
-def _caption(file: str, name: str, title: str, source: str) -> str:
+def _caption(file: str, name: str, study: str, source: str) -> str:
     """What a figure shows: its panels, where the study file lists them."""
     listed = (yaml.safe_load(source) or {}).get("figures", []) if file == f"{name}.png" else []
     panels = [f"{QUANTITIES[each['y']].label} ({each['kind']})" for each in listed if each.get("y") in QUANTITIES]
     said = ", ".join(panels) or file.removesuffix(".png").removeprefix(f"{name}_").replace("_", " ")
-    return title if said == title.lower() else f"{title}: {said}"
+    return study if said == study.lower() else f"{study}: {said}"
 
 
 def _tokenizers(record: dict[str, Any]) -> Iterator[str]:

@@ -27,35 +27,40 @@ def composed_by_hydra(conf, overrides):
     return OmegaConf.to_container(config, resolve=True)
 
 
-def asked_for(scale, monkeypatch):
-    """Overrides that the whole plan of a scale asks for, each at least once, a study beside another choice: Hydra
+def asked_for(monkeypatch):
+    """Overrides that the whole plans of all scales ask for, each at least once, a study beside another choice: Hydra
     would take minutes for all trees.
     """
-    asked = {}
-    trees = composition.trees()
-
-    def compose(overrides):
-        asked[tuple(overrides)] = None
-        return trees(overrides)
-
-    monkeypatch.setattr(composition, "trees", lambda: compose)
-    whole_plan(scale)
     chosen, seen = [], set()
-    for overrides in asked:
-        if set(overrides) - seen:
-            chosen.append(overrides)
-            seen |= set(overrides)
-    studies = [each[1:] for each in chosen if each[-1].startswith("study=")]
-    others = [each for each in chosen if not each[-1].startswith("study=")]
-    pairs = itertools.zip_longest(others, studies)
-    return [(other or (f"scale={scale}",)) + (study or ()) for other, study in pairs]
+    for scale in SCALES:
+        asked = {}
+        trees = composition.trees()
+
+        def compose(overrides, trees=trees, asked=asked):
+            asked[tuple(overrides)] = None
+            return trees(overrides)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(composition, "trees", lambda compose=compose: compose)
+            whole_plan(scale)
+        new = []
+        for overrides in asked:
+            if set(overrides) - seen:
+                new.append(overrides)
+                seen |= set(overrides)
+        studies = [each[1:] for each in new if each[-1].startswith("study=")]
+        others = [each for each in new if not each[-1].startswith("study=")]
+        pairs = itertools.zip_longest(others, studies)
+        chosen += [(other or (f"scale={scale}",)) + (study or ()) for other, study in pairs]
+    return chosen
 
 
 @pytest.mark.usefixtures("repository_conf")
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_override_of_a_whole_plan_gives_hydras_tree(scale, monkeypatch):
+def test_every_override_of_a_whole_plan_gives_hydras_tree(monkeypatch):
     trees = composition.trees()
-    for overrides in asked_for(scale, monkeypatch):
+    asked = asked_for(monkeypatch)
+    assert {each[0] for each in asked} == {f"scale={scale}" for scale in SCALES}
+    for overrides in asked:
         by_hydra = composed_by_hydra(composition.CONF, overrides)
         if not any(each.startswith("study=") for each in overrides):
             by_hydra["study"] = None

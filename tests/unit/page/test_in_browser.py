@@ -1,19 +1,17 @@
 """The committed results as a page in Chromium: every link, filter and sort, by keyboard, narrow and dark."""
 
-import os
+import itertools
 import re
-import shutil
 from urllib.parse import unquote
 
 import pytest
 
+from tests.browser import NEEDS_BROWSER, chromium, listen
 from twostage.page.build import build
 
 from .conftest import COMMITTED
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev group of pyproject.toml")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH: apt-get install chromium")
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +24,8 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    # As root Chromium has no sandbox.
-    words = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=words)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -42,11 +36,7 @@ def opened(browser, address):
     def open_page(**how):
         page = browser.new_page(**{"reduced_motion": "reduce", **how})
         page.set_default_timeout(60_000)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on(
-            "request", lambda request: said.append(request.url) if request.url[:4] not in ("file", "data") else None
-        )
+        said.append(listen(page))
         page.goto(address)
         pages.append(page)
         return page
@@ -54,7 +44,7 @@ def opened(browser, address):
     yield open_page
     for page in pages:
         page.close()
-    assert said == []
+    assert [*itertools.chain(*said)] == []
 
 
 def shown(page):
