@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 def train(config: TokenizerConfig, job: Job) -> None:
     """Writes model.safetensors, config.json, curve.csv, metrics.json and, if there is one, discriminator.safetensors.
 
-    Raises TwostageError if the config does not match the data or the tokenizer it starts from, a loss is not finite or the codebook collapsed.
+    Raises TwostageError if the config does not match the data or the tokenizer it starts from, a loss is not finite or
+    the codebook collapsed.
     """
     training.seed_everything(config.loop.seed)
     data = MapData.open(job.upstream("data"), config.map)

@@ -90,7 +90,9 @@ def started(data_folder, tmp_path, **changes) -> Job:
 
 
 def test_one_that_starts_from_another_has_its_weights_and_codes_before_the_first_step(data_folder, tmp_path):
-    made = started(data_folder, tmp_path, learning_rate=0.0, quantizer__learned_by="gradient", quantizer__revive_after=None)
+    made = started(
+        data_folder, tmp_path, learning_rate=0.0, quantizer__learned_by="gradient", quantizer__revive_after=None
+    )
     train(parse(TokenizerConfig, made.config), made)
     first, second = (tokenizers.load(path).state_dict() for path in (made.upstream("start"), made.folder))
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -105,5 +107,5 @@ def test_the_curve_of_one_that_starts_from_another_begins_where_that_ended(data_
 
 def test_one_of_other_sizes_cannot_start_from_another(data_folder, tmp_path):
     made = started(data_folder, tmp_path, channels=12)
-    with pytest.raises(TwostageError, match="tokenizer small cannot start from first: .*give both the same networks"):
+    with pytest.raises(TwostageError, match=r"tokenizer small cannot start from first: .*give both the same networks"):
         train(parse(TokenizerConfig, made.config), made)
