@@ -18,7 +18,7 @@
 #   snakemake --cores all results/models.csv                        the models that they print, with their parameters
 #   snakemake --cores all figures                                   every table and figure of the papers
 #   snakemake --cores all results/mine.csv --config study=PATH/mine.yaml      a study of yours, wherever it lies
-#   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | workstation | paper
+#   snakemake --cores all results/table1.csv --config scale=smoke   smoke | laptop | night | workstation | paper
 # Git keeps results/ of one scale, `committed` in params.yaml. At another one results/table1.csv is another name of
 # results/<scale>/table1.csv, which git ignores.
 import atexit

@@ -17,7 +17,7 @@ from twostage.config.reference import keys
 from twostage.planning.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
-SCALES = ("smoke", "laptop", "workstation", "paper")
+SCALES = ("smoke", "laptop", "night", "workstation", "paper")
 # Options whose keys differ; of other groups the default is shown.
 SHOWN = {"tokenizers": ["vqgan_f4", "kmeans_f1"], "priors": ["gpt", "pixelsnail", "sundae", "absorbing"]}
 LINK = re.compile(r"\[([^\]]*)\]\(\.\./([^)#]+)(#[^)]*)?\)")

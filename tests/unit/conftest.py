@@ -8,7 +8,7 @@ from twostage.config import composition
 from twostage.runtime.fingerprint import NOT_COUNTED
 
 ROOT = pathlib.Path(__file__).parents[2]
-SCALES = ["smoke", "laptop", "workstation", "paper"]
+SCALES = ["smoke", "laptop", "night", "workstation", "paper"]
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("[!_]*.yaml"))
 # On data that the user brings at every scale.
 ON_REQUEST = {"depth", "pose", "layouts_ade20k", "layouts_coco_stuff", "gpt_dropout", "discriminator"}

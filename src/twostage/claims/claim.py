@@ -12,7 +12,7 @@ from twostage.config.values import at_least, one_of
 from twostage.errors import TwostageError
 
 # From small to large: a verdict means something from one of them on.
-SCALES = ("smoke", "laptop", "workstation", "paper")
+SCALES = ("smoke", "laptop", "night", "workstation", "paper")
 
 Selector = dict[str, Any]  # column of a table -> its value
 

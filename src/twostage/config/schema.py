@@ -136,6 +136,9 @@ class TokenizerConfig:
     """
 
     name: str = folder_name()
+    # A tokenizer of conf/tokenizers/ of the same networks, trained on the same data: this one starts with its weights
+    # and codebook, but with new optimizers; null: from new weights.
+    starts_from: str | None = folder_name(default=None)
     map: str = one_of(*TOKENIZED)  # what it tokenizes: image | edges | segmentation | depth | low_resolution | pose
     layout: str = one_of("paper", "released")  # paper (Table 6) | released
     num_downsamplings: int = at_least(0)  # m

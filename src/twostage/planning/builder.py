@@ -131,8 +131,10 @@ class Builder:
         return self.add(latents_job(tree, tokenizer))
 
     def trained(self, tree: Tree) -> Job:
-        """Adds the training of a tokenizer and, if it is one of images, how well it reconstructs."""
-        tokenizer = tokenizer_job(tree)
+        """Adds the training of a tokenizer, after that which it starts from, and, of images, how it reconstructs."""
+        name = tree["tokenizers"]["starts_from"]
+        start = self.trained(tree | {"tokenizers": self.composed({"tokenizers": name})["tokenizers"]}) if name else None
+        tokenizer = tokenizer_job(tree, start)
         for name in BACKBONE_OF.values():
             if name in tokenizer.inputs:
                 self.add(weights_job(tree, name))

@@ -50,9 +50,11 @@ def chain(
         usual = composition.compose((f"scale={tree['scale']['name']}",))
         refuse_unread(verb, tree["priors"]["architecture"], tree["sampling"], usual["sampling"])
     data = data_job(tree)
-    tokenizer = (given or {}).get("tokenizer") or tokenizer_job(tree)
+    chosen = (given or {}).get("tokenizer")
+    tokenizers = [chosen] if chosen else _tokenizer_jobs(tree)
+    tokenizer = tokenizers[-1]
     if verb.startswith("evaluation."):
-        return _evaluation(verb, tree, data, tokenizer)
+        return _evaluation(verb, tree, data, tokenizers)
     if verb == "latents.plain":
         return [data, plain_job(tree, tree["latents"]["map"])]
     latents, of_condition = latents_job(tree, tokenizer), condition_jobs(tree, overrides)
@@ -61,12 +63,12 @@ def chain(
     tune = tune_job(tree, latents, condition)
     tunes = [tune] if tree["priors"]["learning_rate"] is None else []
     prior = prior_job(tree, latents, condition, {"tune": tune} if tunes else {})
-    read = {name for job in (tokenizer, *of_condition) for name in job.inputs}
+    read = {name for job in (*tokenizers, *of_condition) for name in job.inputs}
     networks = [weights_job(tree, name) for name in BACKBONE_OF.values() if name in read]
     made = {"data": data, "tokenizer": tokenizer, "latents": latents, "tune": tune, "prior": prior}
     target = _target(verb, tree, made, condition, label)
     # What the data may lack for the condition is noticed before the image's tokenizer trains.
-    jobs = [data, *networks, *of_condition, maps, tokenizer, latents, *tunes, prior]
+    jobs = [data, *networks, *of_condition, maps, *tokenizers, latents, *tunes, prior]
     return _ending_in(target, list({job.out: job for job in jobs}.values()))
 
 
@@ -102,8 +104,18 @@ def _ending_in(target: Job, jobs: list[Job]) -> list[Job]:
     return [*(job for job in jobs if job.out in needed and job.out != target.out), target]
 
 
-def _evaluation(verb: str, tree: Tree, data: Job, tokenizer: Job) -> list[Job]:
-    features = features_job(tree, data)
+def _tokenizer_jobs(tree: Tree) -> list[Job]:
+    """The tokenizer's training, after that of the one it starts from."""
+    name = tree["tokenizers"]["starts_from"]
+    if name is None:
+        return [tokenizer_job(tree)]
+    of_start = composition.compose((f"scale={tree['scale']['name']}", f"tokenizers={name}"))
+    before = _tokenizer_jobs(tree | {"tokenizers": of_start["tokenizers"]})
+    return [*before, tokenizer_job(tree, before[-1])]
+
+
+def _evaluation(verb: str, tree: Tree, data: Job, tokenizers: list[Job]) -> list[Job]:
+    features, tokenizer = features_job(tree, data), tokenizers[-1]
     networks = [weights_job(tree, name) for name in ("vgg16", "alexnet", "inception")]
     match verb:
         case "evaluation.reconstruct":
@@ -114,7 +126,7 @@ def _evaluation(verb: str, tree: Tree, data: Job, tokenizer: Job) -> list[Job]:
             target = rfid_job(tree, tokenizer, data, features)
         case other:
             raise TwostageError(f"{other} needs --config with a resolved job; snakemake writes it to build/configs/")
-    return _ending_in(target, [data, maps_job(tree, tokenizer.config["map"]), *networks, tokenizer, features])
+    return _ending_in(target, [data, maps_job(tree, tokenizer.config["map"]), *networks, *tokenizers, features])
 
 
 def _made_by(verb: str, tokenizer: Job) -> Job:

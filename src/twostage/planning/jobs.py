@@ -64,16 +64,20 @@ def plain_job(tree: Tree, kind: str) -> Job:
     return new_job("latents.plain", variant, tree, config, {"data": data})
 
 
-def tokenizer_job(tree: Tree) -> Job:
-    """Training of `tree["tokenizers"]` on `tree["data"]`, or, of a palette, what makes that."""
+def tokenizer_job(tree: Tree, start: Job | None = None) -> Job:
+    """Training of `tree["tokenizers"]` on `tree["data"]`, or, of a palette, what makes that.
+
+    `start`: the training of the tokenizer that it starts from, if it does.
+    """
     config = tree["tokenizers"]
     if config["kmeans"] is not None:
         return _palette_job("tokenizers.cluster", tree, ("name", "map", "kmeans"))
     if config["greys"]:
         return _palette_job("tokenizers.greys", tree, ("name", "map"))
-    # A learned tokenizer is asked for as it was before palettes were.
-    config = {key: value for key, value in config.items() if key not in ("kmeans", "greys")}
-    inputs = {"data": maps_job(tree, config["map"])}
+    # Omit what only others have, so that existing job hashes stay valid.
+    omitted = ("kmeans", "greys") if config["starts_from"] else ("kmeans", "greys", "starts_from")
+    config = {key: value for key, value in config.items() if key not in omitted}
+    inputs = {"data": maps_job(tree, config["map"])} | ({"start": start} if start else {})
     for network in (config["loss"]["perceptual"], config["loss"]["early_perceptual"]):
         if network in BACKBONE_OF:
             inputs[BACKBONE_OF[network]] = weights_job(tree, BACKBONE_OF[network])

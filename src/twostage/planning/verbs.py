@@ -52,7 +52,7 @@ VERBS = {
     ),
     # The maps themselves, {split}_{map}.npy, are as those of data.prepare.
     "data.annotate": Verb(["metadata.json"], memory_mb=4000, minutes=1440, gpu=True),
-    "tokenizers.train": Verb(TRAINED, memory_mb=4000, minutes=2880, gpu=True, priority=10),
+    "tokenizers.train": Verb(TRAINED, {r"tokenizers\..*": MODEL}, memory_mb=4000, minutes=2880, gpu=True, priority=10),
     "tokenizers.cluster": Verb([*MODEL, "metrics.json"], memory_mb=4000, minutes=120, gpu=True),
     "tokenizers.greys": Verb([*MODEL, "metrics.json"], memory_mb=2000, minutes=30),
     "latents.encode": Verb(INDICES, {r"tokenizers\..*": MODEL}, memory_mb=3000, minutes=240, gpu=True),

@@ -44,6 +44,11 @@ class CodebookKeeper(nn.Module):
                 pass
             case other:
                 raise TwostageError(f"quantizer.init {other} is unknown; expected data or uniform")
+        self.go_on(quantizer)
+
+    @torch.no_grad()
+    def go_on(self, quantizer: Quantizer) -> None:
+        """Call before the first step, instead of `start`, if the codes are trained ones: they stay where they are."""
         self.average_sum_KD.copy_(quantizer.codebook_KD)
         self.ready.fill_(True)
 

@@ -176,6 +176,20 @@ class TokenizerTask:
         # Of the last steps since an evaluation.
         self.accuracies: deque[Tensor] = deque(maxlen=FEWEST_JUDGED)
 
+    def start_from(self, other: Tokenizer) -> None:
+        """Call before the first step: takes the weights and codes of another tokenizer.
+
+        Raises TwostageError if its networks or its codebook have other sizes.
+        """
+        try:
+            self.models.tokenizer.load_state_dict(other.state_dict())
+        except RuntimeError as error:
+            raise TwostageError(
+                f"tokenizer {self.config.name} cannot start from {other.config.name}: "
+                f"{str(error).splitlines()[-1].strip()}; give both the same networks and codebook"
+            ) from error
+        self.keeper.go_on(self.models.tokenizer.quantizer)
+
     def phase(self, step: int) -> Phase:
         """Which networks learn from the discriminator at a step."""
         if self.models.discriminator is None or self.config.discriminator is None:

@@ -21,13 +21,16 @@ log = logging.getLogger(__name__)
 def train(config: TokenizerConfig, job: Job) -> None:
     """Writes model.safetensors, config.json, curve.csv, metrics.json and, if there is one, discriminator.safetensors.
 
-    Raises TwostageError if the config does not match the data, a loss is not finite or the codebook collapsed.
+    Raises TwostageError if the config does not match the data or the tokenizer it starts from, a loss is not finite or
+    the codebook collapsed.
     """
     training.seed_everything(config.loop.seed)
     data = MapData.open(job.upstream("data"), config.map)
     models = build_models(config, data, _perceptual("perceptual", config.loss.perceptual, job))
     early = _perceptual("early_perceptual", config.loss.early_perceptual, job)
     task = TokenizerTask(config, models, data, early)
+    if config.starts_from is not None:
+        task.start_from(model.load(job.upstream("start")))
     loop = training.Loop(task, config.loop, job.scratch, job.variant)
     loop.run(until=lambda loop: loop.step >= config.loop.steps)
     metrics = _metrics(config, task, loop)

@@ -198,8 +198,10 @@ def test_without_a_table_it_is_not_measured_or_the_user_must_bring_something():
 
 
 def test_a_scale_of_no_known_size_is_one_line(long):
-    with pytest.raises(TwostageError, match="scale night has no place among smoke, laptop, workstation, paper; add it"):
-        judged(claim_of("less", left=[LOW], right=[HIGH]), long(SURE), "night")
+    with pytest.raises(
+        TwostageError, match="scale decade has no place among smoke, laptop, night, workstation, paper; add it"
+    ):
+        judged(claim_of("less", left=[LOW], right=[HIGH]), long(SURE), "decade")
 
 
 def test_rows_of_another_scale_are_no_mistake_and_those_of_this_one_are(long):

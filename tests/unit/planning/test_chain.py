@@ -72,6 +72,12 @@ def test_a_known_learning_rate_needs_no_sweep():
     assert "tune" not in jobs[-2].inputs
 
 
+def test_a_tokenizer_comes_after_the_one_it_starts_from():
+    jobs = chain((*MINE, "tokenizers=adversarial_f4"), "tokenizers.train")
+    assert names(jobs)[-2:] == ["tokenizers.train mine.perceptual_f4", "tokenizers.train mine.adversarial_f4"]
+    assert jobs[-1].inputs["start"] == jobs[-2].out
+
+
 def test_choices_of_the_image_tokenizer_are_not_those_of_the_maps():
     jobs = chain((*BY_MAP, "tokenizers=vqgan_f8", "tokenizers.loop.steps=7"))
     trained = {job.variant: job.config["loop"]["steps"] for job in jobs if job.stage == "tokenizers"}

@@ -1,5 +1,7 @@
 """The plans of the studies that compare image tokenizers: Fig. 9, Table 5 and the warm-up of Sec. A."""
 
+import json
+
 import pytest
 
 from tests.unit.conftest import SCALES, stage
@@ -89,3 +91,18 @@ def test_the_papers_table5_is_planned_as_printed():
         "imagenet.vqgan_f16": 1024,
         "imagenet.vqgan_f16_k16384": 16384,
     }
+
+
+@pytest.mark.parametrize("scale", [scale for scale in SCALES if scale != "paper"])
+def test_settings_of_a_search_start_from_one_tokenizer_and_take_equal_steps(scale):
+    plan = plan_of("discriminator_search", scale)
+    jobs = stage(plan, "tokenizers.train")
+    first = jobs.pop("cifar10.perceptual_f4")
+    assert "starts_from" not in first.config
+    assert len(jobs) == 6 * len(plan.study["seeds"])
+    for job in jobs.values():
+        assert (job.inputs["start"], job.config["starts_from"]) == (first.out, "perceptual_f4")
+        assert job.config["quantizer"] == first.config["quantizer"]
+    assert len({json.dumps(job.config["loop"] | {"seed": 0}) for job in jobs.values()}) == 1
+    without = [job for job in jobs.values() if job.config["loss"]["adversarial"] == "none"]
+    assert len(without) == len(plan.study["seeds"])

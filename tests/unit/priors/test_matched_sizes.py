@@ -28,7 +28,7 @@ def parameters(plan, job):
         return num_parameters(build(parse(PriorConfig, job.config), space(plan, job.inputs["latents"], condition)))
 
 
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "night", "workstation", "paper"])
 def test_pixelsnail_matches_the_transformer_in_every_row(monkeypatch, scale):
     monkeypatch.setattr(composition, "CONF", ROOT / "conf")
     plan = plan_of("table1", scale)

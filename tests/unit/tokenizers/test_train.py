@@ -1,9 +1,11 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from twostage import tokenizers
+from twostage.config.composition import parse
+from twostage.config.schema import TokenizerConfig
 from twostage.errors import TwostageError
 from twostage.runtime.artifacts import read_csv, read_json
 from twostage.runtime.job import Job
@@ -77,3 +79,33 @@ def test_unknown_perceptual_network_is_named(data_folder, tmp_path):
     config = small_config(loss__perceptual="resnet")
     with pytest.raises(TwostageError, match=r"loss\.perceptual=resnet"):
         train(config, job(data_folder, tmp_path / "out", config))
+
+
+def started(data_folder, tmp_path, **changes) -> Job:
+    """A job, not yet run, that starts from a tokenizer trained without a discriminator."""
+    first = job(data_folder, tmp_path / "first", small_config(name="first", loss__adversarial="none"))
+    train(small_config(name="first", loss__adversarial="none"), first)
+    made = job(data_folder, tmp_path / "second", small_config(starts_from="first", **changes))
+    return replace(made, inputs=made.inputs | {"start": first.out})
+
+
+def test_one_that_starts_from_another_has_its_weights_and_codes_before_the_first_step(data_folder, tmp_path):
+    made = started(
+        data_folder, tmp_path, learning_rate=0.0, quantizer__learned_by="gradient", quantizer__revive_after=None
+    )
+    train(parse(TokenizerConfig, made.config), made)
+    first, second = (tokenizers.load(path).state_dict() for path in (made.upstream("start"), made.folder))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_curve_of_one_that_starts_from_another_begins_where_that_ended(data_folder, tmp_path):
+    made = started(data_folder, tmp_path)
+    train(parse(TokenizerConfig, made.config), made)
+    first, second = (read_csv(path / "curve.csv") for path in (made.upstream("start"), made.folder))
+    assert float(second[0]["tune_reconstruction"]) == float(first[-1]["tune_reconstruction"])
+
+
+def test_one_of_other_sizes_cannot_start_from_another(data_folder, tmp_path):
+    made = started(data_folder, tmp_path, channels=12)
+    with pytest.raises(TwostageError, match=r"tokenizer small cannot start from first: .*give both the same networks"):
+        train(parse(TokenizerConfig, made.config), made)
