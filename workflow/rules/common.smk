@@ -11,6 +11,7 @@ from twostage.planning.outside import add_studies
 from twostage.planning.whole import refuse_broken, tables
 from twostage.rules import asked, gpu_limit, lock, own_time, progress
 from twostage.rules.planned import PlannedRules, places
+from twostage.rules.requests import Requests
 from twostage.runtime.job import PROVENANCE
 
 SCALE = config["scale"]
@@ -42,6 +43,7 @@ except TwostageError as error:
     sys.exit(1)
 
 GPUS_PER_JOB = PLAN.plan.tree["scale"]["gpus_per_job"]
+REQUESTS = Requests(PLAN.plan, GPUS_PER_JOB)
 # A scale without GPUs runs on the CPU even where there is one: many jobs would share it, and their clocks with it.
 if GPUS_PER_JOB == 0:
     os.environ.update(TWOSTAGE_DEVICE="cpu")

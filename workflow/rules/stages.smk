@@ -23,8 +23,8 @@ for name, row, number, paths, variants in (
         priority: row.priority
         threads: 1
         resources:
-            mem_mb=row.memory_mb,
-            runtime=row.minutes,
+            mem_mb=REQUESTS.memory_mb(name),
+            runtime=REQUESTS.minutes(name),
             gpu=GPUS_PER_JOB if row.gpu else 0,
         # The shell's line is read when the job runs, and then `name` is the last of the loop.
         params:
