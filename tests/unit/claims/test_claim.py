@@ -54,7 +54,7 @@ def test_a_claim_is_read(read):
         ({"holds": {"kind": "falls", "along": [{"ordering": "a"}]}}, "falls needs two or more of along"),
         ({"holds": {"kind": "about", "left": [{"ordering": "a"}]}}, "about needs expected"),
         ({"holds": {"kind": "beats", "left": [{}]}}, "beats"),
-        ({"scale": "night"}, "night"),
+        ({"scale": "decade"}, "decade"),
         ({"verdict": "reproduced"}, "verdict"),
         ({"needs": "luck"}, "luck"),
     ],

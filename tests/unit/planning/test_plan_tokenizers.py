@@ -93,15 +93,15 @@ def test_the_papers_table5_is_planned_as_printed():
     }
 
 
-@pytest.mark.parametrize("scale", [scale for scale in SCALES if scale != "paper"])
+@pytest.mark.parametrize("scale", SCALES)
 def test_settings_of_a_search_start_from_one_tokenizer_and_take_equal_steps(scale):
     plan = plan_of("discriminator_search", scale)
     jobs = stage(plan, "tokenizers.train")
-    first = jobs.pop("cifar10.perceptual_f4")
+    first = jobs.pop("imagenet.perceptual_f16" if scale == "paper" else "cifar10.perceptual_f4")
     assert "starts_from" not in first.config
     assert len(jobs) == 6 * len(plan.study["seeds"])
     for job in jobs.values():
-        assert (job.inputs["start"], job.config["starts_from"]) == (first.out, "perceptual_f4")
+        assert (job.inputs["start"], job.config["starts_from"]) == (first.out, first.config["name"])
         assert job.config["quantizer"] == first.config["quantizer"]
     assert len({json.dumps(job.config["loop"] | {"seed": 0}) for job in jobs.values()}) == 1
     without = [job for job in jobs.values() if job.config["loss"]["adversarial"] == "none"]
