@@ -32,7 +32,7 @@ nb_execution_cache_path = str(DOCS.parent / "build/docs_notebooks")
 # The pages, as the site lists them. On GitHub, docs/README.md does.
 TREES = {
     "Start": ["quickstart", "tutorial", "install"],
-    "How to": ["command_line", "models", "own_data", "own_study", "canvases", "datasets", "dvc", "cluster"],
+    "How to": ["command_line", "models", "own_data", "own_study", "canvases", "datasets", "dvc", "cluster", "cost"],
     "More how to": ["performance", "troubleshooting", "faq"],
     "Results": ["results", "claims", "generated/results/claims"],
     "Explanation": ["protocol", "table1", "fid"],
