@@ -46,6 +46,19 @@ def test_every_input_is_the_output_of_an_earlier_job(study, scale):
         made[folder] = job
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_row_given_edges_has_rates_of_its_own_where_the_scale_can_pay(scale):
+    plan = plan_of("table1", scale)
+    row = plan.jobs[f"artifacts/{scale}/evaluation/table1.D-RIN"]
+    for name in ("gpt", "pixelsnail"):
+        run = plan.jobs[row.inputs[f"{name}.seed0"]]
+        tune = plan.jobs[run.inputs["tune"]]
+        assert tune.config["architecture"] == name
+        is_own = tune.inputs["latents"] == run.inputs["latents"] and "condition" in tune.inputs
+        assert is_own == (scale in ("workstation", "paper"))
+    assert row.config["tune_on"] == ("D-RIN" if scale in ("workstation", "paper") else "IN")
+
+
 def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
     runs = stage(plan, "priors.train")
     pairs = [(runs[name], runs[name.replace(".gpt.", ".pixelsnail.")]) for name in runs if ".gpt." in name]
