@@ -202,6 +202,7 @@ class PixelSNAILConfig:
     num_heads: int = at_least(1)
     condition_width: int = at_least(1)  # channels of a spatial condition
     dropout: float = share()
+    gated_attention: bool = False  # a gated 1x1 block before keys and values, and one before queries
 
 
 @dataclass
@@ -258,6 +259,7 @@ class PriorConfig:
     betas: list[float] = share()
     weight_decay: float = at_least(0)  # on matrices only
     gradient_clip: float = above(0)  # global norm
+    averaging: float | None = share(default=None)  # decay of the moving average of the weights; null: the last weights
     sweep: SweepConfig | None = None  # null where the rate is known
     loop: LoopConfig = field(default_factory=LoopConfig)
     ordering: str = one_of(

@@ -107,9 +107,16 @@ def windows_job(tree: Tree, latents: Job, side: int, per_image: int) -> Job:
     return new_job("latents.crop", f"{latents.variant}.windows_{side}", tree, config, {"latents": latents})
 
 
+# Keys of priors that are newer than stored ones.
+_LATER = ("absorbing", "own", "averaging")
+
+
 def _own_slice(priors: Tree) -> Tree:
-    """The slice of one prior. An architecture that came later is left out of others', which are asked for as before."""
-    return {key: value for key, value in priors.items() if key not in ("absorbing", "own") or value}
+    """The slice of one prior. What came later is left out of those that do not use it: they are asked for as before."""
+    own = {key: value for key, value in priors.items() if key not in _LATER or value}
+    if (sizes := own["pixelsnail"]) is not None and not sizes["gated_attention"]:
+        own["pixelsnail"] = {key: value for key, value in sizes.items() if key != "gated_attention"}
+    return own
 
 
 def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:

@@ -59,6 +59,19 @@ def test_the_row_given_edges_has_rates_of_its_own_where_the_scale_can_pay(scale)
     assert row.config["tune_on"] == ("D-RIN" if scale in ("workstation", "paper") else "IN")
 
 
+def test_options_that_came_later_are_asked_for_only_where_they_are_on(plan):
+    asked_for = [job.config for job in plan.jobs.values() if job.name in ("priors.train", "priors.tune")]
+    assert not [config for config in asked_for if "averaging" in config]
+    gated = {config["pixelsnail"].get("gated_attention") for config in asked_for if config["pixelsnail"]}
+    assert gated == {True if plan.scale == "paper" else None}
+    compose = composition.trees()
+    averaged = plan_of("table1", "smoke", lambda overrides: compose((*overrides, "priors.averaging=0.999")))
+    runs = [job for job in averaged.jobs.values() if job.name in ("priors.train", "priors.tune")]
+    assert {(job.config["architecture"], job.config["averaging"]) for job in runs} == {
+        ("gpt", 0.999), ("pixelsnail", 0.999)
+    }  # fmt: skip
+
+
 def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
     runs = stage(plan, "priors.train")
     pairs = [(runs[name], runs[name.replace(".gpt.", ".pixelsnail.")]) for name in runs if ".gpt." in name]
