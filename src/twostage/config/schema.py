@@ -215,7 +215,7 @@ class HourglassConfig:
     depth: list[int] = at_least(0)  # layers before, in and after the shortened part
     shorten_factor: int = at_least(1)  # number of tokens that are merged into one: a square number
     resampling: str = one_of("patches", "sequence", "released")  # which tokens are merged, see priors.hourglass
-    rotary: str = one_of("axial", "sequence", "released")  # how positions become angles, see priors.rotary
+    rotary: str = one_of("axial", "raster", "sequence", "released")  # how positions become angles, see priors.rotary
     dropout: float = share()
 
 
