@@ -135,6 +135,9 @@ def test_pixels_are_grey_levels_given_their_class(scale):
     (drawn,) = stage(plan, "sampling.denoise").values()
     held_out = plan.jobs[prior.inputs["latents"]].config["validation_images"]
     assert held_out is None or drawn.config["num_images"] <= held_out
+    released = {"temperature_start": 0.9, "temperature_end": 0.9, "proportion_start": 1.0, "proportion_end": 1.0}
+    steps = 12 if scale == "smoke" else 50
+    assert drawn.config["chain"] == released | {"steps": steps, "min_steps": 10}
 
 
 def test_a_grey_tokenizer_is_made_by_its_own_verb():
