@@ -261,6 +261,7 @@ def _of_comparisons(metrics: Metrics) -> list[str]:
 
 def _of_row(row: Metrics) -> str:
     through = " through ".join(row[key] for key in ("data", "tokenizers") if key in row)
+    through += f", seen in windows of {row['window']}x{row['window']} tokens" if "window" in row else ""
     return f"{through}, given {row['condition']}" if "condition" in row else through
 
 
