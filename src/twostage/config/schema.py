@@ -408,6 +408,7 @@ class EvaluationConfig:
     features: FeaturesConfig | None = None
     rfid_images: int | None = at_least(1, default=None)  # the first of the images that have features; null: all
     samples: SamplesConfig | None = None
+    samples_split: str = one_of("train", "tune", "validation", default="validation")  # what samples are compared with
     classifier: ClassifierConfig | None = None
 
 

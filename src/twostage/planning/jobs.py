@@ -272,7 +272,7 @@ def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:
     """Reconstruction quality of an image tokenizer on the validation split."""
     inputs = {"data": data, "tokenizer": tokenizer, "vgg16": weights_job(tree, "vgg16")}
     # Its own slice: other metrics' settings do not concern it.
-    others = ("features", "rfid_images", "samples", "classifier")
+    others = ("features", "rfid_images", "samples", "samples_split", "classifier")
     config = {key: value for key, value in tree["evaluation"].items() if key not in others}
     return new_job("evaluation.reconstruct", tokenizer.variant, tree, config, inputs)
 
@@ -283,6 +283,13 @@ def features_job(tree: Tree, data: Job) -> Job:
     variant = f"features.{data.variant}.{config['split']}"
     inputs = {"data": data, "inception": weights_job(tree, "inception")}
     return new_job("evaluation.features", variant, tree, config, inputs)
+
+
+def real_features_job(tree: Tree, data: Job) -> Job:
+    """Inception features of the real images that samples are compared with: those of `evaluation.samples_split`."""
+    evaluation = tree["evaluation"]
+    features = evaluation["features"] | {"split": evaluation["samples_split"]}
+    return features_job(tree | {"evaluation": evaluation | {"features": features}}, data)
 
 
 def classifier_job(tree: Tree, data: Job) -> Job:
