@@ -11,7 +11,15 @@ ROOT = pathlib.Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "night", "workstation", "paper"]
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("[!_]*.yaml"))
 # On data that the user brings at every scale.
-ON_REQUEST = {"depth", "pose", "layouts_ade20k", "layouts_coco_stuff", "gpt_dropout", "discriminator"}
+ON_REQUEST = {
+    "depth",
+    "pose",
+    "layouts_ade20k",
+    "layouts_coco_stuff",
+    "gpt_dropout",
+    "discriminator",
+    "f_sweep_coordinates",
+}
 
 
 def stage(plan, name):

@@ -205,6 +205,7 @@ class PixelSNAILConfig:
     num_heads: int = at_least(1)
     condition_width: int = at_least(1)  # channels of a spatial condition
     dropout: float = share()
+    gated_attention: bool = False  # a gated 1x1 block before keys and values, and one before queries
 
 
 @dataclass
@@ -217,7 +218,7 @@ class HourglassConfig:
     depth: list[int] = at_least(0)  # layers before, in and after the shortened part
     shorten_factor: int = at_least(1)  # number of tokens that are merged into one: a square number
     resampling: str = one_of("patches", "sequence", "released")  # which tokens are merged, see priors.hourglass
-    rotary: str = one_of("axial", "sequence", "released")  # how positions become angles, see priors.rotary
+    rotary: str = one_of("axial", "raster", "sequence", "released")  # how positions become angles, see priors.rotary
     dropout: float = share()
 
 
@@ -261,6 +262,7 @@ class PriorConfig:
     betas: list[float] = share()
     weight_decay: float = at_least(0)  # on matrices only
     gradient_clip: float = above(0)  # global norm
+    averaging: float | None = share(default=None)  # decay of the moving average of the weights; null: the last weights
     sweep: SweepConfig | None = None  # null where the rate is known
     loop: LoopConfig = field(default_factory=LoopConfig)
     ordering: str = one_of(
@@ -409,6 +411,7 @@ class EvaluationConfig:
     features: FeaturesConfig | None = None
     rfid_images: int | None = at_least(1, default=None)  # the first of the images that have features; null: all
     samples: SamplesConfig | None = None
+    samples_split: str = one_of("train", "tune", "validation", default="validation")  # what samples are compared with
     classifier: ClassifierConfig | None = None
 
 

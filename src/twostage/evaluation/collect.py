@@ -8,7 +8,7 @@ import numpy as np
 
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import QUANTITIES
-from twostage.evaluation.statistics import paired, spread, word
+from twostage.evaluation.statistics import holm, paired, spread, word
 from twostage.latents.orderings import ordering
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_csv, write_json
 from twostage.runtime.job import Job
@@ -67,6 +67,7 @@ def collect(config: CollectConfig, job: Job) -> None:
         "num_seeds": len({point.seed for point in config.points} - {None}),
         "rows": {row: _latents(job, row) for row in dict.fromkeys(point.row for point in config.points)},
         "told": _told(list(priors.values())),
+        "seeds_of": "priors" if priors else "tokenizers",
         "statistics": _statistics(config, lines),
         "strips": labels,
         "orders": {name: ordering(name, GRID_SIDE, GRID_SIDE).tolist() for name in config.orderings},
@@ -98,7 +99,9 @@ def _lines(config: CollectConfig, job: Job, at: int, point: Point) -> Iterator[L
 
 
 def _statistics(config: CollectConfig, lines: list[Line]) -> list[dict[str, Any]]:
-    """For each row, value of the varied keys and quantity: `spread` of the final numbers, and the `difference`."""
+    """For each row, value of the varied keys and quantity: `spread` of the final numbers, and the `difference`, whose
+    `p_holm` is corrected for all differences of the quantity.
+    """
     found: dict[tuple[str, ...], dict[int | None, float]] = {}
     values: dict[tuple[str, ...], dict[str, Any]] = {}
     for line in lines:
@@ -107,7 +110,7 @@ def _statistics(config: CollectConfig, lines: list[Line]) -> list[dict[str, Any]
             place = _place(line["row"], own, line["quantity"])
             values[place] = own
             found.setdefault(place, {})[line["seed"]] = line["value"]
-    statistics = []
+    statistics: list[dict[str, Any]] = []
     for place, by_seed in found.items():
         row, *_, quantity = place
         to = None if config.compare_to is None else _place(row, config.compare_to, quantity)
@@ -122,6 +125,10 @@ def _statistics(config: CollectConfig, lines: list[Line]) -> list[dict[str, Any]
                 "difference": difference,
             }
         )
+    for name in config.quantities:
+        compared = [one["difference"] for one in statistics if one["quantity"] == name and one["difference"]]
+        for difference, p in zip(compared, holm([each["p"] for each in compared]), strict=True):
+            difference["p_holm"] = p
     return statistics
 
 

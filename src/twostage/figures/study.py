@@ -174,6 +174,8 @@ def _printed(config: StudyConfig, metrics: Metrics) -> list[dict[str, str]]:
             if part:
                 signed = "+" + quantity.format.lstrip("+,")
                 line[f"Δ {quantity.label}"] = "" if one is None else _cell(one["difference"], signed)
+                p = None if one is None or one["difference"] is None else one["difference"].get("p_holm")
+                line[f"Δ {quantity.label}"] += "" if p is None else f", p {p:.2g}"
                 difference = _difference_of_paper(config, row, values, name)
                 if name in told_of_paper:
                     line[f"paper Δ {quantity.label}"] = "" if difference is None else f"{difference:{signed}}"
@@ -243,12 +245,23 @@ def _caption(config: StudyConfig, metrics: Metrics) -> str:
     sentences += _of_conditions(metrics.get("conditions", {}))
     if metrics["num_seeds"] > 1:
         sentences.append("± standard deviation over seeds [95 % t interval]; Δ paired by seed; no spread: one seed")
+        sentences += _of_comparisons(metrics)
     sentences.append(f"Paper: {config.paper_says}" if config.paper_says else "")
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
+def _of_comparisons(metrics: Metrics) -> list[str]:
+    """What the intervals do not cover, and how p is corrected; nothing of what older versions collected."""
+    compared = [one for one in metrics["statistics"] if (one["difference"] or {}).get("p_holm") is not None]
+    sentences = ["p: paired t test, corrected for all Δ of its column (Holm)"] if compared else []
+    if metrics.get("seeds_of") == "priors":
+        sentences.append("Seeds are of the priors: each tokenizer was trained once, and no interval covers its seed")
+    return sentences
+
+
 def _of_row(row: Metrics) -> str:
     through = " through ".join(row[key] for key in ("data", "tokenizers") if key in row)
+    through += f", seen in windows of {row['window']}x{row['window']} tokens" if "window" in row else ""
     return f"{through}, given {row['condition']}" if "condition" in row else through
 
 

@@ -19,6 +19,7 @@ from twostage.planning.jobs import (
     latents_job,
     maps_job,
     plain_job,
+    real_features_job,
     reconstruct_job,
     rfid_job,
     samples_evaluation_job,
@@ -152,7 +153,7 @@ class Builder:
         subset = min(num_images // 2, settings["kid_subset_size"])
         samples = settings | {"images": num_images, "kid_subset_size": subset}
         asked = tree | {"evaluation": tree["evaluation"] | {"samples": samples}}
-        features = self.add_with_upstream(features_job(asked, data_job(asked)), weights_job(asked, "inception"))
+        features = self.add_with_upstream(real_features_job(asked, data_job(asked)), weights_job(asked, "inception"))
         # What is measured of some of a job's samples is another number than what is measured of all.
         label = "" if num_images == sampling.config["num_images"] else f"first{num_images}"
         return self.add(samples_evaluation_job(asked, sampling, features, label))

@@ -72,13 +72,13 @@ def require_measurable(measured: Sequence[str], kind: str | None) -> None:
         )
 
 
-def require_one_grid(plan: Builder, tree: Tree) -> None:
+def require_one_grid(plan: Builder, tree: Tree, has_window: bool = False) -> None:
     """Raises TwostageError for a prior that reads a map's code at the place of the image's, if grids differ.
 
-    All but the transformer do.
+    All but the transformer do, and that too if it sees a window of both.
     """
     condition, architecture = tree["priors"]["condition"], tree["priors"]["architecture"]
-    if condition in (None, "class", "coordinates") or architecture == "gpt":
+    if condition in (None, "class", "coordinates") or (architecture == "gpt" and not has_window):
         return
     of_map = tree | {"tokenizers": plan.composed({"data": tree["data"]["name"], "tokenizers": condition})["tokenizers"]}
     image, given = grid_side(tree), grid_side(of_map)

@@ -111,9 +111,16 @@ def windows_job(tree: Tree, latents: Job, side: int, per_image: int) -> Job:
     return new_job("latents.crop", f"{latents.variant}.windows_{side}", tree, config, {"latents": latents})
 
 
+# Keys of priors that are newer than stored ones.
+_LATER = ("absorbing", "own", "averaging")
+
+
 def _own_slice(priors: Tree) -> Tree:
-    """The slice of one prior. An architecture that came later is left out of others', which are asked for as before."""
-    return {key: value for key, value in priors.items() if key not in ("absorbing", "own") or value}
+    """The slice of one prior. What came later is left out of those that do not use it: they are asked for as before."""
+    own = {key: value for key, value in priors.items() if key not in _LATER or value}
+    if (sizes := own["pixelsnail"]) is not None and not sizes["gated_attention"]:
+        own["pixelsnail"] = {key: value for key, value in sizes.items() if key != "gated_attention"}
+    return own
 
 
 def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:
@@ -269,7 +276,7 @@ def reconstruct_job(tree: Tree, tokenizer: Job, data: Job) -> Job:
     """Reconstruction quality of an image tokenizer on the validation split."""
     inputs = {"data": data, "tokenizer": tokenizer, "vgg16": weights_job(tree, "vgg16")}
     # Its own slice: other metrics' settings do not concern it.
-    others = ("features", "rfid_images", "samples", "classifier")
+    others = ("features", "rfid_images", "samples", "samples_split", "classifier")
     config = {key: value for key, value in tree["evaluation"].items() if key not in others}
     return new_job("evaluation.reconstruct", tokenizer.variant, tree, config, inputs)
 
@@ -280,6 +287,13 @@ def features_job(tree: Tree, data: Job) -> Job:
     variant = f"features.{data.variant}.{config['split']}"
     inputs = {"data": data, "inception": weights_job(tree, "inception")}
     return new_job("evaluation.features", variant, tree, config, inputs)
+
+
+def real_features_job(tree: Tree, data: Job) -> Job:
+    """Inception features of the real images that samples are compared with: those of `evaluation.samples_split`."""
+    evaluation = tree["evaluation"]
+    features = evaluation["features"] | {"split": evaluation["samples_split"]}
+    return features_job(tree | {"evaluation": evaluation | {"features": features}}, data)
 
 
 def classifier_job(tree: Tree, data: Job) -> Job:

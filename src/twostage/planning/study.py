@@ -30,12 +30,14 @@ from twostage.planning.jobs import (
     chain_name,
     data_job,
     denoising_job,
+    grid_side,
     plain_job,
     prior_job,
     reconstruct_job,
     sampling_job,
     tokenizer_job,
     tune_job,
+    windows_job,
     with_denoising,
 )
 from twostage.planning.study_file import (
@@ -290,7 +292,7 @@ def _require_given(plan: Builder, study: Study, point: Point, tree: Tree) -> Non
             raise TwostageError(f"{name} is of images, and {tree['tokenizers']['name']} reads {of_map}; drop it")
         if not of_prior and "tokenizer_data" in point.row_overrides:
             raise TwostageError(f"{name} is of a tokenizer on its own data; drop it, or tokenizer_data")
-    require_one_grid(plan, tree)
+    require_one_grid(plan, tree, has_window=_has_window(point, tree))
 
 
 def _tokenizer_jobs(plan: Builder, tree: Tree, roles: set[str]) -> dict[str, Job]:
@@ -308,14 +310,36 @@ def _encoded(plan: Builder, point: Point, tree: Tree) -> Job:
 
 
 def _prior(plan: Builder, study: Study, point: Point, usual: Tree, tree: Tree) -> tuple[Job, Job]:
-    """The latents and the prior of a run."""
+    """The whole latents and the prior of a run."""
     latents = _encoded(plan, point, tree)
     condition = _condition(plan, study, point, tree)
+    seen, given = _seen(plan, point, tree, latents), condition and _seen(plan, point, tree, condition)
     is_swept = tree["priors"]["learning_rate"] is None
     tune = {"tune": _tuned(plan, study, point, latents)} if is_swept else {}
     label = ".".join(_words(study, point, "priors", usual, tree))
     is_ordered = tree["priors"]["architecture"] == "gpt"
-    return latents, plan.add(prior_job(tree, latents, condition, tune, spell_row_major=is_ordered, label=label))
+    return latents, plan.add(prior_job(tree, seen, given, tune, spell_row_major=is_ordered, label=label))
+
+
+def _has_window(point: Point, tree: Tree) -> bool:
+    """Whether the row's prior sees a part of the grid at a time."""
+    window = point.row_overrides.get("window")
+    return window is not None and window < grid_side(tree)
+
+
+def _seen(plan: Builder, point: Point, tree: Tree, codes: Job) -> Job:
+    """What a run's prior sees of some codes: all, or windows. A class has no place.
+
+    Windows of image and condition are cut by one seed, so they lie at the same places.
+    """
+    if not _has_window(point, tree) or codes.config["map"] == "class":
+        return codes
+    if tree["priors"]["architecture"] != "gpt":
+        raise TwostageError(
+            f"{tree['priors']['architecture']} draws by no sliding window; drop window, or choose priors: gpt"
+        )
+    per_image = plan.tree["scale"]["study"]["f_sweep"]["windows_per_image"]
+    return plan.add(windows_job(tree, codes, point.row_overrides["window"], per_image))
 
 
 def _condition(plan: Builder, study: Study, point: Point, tree: Tree) -> Job | None:
@@ -336,10 +360,13 @@ def _tuned(plan: Builder, study: Study, point: Point, latents: Job) -> Job:
     """One sweep, of what does not vary, sets the rate of all runs, without a condition too; or that of `tune_on`."""
     asked = _asked(study, replace(point, model=CONDITIONAL), is_usual=True)
     if (other := point.row_overrides.get("tune_on")) is None:
-        usual = _composed(plan, asked)
-        return plan.add(tune_job(usual, latents, _condition(plan, study, point, usual)))
-    tree = _composed(plan, asked | {"data": other, "priors.condition": None})
-    return plan.add(tune_job(tree, plan.encoded_by(tree, tree), None))
+        tree = _composed(plan, asked)
+        codes, condition = latents, _condition(plan, study, point, tree)
+    else:
+        tree = _composed(plan, asked | {"data": other, "priors.condition": None})
+        codes, condition = plan.encoded_by(tree, tree), None
+    given = condition and _seen(plan, point, tree, condition)
+    return plan.add(tune_job(tree, _seen(plan, point, tree, codes), given))
 
 
 def _samples(
@@ -359,7 +386,7 @@ def _samples(
     number, about = _number(plan, study, usual, draws_whole, section)
     words += [about] if about else []
     tokenizer = plan.jobs[latents.inputs["tokenizer"]]
-    condition = plan.jobs[prior.inputs["condition"]] if "condition" in prior.inputs else None
+    condition = _condition(plan, study, point, tree)
     several = {} if study.conditions is None else {"per_condition": study.conditions.per_condition}
     if draws_whole:
         asked = with_denoising(tree, number, several)
@@ -367,7 +394,9 @@ def _samples(
         sampling = plan.add(denoising_job(asked, prior, tokenizer, condition, label=label))
     else:
         amount = {"num_images": number, "batch_size": min(number, section["batch_size"])} | several
-        asked = tree | {"sampling": section | amount}
+        side = grid_side(tree)
+        canvas = {"canvas": [side, side]} if _has_window(point, tree) else {}
+        asked = tree | {"sampling": section | amount | canvas}
         what = [] if study.conditions is None and not given else [_completed(given) if given else "conditions"]
         begun = latents if given else None
         sampling = plan.add(sampling_job(asked, prior, tokenizer, condition, begun, label="_".join([*what, *words])))
@@ -481,10 +510,11 @@ def _reference(study: Study, points: list[Point]) -> Tree | None:
     raise TwostageError(f"study {study.name}: compare.to is {to}, {known}; name one of them")
 
 
-def _shown(plan: Builder, study: Study, point: Point) -> dict[str, str]:
-    """What captions say of a row: its data and its tokenizer, unless that varies, and what its samples are given."""
+def _shown(plan: Builder, study: Study, point: Point) -> dict[str, Any]:
+    """What captions say of a row: data, tokenizer unless that varies, window, and what its samples are given."""
     usual = _tree(plan, study, replace(point, model=CONDITIONAL), is_usual=True)
     shown = {key: usual[key]["name"] for key in ("data", "tokenizers") if key not in point.varied}
+    shown |= {"window": point.row_overrides["window"]} if _has_window(point, usual) else {}
     kind = kind_of(plan, usual)
     return shown | ({"condition": kind} if kind and study.conditions is not None else {})
 

@@ -21,7 +21,7 @@ from twostage.runtime.job import Tree
 Assignment = dict[str, Any]
 COLUMNS = ("stand_in", "paper")
 # Keys of a row that are no overrides of the config tree.
-OF_ROW = ("tokenizer_data", "tune_on", "without")
+OF_ROW = ("tokenizer_data", "tune_on", "without", "window")
 KINDS = ("line", "point", "difference", "bars", "pictures", "orders")
 ORDERING, SEED = "priors.ordering", "priors.loop.seed"
 # Columns of the long table, and of the rendered one beside them.
@@ -64,8 +64,9 @@ class Study:
     """A file of conf/study/. Rows: label -> stand_in | paper -> overrides (null: no such row in that column).
 
     Beside overrides a row may say `tokenizer_data`, the dataset of its tokenizer; `tune_on`, the dataset whose sweep of
-    the prior without a condition sets the learning rate (default: a sweep of its own does); and `without`, a list of
-    quantities that are not measured of it.
+    the prior without a condition sets the learning rate (default: a sweep of its own does); `without`, a list of
+    quantities that are not measured of it; and `window`, the side of what a transformer sees, tokens: on a larger grid
+    it trains on windows, as many of an image as f_sweep cuts, and draws by a sliding one.
     """
 
     name: str = MISSING  # of the file
@@ -212,6 +213,9 @@ def _require_rows(study: Study) -> None:
             if not isinstance(asked, dict | None):
                 raise TwostageError(f"row {label} has {column}: {asked}; give it overrides such as {{data: cifar10}}")
             without = (asked or {}).get("without", [])
+            window = (asked or {}).get("window")
+            if window is not None and (not isinstance(window, int) or window < 1):
+                raise TwostageError(f"row {label} has window: {window}; give it a number of tokens, such as 16")
             if not isinstance(without, list) or not set(without) <= set(study.measure):
                 raise TwostageError(
                     f"row {label} is without {without}; list some of measure, {', '.join(study.measure)}"

@@ -3,6 +3,7 @@
 # B batch, R rows, W columns, T = R W tokens, C width, N condition width, V vocabulary, K keys, M values (widths)
 # Channels come last throughout: a 1x1 convolution is then a matrix product, and CPU convolutions are fastest.
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -97,21 +98,30 @@ class CausalAttention(nn.Module):
     """Each position attends to the keys and values of all positions before it.
 
     Keys and values depend on the input codes at their position and on the features; queries only on the features.
+    With `gated_attention`, each goes through a gated 1x1 block first (released code of Chen et al. 2018).
     """
 
     def __init__(self, config: PixelSNAILConfig) -> None:
         super().__init__()
         self.num_heads, self.dropout = config.num_heads, config.dropout
         self.widths = (config.attention_key_width, config.attention_value_width)
-        self.query = Linear(config.width + NUM_PLANES, config.attention_key_width)
-        self.key_value = Linear(2 * config.width + NUM_PLANES, sum(self.widths))
+        features, content = config.width + NUM_PLANES, 2 * config.width + NUM_PLANES
+        self.query = Linear(features, config.attention_key_width)
+        self.key_value = Linear(content, sum(self.widths))
+        is_gated = config.gated_attention
+        self.before_query = _pointwise(config, features) if is_gated else None
+        self.before_key_value = _pointwise(config, content) if is_gated else None
 
     def forward(self, codes_BRWC: torch.Tensor, x_BRWC: torch.Tensor, planes_BRWP: torch.Tensor) -> torch.Tensor:
         """Values [B, R, W, M] after attention; zero at the first position."""
         B, R, W, _ = x_BRWC.shape
         content = torch.cat([codes_BRWC, x_BRWC, planes_BRWP], dim=-1)
+        features = content[..., codes_BRWC.shape[-1] :]
+        if self.before_query is not None and self.before_key_value is not None:
+            features = self.before_query(features, None, None)
+            content = self.before_key_value(content, None, None)
         key_BRWK, value_BRWM = self.key_value(content).split(self.widths, dim=-1)
-        query_BRWK = self.query(content[..., codes_BRWC.shape[-1] :])
+        query_BRWK = self.query(features)
         mixed_BHTM = functional.scaled_dot_product_attention(
             self._heads(query_BRWK),
             self._heads(key_BRWK),
@@ -126,6 +136,11 @@ class CausalAttention(nn.Module):
 
     def _heads(self, x_BRWK: torch.Tensor) -> torch.Tensor:
         return x_BRWK.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def _pointwise(config: PixelSNAILConfig, width: int) -> GatedResidual:
+    """A gated block of `width` channels that mixes no positions."""
+    return GatedResidual(replace(config, width=width), 1, auxiliary=0, condition=0)
 
 
 def _before_itself(num_tokens: int, device: torch.device) -> torch.Tensor:

@@ -20,9 +20,10 @@ RELEASED_SIDE = 16
 def angles(kind: str, grid: tuple[int, int], head_width: int, num_heads: int, shortened: bool) -> torch.Tensor:
     """Angles of a grid's tokens in row-major order, float32 [T, 1, F], or [T, H, F] if heads differ.
 
-    `kind` is `axial` (half of the pairs for the row, half for the column), `sequence` (all pairs for the row-major
-    position, as in Su et al. 2021) or `released` (axial, but only on the first head). `shortened`: whether the tokens
-    are those in the middle of the hourglass.
+    `kind` is `axial` (half of the pairs for the row, half for the column), `raster` (all pairs for the row-major
+    position, with the spectrum of `axial` on an axis of that length), `sequence` (the same with the spectrum of Su et
+    al. 2021) or `released` (axial, but only on the first head). `shortened`: whether the tokens are those in the middle
+    of the hourglass.
     Raises TwostageError for an unknown kind, or a head width that cannot be divided into these pairs.
     """
     rows, columns = grid
@@ -31,6 +32,9 @@ def angles(kind: str, grid: tuple[int, int], head_width: int, num_heads: int, sh
             pairs_an_axis = _divided(head_width, 4)
             row_RF, column_WF = (torch.arange(side)[:, None] * frequencies(side, pairs_an_axis) for side in grid)
             return _on_grid(row_RF, column_WF)[:, None]
+        case "raster":
+            frequency_F = frequencies(rows * columns, _divided(head_width, 2))
+            return (torch.arange(rows * columns)[:, None] * frequency_F)[:, None]
         case "sequence":
             num_pairs = _divided(head_width, 2)
             frequency_F = BASE ** -(torch.arange(num_pairs) / num_pairs)
@@ -40,7 +44,9 @@ def angles(kind: str, grid: tuple[int, int], head_width: int, num_heads: int, sh
             first_TF = _on_grid(*(torch.linspace(-1.0, 1.0, side)[:, None] * frequency_F for side in grid))
             return torch.stack([first_TF] + (num_heads - 1) * [torch.zeros_like(first_TF)], dim=1)
         case other:
-            raise TwostageError(f"the hourglass's rotary={other} is unknown; choose axial, sequence or released")
+            raise TwostageError(
+                f"the hourglass's rotary={other} is unknown; choose axial, raster, sequence or released"
+            )
 
 
 def frequencies(side: int, number: int) -> torch.Tensor:

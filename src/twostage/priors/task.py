@@ -15,6 +15,7 @@ from twostage.errors import TwostageError
 from twostage.latents.dataset import Split
 from twostage.latents.orderings import ordering
 from twostage.priors.absorbing import Absorbing, BoundMasks, Masks, mean_over_masked
+from twostage.priors.average import averaged, swapped
 from twostage.priors.model import AnyModel
 from twostage.priors.noise import EVALUATION, TRAINING, noise_of
 from twostage.priors.sundae import Noise, Sundae, unrolled
@@ -46,6 +47,7 @@ class PriorTask:
             betas=(config.betas[0], config.betas[1]),
             fused=True,
         )
+        self.average = None if config.averaging is None else averaged(self.model, config.averaging)
 
     def step(self, step: int) -> dict[str, torch.Tensor]:
         """One update on the batch of this step. `loss` is the mean over its image tokens, in nats."""
@@ -58,6 +60,8 @@ class PriorTask:
         loss = self._backward(positions_B, step)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip, foreach=True)
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         return {"loss": loss, "gradient_norm": norm}
 
     def _backward(self, positions_B: np.ndarray, step: int) -> torch.Tensor:  # noqa: ARG002 - of other tasks
@@ -68,13 +72,25 @@ class PriorTask:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Mean NLL over the whole held-out split in nats per image token, without dropout."""
+        """The score over the whole held-out split, without dropout: of the weights that are stored."""
         self.model.eval()
+        if self.average is None:
+            return {self.score: self._held_out()}
+        with swapped(self.model, self.average):
+            return {self.score: self._held_out()}
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The weights to store: the last ones, or their average."""
+        kept: dict[str, torch.Tensor] = (self.model if self.average is None else self.average.module).state_dict()
+        return kept
+
+    def _held_out(self) -> float:
+        """Mean NLL in nats per image token."""
         total, batch_size = 0.0, self.config.loop.batch_size
         for start in range(0, len(self.held_out), batch_size):
             positions_B = np.arange(start, min(start + batch_size, len(self.held_out)))
             total += float(self._nll(self.held_out, positions_B).double().sum())
-        return {NLL: total / self.held_out.image_NT.size}
+        return total / self.held_out.image_NT.size
 
     def _nll(self, split: Split, positions_B: np.ndarray) -> torch.Tensor:
         """NLL [B T] of all image tokens in the model's order, in nats."""
@@ -88,13 +104,16 @@ class PriorTask:
         return torch.from_numpy(index_NT[positions_B].astype(np.int64)).to(self.device)
 
     def state(self) -> dict[str, Any]:
-        """State of model and optimizer."""
-        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        """State of model, optimizer and, if there is one, average."""
+        average = {} if self.average is None else {"average": self.average.state_dict()}
+        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), **average}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restores what `state` returned."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
 
 
 class DenoisingTask(PriorTask):
@@ -124,19 +143,17 @@ class DenoisingTask(PriorTask):
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
-    @torch.no_grad()
-    def evaluate(self) -> dict[str, float]:
-        """Mean cross-entropy in nats per image token over the held-out split and the chain, without dropout.
+    def _held_out(self) -> float:
+        """Mean cross-entropy in nats per image token over the held-out split and the chain.
 
         With equal batch sizes, the corruption is the same for every model, seed and evaluation point.
         """
-        self.model.eval()
         total, batch_size = 0.0, self.config.loop.batch_size
         for start in range(0, len(self.held_out), batch_size):
             positions_B = np.arange(start, min(start + batch_size, len(self.held_out)))
             for nll_BT in self._chain(self.held_out, positions_B, noise_of(0, EVALUATION, start)):
                 total += float(nll_BT.double().sum())
-        return {DENOISING: total / (self.unrolls * self.held_out.image_NT.size)}
+        return total / (self.unrolls * self.held_out.image_NT.size)
 
     def _chain(self, split: Split, positions_B: np.ndarray, rng: np.random.Generator) -> Iterator[torch.Tensor]:
         """Cross-entropies [B T] of the clean codes at each of U steps."""
@@ -176,10 +193,8 @@ class AbsorbingTask(PriorTask):
         loss.backward()
         return loss.detach()
 
-    @torch.no_grad()
-    def evaluate(self) -> dict[str, float]:
-        """An unbiased estimate of the bound over the held-out split in nats per image token, without dropout."""
-        self.model.eval()
+    def _held_out(self) -> float:
+        """An unbiased estimate of the bound over the held-out split in nats per image token."""
         num_images, num_tokens = self.held_out.image_NT.shape
         masks = BoundMasks(num_images, num_tokens, self.absorbing.num_steps, noise_of(0, EVALUATION, 0))
         total, batch_size = 0.0, self.config.loop.batch_size
@@ -188,7 +203,7 @@ class AbsorbingTask(PriorTask):
             masked_BT = masks.of(positions_B).to(self.device)
             nll_BT = self._masked_nll(self.held_out, positions_B, masked_BT)
             total += float(mean_over_masked(nll_BT, masked_BT).sum())
-        return {BOUND: total / num_images}
+        return total / num_images
 
     def _masked_nll(self, split: Split, positions_B: np.ndarray, masked_BT: torch.Tensor) -> torch.Tensor:
         """Cross-entropy [B T] of the masked codes given the others; 0 for the others."""

@@ -101,7 +101,7 @@ def _train_to_best(config: PriorConfig, loop: Loop, task: PriorTask, job: Job) -
         scores = [row[task.score] for row in loop.curve]
         best = scores.index(min(scores))
         if best == len(scores) - 1:
-            write_checkpoint(loop.scratch / KEPT, task.model.state_dict())
+            write_checkpoint(loop.scratch / KEPT, task.weights())
         return loop.step >= config.loop.steps or len(scores) - 1 - best >= patience
 
     loop.run(ends)
@@ -127,7 +127,7 @@ def _keep_weights(loop: Loop, task: PriorTask) -> None:
     """Keeps the weights of step `loop.steps`. A run that resumes after this step must find them."""
     path = loop.scratch / KEPT
     if loop.step == loop.config.steps:
-        write_checkpoint(path, task.model.state_dict())
+        write_checkpoint(path, task.weights())
     if not path.exists():
         raise TwostageError(
             f"{loop.scratch} is at step {loop.step}, but lacks the weights of step {loop.config.steps}; "

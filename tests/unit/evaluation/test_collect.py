@@ -10,7 +10,7 @@ from twostage.evaluation import quantities
 from twostage.evaluation.collect import CollectConfig
 from twostage.evaluation.measure import MeasureConfig, measure
 from twostage.evaluation.quantities import Quantity
-from twostage.evaluation.statistics import paired, spread
+from twostage.evaluation.statistics import holm, paired, spread
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.runtime.job import Job
 
@@ -68,8 +68,33 @@ def test_differences_are_paired_by_seed(tmp_path):
     assert all(one["nll"]["difference"] is None for one in statistics_of(priors(tmp_path)).values())
 
 
+def test_p_is_of_the_paired_test_and_corrected_for_all_differences_of_the_quantity(tmp_path):
+    scores = {(dropout, seed): 3.0 + dropout * (seed + 1) + dropout**2 * seed**2
+              for dropout in (0.0, 0.1, 0.2) for seed in range(3)}  # fmt: skip
+    metrics = priors(tmp_path, scores, compare_to={"dropout": 0.0})
+    found = statistics_of(metrics)
+    first, second = (found[word,]["nll"]["difference"] for word in ("0.1", "0.2"))
+    for one, dropout in ((first, 0.1), (second, 0.2)):
+        ours, reference = ([scores[value, seed] for seed in range(3)] for value in (dropout, 0.0))
+        assert one["p"] == pytest.approx(stats.ttest_rel(ours, reference).pvalue)
+    assert min(first["p_holm"], second["p_holm"]) == pytest.approx(2 * min(first["p"], second["p"]))
+    assert read_json(metrics.folder / "metrics.json")["seeds_of"] == "priors"
+
+
+def test_holm_steps_down_and_never_falls():
+    """By hand: 0.01 x 4, 0.02 x 3, 0.03 x 2 (below the one before it, so as that), 0.5 x 1."""
+    assert holm([0.5, None, 0.01, 0.03, 0.02]) == pytest.approx([0.5, None, 0.04, 0.06, 0.06])
+    assert holm([0.4, 0.9]) == [0.8, 0.9]
+    assert holm([None]) == [None]
+
+
+def test_what_has_no_spread_has_no_p():
+    assert paired({0: 2.0}, {0: 1.0})["p"] is None
+    assert paired({0: 2.0, 1: 3.0}, {0: 1.0, 1: 2.0})["p"] is None
+
+
 def test_seeds_without_a_partner_are_left_out_of_a_difference():
-    assert paired({0: 1.0, 1: 5.0}, {1: 3.0, 2: 9.0}) == spread([2.0])
+    assert paired({0: 1.0, 1: 5.0}, {1: 3.0, 2: 9.0}) == spread([2.0]) | {"p": None}
     assert paired({0: 1.0}, {1: 3.0}) is None
 
 

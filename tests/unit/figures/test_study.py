@@ -8,7 +8,7 @@ from twostage.config.schema import FiguresConfig
 from twostage.evaluation.collect import CollectConfig
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.figures.study import Panel, StudyConfig, study
-from twostage.runtime.artifacts import read_csv
+from twostage.runtime.artifacts import read_csv, read_json, write_json
 from twostage.runtime.job import Job
 
 LOOK = FiguresConfig(style="neurips2024", palette={}, png_dpi=50)
@@ -80,6 +80,20 @@ def test_a_difference_is_signed_and_the_reference_has_none(tmp_path):
     assert (numbers[0]["nll_difference_mean"], float(numbers[1]["nll_difference_mean"])) == ("", 0.1)
     assert printed[0]["Δ validation NLL"] == ""
     assert printed[1]["Δ validation NLL"].startswith("+0.100 ± 0.000")
+
+
+def test_a_difference_has_its_corrected_p_and_the_caption_says_what_no_interval_covers(tmp_path):
+    made = of_priors(tmp_path)
+    metrics = read_json(made.folder / "metrics.json")
+    for one in metrics["statistics"]:
+        if one["difference"]:
+            one["difference"]["p_holm"] = 0.0123
+    write_json(made.folder / "metrics.json", metrics)
+    _, printed = drawn(tmp_path, made)
+    assert printed[1]["Δ validation NLL"].endswith(", p 0.012")
+    text = (tmp_path / "drawn/mine.md").read_text()
+    assert "(Holm)" in text
+    assert "no interval covers its seed" in text
 
 
 def test_one_seed_has_no_spread(tmp_path):

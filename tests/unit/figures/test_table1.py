@@ -1,6 +1,7 @@
 from dataclasses import asdict
 
 import pytest
+from scipy import stats
 
 from tests.unit.figures.conftest import assert_same_files_twice
 from twostage.config.schema import FiguresConfig
@@ -36,6 +37,8 @@ def row(label, condition):
             "pixelsnail": summary(5.0, 5.2), "difference_steps": summary(0.0, -0.1),
             "difference_time": summary(-0.1, -0.2),
         },
+        "per_seed": [{"difference_steps": 0.0, "difference_time": -0.1},
+                     {"difference_steps": -0.1, "difference_time": -0.2}],
         "curves": {f"{a}.seed{s}": points | {"nll": [6.2, 5.4, 5.0 + s / 10]} for a in ("gpt", "pixelsnail")
                    for s in (0, 1)},
     }  # fmt: skip
@@ -66,6 +69,12 @@ def test_writes_every_promised_file_with_the_papers_numbers_beside_ours(job):
     assert [float(rows[0][f"{name}_gflops_per_step"]) for name in ("gpt", "pixelsnail")] == [12, 20]
     markdown = (job.folder / "table1.md").read_text()
     assert "5.050 ± 0.071" in markdown
+    # Four differences: 0.2048 four times for the first two of equal p, and 1 for the others.
+    assert "-0.150 [-0.785, +0.485], p 0.82" in markdown
+    assert float(rows[0]["difference_time_p_holm"]) == pytest.approx(
+        4 * stats.ttest_1samp([-0.1, -0.2], 0).pvalue, 1e-4
+    )
+    assert float(rows[0]["difference_steps_p_holm"]) == 1
     assert "4.78 / 4.84 / 4.96" in markdown
     assert "1.500 [1.480, 1.510]" in markdown
     assert "12 / 20" in markdown

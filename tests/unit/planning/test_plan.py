@@ -46,6 +46,32 @@ def test_every_input_is_the_output_of_an_earlier_job(study, scale):
         made[folder] = job
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_row_given_edges_has_rates_of_its_own_where_the_scale_can_pay(scale):
+    plan = plan_of("table1", scale)
+    row = plan.jobs[f"artifacts/{scale}/evaluation/table1.D-RIN"]
+    for name in ("gpt", "pixelsnail"):
+        run = plan.jobs[row.inputs[f"{name}.seed0"]]
+        tune = plan.jobs[run.inputs["tune"]]
+        assert tune.config["architecture"] == name
+        is_own = tune.inputs["latents"] == run.inputs["latents"] and "condition" in tune.inputs
+        assert is_own == (scale in ("workstation", "paper"))
+    assert row.config["tune_on"] == ("D-RIN" if scale in ("workstation", "paper") else "IN")
+
+
+def test_options_that_came_later_are_asked_for_only_where_they_are_on(plan):
+    asked_for = [job.config for job in plan.jobs.values() if job.name in ("priors.train", "priors.tune")]
+    assert not [config for config in asked_for if "averaging" in config]
+    gated = {config["pixelsnail"].get("gated_attention") for config in asked_for if config["pixelsnail"]}
+    assert gated == {True if plan.scale == "paper" else None}
+    compose = composition.trees()
+    averaged = plan_of("table1", "smoke", lambda overrides: compose((*overrides, "priors.averaging=0.999")))
+    runs = [job for job in averaged.jobs.values() if job.name in ("priors.train", "priors.tune")]
+    assert {(job.config["architecture"], job.config["averaging"]) for job in runs} == {
+        ("gpt", 0.999), ("pixelsnail", 0.999)
+    }  # fmt: skip
+
+
 def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
     runs = stage(plan, "priors.train")
     pairs = [(runs[name], runs[name.replace(".gpt.", ".pixelsnail.")]) for name in runs if ".gpt." in name]

@@ -92,7 +92,7 @@ def test_a_map_that_the_dataset_lacks_is_annotated_and_one_that_it_has_is_not():
     (annotate,) = stage(plan_of("edges", "paper"), "data.annotate").values()
     assert annotate.config == {"map": "edges", "canny_sigma": 1.0}
     paper = plan_of("super_resolution", "paper")
-    (tokenizer,) = [job for job in stage(paper, "tokenizers.train").values() if job.config["map"] == "low_resolution"]
+    (tokenizer,) = stage(paper, "tokenizers.cluster").values()
     assert tokenizer.inputs["data"] == "artifacts/paper/data/imagenet.low_resolution_x8"
 
 
@@ -117,6 +117,38 @@ def test_table_2_has_its_fid_on_data_of_its_labels(name, num_labels, num_codes):
     assert samples.config["images"] == plan.jobs[samples.inputs["samples"]].config["num_images"] == 8000
     (image,) = [job for job in stage(plan, "tokenizers.train").values() if job.config["map"] == "image"]
     assert image.config["quantizer"]["num_codes"] == num_codes
+
+
+def test_models_of_the_paper_are_as_printed():
+    """Table 7: IN-Edges and IN-SR have f = 8 and a sequence of 512; IN-SR 12 layers; c-IN (big) is of Table 4."""
+    plan = whole_plan("paper")
+    runs = {name: job for name, job in stage(plan, "priors.train").items() if name.startswith("imagenet.vqgan_f8")}
+    layers = {name.removeprefix("imagenet.vqgan_f8.windows_16."): job.config["gpt"]["num_layers"]
+              for name, job in runs.items() if job.config["loop"]["seed"] == 0}  # fmt: skip
+    assert layers == {
+        "gpt.row_major.seed0": 24,
+        "given_edges_f8.windows_16.gpt.row_major.seed0": 24,
+        "gpt.row_major.num_layers12.seed0": 12,
+        "given_low_resolution_f1.windows_16.gpt.row_major.num_layers12.seed0": 12,
+    }
+    big = plan.jobs[plan.jobs["artifacts/paper/sampling/" + next(
+        name for name in stage(plan, "sampling.generate") if "classes_k250" in name)].inputs["prior"]]  # fmt: skip
+    sizes = big.config["gpt"]
+    assert (sizes["num_layers"], sizes["width"], sizes["num_heads"]) == (48, 1536, 16)
+    tokenizer = plan.jobs[plan.jobs[big.inputs["latents"]].inputs["tokenizer"]]
+    assert tokenizer.config["quantizer"]["num_codes"] == 16384
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_samples_are_compared_with_the_training_split_where_the_paper_does(scale):
+    plan = whole_plan(scale)
+    split = "train" if scale == "paper" else "validation"
+    real = {plan.jobs[job.inputs["real"]].config["split"] for job in plan.jobs.values()
+            if job.name in ("evaluation.samples", "evaluation.rejection")}  # fmt: skip
+    assert real == {split}
+    assert {plan.jobs[job.inputs["real"]].config["split"] for job in stage(plan, "evaluation.rfid").values()} == {
+        "validation"
+    }
 
 
 def test_rejection_draws_all_classes_and_is_judged_by_another_classifier():

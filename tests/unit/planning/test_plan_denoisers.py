@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.conftest import SCALES, stage
-from twostage.config import schema
+from twostage.config import composition, schema
 from twostage.config.composition import parse
 from twostage.config.schema import PriorConfig
 from twostage.errors import TwostageError
@@ -106,6 +106,21 @@ def test_runs_of_an_hourglass_differ_in_one_choice_and_the_seed(key, scale):
         assert rest == runs[0].config | {"sundae": runs[0].config["sundae"] | {key: ""}}
         assert run.inputs == runs[0].inputs
     assert len(stage(plan, "priors.tune")) == 1
+    assert {run.config["loop"]["steps"] for run in runs} == {plan.tree["scale"]["study"]["sundae"]["hourglass_steps"]}
+
+
+def test_hourglasses_may_train_for_longer_and_share_the_prior_that_is_sampled_from():
+    compose = composition.trees()
+
+    def longer(overrides):
+        return compose((*overrides, "scale.study.sundae.hourglass_steps=2000"))
+
+    plan = plan_of("hourglass_rotary", "laptop", longer)
+    runs = stage(plan, "priors.train")
+    assert {run.config["loop"]["steps"] for run in runs.values()} == {2000}
+    sampled = stage(plan_of("sundae_vs_autoregressive", "laptop"), "priors.train")
+    shared = "cifar10.vqgan_f4.sundae.steps2000.seed0"
+    assert runs[shared] == sampled[shared]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -120,6 +135,9 @@ def test_pixels_are_grey_levels_given_their_class(scale):
     (drawn,) = stage(plan, "sampling.denoise").values()
     held_out = plan.jobs[prior.inputs["latents"]].config["validation_images"]
     assert held_out is None or drawn.config["num_images"] <= held_out
+    released = {"temperature_start": 0.9, "temperature_end": 0.9, "proportion_start": 1.0, "proportion_end": 1.0}
+    steps = 12 if scale == "smoke" else 50
+    assert drawn.config["chain"] == released | {"steps": steps, "min_steps": 10}
 
 
 def test_a_grey_tokenizer_is_made_by_its_own_verb():

@@ -318,6 +318,20 @@ WRONG = {
         {"vary": {}, "zip": {"priors.gpt.width": [32, 32], "priors.gpt.num_layers": [2, 3]}},
         "once each",
     ),
+    "a window of no tokens": ({"rows": {"IN": {"stand_in": IN["stand_in"] | {"window": 0}}}}, "window"),
+    "a window of a denoiser": (
+        {
+            "rows": {"IN": {"stand_in": IN["stand_in"] | {"window": 4}}},
+            "fixed": {"priors": "sundae"},
+            "vary": {},
+            "measure": ["denoising"],
+        },
+        "sundae draws by no sliding window",
+    ),
+    "windows of two grids": (
+        {"rows": {"IN": {"stand_in": IN["stand_in"] | {"window": 4, "priors.condition": "segmentation_f2"}}}},
+        "segmentation_f2",
+    ),
     "a key twice": ({"fixed": {"priors": "gpt", "priors.gpt.dropout": 0.1}}, "priors.gpt.dropout"),
     "a comparison to no value": ({"compare": {"to": 0.3}}, "0.3"),
     "a comparison where nothing varies": ({"vary": {}, "compare": {}}, "compare"),
@@ -422,3 +436,42 @@ def test_every_study_has_its_table_and_panels_over_columns_that_exist(name, scal
                 or "agreement" in read
                 or (not first and QUANTITIES[quantity].role in ("sampling", "samples"))
             )
+
+
+def test_a_prior_of_a_window_trains_on_windows_and_draws_whole_images():
+    row = {"data": "cifar10", "tokenizers": "vqgan_f2", "window": 8, "tune_on": "cifar10"}
+    study = PRIORS | {"rows": {"f2": {"stand_in": row}}, "vary": {"priors.condition": [None, "coordinates"]}}
+    plan = planned(study | {"measure": ["nll", "fid"]})
+    runs = stage(plan, "priors.train")
+    free, given = (runs[f"cifar10.vqgan_f2.windows_8{of}.gpt.row_major.seed0"] for of in
+                   ("", ".given_coordinates_f2.windows_8"))  # fmt: skip
+    assert free.inputs["latents"] == given.inputs["latents"] == "artifacts/smoke/latents/cifar10.vqgan_f2.windows_8"
+    # Coordinates are those of the window on the whole image.
+    of_window = plan.jobs[given.inputs["condition"]]
+    assert (of_window.verb, of_window.inputs["latents"]) == ("crop", "artifacts/smoke/latents/cifar10.coordinates_f2")
+    assert of_window.config == plan.jobs[free.inputs["latents"]].config
+    # One sweep, of windows without a condition, so that nothing but the condition differs.
+    (tune,) = stage(plan, "priors.tune").values()
+    assert tune.inputs == {"latents": free.inputs["latents"]}
+    drawings = stage(plan, "sampling.generate")
+    assert {tuple(job.config["canvas"]) for job in drawings.values()} == {(16, 16)}
+    conditions = [plan.jobs[job.inputs["condition"]].variant for job in drawings.values() if "condition" in job.inputs]
+    assert conditions == ["cifar10.coordinates_f2"]
+
+
+def test_a_window_that_holds_the_whole_grid_changes_no_job():
+    wide = IN | {"stand_in": IN["stand_in"] | {"window": 8}}
+    study = PRIORS | {"measure": ["nll", "fid"]}
+    jobs, plain = (planned(study | {"rows": {"IN": row}}).jobs for row in (wide, IN))
+    assert jobs == plain
+
+
+def test_f_sweep_with_coordinates_shares_the_windows_of_f_sweep():
+    study = composition.trees()(("scale=laptop", "study=f_sweep_coordinates"))["study"]
+    for row in study["rows"].values():
+        if row["stand_in"]:
+            row["stand_in"] |= {"data": "cifar10", "tune_on": "cifar10"}
+    plan, swept = planned(study | {"name": "mine"}, "laptop"), plan_of("f_sweep", "laptop")
+    windows = stage(plan, "latents.crop")
+    for name in ("cifar10.vqgan_f2.windows_8", "cifar10.kmeans_f1.windows_8"):
+        assert windows[name] == stage(swept, "latents.crop")[name]

@@ -147,13 +147,24 @@ def test_axial_scores_depend_on_the_offset_in_rows_and_columns_alone():
     assert torch.pdist(means).min() > 1e-3
 
 
-def test_sequence_scores_depend_on_the_distance_in_row_major_order_alone():
-    score_HTT = scores("sequence", (3, 4))
+@pytest.mark.parametrize("kind", ["sequence", "raster"])
+def test_scores_on_one_axis_depend_on_the_distance_in_row_major_order_alone(kind):
+    score_HTT = scores(kind, (3, 4))
     for distance in range(-11, 12):
         diagonal_HT = score_HTT.diagonal(distance, dim1=1, dim2=2)
         torch.testing.assert_close(diagonal_HT, diagonal_HT[:, :1].expand_as(diagonal_HT), **ANGLES)
     # The last token of a row and the first of the next are neighbours.
     torch.testing.assert_close(score_HTT[:, 3, 4], score_HTT[:, 4, 5], **ANGLES)
+
+
+def test_axial_and_raster_differ_in_their_axes_alone():
+    """On a single row of tokens there is one axis: the pairs of the column have the angles that raster has."""
+    axial_TF, raster_TF = (angles(kind, (1, 12), width, 1, shortened=False)[:, 0] for kind, width in
+                           (("axial", 16), ("raster", 8)))  # fmt: skip
+    torch.testing.assert_close(axial_TF[:, 4:], raster_TF)
+    # From a quarter turn over the whole axis to half a turn a token, whatever the grid.
+    step_F = angles("raster", (3, 4), 8, 1, shortened=False)[1, 0]
+    assert (12 * float(step_F[0]), float(step_F[-1])) == pytest.approx((torch.pi / 2, torch.pi))
 
 
 def test_every_head_is_turned_but_for_the_released_code():

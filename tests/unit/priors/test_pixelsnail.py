@@ -1,5 +1,7 @@
 """Parts of PixelSNAIL against their definitions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
@@ -40,6 +42,35 @@ def test_attention_averages_the_values_strictly_before_a_position():
             score = (key[:, :t, few] @ query[:, t, few, None])[..., 0] / 2**0.5
             expected = (score.softmax(-1)[..., None] * value[:, :t, many]).sum(1)
             torch.testing.assert_close(found[:, t, many], expected, msg=f"token {t} head {head}")
+
+
+def test_gated_blocks_stand_before_query_key_and_value():
+    plain, gated = CausalAttention(CONFIG), CausalAttention(replace(CONFIG, gated_attention=True))
+    assert plain.before_query is None
+    codes, x, planes = torch.randn(2, 2, 3, 12), torch.randn(2, 2, 3, 12), torch.randn(2, 2, 3, 3)
+    features = gated.before_query(torch.cat([x, planes], -1), None, None)
+    content = gated.before_key_value(torch.cat([codes, x, planes], -1), None, None)
+    key, value = gated.key_value(content).flatten(1, 2).split([4, 8], dim=-1)
+    query = gated.query(features).flatten(1, 2)
+    score = (key[:, :5, :2] @ query[:, 5, :2, None])[..., 0] / 2**0.5
+    expected = (score.softmax(-1)[..., None] * value[:, :5, :4]).sum(1)
+    torch.testing.assert_close(gated(codes, x, planes).flatten(1, 2)[:, 5, :4], expected)
+    # Each is x + a sigmoid(b) of 1x1 convolutions, as wide as what it reads.
+    block, inner = gated.before_query, concat_elu(torch.cat([x, planes], -1))
+    a, b = block.outer(concat_elu(block.inner(inner))).chunk(2, dim=-1)
+    torch.testing.assert_close(features, torch.cat([x, planes], -1) + a * b.sigmoid())
+    assert block.inner.kernel_size == gated.before_key_value.outer.kernel_size == (1, 1)
+
+
+def test_what_is_without_gated_attention_is_as_it_was():
+    """Weights of before are read by the same names, and initialised by the same random numbers."""
+    torch.manual_seed(0)
+    plain = PixelSNAIL(CONFIG, TokenSpace(5, (4, 4))).state_dict()
+    torch.manual_seed(0)
+    gated = PixelSNAIL(replace(CONFIG, gated_attention=True), TokenSpace(5, (4, 4))).state_dict()
+    assert {name for name in gated if "before_" not in name} == set(plain)
+    assert len(gated) == len(plain) + 2 * 2 * 4
+    assert torch.equal(gated["blocks.0.attention.query.weight"], plain["blocks.0.attention.query.weight"])
 
 
 def test_the_condition_is_not_a_causal_input():

@@ -18,7 +18,7 @@ from twostage import priors
 from twostage.config.schema import LoopConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import open_latents
-from twostage.priors.task import AbsorbingTask, DenoisingTask, PriorTask
+from twostage.priors.task import AbsorbingTask, DenoisingTask, PriorTask, new_task
 from twostage.priors.train import EqualTime, train
 from twostage.runtime.artifacts import read_csv, read_json, write_json
 from twostage.runtime.job import Job
@@ -260,6 +260,70 @@ def verb(job, folder):
     environment = os.environ | {"PYTHONPATH": str(Path(twostage.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "twostage", "priors.train", "--config", str(config)]
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, start_new_session=True)
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae", "absorbing"])
+def test_the_average_of_the_weights_is_what_is_scored_and_stored(
+    architecture, prior_config, latents, tmp_path, monkeypatch
+):
+    config = prior_config(architecture)
+    updates, whole_step = [], PriorTask.step
+
+    def observed_step(task, step):
+        scalars = whole_step(task, step)
+        updates.append({name: weight.clone() for name, weight in task.model.state_dict().items()})
+        return scalars
+
+    monkeypatch.setattr(PriorTask, "step", observed_step)
+    train(dataclasses.replace(config, averaging=0.25), make_job(config, tmp_path))
+    # The decay is 0.25 from the third update on; before, (1 + n) / (10 + n).
+    expected = updates[0]
+    for count, current in enumerate(updates[1:], start=1):
+        decay = min(0.25, (1 + count) / (10 + count))
+        expected = {name: decay * expected[name] + (1 - decay) * current[name] for name in current}
+    stored, _ = read_tensors(tmp_path / "v/model.safetensors")
+    for name in stored:
+        torch.testing.assert_close(stored[name], expected[name])
+    assert not all(torch.equal(stored[name], updates[-1][name]) for name in stored)
+    opened = open_latents(tmp_path / "latents", None)
+    model = priors.load(tmp_path / "v").model
+    task = new_task(model, config, 0.0, opened.split("train"), opened.split("validation"))
+    score = task.evaluate()[task.score]
+    assert read_json(tmp_path / "v/metrics.json")[task.score] == pytest.approx(score, abs=1e-6)
+
+
+def test_an_average_changes_no_step_of_training(prior_config, latents, tmp_path):
+    config = prior_config("gpt")
+    train(config, make_job(config, tmp_path, "last"))
+    train(dataclasses.replace(config, averaging=0.9), make_job(config, tmp_path, "mean"))
+    last, mean = (read_csv(tmp_path / name / "curve.csv") for name in ("last", "mean"))
+    assert [row["train_nll_nats_per_token"] for row in last] == [row["train_nll_nats_per_token"] for row in mean]
+    assert [row[NLL] for row in last][1:] != [row[NLL] for row in mean][1:]
+
+
+def test_a_resumed_run_has_the_same_average(prior_config, latents, tmp_path, monkeypatch):
+    config = prior_config("pixelsnail", averaging=0.9)
+    train(config, make_job(config, tmp_path, "whole"))
+    job, whole_step = make_job(config, tmp_path, "resumed"), Loop._train_one_step
+
+    def die_at_5(loop, progress):
+        if loop.step == 5:
+            raise KilledError
+        whole_step(loop, progress)
+
+    monkeypatch.setattr(Loop, "_train_one_step", die_at_5)
+    with pytest.raises(KilledError):
+        train(config, job)
+    monkeypatch.setattr(Loop, "_train_one_step", whole_step)
+    train(config, job)
+    assert (job.folder / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+    assert without_seconds(job.folder) == without_seconds(tmp_path / "whole")
+
+
+def test_an_average_that_never_moves_is_refused(prior_config, latents, tmp_path):
+    config = prior_config("gpt", averaging=1.0)
+    with pytest.raises(TwostageError, match=r"priors\.averaging=1 never leaves"):
+        train(config, make_job(config, tmp_path))
 
 
 @pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae", "absorbing"])

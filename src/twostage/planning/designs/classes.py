@@ -9,9 +9,9 @@ from twostage.planning.cells import Cell
 from twostage.planning.jobs import (
     classifier_job,
     data_job,
-    features_job,
     latents_job,
     prior_job,
+    real_features_job,
     sampling_job,
     weights_job,
 )
@@ -49,7 +49,7 @@ def rejection(plan: Builder) -> None:
     data = plan.add(data_job(tree))
     inputs |= {"rejector": plan.add(classifier_job(tree, data)), "judge": plan.add(_judge(tree, data))}
     inputs["inception"] = plan.add(weights_job(tree, "inception"))
-    inputs["real"] = plan.add(features_job(tree, data))
+    inputs["real"] = plan.add(real_features_job(tree, data))
     config = {"data": cell.data, "accepted": budget["accepted"], "settings": _settings(budget), "seed": 0}
     config |= {"samples": tree["evaluation"]["samples"], "grid_images": tree["evaluation"]["grid_images"] + 4}
     _drawn(plan, "rejection", config, inputs)

@@ -107,7 +107,7 @@ def sundae_pixels(plan: Builder) -> None:
         classes = plan.add(classes_job(tree, latents))
         tune = _pixels_sweep(plan, cell, latents, classes)
         prior = plan.add(prior_job(tree, latents, classes, {"tune": tune}))
-        asked = _asked(tree, budget["images"], budget["chain_steps"])
+        asked = _asked(tree, budget["images"], **plan.study["chain"])
         sampling = plan.add(denoising_job(asked, prior, tokenizer, classes, label=chain_name(asked)))
         config = {"label": row, "data": cell.data, "tokenizer": cell.tokenizer, "images": budget["images"]}
         config |= {"grid_images": tree["evaluation"]["grid_images"]}
@@ -196,10 +196,10 @@ def _drawn(plan: Builder, cell: LatentsCell, encoded: Encoded, prior: Job, steps
     return _measured(plan, tree, encoded, prior, sampling)
 
 
-def _asked(tree: Tree, num_images: int, steps: int) -> Tree:
-    """The tree with another number of images, and of steps of the chain."""
+def _asked(tree: Tree, num_images: int, steps: int, **changed: float) -> Tree:
+    """The tree with another number of images and of steps of the chain; `changed`: more of its settings."""
     usual = tree["sampling"]["denoising"]["chain"]
-    chain = usual | {"steps": steps, "min_steps": min(usual["min_steps"], steps)}
+    chain = usual | {"steps": steps, "min_steps": min(usual["min_steps"], steps)} | changed
     return with_denoising(tree, num_images, {"chain": chain})
 
 
