@@ -55,8 +55,8 @@ def test_the_row_given_edges_has_rates_of_its_own_where_the_scale_can_pay(scale)
         tune = plan.jobs[run.inputs["tune"]]
         assert tune.config["architecture"] == name
         is_own = tune.inputs["latents"] == run.inputs["latents"] and "condition" in tune.inputs
-        assert is_own == (scale in ("workstation", "paper"))
-    assert row.config["tune_on"] == ("D-RIN" if scale in ("workstation", "paper") else "IN")
+        assert is_own == (scale in ("night", "workstation", "paper"))
+    assert row.config["tune_on"] == ("D-RIN" if scale in ("night", "workstation", "paper") else "IN")
 
 
 def test_options_that_came_later_are_asked_for_only_where_they_are_on(plan):
