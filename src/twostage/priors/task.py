@@ -18,7 +18,7 @@ from twostage.priors.absorbing import Absorbing, BoundMasks, Masks, mean_over_ma
 from twostage.priors.model import AnyModel
 from twostage.priors.noise import EVALUATION, TRAINING, noise_of
 from twostage.priors.sundae import Noise, Sundae, unrolled
-from twostage.runtime import processes, training
+from twostage.runtime import processes, sharding, training
 from twostage.runtime.scores import BOUND, DENOISING, NLL, REWEIGHTED, on
 from twostage.runtime.training import EvaluatedRows, autocast, warmed_up
 
@@ -37,7 +37,7 @@ class PriorTask:
     ) -> None:
         self.device = training.device()
         self.model = model.to(self.device)
-        self.network = processes.replicated(self.model)
+        self.network = sharding.laid_out(self.model, config.loop)
         self.config, self.learning_rate = config, learning_rate
         self.order_T = ordering(model.ordering, *model.tokens.grid)
         self.train, self.held_out = train, held_out
@@ -61,7 +61,7 @@ class PriorTask:
         losses.append(self._backward(positions_B, parts[-1], step, len(parts), is_last=True))
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip, foreach=True)
         self.optimiser.step()
-        return {"loss": torch.stack(losses).sum(), "gradient_norm": norm}
+        return {"loss": torch.stack(losses).sum(), "gradient_norm": processes.whole(norm)}
 
     def _backward(
         self,
@@ -117,16 +117,16 @@ class PriorTask:
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The tensors of the model, as `priors.model.store` takes them."""
-        return self.model.state_dict()
+        return sharding.weights_of(self.model, self.config.loop)
 
     def state(self) -> dict[str, Any]:
         """State of model and optimizer."""
-        return {"model": self.weights(), "optimiser": self.optimiser.state_dict()}
+        model, optimiser = sharding.state_of(self.model, self.optimiser, self.config.loop)
+        return {"model": model, "optimiser": optimiser}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restores what `state` returned."""
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        sharding.load_state(self.model, self.optimiser, self.config.loop, (state["model"], state["optimiser"]))
 
 
 class DenoisingTask(PriorTask):

@@ -6,7 +6,7 @@ same functions in the same order.
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -116,6 +116,32 @@ def replicated(model: nn.Module) -> nn.Module:
         return model
     # Buffers are equal in all processes by themselves, and a model may be called several times before `backward`.
     return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
+
+
+def sharded(model: nn.Module, blocks: Iterable[nn.Module]) -> nn.Module:
+    """The model with its parameters cut up: each process keeps a part, and all of a block only while it computes.
+
+    Gradients are averaged over processes in `backward`. Build optimizers afterwards. With one process, nothing changes.
+    Source: PyTorch's FSDP2, `fully_shard`.
+    """
+    if count() == 1:
+        return model
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = torch.distributed.init_device_mesh(next(model.parameters()).device.type, (count(),))
+    for part in (*blocks, model):
+        # gloo sums, but has no mean.
+        fully_shard(part, mesh=mesh).set_force_sum_reduction_for_comms(_on_cpu())
+    return model
+
+
+def whole(part: Tensor) -> Tensor:
+    """What a sharded model gives, such as the norm of its gradients, as a plain tensor."""
+    if count() == 1:
+        return part
+    from torch.distributed.tensor import DTensor
+
+    return part.full_tensor() if isinstance(part, DTensor) else part
 
 
 def exchanging(model: nn.Module, is_last: bool) -> contextlib.AbstractContextManager[None]:

@@ -85,6 +85,11 @@ def build_models(config: TokenizerConfig, data: MapData, perceptual: Perceptual 
 
 
 def _check(config: TokenizerConfig, data: MapData) -> None:
+    loop = config.loop
+    if loop.sharding != "none" or loop.checkpoint_activations or loop.compile:
+        raise TwostageError(
+            "tokenizers.loop has sharding, checkpoint_activations or compile, which only priors have; remove them"
+        )
     height, width = data.train_NHWC.shape[1:3]
     factor = 2**config.num_downsamplings
     if height % factor or width % factor:

@@ -98,6 +98,40 @@ def test_a_killed_run_goes_on_with_another_number_of_processes(before, after, pr
     assert_close(resumed[0], whole)
 
 
+@pytest.mark.parametrize("architecture", ["gpt", "sundae", "absorbing"])
+def test_a_sharded_prior_follows_the_curve_of_a_whole_one(architecture, prior_config, latents, tmp_path):
+    alone = run(config_of(prior_config, architecture, steps=20), tmp_path)
+    (tmp_path / "scratch").rename(tmp_path / "alone")
+    first, second = together(2, run, config_of(prior_config, architecture, steps=20, sharding="fsdp"), tmp_path)
+    assert first[1] == [row | {"train_seconds": pytest.approx(row["train_seconds"], abs=99)} for row in second[1]]
+    assert second[2] == {}
+    assert_close(first, alone)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_a_killed_sharded_run_goes_on_with_another_number_of_processes(before, after, prior_config, latents, tmp_path):
+    whole = run(config_of(prior_config, "gpt", steps=20), tmp_path)
+    (tmp_path / "scratch").rename(tmp_path / "whole")
+    config = config_of(prior_config, "gpt", steps=20, sharding="fsdp")
+    together(before, run, config, tmp_path, 13)
+    resumed = together(after, run, config, tmp_path)
+    assert [began for began, _, _ in resumed] == [10] * after
+    assert_close(resumed[0], whole)
+
+
+@pytest.mark.parametrize("architecture", SIZES)
+def test_blocks_that_are_computed_again_give_the_same_weights(architecture, prior_config, latents, tmp_path):
+    sizes = SIZES[architecture]
+    dropped = sizes if architecture == "absorbing" else dataclasses.replace(sizes, dropout=0.5)
+    loop = dataclasses.replace(LOOP, steps=5)
+    results = []
+    for again in (False, True):
+        loop = dataclasses.replace(loop, checkpoint_activations=again)
+        results.append(run(prior_config(architecture, loop=loop, **{architecture: dropped}), tmp_path)[2])
+        (tmp_path / "scratch").rename(tmp_path / f"scratch {again}")
+    assert all((array == results[1][name]).all() for name, array in results[0].items())
+
+
 @pytest.mark.parametrize(("number", "accumulate"), [(1, 1), (2, 1), (4, 3)])
 def test_an_epoch_gives_each_example_to_one_process_once(number, accumulate, monkeypatch):
     config = dataclasses.replace(LOOP, batch_size=12, accumulate=accumulate)
