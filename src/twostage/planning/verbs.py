@@ -69,7 +69,12 @@ VERBS = {
         TRAINED, {r"priors\..*": ["metrics.json"]}, memory_mb=3000, minutes=2880, gpu=True, spread=True
     ),
     "sampling.generate": Verb(
-        ["samples.npy", "index.npy", "grid.png", "metrics.json"], _DRAWS, memory_mb=4000, minutes=720, gpu=True
+        ["samples.npy", "index.npy", "grid.png", "metrics.json"],
+        _DRAWS,
+        memory_mb=4000,
+        minutes=720,
+        gpu=True,
+        spread=True,
     ),
     "sampling.denoise": Verb(
         ["samples.npy", "index.npy", "grid.png", "film.npy", "metrics.json"],
@@ -89,8 +94,8 @@ VERBS = {
     "evaluation.reconstruct": Verb(["metrics.json", "grid.npy"], memory_mb=4000, minutes=120, gpu=True),
     "evaluation.compare": Verb(["metrics.json"], {r".*": NUMBERS}),
     "evaluation.classifier": Verb([*MODEL, "metrics.json"], memory_mb=3000, minutes=720, gpu=True),
-    "evaluation.features": Verb(["features.npy", "metadata.json"], memory_mb=4000, minutes=240, gpu=True),
-    "evaluation.samples": Verb(["metrics.json"], memory_mb=6000, minutes=240, gpu=True),
+    "evaluation.features": Verb(["features.npy", "metadata.json"], memory_mb=4000, minutes=240, gpu=True, spread=True),
+    "evaluation.samples": Verb(["metrics.json"], memory_mb=6000, minutes=240, gpu=True, spread=True),
     "evaluation.rfid": Verb(["metrics.json"], memory_mb=4000, minutes=240, gpu=True),
     "evaluation.likelihood": Verb(
         ["metrics.json"],

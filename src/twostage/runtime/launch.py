@@ -28,6 +28,11 @@ def is_first() -> bool:
     return rank() == 0
 
 
+def hides_bars() -> bool | None:
+    """Whether progress bars are hidden; None: where there is no terminal."""
+    return None if is_first() else True
+
+
 def count_here() -> int:
     """Number of processes of the job on this machine."""
     return _number("LOCAL_WORLD_SIZE", 1)

@@ -5,8 +5,9 @@ same functions in the same order.
 """
 
 import contextlib
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -16,6 +17,7 @@ from twostage.errors import TwostageError
 from twostage.runtime.launch import count, rank
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 
 @contextlib.contextmanager
@@ -149,6 +151,23 @@ def exchanging(model: nn.Module, is_last: bool) -> contextlib.AbstractContextMan
     if is_last or not isinstance(model, nn.parallel.DistributedDataParallel):
         return contextlib.nullcontext()
     return model.no_sync()
+
+
+def in_turn(items: Iterable[T], work: Callable[[T], A]) -> Iterator[tuple[T, A]]:
+    """Each item with `work(item)`, in their order, in the first process; the others do their share and get nothing.
+
+    Of n processes each works on every n-th item, so an answer does not depend on their number.
+    """
+    rest = iter(items)
+    if count() == 1:
+        yield from ((item, work(item)) for item in rest)
+    while group := list(itertools.islice(rest, count())):
+        own = work(group[rank()]) if rank() < len(group) else None
+        answers: list[Any] | None = [None] * count() if rank() == 0 else None
+        torch.distributed.gather_object(own, answers)
+        if answers is not None:
+            # The last items may be fewer than the processes.
+            yield from zip(group, answers[: len(group)], strict=True)
 
 
 def own_part(num_rows: int, what: str) -> slice:

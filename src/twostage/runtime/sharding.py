@@ -22,7 +22,7 @@ def laid_out(model: nn.Module, config: LoopConfig) -> nn.Module:
     if config.checkpoint_activations:
         for block in blocks:
             # Between forward and backward a block keeps its input alone (Chen et al. 2016, Sec. 3).
-            block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+            block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
     if config.compile:
         model.compile()
     match config.sharding:

@@ -231,7 +231,9 @@ class Loop:
     def run(self, until: Callable[["Loop"], bool]) -> None:
         """Trains until `until(loop)` is true at an evaluation point. Raises Diverged if a loss is NaN or infinite."""
         budget = self.config.steps if self.step < self.config.steps else None
-        with tqdm(desc=self.label, initial=self.step, total=budget, unit="step", disable=_hidden()) as progress:
+        with tqdm(
+            desc=self.label, initial=self.step, total=budget, unit="step", disable=launch.hides_bars()
+        ) as progress:
             while not (self._at_evaluation_point() and until(self)):
                 self._train_one_step(progress)
                 if self._at_evaluation_point():
@@ -314,11 +316,6 @@ class Loop:
         """Removes the scratch folder. Call it after the job's outputs are written."""
         if launch.is_first():
             shutil.rmtree(self.scratch)
-
-
-def _hidden() -> bool | None:
-    """Whether a progress bar is hidden; None: where there is no terminal."""
-    return None if launch.is_first() else True
 
 
 def _device_rng() -> torch.Tensor | None:
