@@ -38,6 +38,7 @@ from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.losses import discriminator_loss, generator_loss, reconstruction_loss
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.networks import Upsample
+from twostage.tokenizers.stabilisers import Randomness
 from twostage.tokenizers.step import Models, Phase, accumulate_gradients
 from twostage.weights.lpips import PerceptualDistance
 
@@ -133,7 +134,7 @@ def plain_step(
 
 def efficient_step(models: Models, settings: TokenizerConfig, image_BCHW: Tensor) -> dict[str, Tensor]:
     """The step that training takes."""
-    return accumulate_gradients(models, settings, image_BCHW, Phase.ADVERSARIAL, torch.Generator()).scalars
+    return accumulate_gradients(models, settings, image_BCHW, Phase.ADVERSARIAL, Randomness(torch.Generator())).scalars
 
 
 Formulation = Callable[[Models, TokenizerConfig, Tensor], dict[str, Tensor]]

@@ -47,7 +47,6 @@ REQUESTS = Requests(PLAN.plan, GPUS_PER_JOB)
 # A scale without GPUs runs on the CPU even where there is one: many jobs would share it, and their clocks with it.
 if GPUS_PER_JOB == 0:
     os.environ.update(TWOSTAGE_DEVICE="cpu")
-os.environ.update(TWOSTAGE_GPUS=str(GPUS_PER_JOB))
 
 # glibc gives large blocks back to the kernel at every free; kept, encoding takes a third less CPU time.
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))

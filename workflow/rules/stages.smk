@@ -1,5 +1,6 @@
 # One rule for every verb of every stage, from the table of verbs. The plan says what a job reads and writes.
 from twostage.planning.verbs import VERBS
+from twostage.rules.line import line, num_gpus, num_processes
 
 for name, row, number, paths, variants in (
     (name, row, number, *kind)
@@ -21,13 +22,13 @@ for name, row, number, paths, variants in (
         wildcard_constraints:
             variant=variants,
         priority: row.priority
-        threads: 1
+        threads: num_processes(row.spread, GPUS_PER_JOB)
         resources:
-            mem_mb=REQUESTS.memory_mb(name),
+            mem_mb=REQUESTS.memory_mb(name, num_processes(row.spread, GPUS_PER_JOB)),
             runtime=REQUESTS.minutes(name),
-            gpu=GPUS_PER_JOB if row.gpu else 0,
+            gpu=num_gpus(row.gpu, row.spread, GPUS_PER_JOB),
         # The shell's line is read when the job runs, and then `name` is the last of the loop.
         params:
             verb=name,
         shell:
-            "python -m twostage {params.verb} --config {input.config} --log {log}"
+            line(num_processes(row.spread, GPUS_PER_JOB))

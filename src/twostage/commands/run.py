@@ -19,11 +19,14 @@ from twostage.config.composition import parse
 from twostage.errors import TwostageError
 from twostage.planning import made, prompt, provenance
 from twostage.planning.verbs import VERBS
+from twostage.runtime import launch
 from twostage.runtime.artifacts import read_json
 from twostage.runtime.gpus import own_gpus
 from twostage.runtime.job import PROVENANCE, Job
 
 C = TypeVar("C")
+# What the processes of torchrun ask the first one: is the folder made already?
+MADE = "made"
 log = logging.getLogger("twostage")
 
 
@@ -38,6 +41,8 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: arg
     arguments = arguments or verb_arguments(name)
     with one_line_errors():
         start_log(arguments.log)
+        if not launch.is_first():
+            logging.getLogger().setLevel(logging.WARNING)
         if arguments.tracker is not None:
             tracking.choose(arguments.tracker)
         asked = _asked(name, arguments)
@@ -46,13 +51,18 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: arg
         if arguments.cfg == "job":
             print(json.dumps(job.config, indent=2))
             return
+        if launch.count() > 1 and not VERBS[name].spread:
+            raise TwostageError(f"{name} runs in one process, got {launch.count()}; start it without torchrun")
+        if not launch.is_first():
+            _take_part(name, config, job, work)
+            return
         if arguments.config is None:
             made.require_inputs(job, asked.jobs, asked.how)
         else:
             made.verify_inputs(job)
         with locked(job):
             # Snakemake takes away what it has made anew; another process may have made it meanwhile.
-            if made.is_made(job, asked.jobs):
+            if launch.from_first(MADE, lambda: str(made.is_made(job, asked.jobs))) == str(True):
                 log.info("%s is made already, just so; delete it to make it again", job.out)
             else:
                 if arguments.log is None:
@@ -60,6 +70,22 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: arg
                 with own_gpus() if VERBS[name].gpu else contextlib.nullcontext():
                     _work(config, job, work)
             name_pictures(job)
+
+
+def _take_part(name: str, config: C, job: Job, work: Callable[[C, Job], None]) -> None:
+    """What the other processes of torchrun do: the first one waits for the folder, looks at it and writes to it."""
+    if launch.from_first(MADE, str) == str(True):
+        return
+    with own_gpus() if VERBS[name].gpu else contextlib.nullcontext():
+        _together(config, job, work)
+
+
+def _together(config: C, job: Job, work: Callable[[C, Job], None]) -> None:
+    # It loads torch, which the verb's own module has loaded by now.
+    from twostage.runtime.processes import joined
+
+    with joined():
+        work(config, job)
 
 
 def run_verb(name: str, arguments: argparse.Namespace) -> None:
@@ -75,7 +101,7 @@ def _work(config: C, job: Job, work: Callable[[C, Job], None]) -> None:
     made.unfinished(job).touch()
     origin = provenance.origin(job)
     with tracking.tracked(job):
-        work(config, job)
+        _together(config, job, work)
     provenance.write_record(job, origin)
     made.unfinished(job).unlink(missing_ok=True)
 

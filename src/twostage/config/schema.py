@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from twostage.config.values import above, at_least, folder_name, one_of, share, some_of
+from twostage.config.values import above, at_least, folder_name, one_of, option, share, some_of
 
 # Orders of image tokens, listed as in Esser et al. 2021, Sec. D. The last one is our control.
 ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in", "random")
@@ -115,6 +115,12 @@ class LoopConfig:
     checkpoint_every: int = at_least(1)
     seed: int = at_least(0)
     precision: str = one_of("float32", "bfloat16")  # float32 | bfloat16 (autocast)
+    # The batch of a process is cut into so many parts, whose gradients are added up: less memory, the same step.
+    accumulate: int = option(at_least(1, default=1))
+    # The next three are of priors. fsdp: each process keeps a part of weights, gradients and optimizer state
+    sharding: str = option(one_of("none", "fsdp", default="none"))
+    checkpoint_activations: bool = option(field(default=False))  # backward computes what is within a block again
+    compile: bool = option(field(default=False))  # by torch.compile
 
 
 @dataclass

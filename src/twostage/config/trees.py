@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf._utils import get_yaml_loader
 
 from twostage.config.errors import UNREADABLE, first_line, place
-from twostage.config.values import check, hint_of
+from twostage.config.values import check, hint_of, without_unused
 from twostage.errors import TwostageError
 
 # No verb reads this group. It is composed only on request, so that a broken study stops only itself.
@@ -165,7 +165,7 @@ class Trees:
         said = typed or self._said(f"{group}/{chosen[group]}.yaml")
         try:
             values = OmegaConf.to_container(root[group], resolve=True)
-            text = json.dumps(values)
+            text = json.dumps(without_unused(self._kind(group), values))
         except (*UNREADABLE, ValueError, TypeError, RecursionError) as error:
             raise TwostageError(f"{said}: {place(error, group)}") from error
         check(self._kind(group), json.loads(text), group, said)

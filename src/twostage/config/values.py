@@ -52,6 +52,24 @@ def folder_name(default: Any = MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"name": True})
 
 
+def option(field: Any) -> Any:
+    """A field that configs leave out while it has its default, so that jobs that do not use it keep their names."""
+    return dataclasses.field(default=field.default, metadata={**field.metadata, "is_option": True})
+
+
+def without_unused(kind: Any, values: Any) -> Any:
+    """The values of the dataclass `kind`, as plain dicts, without each `option` that has its default."""
+    if not dataclasses.is_dataclass(kind) or not isinstance(values, dict):
+        return values
+    hints = typing.get_type_hints(kind)
+    defaults = {each.name: each.default for each in dataclasses.fields(kind) if "is_option" in each.metadata}
+    return {
+        key: without_unused(without_none(hints[key]), value) if key in hints else value
+        for key, value in values.items()
+        if key not in defaults or value != defaults[key]
+    }
+
+
 def check(kind: Any, values: Any, key: str, said: str) -> None:
     """Raises TwostageError for the first value that its field does not allow: one line that begins with `said`.
 

@@ -24,6 +24,7 @@ from twostage.priors.model import build, num_parameters
 from twostage.priors.task import PriorTask, new_task
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.model import Tokenizer
+from twostage.tokenizers.stabilisers import Randomness
 from twostage.tokenizers.step import Models, Phase, accumulate_gradients
 from twostage.weights.lpips import PerceptualDistance
 
@@ -143,7 +144,9 @@ def tokenizer_step(
         image_BCHW = torch.empty(config.loop.batch_size, num_channels, side, side)
         image_BCHW = image_BCHW.contiguous(memory_format=torch.channels_last)
         models = Models(tokenizer, discriminator, distance)
-        return _watched(parameters, lambda: accumulate_gradients(models, config, image_BCHW, phase, torch.Generator()))
+        return _watched(
+            parameters, lambda: accumulate_gradients(models, config, image_BCHW, phase, Randomness(torch.Generator()))
+        )
 
 
 def _perceptual(name: str) -> PerceptualDistance:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from twostage.config.schema import SPLITS, FeaturesConfig
 from twostage.errors import TwostageError
-from twostage.runtime import training
+from twostage.runtime import launch, processes, training
 from twostage.runtime.artifacts import read_array, read_json, write_array, write_json
 from twostage.runtime.job import Job
 from twostage.weights import fused_inception
@@ -30,6 +30,8 @@ def features(config: FeaturesConfig, job: Job) -> None:
     extractor = fused_inception.load(job.upstream("inception")).to(training.device())
     images = real_images(job.upstream("data"), config, "evaluation.features.images")
     found = extract(extractor, batches(images, config.batch_size, job.variant))
+    if not launch.is_first():
+        return
     data = read_json(job.upstream("data") / "metadata.json")
     protocol = {
         "real": {
@@ -70,18 +72,25 @@ def image_sizes(images_NHWC: np.ndarray) -> dict[str, int]:
 
 def batches(images_NHWC: np.ndarray, batch_size: int, label: str) -> Iterator[np.ndarray]:
     """The images in batches, uint8 NHWC, with a progress bar."""
-    for start in tqdm(range(0, len(images_NHWC), batch_size), desc=label, unit="batch", disable=None):
+    for start in tqdm(range(0, len(images_NHWC), batch_size), desc=label, unit="batch", disable=launch.hides_bars()):
         yield images_NHWC[start : start + batch_size]
 
 
-@torch.inference_mode()
 def extract(extractor: FusedInception, batches_NHWC: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-    """Features float32 [N, D] of uint8 RGB images that come in batches, by the names asked of the extractor."""
+    """Features float32 [N, D] of uint8 RGB images that come in batches, by the names asked of the extractor.
+
+    Several processes take whole batches in turn; the first one gets the features, the others none.
+    """
     device = next(extractor.parameters()).device
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in extractor.features_list}
-    for batch_NHWC in batches_NHWC:
+
+    @torch.inference_mode()
+    def extracted(batch_NHWC: np.ndarray) -> list[np.ndarray]:
         # A copy: torch warns of read-only memory maps.
         image_NCHW = torch.from_numpy(np.array(batch_NHWC)).permute(0, 3, 1, 2).to(device)
-        for name, feature_ND in zip(parts, extractor(image_NCHW), strict=True):
-            parts[name].append(feature_ND.cpu().numpy())
-    return {name: np.concatenate(part) for name, part in parts.items()}
+        return [feature_ND.cpu().numpy() for feature_ND in extractor(image_NCHW)]
+
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in extractor.features_list}
+    for _, found in processes.in_turn(batches_NHWC, extracted):
+        for name, feature_ND in zip(parts, found, strict=True):
+            parts[name].append(feature_ND)
+    return {name: np.concatenate(part) for name, part in parts.items() if part}

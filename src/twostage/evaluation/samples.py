@@ -21,7 +21,7 @@ from twostage.evaluation.distribution import (
 )
 from twostage.evaluation.features import batches, extract, image_sizes
 from twostage.evaluation.infinity import RealStatistics, fid_infinity, least_samples
-from twostage.runtime import training
+from twostage.runtime import launch, training
 from twostage.runtime.artifacts import read_array, read_json, write_json
 from twostage.runtime.job import Job
 from twostage.weights import fused_inception
@@ -44,6 +44,8 @@ def samples(config: SamplesConfig, job: Job) -> None:
     # Before the minutes that features take.
     require_enough(config, len(real_ND), len(images))
     found = _features(config, job, images)
+    if not launch.is_first():
+        return
     metrics = {
         "variant": job.variant,
         "scale": job.scale,

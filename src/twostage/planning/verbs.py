@@ -30,6 +30,7 @@ class Verb:
     reads: pattern of another verb -> the part of its files that this one reads. The first pattern that fits holds, and
         of a verb that none fits all is read.
     minutes: at most. gpu: whether it runs on one where the scale has some. priority: most jobs wait for a high one.
+    spread: whether several processes can do it together, each with a GPU and memory of its own.
     """
 
     files: list[str]
@@ -38,6 +39,7 @@ class Verb:
     minutes: int = 10
     gpu: bool = False
     priority: int = 0
+    spread: bool = False
 
 
 _DRAWS = {r"tokenizers\..*": MODEL, r"priors\..*": MODEL, r"latents\.(encode|plain)": HELD_OUT}
@@ -52,18 +54,29 @@ VERBS = {
     ),
     # The maps themselves, {split}_{map}.npy, are as those of data.prepare.
     "data.annotate": Verb(["metadata.json"], memory_mb=4000, minutes=1440, gpu=True),
-    "tokenizers.train": Verb(TRAINED, {r"tokenizers\..*": MODEL}, memory_mb=4000, minutes=2880, gpu=True, priority=10),
+    "tokenizers.train": Verb(
+        TRAINED, {r"tokenizers\..*": MODEL}, memory_mb=4000, minutes=2880, gpu=True, spread=True, priority=10
+    ),
     "tokenizers.cluster": Verb([*MODEL, "metrics.json"], memory_mb=4000, minutes=120, gpu=True),
     "tokenizers.greys": Verb([*MODEL, "metrics.json"], memory_mb=2000, minutes=30),
     "latents.encode": Verb(INDICES, {r"tokenizers\..*": MODEL}, memory_mb=3000, minutes=240, gpu=True),
     "latents.plain": Verb(INDICES, {r"data\.prepare": LABELS}, memory_mb=2000, minutes=30),
     "latents.crop": Verb(INDICES, memory_mb=3000, minutes=240),
-    "priors.tune": Verb(["sweep.csv", "metrics.json"], memory_mb=3000, minutes=720, gpu=True, priority=5),
+    "priors.tune": Verb(["sweep.csv", "metrics.json"], memory_mb=3000, minutes=720, gpu=True, spread=True, priority=5),
     "priors.pace": Verb(["rounds.csv", "metrics.json"], memory_mb=3000, minutes=720, gpu=True),
-    "priors.train": Verb(TRAINED, {r"priors\..*": ["metrics.json"]}, memory_mb=3000, minutes=2880, gpu=True),
-    "priors.timed": Verb(TRAINED, {r"priors\..*": ["metrics.json"]}, memory_mb=3000, minutes=2880, gpu=True),
+    "priors.train": Verb(
+        TRAINED, {r"priors\..*": ["metrics.json"]}, memory_mb=3000, minutes=2880, gpu=True, spread=True
+    ),
+    "priors.timed": Verb(
+        TRAINED, {r"priors\..*": ["metrics.json"]}, memory_mb=3000, minutes=2880, gpu=True, spread=True
+    ),
     "sampling.generate": Verb(
-        ["samples.npy", "index.npy", "grid.png", "metrics.json"], _DRAWS, memory_mb=4000, minutes=720, gpu=True
+        ["samples.npy", "index.npy", "grid.png", "metrics.json"],
+        _DRAWS,
+        memory_mb=4000,
+        minutes=720,
+        gpu=True,
+        spread=True,
     ),
     "sampling.denoise": Verb(
         ["samples.npy", "index.npy", "grid.png", "film.npy", "metrics.json"],
@@ -83,8 +96,8 @@ VERBS = {
     "evaluation.reconstruct": Verb(["metrics.json", "grid.npy"], memory_mb=4000, minutes=120, gpu=True),
     "evaluation.compare": Verb(["metrics.json"], {r".*": NUMBERS}),
     "evaluation.classifier": Verb([*MODEL, "metrics.json"], memory_mb=3000, minutes=720, gpu=True),
-    "evaluation.features": Verb(["features.npy", "metadata.json"], memory_mb=4000, minutes=240, gpu=True),
-    "evaluation.samples": Verb(["metrics.json"], memory_mb=6000, minutes=240, gpu=True),
+    "evaluation.features": Verb(["features.npy", "metadata.json"], memory_mb=4000, minutes=240, gpu=True, spread=True),
+    "evaluation.samples": Verb(["metrics.json"], memory_mb=6000, minutes=240, gpu=True, spread=True),
     "evaluation.rfid": Verb(["metrics.json"], memory_mb=4000, minutes=240, gpu=True),
     "evaluation.likelihood": Verb(
         ["metrics.json"],

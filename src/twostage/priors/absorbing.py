@@ -88,6 +88,10 @@ class Masks:
         device = index_BT.device
         return cls(torch.from_numpy(step_B).to(device), torch.from_numpy(masked_BT).to(device), num_steps)
 
+    def of(self, rows: slice) -> "Masks":
+        """The masks of some images."""
+        return Masks(self.step_B[rows], self.masked_BT[rows], self.num_steps)
+
     def loss(self, nll_BT: torch.Tensor, kind: str) -> torch.Tensor:
         """The loss per token, from the cross-entropies of masked tokens (0 for the others).
 

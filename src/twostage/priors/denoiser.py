@@ -47,12 +47,19 @@ class Denoiser(nn.Module):
         """Features [B, T, D] of embeddings, both in the order of the network."""
         raise NotImplementedError
 
-    def forward(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        index_BT: torch.Tensor,
+        condition_BS: torch.Tensor | None = None,
+        wanted_BT: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Logits [B, T, V] of the clean codes, given corrupted codes and condition codes, both int64 and row-major.
 
+        With a mask `wanted_BT`, logits [K, V] of the K tokens where it is true, for which alone the head runs.
         Raises TwostageError if condition codes are missing, not expected, or not one row per image.
         """
-        return self.head(self.features(index_BT, condition_BS))
+        x_BTD = self.features(index_BT, condition_BS)
+        return self.head(x_BTD if wanted_BT is None else x_BTD[wanted_BT])
 
     def features(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None = None) -> torch.Tensor:
         """The input of the head, [B, T, D]. If few tokens are needed, the head can run on these only."""

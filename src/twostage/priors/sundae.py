@@ -59,6 +59,11 @@ class Noise:
         )
         return cls(*(torch.from_numpy(numbers).to(index_BT.device) for numbers in found))
 
+    def of(self, rows: slice) -> "Noise":
+        """The noise of some images."""
+        uniform_UBT = self.uniform_UBT[:, rows]
+        return Noise(self.threshold_B1[rows], self.uniform_BT[rows], self.code_BT[rows], uniform_UBT)
+
     def corrupt(self, index_BT: torch.Tensor) -> torch.Tensor:
         """Codes int64 [B, T], each replaced with the probability t of its image (Eq. 5)."""
         return torch.where(self.uniform_BT < self.threshold_B1, self.code_BT, index_BT)

@@ -19,9 +19,9 @@ from twostage.priors.average import averaged, swapped
 from twostage.priors.model import AnyModel
 from twostage.priors.noise import EVALUATION, TRAINING, noise_of
 from twostage.priors.sundae import Noise, Sundae, unrolled
-from twostage.runtime import training
+from twostage.runtime import processes, sharding, training
 from twostage.runtime.scores import BOUND, DENOISING, NLL, REWEIGHTED, on
-from twostage.runtime.training import autocast, warmed_up
+from twostage.runtime.training import EvaluatedRows, autocast, warmed_up
 
 
 class PriorTask:
@@ -36,8 +36,13 @@ class PriorTask:
     def __init__(
         self, model: AnyModel, config: PriorConfig, learning_rate: float, train: Split, held_out: Split
     ) -> None:
+        if config.averaging is not None and config.loop.sharding != "none":
+            raise TwostageError(
+                "priors.averaging needs whole weights; set priors.averaging=null, or loop.sharding=none"
+            )
         self.device = training.device()
         self.model = model.to(self.device)
+        self.network = sharding.laid_out(self.model, config.loop)
         self.config, self.learning_rate = config, learning_rate
         self.order_T = ordering(model.ordering, *model.tokens.grid)
         self.train, self.held_out = train, held_out
@@ -57,17 +62,30 @@ class PriorTask:
             group["lr"] = warmed_up(self.learning_rate, self.config.warmup_steps, step)
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self._backward(positions_B, step)
+        parts = training.own_parts(loop)
+        losses = [self._backward(positions_B, part, step, len(parts)) for part in parts[:-1]]
+        losses.append(self._backward(positions_B, parts[-1], step, len(parts), is_last=True))
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip, foreach=True)
         self.optimiser.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
-        return {"loss": loss, "gradient_norm": norm}
+        return {"loss": torch.stack(losses).sum(), "gradient_norm": processes.whole(norm)}
 
-    def _backward(self, positions_B: np.ndarray, step: int) -> torch.Tensor:  # noqa: ARG002 - of other tasks
-        """Adds the gradients of the step's loss, and returns the loss."""
-        loss = self._nll(self.train, positions_B).mean()
-        loss.backward()
+    def _backward(
+        self,
+        positions_B: np.ndarray,
+        rows: slice,
+        step: int,  # noqa: ARG002 - of other tasks
+        num_parts: int,
+        is_last: bool = False,
+    ) -> torch.Tensor:
+        """Adds the gradients of these rows of the step's batch, one of `num_parts` equal parts of this process.
+
+        Returns the part's share of the loss. Processes exchange gradients in the last part.
+        """
+        with processes.exchanging(self.network, is_last):
+            loss = self._nll(self.train, positions_B[rows]).mean() / num_parts
+            loss.backward()
         return loss.detach()
 
     @torch.no_grad()
@@ -79,39 +97,55 @@ class PriorTask:
         with swapped(self.model, self.average):
             return {self.score: self._held_out()}
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The weights to store: the last ones, or their average."""
-        kept: dict[str, torch.Tensor] = (self.model if self.average is None else self.average.module).state_dict()
-        return kept
-
     def _held_out(self) -> float:
         """Mean NLL in nats per image token."""
-        total, batch_size = 0.0, self.config.loop.batch_size
+        total, num_tokens = 0.0, self.held_out.image_NT.shape[1]
+        for positions_B, own in self._held_out_batches():
+            total += self._counted(self._nll(self.held_out, positions_B[own.rows]), own.num_counted * num_tokens)
+        return self._over_processes(total) / self.held_out.image_NT.size
+
+    def _held_out_batches(self) -> Iterator[tuple[np.ndarray, EvaluatedRows]]:
+        """Positions of each batch of the held-out split, and the rows of it that are this process's."""
+        batch_size = self.config.loop.batch_size
         for start in range(0, len(self.held_out), batch_size):
             positions_B = np.arange(start, min(start + batch_size, len(self.held_out)))
-            total += float(self._nll(self.held_out, positions_B).double().sum())
-        return total / self.held_out.image_NT.size
+            yield positions_B, EvaluatedRows.of(len(positions_B))
+
+    @staticmethod
+    def _counted(value_K: torch.Tensor, num_counted: int) -> float:
+        """The sum of the last of these values."""
+        return float(value_K[len(value_K) - num_counted :].double().sum())
+
+    def _over_processes(self, part: float) -> float:
+        return float(processes.total(torch.tensor(part, dtype=torch.float64, device=self.device)))
 
     def _nll(self, split: Split, positions_B: np.ndarray) -> torch.Tensor:
         """NLL [B T] of all image tokens in the model's order, in nats."""
         image_BT = self._gather(split.image_NT, positions_B)[:, self.order_T]
         condition_BS = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)
         with autocast(self.config.loop.precision):
-            logits_BTV = self.model(image_BT, condition_BS)
+            logits_BTV = self.network(image_BT, condition_BS)
         return functional.cross_entropy(logits_BTV.flatten(0, 1).float(), image_BT.flatten(), reduction="none")
 
     def _gather(self, index_NT: np.ndarray, positions_B: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(index_NT[positions_B].astype(np.int64)).to(self.device)
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The tensors to store, as `priors.model.store` takes them: the last weights, or their average."""
+        if self.average is None:
+            return sharding.weights_of(self.model, self.config.loop)
+        average: dict[str, torch.Tensor] = self.average.module.state_dict()
+        return average
+
     def state(self) -> dict[str, Any]:
         """State of model, optimizer and, if there is one, average."""
+        model, optimiser = sharding.state_of(self.model, self.optimiser, self.config.loop)
         average = {} if self.average is None else {"average": self.average.state_dict()}
-        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), **average}
+        return {"model": model, "optimiser": optimiser, **average}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restores what `state` returned."""
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        sharding.load_state(self.model, self.optimiser, self.config.loop, (state["model"], state["optimiser"]))
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
@@ -133,13 +167,16 @@ class DenoisingTask(PriorTask):
         if self.unrolls < 1:
             raise TwostageError(f"priors.sundae.unrolls={self.unrolls} trains nothing; set 2 or 3")
 
-    def _backward(self, positions_B: np.ndarray, step: int) -> torch.Tensor:
+    def _backward(
+        self, positions_B: np.ndarray, rows: slice, step: int, num_parts: int, is_last: bool = False
+    ) -> torch.Tensor:
         losses = []
-        rng = noise_of(self.config.loop.seed, TRAINING, step)
-        for nll_BT in self._chain(self.train, positions_B, rng):
-            # Backpropagate now, so that only the activations of one step of the chain are kept.
-            loss = nll_BT.mean() / self.unrolls
-            loss.backward()
+        chain = self._chain(self.train, positions_B, rows, noise_of(self.config.loop.seed, TRAINING, step))
+        for unroll in range(self.unrolls):
+            with processes.exchanging(self.network, is_last and unroll == self.unrolls - 1):
+                # Backpropagate now, so that only the activations of one step of the chain are kept.
+                loss = next(chain).mean() / self.unrolls / num_parts
+                loss.backward()
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
@@ -148,24 +185,28 @@ class DenoisingTask(PriorTask):
 
         With equal batch sizes, the corruption is the same for every model, seed and evaluation point.
         """
-        total, batch_size = 0.0, self.config.loop.batch_size
-        for start in range(0, len(self.held_out), batch_size):
-            positions_B = np.arange(start, min(start + batch_size, len(self.held_out)))
-            for nll_BT in self._chain(self.held_out, positions_B, noise_of(0, EVALUATION, start)):
-                total += float(nll_BT.double().sum())
-        return total / (self.unrolls * self.held_out.image_NT.size)
+        total, num_tokens = 0.0, self.held_out.image_NT.shape[1]
+        for positions_B, own in self._held_out_batches():
+            rng = noise_of(0, EVALUATION, int(positions_B[0]))
+            for nll_BT in self._chain(self.held_out, positions_B, own.rows, rng):
+                total += self._counted(nll_BT, own.num_counted * num_tokens)
+        return self._over_processes(total) / (self.unrolls * self.held_out.image_NT.size)
 
-    def _chain(self, split: Split, positions_B: np.ndarray, rng: np.random.Generator) -> Iterator[torch.Tensor]:
-        """Cross-entropies [B T] of the clean codes at each of U steps."""
+    def _chain(
+        self, split: Split, positions_B: np.ndarray, rows: slice, rng: np.random.Generator
+    ) -> Iterator[torch.Tensor]:
+        """Cross-entropies [B T] of the clean codes of some rows of a batch at each of U steps."""
         image_BT = self._gather(split.image_NT, positions_B)
-        condition_BS = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B)
-        noise = Noise.draw(rng, image_BT, self.sundae.tokens.num_codes, self.unrolls)
+        condition_BS = None if split.condition_NS is None else self._gather(split.condition_NS, positions_B[rows])
+        # Of the whole batch, so that noise does not depend on its parts.
+        noise = Noise.draw(rng, image_BT, self.sundae.tokens.num_codes, self.unrolls).of(rows)
+        image_BT = image_BT[rows]
         for logits_BTV in unrolled(self._logits, image_BT, condition_BS, noise):
             yield functional.cross_entropy(logits_BTV.flatten(0, 1).float(), image_BT.flatten(), reduction="none")
 
     def _logits(self, index_BT: torch.Tensor, condition_BS: torch.Tensor | None) -> torch.Tensor:
         with autocast(self.config.loop.precision):
-            logits_BTV: torch.Tensor = self.sundae(index_BT, condition_BS)
+            logits_BTV: torch.Tensor = self.network(index_BT, condition_BS)
         return logits_BTV
 
 
@@ -185,25 +226,29 @@ class AbsorbingTask(PriorTask):
         self.absorbing = model
         self.loss_name = on("train", BOUND) if model.config.loss == "elbo" else REWEIGHTED
 
-    def _backward(self, positions_B: np.ndarray, step: int) -> torch.Tensor:
+    def _backward(
+        self, positions_B: np.ndarray, rows: slice, step: int, num_parts: int, is_last: bool = False
+    ) -> torch.Tensor:
         image_BT = self._gather(self.train.image_NT, positions_B)
-        masks = Masks.draw(noise_of(self.config.loop.seed, TRAINING, step), image_BT, self.absorbing.num_steps)
-        nll_BT = self._masked_nll(self.train, positions_B, masks.masked_BT)
-        loss = masks.loss(nll_BT, self.absorbing.config.loss)
-        loss.backward()
+        rng = noise_of(self.config.loop.seed, TRAINING, step)
+        # Of the whole batch, so that masks do not depend on its parts.
+        masks = Masks.draw(rng, image_BT, self.absorbing.num_steps).of(rows)
+        with processes.exchanging(self.network, is_last):
+            nll_BT = self._masked_nll(self.train, positions_B[rows], masks.masked_BT)
+            loss = masks.loss(nll_BT, self.absorbing.config.loss) / num_parts
+            loss.backward()
         return loss.detach()
 
     def _held_out(self) -> float:
         """An unbiased estimate of the bound over the held-out split in nats per image token."""
         num_images, num_tokens = self.held_out.image_NT.shape
         masks = BoundMasks(num_images, num_tokens, self.absorbing.num_steps, noise_of(0, EVALUATION, 0))
-        total, batch_size = 0.0, self.config.loop.batch_size
-        for start in range(0, num_images, batch_size):
-            positions_B = np.arange(start, min(start + batch_size, num_images))
-            masked_BT = masks.of(positions_B).to(self.device)
-            nll_BT = self._masked_nll(self.held_out, positions_B, masked_BT)
-            total += float(mean_over_masked(nll_BT, masked_BT).sum())
-        return total / num_images
+        total = 0.0
+        for positions_B, own in self._held_out_batches():
+            masked_BT = masks.of(positions_B)[own.rows].to(self.device)
+            nll_BT = self._masked_nll(self.held_out, positions_B[own.rows], masked_BT)
+            total += self._counted(mean_over_masked(nll_BT, masked_BT), own.num_counted)
+        return self._over_processes(total) / num_images
 
     def _masked_nll(self, split: Split, positions_B: np.ndarray, masked_BT: torch.Tensor) -> torch.Tensor:
         """Cross-entropy [B T] of the masked codes given the others; 0 for the others."""
@@ -212,7 +257,7 @@ class AbsorbingTask(PriorTask):
         seen_BT = torch.where(masked_BT, self.absorbing.mask_code, image_BT)
         with autocast(self.config.loop.precision):
             # The head is needed only for masked tokens.
-            logits_KV = self.absorbing.head(self.absorbing.features(seen_BT, condition_BS)[masked_BT])
+            logits_KV = self.network(seen_BT, condition_BS, masked_BT)
         nll_K = functional.cross_entropy(logits_KV.float(), image_BT[masked_BT], reduction="none")
         return nll_K.new_zeros(image_BT.shape).masked_scatter(masked_BT, nll_K)
 

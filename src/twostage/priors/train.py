@@ -12,7 +12,7 @@ from twostage.errors import TwostageError
 from twostage.latents.dataset import Latents, open_latents
 from twostage.priors.model import build, num_parameters, store, trained_format
 from twostage.priors.task import PriorTask, new_task
-from twostage.runtime import training
+from twostage.runtime import launch, training
 from twostage.runtime.artifacts import read_json, write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import BOUND, NLL
@@ -44,22 +44,35 @@ def run(config: PriorConfig, job: Job, rate: tuple[float, bool | None], goes_on_
     """
     training.seed_everything(config.loop.seed)
     latents = latents_of(job)
-    learning_rate, at_edge = rate
-    model = build(config, latents.tokens)
-    task = new_task(model, config, learning_rate, latents.split("train"), latents.split("validation"))
+    task = new_task(build(config, latents.tokens), config, rate[0], latents.split("train"), latents.split("validation"))
     loop = Loop(task, config.loop, job.scratch, job.variant)
     if config.early_stopping is None:
         steps = _train_to_end(config, loop, task, goes_on_to)
     else:
         steps = _train_to_best(config, loop, task, job)
+    if launch.is_first():
+        _write(config, job, loop, task, latents, steps, rate)
+    loop.discard()
+
+
+def _write(
+    config: PriorConfig,
+    job: Job,
+    loop: Loop,
+    task: PriorTask,
+    latents: Latents,
+    steps: int,
+    rate: tuple[float, bool | None],
+) -> None:
+    """The files of `train`; numbers and weights belong to `steps`."""
+    learning_rate, at_edge = rate
     weights = read_checkpoint(loop.scratch / KEPT)
     store(job.folder, trained_format(config, latents.tokens), weights)
     write_csv(job.folder / "curve.csv", [named(row, task.loss_name) for row in loop.curve])
-    metrics = _metrics(config, loop, task.score, latents, num_parameters(model), steps)
+    metrics = _metrics(config, loop, task.score, latents, num_parameters(task.model), steps)
     write_json(
         job.folder / "metrics.json", metrics | {"learning_rate": learning_rate, "learning_rate_at_edge": at_edge}
     )
-    loop.discard()
 
 
 @dataclass(frozen=True)
@@ -128,7 +141,7 @@ def _keep_weights(loop: Loop, task: PriorTask) -> None:
     path = loop.scratch / KEPT
     if loop.step == loop.config.steps:
         write_checkpoint(path, task.weights())
-    if not path.exists():
+    if launch.is_first() and not path.exists():
         raise TwostageError(
             f"{loop.scratch} is at step {loop.step}, but lacks the weights of step {loop.config.steps}; "
             "delete that folder and run again"

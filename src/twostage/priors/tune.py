@@ -12,7 +12,7 @@ from twostage.latents.dataset import Latents
 from twostage.priors.model import build
 from twostage.priors.task import PriorTask, new_task
 from twostage.priors.train import latents_of
-from twostage.runtime import training
+from twostage.runtime import launch, training
 from twostage.runtime.artifacts import write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import on
@@ -33,6 +33,8 @@ def tune(config: PriorConfig, job: Job) -> None:
         task = _task(config, latents, rate, sweep.steps)
         rows.append(_run(task, job))
     metrics = choose(rows, on("tune", task.score))
+    if not launch.is_first():
+        return
     if metrics["at_edge"]:
         log.warning(
             "the best learning rate %g is at the edge of the sweep %s; widen priors.sweep.learning_rates",

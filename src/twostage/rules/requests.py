@@ -26,9 +26,9 @@ class Requests:
     def __init__(self, plan: Planned, gpus: int) -> None:
         self.plan, self.gpus = plan, gpus
 
-    def memory_mb(self, verb: str) -> Callable[[Any], int]:
-        """A rule's function of its wildcards: MB of the machine's memory."""
-        return lambda wildcards: self._memory_mb(VERBS[verb], self._job(verb, wildcards.variant))
+    def memory_mb(self, verb: str, num_processes: int = 1) -> Callable[[Any], int]:
+        """A rule's function of its wildcards: MB of the machine's memory, for all processes of the job."""
+        return lambda wildcards: num_processes * self._memory_mb(VERBS[verb], self._job(verb, wildcards.variant))
 
     def minutes(self, verb: str) -> Callable[[Any], int]:
         """A rule's function of its wildcards: minutes at most."""

@@ -10,6 +10,8 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
+from twostage.runtime import launch
+
 log = logging.getLogger("twostage")
 
 POLL_SECONDS = 1.0
@@ -17,22 +19,23 @@ POLL_SECONDS = 1.0
 
 @contextlib.contextmanager
 def own_gpus() -> Iterator[None]:
-    """While the block runs, CUDA_VISIBLE_DEVICES names TWOSTAGE_GPUS cards (1 if unset) that no other job here uses.
+    """While the block runs, CUDA_VISIBLE_DEVICES names cards that no other job here uses: one for each process of the
+    job on this machine, as torchrun started them.
 
     Waits until so many are free. If no more are visible, they are left as they are: a cluster chose them for this job.
     So they are if TWOSTAGE_DEVICE is "cpu" or names one card. Enter it before CUDA starts, which reads the variable
-    once. A lock ends with its process.
+    once. A lock ends with its process. The first process of a machine takes the cards for all of them.
     """
-    wanted = int(os.environ.get("TWOSTAGE_GPUS", 1))
+    wanted = launch.count_here()
     visible = _visible() if (os.environ.get("TWOSTAGE_DEVICE") or "cuda") == "cuda" else []
     if len(visible) <= wanted:
         yield
         return
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    locks = _locked(visible, wanted)
+    locks = _locked(visible, wanted) if launch.is_first_here() else {}
     try:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(locks)
-        log.info("GPUs of this job: %s", ",".join(locks))
+        os.environ["CUDA_VISIBLE_DEVICES"] = launch.from_first_here("gpus", lambda: ",".join(locks))
+        log.info("GPUs of this job: %s", os.environ["CUDA_VISIBLE_DEVICES"])
         yield
     finally:
         os.environ.pop("CUDA_VISIBLE_DEVICES")

@@ -2,6 +2,10 @@
 
 A task does the mathematics; the loop does everything around it. Batches are a pure function of the seed and the step,
 so a checkpoint needs no data position other than its step.
+
+Several processes (`runtime.processes`) share each batch: a step's batch, its random numbers and the state after it do
+not depend on their number. So a run may go on with another number of them. Dropout alone differs: each process draws
+its own.
 """
 
 import functools
@@ -14,6 +18,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -23,6 +28,7 @@ from tqdm import tqdm
 
 from twostage.config.schema import LoopConfig
 from twostage.errors import TwostageError
+from twostage.runtime import launch, processes
 from twostage.runtime.artifacts import atomic_path, sha256_file
 
 log = logging.getLogger(__name__)
@@ -36,15 +42,15 @@ class Task(Protocol):
     """What the loop trains."""
 
     def step(self, step: int) -> dict[str, torch.Tensor]:
-        """One optimizer update on the batch of this step. Returns scalars, `loss` among them."""
+        """One optimizer update on the batch of this step. Returns scalars of this process's part, `loss` among them."""
         ...
 
     def evaluate(self) -> dict[str, float]:
-        """Scalars on held-out data. Must not change the state or the random number generators."""
+        """Scalars on held-out data, the same in all processes. Must not change the state or the random generators."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Models and optimizers as nested dicts of tensors and plain values."""
+        """Models and optimizers as nested dicts of tensors and plain values, whole in the first process."""
         ...
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -95,6 +101,40 @@ def batch_positions(num_examples: int, batch_size: int, seed: int, step: int) ->
     return order[batch * batch_size : (batch + 1) * batch_size]
 
 
+def own_parts(config: LoopConfig) -> list[slice]:
+    """The rows of a step's batch whose gradients this process adds up, part after part; all parts have equal sizes.
+
+    Raises TwostageError if the batch cannot be divided.
+    """
+    own = processes.own_part(config.batch_size, "batch_size")
+    size, rest = divmod(own.stop - own.start, config.accumulate)
+    if rest:
+        raise TwostageError(
+            f"loop.accumulate={config.accumulate} does not divide the {own.stop - own.start} examples of a process; "
+            "choose a divisor"
+        )
+    return [slice(start, start + size) for start in range(own.start, own.stop, size)]
+
+
+@dataclass(frozen=True)
+class EvaluatedRows:
+    """The rows of a held-out batch that this process passes through a model, of which it counts the last ones.
+
+    All processes pass equally many, because a sharded model needs all of them at each pass.
+    """
+
+    rows: slice
+    num_counted: int
+
+    @classmethod
+    def of(cls, num_rows: int) -> "EvaluatedRows":
+        """Each row is counted in one process."""
+        size = -(-num_rows // launch.count())
+        first = launch.rank() * size
+        end = min(first + size, num_rows)
+        return cls(slice(end - size, end), max(end - first, 0))
+
+
 # Redrawing the permutation of an epoch at every step would cost more than a step of a small model. Two are cached,
 # because the two priors of `priors.pace` step in turn.
 @functools.lru_cache(maxsize=2)
@@ -125,8 +165,10 @@ DIGEST_BYTES = 64
 def write_checkpoint(path: Path, state: Any) -> None:
     """Writes tensors and plain values with `torch.save`, and appends the hex sha256 of the file.
 
-    torch checks no checksum, so it would load flipped bits as weights.
+    torch checks no checksum, so it would load flipped bits as weights. Of several processes, the first one writes.
     """
+    if not launch.is_first():
+        return
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
         digest = sha256_file(temporary)
@@ -176,7 +218,8 @@ class Loop:
         self.step, self.train_seconds = 0, 0.0
         self.curve: list[dict[str, float]] = []
         self._sums: dict[str, tuple[float, int]] = {}
-        if self._checkpoint.exists():
+        self._draw_apart()
+        if processes.from_first(self._checkpoint.exists()):
             self._resume()
         else:
             self._evaluate()
@@ -188,7 +231,9 @@ class Loop:
     def run(self, until: Callable[["Loop"], bool]) -> None:
         """Trains until `until(loop)` is true at an evaluation point. Raises Diverged if a loss is NaN or infinite."""
         budget = self.config.steps if self.step < self.config.steps else None
-        with tqdm(desc=self.label, initial=self.step, total=budget, unit="step", disable=None) as progress:
+        with tqdm(
+            desc=self.label, initial=self.step, total=budget, unit="step", disable=launch.hides_bars()
+        ) as progress:
             while not (self._at_evaluation_point() and until(self)):
                 self._train_one_step(progress)
                 if self._at_evaluation_point():
@@ -202,7 +247,7 @@ class Loop:
 
     def _train_one_step(self, progress: "tqdm[Any]") -> None:
         start = training_clock()
-        scalars = {name: float(value.detach()) for name, value in self.task.step(self.step).items()}
+        scalars = processes.means(self.task.step(self.step))
         self.train_seconds += training_clock() - start
         self._check(scalars, self.step + 1)
         for name, value in scalars.items():
@@ -242,6 +287,12 @@ class Loop:
         }
         write_checkpoint(self._checkpoint, state)
 
+    def _draw_apart(self) -> None:
+        """Gives each process but the first, whose generator is stored, dropout of its own."""
+        if not launch.is_first():
+            words = np.random.SeedSequence((self.config.seed, self.step, launch.rank())).generate_state(1, np.uint64)
+            torch.manual_seed(int(words[0] >> np.uint64(1)))
+
     def _resume(self) -> None:
         state = read_checkpoint(self._checkpoint)
         try:
@@ -258,11 +309,13 @@ class Loop:
             ) from error
         if device().type == "cuda" and device_rng is not None:
             torch.cuda.set_rng_state(device_rng)
+        self._draw_apart()
         log.info("%s: resumed at step %d", self.label, self.step)
 
     def discard(self) -> None:
         """Removes the scratch folder. Call it after the job's outputs are written."""
-        shutil.rmtree(self.scratch)
+        if launch.is_first():
+            shutil.rmtree(self.scratch)
 
 
 def _device_rng() -> torch.Tensor | None:

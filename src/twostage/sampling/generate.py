@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from twostage.config.schema import SamplingConfig
-from twostage.runtime import training
+from twostage.runtime import launch, training
 from twostage.runtime.artifacts import read_array, write_json
 from twostage.runtime.job import Job
 from twostage.sampling.pictures import tiled, write_png
@@ -19,12 +19,15 @@ log = logging.getLogger(__name__)
 def generate(config: SamplingConfig, job: Job) -> None:
     """Writes samples.npy (uint8 NHWC), index.npy (uint16 [N, H, W]), grid.png and metrics.json.
 
+    Seconds are those of all processes together.
     Raises TwostageError if prior, tokenizer, condition and config do not match.
     """
     training.seed_everything(config.seed)
     tokenizer = open_image_tokenizer(job)
     request = open_request(config, job, tokenizer)
     seconds = record(job.folder, tokenizer, request.draw_batch, (config.num_images, config.batch_size), request.size)
+    if not launch.is_first():
+        return
     write_png(job.folder / "grid.png", tiled(read_array(job.folder / "samples.npy")[: config.grid_images]))
     metrics = _metrics(config, job, request, seconds)
     write_json(job.folder / "metrics.json", metrics)

@@ -2,6 +2,7 @@
 
 # N images, B batch, H W rows and columns in tokens, C channels
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from twostage import tokenizers
 from twostage.errors import TwostageError
-from twostage.runtime import training
+from twostage.runtime import launch, processes, training
 from twostage.runtime.artifacts import new_array
 from twostage.runtime.job import Job
 from twostage.tokenizers import AnyTokenizer, as_bytes, tiles
@@ -58,22 +59,30 @@ def record(
     """Writes samples.npy (uint8 NHWC) and index.npy (uint16 [N, H, W]), batch by batch.
 
     `draw_batch` returns index grids int64 [B, H, W] of some images. `amount`: number of images, images per batch.
+    Several processes draw whole batches in turn; the first one writes them, and knows the seconds of all.
     """
     (num_images, batch_size), (height, width), seconds = amount, size, Seconds()
     pixels = (height * tokenizer.factor, width * tokenizer.factor, tokenizer.num_channels)
-    with (
-        new_array(folder / "samples.npy", (num_images, *pixels), np.uint8) as image_NHWC,
-        new_array(folder / "index.npy", (num_images, height, width), np.uint16) as index_NHW,
-    ):
-        for start in tqdm(range(0, num_images, batch_size), desc="sample", unit="batch", disable=None):
-            batch = slice(start, min(start + batch_size, num_images))
-            began = training.training_clock()
-            index_BHW = draw_batch(batch)
-            drawn = training.training_clock()
-            image_NHWC[batch] = decoded(tokenizer, index_BHW)
-            seconds.drawing += drawn - began
-            seconds.decoding += training.training_clock() - drawn
-            index_NHW[batch] = index_BHW.cpu().numpy()
+
+    def drawn(batch: slice) -> tuple[np.ndarray, np.ndarray, Seconds]:
+        began = training.training_clock()
+        index_BHW = draw_batch(batch)
+        middle = training.training_clock()
+        image_BHWC = decoded(tokenizer, index_BHW)
+        took = Seconds(middle - began, training.training_clock() - middle)
+        return image_BHWC, index_BHW.cpu().numpy(), took
+
+    starts = tqdm(range(0, num_images, batch_size), desc="sample", unit="batch", disable=launch.hides_bars())
+    found = processes.in_turn((slice(start, min(start + batch_size, num_images)) for start in starts), drawn)
+    with contextlib.ExitStack() as stack:
+        if launch.is_first():
+            samples, index = folder / "samples.npy", folder / "index.npy"
+            image_NHWC = stack.enter_context(new_array(samples, (num_images, *pixels), np.uint8))
+            index_NHW = stack.enter_context(new_array(index, (num_images, height, width), np.uint16))
+        for batch, (image_BHWC, index_BHW, took) in found:
+            image_NHWC[batch], index_NHW[batch] = image_BHWC, index_BHW
+            seconds.drawing += took.drawing
+            seconds.decoding += took.decoding
     return seconds
 
 

@@ -1,6 +1,8 @@
 """Keeps a codebook alive: initialisation from data, moving averages, revival of unused codes.
 
 None of this is in the paper. Without it, short training uses only a handful of codes.
+
+Counts, sums and draws are over the vectors of all processes, so every process has the same codebook.
 """
 
 # D code_dim, N vectors, K codes
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 
 from twostage.config.schema import QuantizerConfig
 from twostage.errors import TwostageError
+from twostage.runtime import processes
 from twostage.tokenizers.quantizer import Quantizer, count_codes
 
 # Smallest average count for an update. Below it, the code stays where it is.
@@ -39,7 +42,7 @@ class CodebookKeeper(nn.Module):
         """Call before the first step: sets the codes to encoder outputs, if the config says so."""
         match self.config.init:
             case "data":
-                quantizer.codebook_KD.copy_(_draw(vector_ND, self.config.num_codes, generator))
+                quantizer.codebook_KD.copy_(_draw(processes.gathered(vector_ND), self.config.num_codes, generator))
             case "uniform":
                 pass
             case other:
@@ -55,7 +58,7 @@ class CodebookKeeper(nn.Module):
     @torch.no_grad()
     def update(self, quantizer: Quantizer, vector_ND: Tensor, index_N: Tensor, generator: torch.Generator) -> None:
         """Call after an optimizer step: updates moving averages (learned_by=ema), then revives long-unused codes."""
-        count_K = count_codes(index_N, self.config.num_codes)
+        count_K = processes.total(count_codes(index_N, self.config.num_codes))
         if self.config.learned_by == "ema":
             self._average(quantizer, vector_ND, index_N, count_K)
         self.unused_steps_K.add_(1).masked_fill_(count_K > 0, 0)
@@ -63,7 +66,7 @@ class CodebookKeeper(nn.Module):
             self._revive(quantizer, vector_ND, self.unused_steps_K >= self.config.revive_after, generator)
 
     def _average(self, quantizer: Quantizer, vector_ND: Tensor, index_N: Tensor, count_K: Tensor) -> None:
-        sum_KD = torch.zeros_like(self.average_sum_KD).index_add_(0, index_N, vector_ND)
+        sum_KD = processes.total(torch.zeros_like(self.average_sum_KD).index_add_(0, index_N, vector_ND))
         self.average_count_K.lerp_(count_K.to(self.average_count_K), 1.0 - self.config.ema_decay)
         self.average_sum_KD.lerp_(sum_KD, 1.0 - self.config.ema_decay)
         mean_KD = self.average_sum_KD / self.average_count_K.clamp(min=SMALLEST_COUNT).unsqueeze(1)
@@ -75,7 +78,7 @@ class CodebookKeeper(nn.Module):
         num_dead = int(dead_K.sum())
         if num_dead == 0:
             return
-        place_XD = _draw(vector_ND, num_dead, generator)
+        place_XD = _draw(processes.gathered(vector_ND), num_dead, generator)
         quantizer.codebook_KD[dead_K] = place_XD
         self.average_sum_KD[dead_K] = place_XD
         self.average_count_K[dead_K] = 1.0

@@ -2,7 +2,34 @@
 
 # B batch, C channels, H height, W width
 
+import torch
 from torch import Tensor, nn
+
+from twostage.runtime import launch, processes
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm over the images of all processes. torch's own (`SyncBatchNorm`) refuses tensors of CPUs."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name in torch
+        """[B, C, H, W]. Every process must have as many elements."""
+        if not self.training or launch.count() == 1:
+            return super().forward(input)
+        x_BCHW = input.float()
+        # In two steps: a mean of squares less a squared mean would lose digits.
+        mean_C = processes.mean_with_gradient(x_BCHW.mean((0, 2, 3)))
+        centred_BCHW = x_BCHW - mean_C[:, None, None]
+        variance_C = processes.mean_with_gradient(centred_BCHW.square().mean((0, 2, 3)))
+        self._remember(mean_C.detach(), variance_C.detach(), launch.count() * x_BCHW.numel() // len(mean_C))
+        scale_C = self.weight * (variance_C + self.eps).rsqrt()
+        return (centred_BCHW * scale_C[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean_C: Tensor, variance_C: Tensor, num_values: int) -> None:
+        """Moves the running statistics, as torch does, by the unbiased variance."""
+        self.get_buffer("num_batches_tracked").add_(1)
+        self.get_buffer("running_mean").lerp_(mean_C, self.momentum or 0.0)
+        self.get_buffer("running_var").lerp_(variance_C * (num_values / (num_values - 1)), self.momentum or 0.0)
 
 
 class PatchDiscriminator(nn.Sequential):
@@ -18,7 +45,7 @@ class PatchDiscriminator(nn.Sequential):
             wider = channels * min(2**layer, 8)
             # No bias: the batch norm has one.
             convolution = nn.Conv2d(width, wider, 4, 2 if layer < num_layers else 1, 1, bias=False)
-            layers += [convolution, nn.BatchNorm2d(wider), nn.LeakyReLU(0.2)]
+            layers += [convolution, BatchNorm(wider), nn.LeakyReLU(0.2)]
             width = wider
         super().__init__(*layers, nn.Conv2d(width, 1, 4, 1, 1))
         self.apply(_initialise)

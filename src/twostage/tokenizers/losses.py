@@ -7,6 +7,7 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
 from twostage.errors import TwostageError
+from twostage.runtime import processes
 
 
 def reconstruction_loss(name: str, output_BCHW: Tensor, image_BCHW: Tensor) -> Tensor:
@@ -64,11 +65,12 @@ def adaptive_weight(hidden_BCHW: Tensor, gradients_BCHW: tuple[Tensor, Tensor], 
     """lambda of Eq. 7: norm of the reconstruction gradient over norm of the adversarial one, at the last layer.
 
     The last layer is a 3x3 convolution, so the gradient of its weight follows from its input, `hidden_BCHW`, and the
-    gradients at the reconstruction. No pass through the networks is needed.
+    gradients at the reconstruction. No pass through the networks is needed. The norms are of the gradients' means over
+    processes.
     """
     hidden_BCHW = hidden_BCHW.detach().to(weight.dtype)
     reconstruction, adversarial = (
-        conv2d_weight(hidden_BCHW, weight.shape, gradient.to(weight.dtype), padding=1).norm()
+        processes.mean(conv2d_weight(hidden_BCHW, weight.shape, gradient.to(weight.dtype), padding=1)).norm()
         for gradient in gradients_BCHW
     )
     return reconstruction / (adversarial + delta)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from twostage.config.composition import parse
 from twostage.config.schema import TokenizerConfig
+from twostage.config.values import without_unused
 from twostage.errors import TwostageError
 from twostage.runtime import training
 from twostage.runtime.artifacts import read_json, write_json
@@ -122,7 +123,8 @@ class Tokenizer(nn.Module):
 def save(tokenizer: Tokenizer, folder: Path) -> None:
     """Writes model.safetensors and config.json into `folder`."""
     write_tensors(folder / "model.safetensors", tokenizer.state_dict())
-    description = {"kind": tokenizer.kind, "num_channels": tokenizer.num_channels, "config": asdict(tokenizer.config)}
+    config = without_unused(TokenizerConfig, asdict(tokenizer.config))
+    description = {"kind": tokenizer.kind, "num_channels": tokenizer.num_channels, "config": config}
     write_json(folder / "config.json", description)
 
 

@@ -9,19 +9,20 @@ reconstruction. Losses and gradients equal those of the plain formulation, see b
 # B batch, C channels, H height, W width
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from twostage.config.schema import DiscriminatorConfig, TokenizerConfig, TokenizerLossConfig
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.losses import adaptive_weight, discriminator_loss, generator_loss, reconstruction_loss
-from twostage.tokenizers.model import Tokenizer
+from twostage.tokenizers.model import Forward, Tokenizer
 from twostage.tokenizers.quantizer import Quantized
-from twostage.tokenizers.stabilisers import LeCam, augmented
+from twostage.tokenizers.stabilisers import LeCam, Randomness, augmented
 
 
 class Perceptual(Protocol):
@@ -44,6 +45,19 @@ class Models:
     discriminator: PatchDiscriminator | None
     perceptual: Perceptual | None
     lecam: LeCam | None = None
+    # How a step runs the two that learn, where several processes do; their parameters are the same.
+    replicas: Mapping[str, nn.Module] = field(default_factory=dict)
+
+    @property
+    def run_tokenizer(self) -> Callable[[Tensor], Forward]:
+        """What a step calls for the pass of which it goes back."""
+        return self.replicas.get("tokenizer", self.tokenizer)
+
+    @property
+    def run_discriminator(self) -> Callable[[Tensor], Tensor]:
+        """As `run_tokenizer`."""
+        assert self.discriminator is not None
+        return self.replicas.get("discriminator", self.discriminator)
 
 
 class Phase(Enum):
@@ -60,15 +74,15 @@ class Step(NamedTuple):
 
 
 def accumulate_gradients(
-    models: Models, settings: TokenizerConfig, image_BCHW: Tensor, phase: Phase, generator: torch.Generator
+    models: Models, settings: TokenizerConfig, image_BCHW: Tensor, phase: Phase, random: Randomness
 ) -> Step:
     """Adds the gradients of the tokenizer and, in its phases, of the discriminator to their parameters.
 
-    `generator`: of the CPU, for what the discriminator's images are augmented by.
+    `random`: for what the discriminator's images are augmented by.
     Source: Esser et al. 2021, Eq. 4 to 7.
     """
     config = settings.loss
-    forward = models.tokenizer(image_BCHW)
+    forward = models.run_tokenizer(image_BCHW)
     output_BCHW = forward.output_BCHW
     leaf_BCHW = output_BCHW.detach().requires_grad_()
     scalars, gradient_BCHW = _reconstruction(models, config, leaf_BCHW, image_BCHW)
@@ -76,7 +90,7 @@ def accumulate_gradients(
     scalars["loss"] = scalars["loss"] + scalars["quantizer"]
     if phase is not Phase.RECONSTRUCTION:
         is_adversarial = phase is Phase.ADVERSARIAL
-        more, adversarial_BCHW = _adversarial(models, settings, leaf_BCHW, image_BCHW, is_adversarial, generator)
+        more, adversarial_BCHW = _adversarial(models, settings, leaf_BCHW, image_BCHW, is_adversarial, random)
         scalars |= more
         if adversarial_BCHW is not None:
             last_layer = models.tokenizer.decoder.conv_out.weight
@@ -115,20 +129,20 @@ def _weight(
 
 def _adversarial(
     models: Models, settings: TokenizerConfig, leaf_BCHW: Tensor, image_BCHW: Tensor, is_adversarial: bool,
-    random: torch.Generator,
+    random: Randomness,
 ) -> tuple[dict[str, Tensor], Tensor | None]:  # fmt: skip
     """Adds the discriminator's gradients; returns the scalars and the adversarial gradient at the reconstruction."""
     critic, config = settings.discriminator, settings.loss
     assert models.discriminator is not None
     assert critic is not None
-    logit_fake = models.discriminator(_seen(critic, leaf_BCHW if is_adversarial else leaf_BCHW.detach(), random))
+    logit_fake = models.run_discriminator(_seen(critic, leaf_BCHW if is_adversarial else leaf_BCHW.detach(), random))
     scalars, gradient_BCHW = {}, None
     if is_adversarial:
         generator = generator_loss(config.adversarial, logit_fake)
         # Keep the graph: the discriminator's own loss uses the same pass over the reconstruction.
         (gradient_BCHW,) = torch.autograd.grad(generator, leaf_BCHW, retain_graph=True)
         scalars["generator"] = generator.detach()
-    logit_real = models.discriminator(_seen(critic, image_BCHW, random))
+    logit_real = models.run_discriminator(_seen(critic, image_BCHW, random))
     loss = discriminator_loss(config.adversarial, logit_real, logit_fake)
     scalars |= {"discriminator": loss.detach(), "discriminator_accuracy": _accuracy(logit_real, logit_fake)}
     if models.lecam is not None:
@@ -137,7 +151,7 @@ def _adversarial(
     return scalars, gradient_BCHW
 
 
-def _seen(critic: DiscriminatorConfig, image_BCHW: Tensor, random: torch.Generator) -> Tensor:
+def _seen(critic: DiscriminatorConfig, image_BCHW: Tensor, random: Randomness) -> Tensor:
     return augmented(image_BCHW, random) if critic.augment else image_BCHW
 
 

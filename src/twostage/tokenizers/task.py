@@ -2,6 +2,7 @@
 
 # B batch, C channels, H height, W width, N images
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -17,15 +18,15 @@ from torch import Tensor
 
 from twostage.config.schema import TokenizerConfig
 from twostage.errors import TwostageError
-from twostage.runtime import training
+from twostage.runtime import processes, training
 from twostage.runtime.artifacts import read_array, read_json
 from twostage.tokenizers.codebook import CodebookKeeper
 from twostage.tokenizers.discriminator import PatchDiscriminator, smallest_side
 from twostage.tokenizers.losses import reconstruction_loss
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.quantizer import count_codes, perplexity
-from twostage.tokenizers.stabilisers import LeCam
-from twostage.tokenizers.step import Models, Perceptual, Phase, accumulate_gradients
+from twostage.tokenizers.stabilisers import LeCam, Randomness
+from twostage.tokenizers.step import Models, Perceptual, Phase, Step, accumulate_gradients
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,11 @@ def build_models(config: TokenizerConfig, data: MapData, perceptual: Perceptual 
 
 
 def _check(config: TokenizerConfig, data: MapData) -> None:
+    loop = config.loop
+    if loop.sharding != "none" or loop.checkpoint_activations or loop.compile:
+        raise TwostageError(
+            "tokenizers.loop has sharding, checkpoint_activations or compile, which only priors have; remove them"
+        )
     height, width = data.train_NHWC.shape[1:3]
     factor = 2**config.num_downsamplings
     if height % factor or width % factor:
@@ -164,11 +170,14 @@ class TokenizerTask:
     def __init__(
         self, config: TokenizerConfig, models: Models, data: MapData, early_perceptual: Perceptual | None = None
     ) -> None:
+        trained = {"tokenizer": models.tokenizer, "discriminator": models.discriminator}
+        replicas = {name: processes.replicated(it) for name, it in trained.items() if it is not None}
+        models = dataclasses.replace(models, replicas=replicas)
         self.config, self.models, self.data = config, models, data
         self.early_models = dataclasses.replace(models, perceptual=early_perceptual)
         self.keeper = CodebookKeeper(config.quantizer).to(training.device())
-        trained = [parameter for parameter in models.tokenizer.parameters() if parameter.requires_grad]
-        self.optimizers = {"tokenizer": _adam(trained, config.betas)}
+        learned = [parameter for parameter in models.tokenizer.parameters() if parameter.requires_grad]
+        self.optimizers = {"tokenizer": _adam(learned, config.betas)}
         self.rates = {"tokenizer": learning_rate}
         if models.discriminator is not None and config.discriminator is not None:
             self.optimizers["discriminator"] = _adam(models.discriminator.parameters(), config.discriminator.betas)
@@ -203,17 +212,21 @@ class TokenizerTask:
         """One update of the tokenizer and, in its phases, one of the discriminator."""
         early = step < self.config.loss.early_perceptual_steps
         models, seed = self.early_models if early else self.models, self.config.loop.seed
-        image_BCHW = self.batch(step)
-        generator = torch.Generator().manual_seed(_stream(seed, step, "codebook"))
-        phase, augmentation = self.phase(step), torch.Generator().manual_seed(_stream(seed, step, "augmentation"))
+        parts = [(rows, self.batch(step, rows)) for rows in training.own_parts(self.config.loop)]
+        generator, phase = torch.Generator().manual_seed(_stream(seed, step, "codebook")), self.phase(step)
         models.tokenizer.train()
         if not self.keeper.ready:
-            self._start_codebook(image_BCHW, generator)
+            self._start_codebook([image_BCHW for _, image_BCHW in parts], generator)
         for name, optimizer in self.optimizers.items():
             optimizer.param_groups[0]["lr"] = self.rates[name](self.config, step)
             optimizer.zero_grad(set_to_none=True)
-        with training.autocast(self.config.loop.precision):
-            scalars, quantized = accumulate_gradients(models, self.config, image_BCHW, phase, augmentation)
+        found = [
+            self._gradients(models, step, rows, image_BCHW, is_last=number == len(parts))
+            for number, (rows, image_BCHW) in enumerate(parts, start=1)
+        ]
+        if len(parts) > 1:
+            self._divide_gradients(len(parts))
+        scalars = {name: torch.stack([each.scalars[name] for each in found]).mean() for name in found[0].scalars}
         # Reported so that an update with bad weights stops the run before they are saved.
         gradients = [p.grad for p in models.tokenizer.parameters() if p.grad is not None]
         scalars["gradient_norm"] = torch.nn.utils.get_total_norm(gradients)
@@ -221,23 +234,44 @@ class TokenizerTask:
         if phase is not Phase.RECONSTRUCTION:
             self.optimizers["discriminator"].step()
             self.accuracies.append(scalars["discriminator_accuracy"])
-        index_N = quantized.index_BHW.flatten()
-        self.keeper.update(models.tokenizer.quantizer, quantized.vector_ND, index_N, generator)
+        index_N = torch.cat([each.quantized.index_BHW.flatten() for each in found])
+        vector_ND = torch.cat([each.quantized.vector_ND for each in found])
+        self.keeper.update(models.tokenizer.quantizer, vector_ND, index_N, generator)
         return scalars
 
-    def batch(self, step: int) -> Tensor:
-        """The images of one step, each flipped with probability 1/2. A pure function of seed and step."""
+    def _gradients(self, models: Models, step: int, rows: slice, image_BCHW: Tensor, is_last: bool) -> Step:
+        """Adds the gradients of some rows of the step's batch; processes exchange them in the last part."""
+        loop = self.config.loop
+        generator = torch.Generator().manual_seed(_stream(loop.seed, step, "augmentation"))
+        random = Randomness(generator, loop.batch_size, rows)
+        with contextlib.ExitStack() as stack:
+            for replica in models.replicas.values():
+                stack.enter_context(processes.exchanging(replica, is_last))
+            stack.enter_context(training.autocast(loop.precision))
+            return accumulate_gradients(models, self.config, image_BCHW, self.phase(step), random)
+
+    def _divide_gradients(self, num_parts: int) -> None:
+        """The gradients of the mean over parts, from their sums."""
+        groups = (group for optimizer in self.optimizers.values() for group in optimizer.param_groups)
+        for parameter in (parameter for group in groups for parameter in group["params"]):
+            if parameter.grad is not None:
+                parameter.grad /= num_parts
+
+    def batch(self, step: int, rows: slice = slice(None)) -> Tensor:
+        """Images of one step, each flipped with probability 1/2. A pure function of seed, step and rows."""
         loop = self.config.loop
         position_B = training.batch_positions(len(self.data.train_NHWC), loop.batch_size, loop.seed, step)
-        map_BHWC = self.data.train_NHWC[position_B]
-        flipped_B = np.random.default_rng(_stream(loop.seed, step, "flips")).random(len(position_B)) < 0.5
+        flipped_B = np.random.default_rng(_stream(loop.seed, step, "flips")).random(len(position_B))[rows] < 0.5
+        map_BHWC = self.data.train_NHWC[position_B[rows]]
         map_BHWC = np.where(flipped_B[:, None, None, None], map_BHWC[:, :, ::-1], map_BHWC)
         return self.models.tokenizer.prepare(map_BHWC).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def _start_codebook(self, image_BCHW: Tensor, generator: torch.Generator) -> None:
-        vector_ND = self.models.tokenizer.features(image_BCHW).permute(0, 2, 3, 1).flatten(0, 2)
-        self.keeper.start(self.models.tokenizer.quantizer, vector_ND, generator)
+    def _start_codebook(self, parts: list[Tensor], generator: torch.Generator) -> None:
+        features = [
+            self.models.tokenizer.features(image_BCHW).permute(0, 2, 3, 1).flatten(0, 2) for image_BCHW in parts
+        ]
+        self.keeper.start(self.models.tokenizer.quantizer, torch.cat(features), generator)
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -247,22 +281,24 @@ class TokenizerTask:
         """
         self._watch_discriminator()
         sums: dict[str, float] = {}
-        count_K, num_images = None, 0
-        for image_BCHW in self._tune_batches(EVALUATION_IMAGES):
+        count_K = torch.zeros(self.config.quantizer.num_codes, dtype=torch.int64, device=training.device())
+        for image_BCHW, num_counted in self._tune_batches(EVALUATION_IMAGES):
             output_BCHW, _, quantized = self.models.tokenizer.eval()(image_BCHW)
-            batch_K = count_codes(quantized.index_BHW, self.config.quantizer.num_codes)
-            count_K = batch_K if count_K is None else count_K + batch_K
-            num_images += len(image_BCHW)
-            for name, value in self._compare(output_BCHW, image_BCHW).items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(image_BCHW)
-        assert count_K is not None
-        means = {f"tune_{name}": total / num_images for name, total in sums.items()}
+            first = len(image_BCHW) - num_counted
+            count_K += count_codes(quantized.index_BHW[first:], len(count_K))
+            shown = slice(-max(num_counted, 1), None)
+            for name, value in self._compare(output_BCHW[shown], image_BCHW[shown]).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * num_counted
+        count_K = processes.total(count_K)
+        num_images = len(self.data.tune_NHWC[:EVALUATION_IMAGES])
+        totals = processes.total(torch.tensor(list(sums.values()), dtype=torch.float64, device=count_K.device)).tolist()
+        means = {f"tune_{name}": total / num_images for name, total in zip(sums, totals, strict=True)}
         used = {"tune_codes_used": int((count_K > 0).sum()), "tune_perplexity": perplexity(count_K)}
         return means | used | {"num_revived": int(self.keeper.num_revived)}
 
     def _watch_discriminator(self) -> None:
         if len(self.accuracies) == FEWEST_JUDGED:
-            accuracy = float(torch.stack(list(self.accuracies)).mean())
+            accuracy = float(processes.mean(torch.stack(list(self.accuracies)).mean()))
             if accuracy < AT_CHANCE:
                 log.warning(CHANCE, self.config.name, 100 * accuracy)
             elif accuracy > WINS:
@@ -286,10 +322,13 @@ class TokenizerTask:
                 compared["psnr"] = (10.0 * torch.log10(4.0 / square_B.clamp(min=1e-10))).mean()
         return compared
 
-    def _tune_batches(self, limit: int | None) -> Iterator[Tensor]:
+    def _tune_batches(self, limit: int | None) -> Iterator[tuple[Tensor, int]]:
+        """The rows of each batch that are this process's, and how many of them, the last ones, it counts."""
         tune_NHWC, size = self.data.tune_NHWC[:limit], self.config.loop.batch_size
         for start in range(0, len(tune_NHWC), size):
-            yield self.models.tokenizer.prepare(tune_NHWC[start : start + size])
+            batch_BHWC = tune_NHWC[start : start + size]
+            own = training.EvaluatedRows.of(len(batch_BHWC))
+            yield self.models.tokenizer.prepare(batch_BHWC[own.rows]), own.num_counted
 
     @torch.no_grad()
     def codebook_use(self) -> dict[str, float]:
@@ -297,8 +336,10 @@ class TokenizerTask:
         num_codes = self.config.quantizer.num_codes
         tokenizer = self.models.tokenizer.eval()
         count_K = torch.zeros(num_codes, dtype=torch.int64, device=training.device())
-        for image_BCHW in self._tune_batches(None):
-            count_K += count_codes(tokenizer.encode(image_BCHW), num_codes)
+        for image_BCHW, num_counted in self._tune_batches(None):
+            index_BHW = tokenizer.encode(image_BCHW)
+            count_K += count_codes(index_BHW[len(index_BHW) - num_counted :], num_codes)
+        count_K = processes.total(count_K)
         use = {"codes_used": int((count_K > 0).sum()), "perplexity": perplexity(count_K)}
         if use["codes_used"] < SMALLEST_USED_FRACTION * num_codes or use["perplexity"] < SMALLEST_PERPLEXITY:
             raise TwostageError(

@@ -6,7 +6,7 @@ import torch
 
 from twostage.config.schema import TokenizerConfig
 from twostage.errors import TwostageError
-from twostage.runtime import training
+from twostage.runtime import launch, training
 from twostage.runtime.artifacts import write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.tensors import write_tensors
@@ -34,8 +34,9 @@ def train(config: TokenizerConfig, job: Job) -> None:
     loop = training.Loop(task, config.loop, job.scratch, job.variant)
     loop.run(until=lambda loop: loop.step >= config.loop.steps)
     metrics = _metrics(config, task, loop)
-    log.info("%s: %s", job.variant, metrics)
-    _write(job, task, loop, metrics)
+    if launch.is_first():
+        log.info("%s: %s", job.variant, metrics)
+        _write(job, task, loop, metrics)
     loop.discard()
 
 

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from tests.unit.conftest import SCALES
 from twostage.config import composition, schema
+from twostage.config.values import without_unused
 from twostage.errors import TwostageError
 from twostage.planning.whole import whole_plan
 
@@ -24,7 +25,7 @@ def composed_by_hydra(conf, overrides):
         typed = [re.sub(r'"(\w+)": ', r"\1: ", each) for each in overrides]
         config = hydra.compose("config", overrides=typed)
     OmegaConf.resolve(config)
-    return OmegaConf.to_container(config, resolve=True)
+    return without_unused(schema.Config, OmegaConf.to_container(config, resolve=True))
 
 
 def asked_for(monkeypatch):
@@ -77,6 +78,16 @@ def test_what_a_person_types_equals_hydras():
     assert json.dumps(composition.compose(tuple(overrides))) == json.dumps(
         composed_by_hydra(composition.CONF, overrides)
     )
+
+
+@pytest.mark.usefixtures("repository_conf")
+def test_an_option_is_in_the_config_of_those_alone_who_use_it():
+    """A key that every job had would give every job another name."""
+    assert "accumulate" not in composition.compose(("scale=smoke",))["priors"]["loop"]
+    assert composition.compose(("priors.loop.accumulate=2",))["priors"]["loop"]["accumulate"] == 2
+    assert "accumulate" not in composition.compose(("priors.loop.accumulate=1",))["tokenizers"]["loop"]
+    loop = composition.compose(("scale=smoke",))["priors"]["loop"]
+    assert composition.parse(schema.LoopConfig, loop).accumulate == 1
 
 
 def test_no_caller_can_change_what_others_get(edited_conf):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.processes import together
 from tests.unit.evaluation.conftest import TinyExtractor, job
 from twostage.config.schema import FeaturesConfig
 from twostage.errors import TwostageError
@@ -23,6 +24,14 @@ def test_the_first_images_of_the_split_are_extracted_in_order(folder, inception)
     (expected_ND,) = TinyExtractor(["2048"])(image_NCHW)
     assert found_ND.dtype == np.float32
     np.testing.assert_allclose(found_ND, expected_ND.numpy(), rtol=1e-5)
+
+
+def test_processes_share_the_batches_and_change_no_feature(folder, inception):
+    run(folder)
+    alone_ND = np.array(read_array(folder / "out/features.npy"))
+    (folder / "out").rename(folder / "alone")
+    together(2, run, folder)
+    assert (read_array(folder / "out/features.npy") == alone_ND).all()
 
 
 def test_the_protocol_stands_beside_them(folder, inception):

@@ -38,6 +38,7 @@ def conf(repository_conf):
 def test_a_large_model_asks_for_memory_of_its_states_and_time_with_a_margin(asked):
     of = asked(f"priors.train {GPT.variant},smoke,20,35,100\n")
     assert of.memory_mb("priors.train")(GPT) == VERBS["priors.train"].memory_mb + 40_000
+    assert of.memory_mb("priors.train", 2)(GPT) == 2 * of.memory_mb("priors.train")(GPT)
     assert of.minutes("priors.train")(GPT) == 60 + 2 * 100 * 60
 
 

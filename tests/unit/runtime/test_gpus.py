@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 
+from tests.processes import surroundings, together
 from twostage.runtime import gpus
 from twostage.runtime.gpus import own_gpus
 
@@ -20,7 +21,8 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
         monkeypatch.setattr(gpus, "POLL_SECONDS", 0.01)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-        given = {"CUDA_VISIBLE_DEVICES": visible, "TWOSTAGE_GPUS": wanted, "TWOSTAGE_DEVICE": device}
+        processes = dict.fromkeys(surroundings(0, 1)) if wanted is None else surroundings(0, wanted)
+        given = processes | {"CUDA_VISIBLE_DEVICES": visible, "TWOSTAGE_DEVICE": device}
         for name, value in given.items():
             monkeypatch.delenv(name, raising=False)
             if value is not None:
@@ -91,10 +93,24 @@ def test_where_all_cards_are_taken_a_job_waits(machine, others, caplog):
 
 
 def test_only_visible_cards_are_taken(machine):
-    machine(3, visible="GPU-a,GPU-b,GPU-c", wanted="2")
+    machine(3, visible="GPU-a,GPU-b,GPU-c")
     with own_gpus():
-        assert seen() == "GPU-a,GPU-b"
+        assert seen() == "GPU-a"
     assert seen() == "GPU-a,GPU-b,GPU-c"
+
+
+def test_the_processes_of_one_job_see_the_same_cards(machine, others):
+    machine(4)
+    assert others(1)[1] == ["0"]
+
+    def cards():
+        del os.environ["TWOSTAGE_DEVICE"]
+        with own_gpus():
+            found = seen()
+        os.environ["TWOSTAGE_DEVICE"] = "cpu"
+        return found
+
+    assert together(2, cards) == ["1,2", "1,2"]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +118,7 @@ def test_only_visible_cards_are_taken(machine):
     [
         # A cluster gives as many as were asked for; two jobs of its nodes may both see a card "0".
         {"count": 1, "visible": "0"},
-        {"count": 2, "visible": "0,1", "wanted": "2"},
+        {"count": 2, "visible": "0,1", "wanted": 2},
         {"count": 4, "device": "cpu"},
         {"count": 4, "device": "cuda:3"},
         {"count": 0},

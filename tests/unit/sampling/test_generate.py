@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.processes import together
 from tests.unit.sampling.conftest import (
     GRID,
     NUM_CODES,
@@ -49,6 +50,15 @@ def test_it_writes_the_tokens_of_the_prior_and_their_images(make_job):
     assert out["samples"].shape == (5, 16, 16, 3)
     assert np.abs(out["samples"].astype(int) - images).max() <= 1
     assert sorted(path.name for path in job.folder.iterdir()) == sorted(job.files)
+
+
+def test_processes_share_the_batches_and_change_no_image(make_job):
+    # Three batches for two processes, the last one smaller.
+    alone, shared = run(make_job("alone")), make_job("shared")
+    assert together(2, generate, parse(SamplingConfig, shared.config), shared) == [None, None]
+    assert sorted(path.name for path in shared.folder.iterdir()) == sorted(shared.files)
+    assert all((read_array(shared.folder / f"{name}.npy") == array).all() for name, array in alone.items())
+    assert read_json(shared.folder / "metrics.json")["seconds_per_image"] > 0
 
 
 def test_the_grid_shows_the_first_images(make_job):

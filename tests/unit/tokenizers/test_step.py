@@ -8,6 +8,7 @@ import torch
 from twostage.tokenizers.discriminator import PatchDiscriminator
 from twostage.tokenizers.losses import discriminator_loss, generator_loss, reconstruction_loss
 from twostage.tokenizers.model import Tokenizer
+from twostage.tokenizers.stabilisers import Randomness
 from twostage.tokenizers.step import Models, Phase, accumulate_gradients
 
 from .conftest import RandomPerceptual, small_config
@@ -60,7 +61,7 @@ def test_losses_and_gradients_are_the_plain_ones(layout, adversarial):
     efficient = models(config)
     plain = copy.deepcopy(efficient)
     image_BCHW = torch.rand(2, 3, 16, 16) * 2 - 1
-    scalars, _ = accumulate_gradients(efficient, config, image_BCHW, Phase.ADVERSARIAL, torch.Generator())
+    scalars, _ = accumulate_gradients(efficient, config, image_BCHW, Phase.ADVERSARIAL, Randomness(torch.Generator()))
     expected = plain_gradients(plain, config.loss, image_BCHW)
     for name, value in expected.items():
         torch.testing.assert_close(scalars[name], value.detach(), rtol=1e-4, atol=1e-6)
@@ -74,7 +75,9 @@ def test_in_warm_up_the_discriminator_rests():
     config = small_config()
     made = models(config)
     before = copy.deepcopy(made.discriminator.state_dict())
-    scalars, _ = accumulate_gradients(made, config, torch.rand(2, 3, 16, 16), Phase.RECONSTRUCTION, torch.Generator())
+    scalars, _ = accumulate_gradients(
+        made, config, torch.rand(2, 3, 16, 16), Phase.RECONSTRUCTION, Randomness(torch.Generator())
+    )
     assert all(parameter.grad is None for parameter in made.discriminator.parameters())
     assert all(torch.equal(before[name], tensor) for name, tensor in made.discriminator.state_dict().items())
     assert "adaptive_weight" not in scalars
@@ -97,6 +100,6 @@ def test_one_pass_through_every_network():
     made.tokenizer.decoder.middle.register_forward_hook(count("decoder"))
     made.perceptual.layers[0].register_forward_hook(count("perceptual"))
     made.discriminator.register_forward_hook(count("discriminator"))
-    accumulate_gradients(made, config, torch.rand(2, 3, 16, 16), Phase.ADVERSARIAL, torch.Generator())
+    accumulate_gradients(made, config, torch.rand(2, 3, 16, 16), Phase.ADVERSARIAL, Randomness(torch.Generator()))
     assert calls == {"encoder": 1, "decoder": 1, "perceptual": 2, "discriminator": 2}
     assert all(parameter.grad is None for parameter in made.perceptual.parameters())
