@@ -19,7 +19,7 @@ rule job:
     output: "{{name}}"
     wildcard_constraints: name="[ab]"
     resources: gpu={gpus}
-    shell: "touch {{output}}.begun; sleep 1; ls *.begun | wc -l > {{output}}; rm {{output}}.begun"
+    shell: "touch {{output}}.begun; sleep 1; printf '%s ' *.begun | wc -w > {{output}}; rm {{output}}.begun"
 """
 
 
