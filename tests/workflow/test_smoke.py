@@ -273,7 +273,7 @@ def test_a_study_of_dropout_has_curves_differences_and_samples(clone):
     ("name", "key", "values"),
     made_studies(
         ("hourglass_resampling", "resampling", ["patches", "sequence"]),
-        ("hourglass_rotary", "rotary", ["axial", "raster"]),
+        ("hourglass_rotary", "rotary", ["axial", "raster", "sequence"]),
     ),
 )
 def test_hourglasses_have_their_numbers(clone, name, key, values):
