@@ -45,6 +45,13 @@ RUN = {
     "twostage page": "python -m twostage page",
     "twostage models": "python -m twostage models",
     "twostage plan scale=paper --estimate": f"python -m twostage plan edges {SMOKE} --estimate",
+    "twostage plan scale=paper --estimate --csv results/plan.csv":
+        f"python -m twostage plan edges {SMOKE} --estimate --csv plan.csv",
+    "snakemake --report report.html -- all": None,
+    "torchrun --standalone --nproc-per-node=2 -m -- twostage priors.train priors=gpt scale=laptop "
+    "priors.learning_rate=1e-3":
+        "torchrun --standalone --nproc-per-node=2 -m -- twostage priors.train priors=gpt priors.learning_rate=1e-3 "
+        f"{SMOKE}",
     "python benchmarks/cost.py artifacts/smoke artifacts/laptop": "python benchmarks/cost.py artifacts/smoke",
     "python -m twostage tokenizers.train data=folder data.name=mine":
         f"python -m twostage tokenizers.train data=folder data.name=mine {SMOKE}",
@@ -87,6 +94,7 @@ RUN = {
 }  # fmt: skip
 INSTALLS = "installs the environment, in which this test runs"
 PLACEHOLDER = "no command as it stands: a reader fills it in"
+CARDS = "needs several GPUs; tests/unit/commands/test_torchrun.py runs two processes on the CPU"
 CLUSTER = "needs Slurm; tests/slurm runs the profile on one"
 TRACKERS = "the trackers are not in the lock; tests/unit/commands/test_tracking.py runs them where they are installed"
 LEFT_OUT = {
@@ -101,6 +109,17 @@ LEFT_OUT = {
     "snakemake --profile profiles/slurm -- results/table1.csv": CLUSTER,
     "snakemake --profile profiles/slurm --default-resources slurm_account=NAME slurm_partition=NAME "
     "--config scale=workstation -- results/table1.csv": CLUSTER,
+    "torchrun --nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 -m -- twostage "
+    "priors.train ...": CARDS,
+    "torchrun --standalone --nproc-per-node=8 -m -- twostage priors.train priors=gpt scale=paper data=imagenet "
+    "data.root=... priors.gpt.num_layers=48 priors.gpt.width=1536 priors.loop.sharding=fsdp "
+    "priors.loop.precision=bfloat16 priors.loop.checkpoint_activations=true priors.learning_rate=5.4e-5": CARDS,
+    "snakemake --config scale=paper -np results/table1.csv | grep torchrun": CARDS,
+    "pytest --no-cov tests/unit/priors/test_prior_processes.py tests/unit/tokenizers/test_tokenizer_processes.py":
+        "tests of this suite",
+    "python benchmarks/reading.py --folder DIR": "a measurement of minutes",
+    "python -m twostage": PLACEHOLDER,
+    "snakemake --cores all": "in words of another command",
     "make verify": "its environment is not here; test_dvc.py runs what it runs",
     "make benchmarks": "half an hour of measurements",
     "make clean-priors": "deletes what other tests read",
