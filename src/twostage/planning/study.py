@@ -11,6 +11,7 @@ from typing import Any
 
 from twostage.config import plugins
 from twostage.config.schema import DENOISERS
+from twostage.config.values import LONGEST_NAME
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import AUTOREGRESSIVE, QUANTITIES, spread_over_images
 from twostage.planning.builder import Builder
@@ -259,9 +260,14 @@ def _agreement(plan: Builder, study: Study, point: Point, tree: Tree, source: Jo
 
 
 def _named_tokenizer(study: Study, point: Point, usual: Tree, tree: Tree) -> Tree:
-    """An unchanged tokenizer keeps its name, so the job is shared; a changed one is named for what changed."""
+    """An unchanged tokenizer keeps its name, so the job is shared; a changed one is named for what changed, by a hash of
+    that if it is long.
+    """
     seed = [f"seed{point.seed}"] if TOKENIZER_SEED in _asked(study, point, is_usual=False) else []
-    name = "_".join([usual["tokenizers"]["name"], *_words(study, point, "tokenizers", usual, tree), *seed])
+    first, words = usual["tokenizers"]["name"], _words(study, point, "tokenizers", usual, tree)
+    name = "_".join([first, *words, *seed])
+    if len(name) > LONGEST_NAME:
+        name = "_".join([first, sha256_json(words)[:6], *seed])
     return tree | {"tokenizers": tree["tokenizers"] | {"name": name}}
 
 

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from tests.unit.conftest import SCALES, stage
+from twostage.config import composition
+from twostage.config.schema import TokenizerConfig
 from twostage.planning.whole import plan_of
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
@@ -101,6 +103,8 @@ def test_settings_of_a_search_start_from_one_tokenizer_and_take_equal_steps(scal
     assert "starts_from" not in first.config
     assert len(jobs) == 6 * len(plan.study["seeds"])
     for job in jobs.values():
+        # As the verb will read it: names have a longest length.
+        composition.parse(TokenizerConfig, job.config)
         assert (job.inputs["start"], job.config["starts_from"]) == (first.out, first.config["name"])
         assert job.config["quantizer"] == first.config["quantizer"]
     assert len({json.dumps(job.config["loop"] | {"seed": 0}) for job in jobs.values()}) == 1
