@@ -31,7 +31,7 @@ def test_table1_has_all_its_jobs_at_every_scale(scale):
 @pytest.mark.parametrize("scale", SCALES)
 def test_orderings_have_all_their_jobs_at_every_scale(scale):
     plan = rules(scale, "orderings")
-    seeds = 3 if scale == "workstation" else 2
+    seeds = 3 if scale in ("night", "workstation") else 2
     assert plan["priors_train"] == 6 * seeds
     # One tokenizer, one sweep, and no rival whose time has to be known first.
     for rule in ("tokenizers_train", "latents_encode", "priors_tune", "evaluation_collect"):
@@ -44,7 +44,7 @@ def test_ablations_of_tokenizers_have_all_their_jobs_at_every_scale(scale):
     names = ["vqgan_vs_vqvae", "codebook_size", "warmup"]
     plan = rules(scale, *names)
     # Table 1's image tokenizer is there once, shared by all; the laptop's warm-ups are too short to share it.
-    trained = {"smoke": 4, "laptop": 9, "workstation": 7, "paper": 6}[scale]
+    trained = {"smoke": 4, "laptop": 9, "night": 9, "workstation": 7, "paper": 6}[scale]
     for rule in ("tokenizers_train", "evaluation_reconstruct", "evaluation_rfid"):
         assert plan[rule] == trained, rule
     assert plan["evaluation_features"] == 1
@@ -70,8 +70,8 @@ def test_f_sweep_conditional_has_all_its_jobs_at_every_scale(scale):
     plan = rules(scale, "f_sweep_conditional")
     for rule in ("priors_train", "sampling_generate", "evaluation_samples", "evaluation_likelihood"):
         assert plan[rule] == 3, rule
-    # Image and layout each; only at scale laptop the sweep's tokenizer is not one of the three.
-    assert plan["latents_encode"] == plan["tokenizers_train"] == (7 if scale == "laptop" else 6)
+    # Image and layout each; only at scales laptop and night the sweep's tokenizer is not one of the three.
+    assert plan["latents_encode"] == plan["tokenizers_train"] == (7 if scale in ("laptop", "night") else 6)
     # Windows of image and layout: at f = 2 and 4 of 32 pixels, at f = 4 of 256.
     assert plan["latents_crop"] == (2 if scale == "paper" else 4)
     for rule in ("priors_tune", "evaluation_features", "evaluation_f_sweep", "figures_f_sweep"):
