@@ -260,8 +260,8 @@ def _agreement(plan: Builder, study: Study, point: Point, tree: Tree, source: Jo
 
 
 def _named_tokenizer(study: Study, point: Point, usual: Tree, tree: Tree) -> Tree:
-    """An unchanged tokenizer keeps its name, so the job is shared. A changed one is named for what changed, by a hash of
-    that if it is long.
+    """An unchanged tokenizer keeps its name, so the job is shared. A changed one is named for what changed, or for the
+    hash of that, if it is long.
     """
     seed = [f"seed{point.seed}"] if TOKENIZER_SEED in _asked(study, point, is_usual=False) else []
     first, words = usual["tokenizers"]["name"], _words(study, point, "tokenizers", usual, tree)
