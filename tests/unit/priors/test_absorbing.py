@@ -172,7 +172,7 @@ def test_the_losses_are_the_sums_of_the_paper():
 def test_a_step_descends_its_loss(loss, latents):
     task = make_task(latents, sizes(loss=loss))
     positions_B = np.arange(4)
-    value = task._backward(positions_B, step=7)
+    value = task._backward(positions_B, slice(None), step=7, num_parts=1)
     image_BT = torch.from_numpy(task.train.image_NT[:4].astype(np.int64))
     rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0, 7)))
     masks = Masks.draw(rng, image_BT, 16)
@@ -190,7 +190,7 @@ def test_a_step_descends_its_loss(loss, latents):
 def test_the_masks_of_a_step_depend_on_the_seed_and_the_step_alone(latents):
     def losses(steps):
         task = make_task(latents)
-        return [task._backward(np.arange(4), step).item() for step in steps]
+        return [task._backward(np.arange(4), slice(None), step, 1).item() for step in steps]
 
     assert losses([3, 1])[1] == losses([1, 1])[1] != losses([2, 1])[0]
 

@@ -111,7 +111,7 @@ def test_a_step_has_the_gradient_of_the_mean_over_the_chain(unrolls, latents):
     task = make_task(latents, sundae=sizes)
     task.model.train()
     positions_B = np.arange(4)
-    loss = task._backward(positions_B, step=7)
+    loss = task._backward(positions_B, slice(None), step=7, num_parts=1)
     found = [parameter.grad.clone() for parameter in task.model.parameters()]
     index_BT = torch.from_numpy(task.train.image_NT[:4].astype(np.int64))
     rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0, 7)))
@@ -150,7 +150,7 @@ def test_training_learns_to_denoise(latents):
 def test_the_noise_of_a_step_depends_on_the_seed_and_the_step_alone(latents):
     def losses(steps):
         task = make_task(latents, sundae=SundaeConfig(16, 2, 8, [1, 1, 1], 4, "patches", "axial", 0.0, 2))
-        return [task._backward(np.arange(4), step).item() for step in steps]
+        return [task._backward(np.arange(4), slice(None), step, 1).item() for step in steps]
 
     assert losses([3, 1])[1] == losses([1, 1])[1] != losses([2, 1])[0]
 
