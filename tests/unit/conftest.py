@@ -10,7 +10,7 @@ from twostage.runtime.fingerprint import NOT_COUNTED
 ROOT = pathlib.Path(__file__).parents[2]
 SCALES = ["smoke", "laptop", "night", "workstation", "paper"]
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("[!_]*.yaml"))
-# On data that the user brings at every scale.
+# On data that the user brings at every scale, or more than `all` has time for.
 ON_REQUEST = {
     "depth",
     "pose",
@@ -19,6 +19,11 @@ ON_REQUEST = {
     "gpt_dropout",
     "discriminator",
     "f_sweep_coordinates",
+    "discriminator_search",
+    "orderings_quality",
+    "sundae_annealing",
+    "sundae_freezing",
+    "sundae_unrolls",
 }
 
 

@@ -112,9 +112,11 @@ LEFT_OUT = {
     "torchrun --nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 -m -- twostage "
     "priors.train ...": CARDS,
     "torchrun --standalone --nproc-per-node=8 -m -- twostage priors.train priors=gpt scale=paper data=imagenet "
-    "data.root=... priors.gpt.num_layers=48 priors.gpt.width=1536 priors.loop.sharding=fsdp "
-    "priors.loop.precision=bfloat16 priors.loop.checkpoint_activations=true priors.learning_rate=5.4e-5": CARDS,
-    "snakemake --config scale=paper -np results/table1.csv | grep torchrun": CARDS,
+    "data.root=... tokenizers=vqgan_f16_k16384 priors.condition=class priors.gpt.num_layers=48 priors.gpt.width=1536 "
+    "priors.loop.sharding=fsdp priors.loop.precision=bfloat16 priors.loop.checkpoint_activations=true "
+    "priors.learning_rate=5.4e-5": CARDS,
+    "snakemake --config scale=paper -np results/table1.csv | grep torchrun":
+        "finds lines once conf/scale/paper.yaml is edited; tests/unit/rules/test_line.py",
     "pytest --no-cov tests/unit/priors/test_prior_processes.py tests/unit/tokenizers/test_tokenizer_processes.py":
         "tests of this suite",
     "python benchmarks/reading.py --folder DIR": "a measurement of minutes",

@@ -42,7 +42,7 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: arg
     with one_line_errors():
         start_log(arguments.log)
         if not launch.is_first():
-            logging.getLogger().setLevel(logging.WARNING)
+            logging.getLogger().setLevel(logging.ERROR)
         if arguments.tracker is not None:
             tracking.choose(arguments.tracker)
         asked = _asked(name, arguments)

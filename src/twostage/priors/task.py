@@ -40,6 +40,8 @@ class PriorTask:
             raise TwostageError(
                 "priors.averaging needs whole weights; set priors.averaging=null, or loop.sharding=none"
             )
+        # A batch that cannot be divided stops the job before it evaluates.
+        training.own_parts(config.loop)
         self.device = training.device()
         self.model = model.to(self.device)
         self.network = sharding.laid_out(self.model, config.loop)
@@ -117,7 +119,7 @@ class PriorTask:
         return float(value_K[len(value_K) - num_counted :].double().sum())
 
     def _over_processes(self, part: float) -> float:
-        return float(processes.total(torch.tensor(part, dtype=torch.float64, device=self.device)))
+        return processes.totals([part], self.device)[0]
 
     def _nll(self, split: Split, positions_B: np.ndarray) -> torch.Tensor:
         """NLL [B T] of all image tokens in the model's order, in nats."""

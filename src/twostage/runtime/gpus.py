@@ -38,7 +38,7 @@ def own_gpus() -> Iterator[None]:
         log.info("GPUs of this job: %s", os.environ["CUDA_VISIBLE_DEVICES"])
         yield
     finally:
-        os.environ.pop("CUDA_VISIBLE_DEVICES")
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         if before is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
         for lock in locks.values():

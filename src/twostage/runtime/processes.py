@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from twostage.errors import TwostageError
-from twostage.runtime.launch import count, rank
+from twostage.runtime.launch import MOST_WAITING, count, rank
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -29,7 +29,8 @@ def joined() -> Iterator[None]:
     from accelerate import PartialState
 
     # Picks the device of this process and the library that connects them: NCCL for CUDA, gloo for CPUs.
-    PartialState(cpu=_on_cpu())
+    # The first one may compute for hours while the others wait for its end.
+    PartialState(cpu=_on_cpu(), timeout=MOST_WAITING)
     # Not in `finally`: after an error the others may never come here.
     yield
     wait()
@@ -53,6 +54,14 @@ def from_first(value: T) -> T:
     from accelerate.utils import broadcast_object_list
 
     found: T = broadcast_object_list([value])[0]
+    return found
+
+
+def totals(parts: list[float], device: torch.device) -> list[float]:
+    """The sums over processes of some numbers, in double precision, which not every accelerator has."""
+    if count() == 1:
+        return parts
+    found: list[float] = total(torch.tensor(parts, dtype=torch.float64, device=device)).tolist()
     return found
 
 

@@ -291,7 +291,7 @@ class TokenizerTask:
                 sums[name] = sums.get(name, 0.0) + float(value) * num_counted
         count_K = processes.total(count_K)
         num_images = len(self.data.tune_NHWC[:EVALUATION_IMAGES])
-        totals = processes.total(torch.tensor(list(sums.values()), dtype=torch.float64, device=count_K.device)).tolist()
+        totals = processes.totals(list(sums.values()), count_K.device)
         means = {f"tune_{name}": total / num_images for name, total in zip(sums, totals, strict=True)}
         used = {"tune_codes_used": int((count_K > 0).sum()), "tune_perplexity": perplexity(count_K)}
         return means | used | {"num_revived": int(self.keeper.num_revived)}

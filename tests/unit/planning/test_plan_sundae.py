@@ -98,7 +98,7 @@ def test_every_verb_of_it_can_be_called_by_hand(verb):
     assert by_class.inputs["condition"] == classes_job(tree, latents).out
 
 
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "workstation"])
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "night", "workstation"])
 def test_it_has_as_many_parameters_as_the_transformer(scale):
     def size(name):
         tree = composition.compose((f"scale={scale}", f"priors={name}"))
