@@ -13,7 +13,7 @@ from twostage.tokenizers.cluster import ClusterConfig
 
 CONF = Path(__file__).parents[3] / "conf"
 # Pixels have palettes for models.
-NAMES = sorted(path.stem for path in (CONF / "tokenizers").glob("*.yaml") if not path.stem.endswith("_f1"))
+NAMES = sorted(path.stem for path in (CONF / "tokenizers").glob("[!_]*.yaml") if not path.stem.endswith("_f1"))
 SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
 CHANNELS = {
     "image": ("colour", 3), "edges": ("binary", 1), "depth": ("grey", 1), "segmentation": ("labels", 11),
