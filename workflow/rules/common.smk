@@ -10,6 +10,7 @@ from twostage.planning.kept import kept_plan
 from twostage.planning.outside import add_studies
 from twostage.planning.whole import refuse_broken, tables
 from twostage.rules import asked, gpu_limit, lock, own_time, progress
+from twostage.rules.captions import SHOWN, caption_of, labels
 from twostage.rules.planned import PlannedRules, places
 from twostage.rules.requests import Requests
 from twostage.runtime.job import PROVENANCE
@@ -51,3 +52,12 @@ if GPUS_PER_JOB == 0:
 # glibc gives large blocks back to the kernel at every free; kept, encoding takes a third less CPU time.
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
+
+
+def reported(path, caption, category):
+    """The path, marked for the report of a run if readers open such files there."""
+    if Path(path).suffix not in SHOWN:
+        return path
+    return report(
+        path, caption=f"../report/{caption}", category=category, labels=labels(path)
+    )

@@ -1,15 +1,4 @@
 # What a reader wants, copied out of the artifacts into results/, or into results/<scale>/ where git does not keep it.
-from twostage.rules.captions import SHOWN, caption_of, labels
-
-
-def reported(path, caption, category):
-    """The path, marked for the report of a run if readers open such files there."""
-    if Path(path).suffix not in SHOWN:
-        return path
-    return report(
-        path, caption=f"../report/{caption}", category=category, labels=labels(path)
-    )
-
 
 for drawn in PLAN.drawn:
 
