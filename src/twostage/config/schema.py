@@ -144,7 +144,7 @@ class TokenizerConfig:
     name: str = folder_name()
     # A tokenizer of conf/tokenizers/ of the same networks, trained on the same data: this one starts with its weights
     # and codebook, but with new optimizers; null: from new weights.
-    starts_from: str | None = folder_name(default=None)
+    starts_from: str | None = option(folder_name(default=None))
     map: str = one_of(*TOKENIZED)  # what it tokenizes: image | edges | segmentation | depth | low_resolution | pose
     layout: str = one_of("paper", "released")  # paper (Table 6) | released
     num_downsamplings: int = at_least(0)  # m
@@ -211,7 +211,9 @@ class PixelSNAILConfig:
     num_heads: int = at_least(1)
     condition_width: int = at_least(1)  # channels of a spatial condition
     dropout: float = share()
-    gated_attention: bool = False  # a gated 1x1 block before keys and values, and one before queries
+    gated_attention: bool = option(
+        field(default=False)
+    )  # a gated 1x1 block before keys and values, and one before queries
 
 
 @dataclass
@@ -268,7 +270,8 @@ class PriorConfig:
     betas: list[float] = share()
     weight_decay: float = at_least(0)  # on matrices only
     gradient_clip: float = above(0)  # global norm
-    averaging: float | None = share(default=None)  # decay of the moving average of the weights; null: the last weights
+    # decay of the moving average of the weights; null: the last weights
+    averaging: float | None = option(share(default=None))
     sweep: SweepConfig | None = None  # null where the rate is known
     loop: LoopConfig = field(default_factory=LoopConfig)
     ordering: str = one_of(

@@ -133,7 +133,7 @@ class Builder:
 
     def trained(self, tree: Tree) -> Job:
         """Adds the training of a tokenizer, after that which it starts from, and, of images, how it reconstructs."""
-        name = tree["tokenizers"]["starts_from"]
+        name = tree["tokenizers"].get("starts_from")
         start = self.trained(tree | {"tokenizers": self.composed({"tokenizers": name})["tokenizers"]}) if name else None
         tokenizer = tokenizer_job(tree, start)
         for name in BACKBONE_OF.values():

@@ -106,7 +106,7 @@ def _ending_in(target: Job, jobs: list[Job]) -> list[Job]:
 
 def _tokenizer_jobs(tree: Tree) -> list[Job]:
     """The tokenizer's training, after that of the one it starts from."""
-    name = tree["tokenizers"]["starts_from"]
+    name = tree["tokenizers"].get("starts_from")
     if name is None:
         return [tokenizer_job(tree)]
     of_start = composition.compose((f"scale={tree['scale']['name']}", f"tokenizers={name}"))

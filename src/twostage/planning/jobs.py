@@ -74,9 +74,8 @@ def tokenizer_job(tree: Tree, start: Job | None = None) -> Job:
         return _palette_job("tokenizers.cluster", tree, ("name", "map", "kmeans"))
     if config["greys"]:
         return _palette_job("tokenizers.greys", tree, ("name", "map"))
-    # Omit what only others have, so that existing job hashes stay valid.
-    omitted = ("kmeans", "greys") if config["starts_from"] else ("kmeans", "greys", "starts_from")
-    config = {key: value for key, value in config.items() if key not in omitted}
+    # A learned tokenizer is asked for as it was before palettes were.
+    config = {key: value for key, value in config.items() if key not in ("kmeans", "greys")}
     inputs = {"data": maps_job(tree, config["map"])} | ({"start": start} if start else {})
     for network in (config["loss"]["perceptual"], config["loss"]["early_perceptual"]):
         if network in BACKBONE_OF:
@@ -111,16 +110,9 @@ def windows_job(tree: Tree, latents: Job, side: int, per_image: int) -> Job:
     return new_job("latents.crop", f"{latents.variant}.windows_{side}", tree, config, {"latents": latents})
 
 
-# Keys of priors that are newer than stored ones.
-_LATER = ("absorbing", "own", "averaging")
-
-
 def _own_slice(priors: Tree) -> Tree:
-    """The slice of one prior. What came later is left out of those that do not use it: they are asked for as before."""
-    own = {key: value for key, value in priors.items() if key not in _LATER or value}
-    if (sizes := own["pixelsnail"]) is not None and not sizes["gated_attention"]:
-        own["pixelsnail"] = {key: value for key, value in sizes.items() if key != "gated_attention"}
-    return own
+    """The slice of one prior. An architecture that came later is left out of others', which are asked for as before."""
+    return {key: value for key, value in priors.items() if key not in ("absorbing", "own") or value}
 
 
 def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:
