@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twostage.runtime import processes
+from twostage.runtime.training import Loop
 
 # Far more than it takes, on a machine that others use.
 SECONDS = 600
@@ -58,6 +59,27 @@ def together(number: int, work: Callable[..., Any], *arguments: Any) -> list[Any
             each.join(1)
             each.kill()
             each.join()
+
+
+class Killed(Exception):
+    """What ends a run in the middle."""
+
+
+def run_until_killed(loop: Loop, die_at: int | None) -> bool:
+    """Whether the loop came to its end: it does not if its task dies at a step."""
+    step = loop.task.step
+
+    def mortal(at: int) -> Any:
+        if at == die_at:
+            raise Killed
+        return step(at)
+
+    loop.task.step = mortal
+    try:
+        loop.run(lambda loop: loop.step >= loop.config.steps)
+    except Killed:
+        return False
+    return True
 
 
 def _one(pipe: Any, where: dict[str, str], work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.processes import surroundings, together
+from tests.processes import run_until_killed, surroundings, together
 from twostage.config.schema import AbsorbingConfig, GPTConfig, LoopConfig, SundaeConfig, TransformerConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import open_latents
@@ -25,28 +25,14 @@ SIZES = {
 LOOP = LoopConfig(steps=50, batch_size=4, evaluate_every=5, checkpoint_every=10, seed=0, precision="float32")
 
 
-class Killed(Exception):
-    """What ends a run in the middle."""
-
-
 def run(config, folder, die_at=None):
     """Curve and weights after the run; the curve so far if it dies at a step."""
     training.seed_everything(0)
     latents = open_latents(folder / "latents")
     task = new_task(build(config, latents.tokens), config, 1e-3, latents.split("train"), latents.split("validation"))
     loop = Loop(task, config.loop, folder / "scratch", "test")
-    step = task.step
-
-    def mortal(at):
-        if at == die_at:
-            raise Killed
-        return step(at)
-
-    task.step = mortal
     began = loop.step
-    try:
-        loop.run(lambda loop: loop.step >= config.loop.steps)
-    except Killed:
+    if not run_until_killed(loop, die_at):
         return began, None, None
     return began, loop.curve, {name: tensor.numpy() for name, tensor in task.weights().items()}
 

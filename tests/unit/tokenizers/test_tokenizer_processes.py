@@ -6,17 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.processes import together
+from tests.processes import run_until_killed, together
 from twostage.runtime import launch, training
 from twostage.runtime.training import Loop
 from twostage.tokenizers.discriminator import BatchNorm
 from twostage.tokenizers.task import MapData, TokenizerTask, build_models
 
 from .conftest import RandomPerceptual, small_config
-
-
-class Killed(Exception):
-    """What ends a run in the middle."""
 
 
 def config_of(**changes):
@@ -42,18 +38,8 @@ def run(config, folder, die_at=None):
     data = MapData.open(folder / "data", "image")
     task = TokenizerTask(config, build_models(config, data, RandomPerceptual()), data)
     loop = Loop(task, config.loop, folder / "scratch", "test")
-    step = task.step
-
-    def mortal(at):
-        if at == die_at:
-            raise Killed
-        return step(at)
-
-    task.step = mortal
     began = loop.step
-    try:
-        loop.run(lambda loop: loop.step >= config.loop.steps)
-    except Killed:
+    if not run_until_killed(loop, die_at):
         return began, None, None
     return began, loop.curve, made_by(task)
 
