@@ -1,6 +1,6 @@
 # What a reader wants, copied out of the artifacts into results/, or into results/<scale>/ where git does not keep it.
 
-for drawn in PLAN.drawn:
+for drawn, caption in ((drawn, caption_of(drawn)) for drawn in PLAN.drawn):
 
     rule:
         name:
@@ -10,9 +10,7 @@ for drawn in PLAN.drawn:
             evaluated=PLAN.evaluated(drawn),
         output:
             [
-                reported(
-                    f"{RESULTS}/{place}", "result.rst", caption_of(drawn)["title"]
-                )
+                reported(f"{RESULTS}/{place}", "result.rst", caption["title"])
                 for place in places(drawn)
             ],
         log:
@@ -26,7 +24,7 @@ for drawn in PLAN.drawn:
             runtime=1,
             gpu=0,
         params:
-            **caption_of(drawn),
+            **caption,
         shell:
             "(set -- {output}; for file in {input.files}; do cp $file $1; shift; done) 2> {log}"
 
