@@ -144,22 +144,26 @@ class KilledError(Exception):
     pass
 
 
+def train_until_killed(config, job, step, monkeypatch):
+    """Trains up to a step, at which the run dies."""
+    whole_step = Loop._train_one_step
+
+    def die(loop, progress):
+        if loop.step == step:
+            raise KilledError
+        whole_step(loop, progress)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Loop, "_train_one_step", die)
+        with pytest.raises(KilledError):
+            train(config, job)
+
+
 def test_a_run_killed_beyond_its_steps_still_exports_those_of_its_steps(prior_config, latents, tmp_path, monkeypatch):
     config = prior_config("gpt")
     train(config, make_job(config, tmp_path, "alone"))
     job = make_job(config, tmp_path, "matched", pace=write_pace(tmp_path, 1e6))
-    whole_step = Loop._train_one_step
-
-    def die_at_14(loop, progress):
-        if loop.step == 14:
-            raise KilledError
-        whole_step(loop, progress)
-
-    monkeypatch.setattr(Loop, "_train_one_step", die_at_14)
-    with pytest.raises(KilledError):
-        train(config, job)
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
+    train_until_killed(config, job, 14, monkeypatch)
     # The checkpoint stands at step 12 now, and by then the rival's time is reached.
     monkeypatch.setattr("twostage.priors.train.steps_at_equal_time", lambda job, steps: EqualTime(steps, steps))
     train(config, job)
@@ -304,17 +308,8 @@ def test_an_average_changes_no_step_of_training(prior_config, latents, tmp_path)
 def test_a_resumed_run_has_the_same_average(prior_config, latents, tmp_path, monkeypatch):
     config = prior_config("pixelsnail", averaging=0.9)
     train(config, make_job(config, tmp_path, "whole"))
-    job, whole_step = make_job(config, tmp_path, "resumed"), Loop._train_one_step
-
-    def die_at_5(loop, progress):
-        if loop.step == 5:
-            raise KilledError
-        whole_step(loop, progress)
-
-    monkeypatch.setattr(Loop, "_train_one_step", die_at_5)
-    with pytest.raises(KilledError):
-        train(config, job)
-    monkeypatch.setattr(Loop, "_train_one_step", whole_step)
+    job = make_job(config, tmp_path, "resumed")
+    train_until_killed(config, job, 5, monkeypatch)
     train(config, job)
     assert (job.folder / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
     assert without_seconds(job.folder) == without_seconds(tmp_path / "whole")
