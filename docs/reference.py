@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
+from omegaconf import MISSING
 
 from twostage.commands import run
 from twostage.commands.dispatch import COMMANDS, IMPORTS, work_of
@@ -105,11 +106,17 @@ def configuration() -> str:
 def _group(group: str) -> list[str]:
     options = composition.options(group)
     shown = SHOWN.get(group, [composition.default(group)])
-    said = {key.name: key.said for key in keys(group)}
+    found = list(keys(group))
+    said = {key.name: key.said for key in found}
     tables = [f"Options: {', '.join(f'`{name}`' for name in options)}."]
     for name in shown:
         values = dict(_leaves(composition.compose((f"{group}={name}",))[group], group, said))
         remarks = _remarks(ROOT / f"conf/{group}/{name}.yaml", group)
+        sections = {key.rpartition(".")[0] for key in values}
+        for key in found:
+            if key.default != MISSING and key.name.rpartition(".")[0] in sections and key.name not in values:
+                values[key.name] = key.default
+                remarks[key.name] = "an option: configs leave it out while it has this default"
         rows = [
             (f"`{key}`", said.get(key, ""), f"`{_short(value)}`", remarks.get(key, "")) for key, value in values.items()
         ]

@@ -6,17 +6,23 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+from omegaconf import MISSING
+
 from twostage.config import composition
 from twostage.config.schema import Config
 from twostage.config.values import hint_of, range_of, without_none
 
 
 class Key(typing.NamedTuple):
-    """A dotted config key, a short description of its values, and the words it may be if those are fixed."""
+    """A dotted config key, a short description of its values, and the words it may be if those are fixed.
+
+    `default` is that of an option, which configs leave out while it has it; MISSING for all other keys.
+    """
 
     name: str
     said: str
     choices: tuple[str, ...] = ()
+    default: Any = MISSING
 
 
 def reference(groups: tuple[str, ...]) -> str:
@@ -51,7 +57,8 @@ def _keys(kind: Any, name: str) -> Iterator[Key]:
             yield from _keys(without_none(hint), key)
         else:
             choices = ("true", "false") if hint is bool else field.metadata.get("choices", ())
-            yield Key(key, _said(hint, field.metadata), choices)
+            default = field.default if "is_option" in field.metadata else MISSING
+            yield Key(key, _said(hint, field.metadata), choices, default)
 
 
 def _said(hint: Any, rule: typing.Mapping[str, Any]) -> str:
