@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -115,11 +114,11 @@ def parse(kind: type[T], values: dict[str, Any]) -> T:
 
 
 def trees() -> Trees:
-    """Composes config trees from the current `conf/` and environment."""
+    """Composes config trees from the current `conf/`."""
     found = [path for folder in (CONF, *_added) for path in sorted(folder.rglob("*.yaml")) if path.is_file()]
     files = [(str(path), path.stat()) for path in (*found, *_studies.values())]
     state = tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in files)
-    return _trees((CONF, *_added), tuple(_studies.items()), state, frozenset(os.environ.items()))
+    return _trees((CONF, *_added), tuple(_studies.items()), state)
 
 
 @functools.lru_cache(maxsize=4)
@@ -127,9 +126,8 @@ def _trees(
     folders: tuple[Path, ...],
     studies: tuple[tuple[str, Path], ...],
     state: tuple[Any, ...],  # noqa: ARG001
-    environment: frozenset[tuple[str, str]],  # noqa: ARG001
 ) -> Trees:
-    """One instance per state of the files and the environment, so that unchanged files are read once."""
+    """One instance per state of the files, so that unchanged files are read once."""
     return Trees(folders[0], Config, folders[1:], dict(studies))
 
 

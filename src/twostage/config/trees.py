@@ -8,6 +8,7 @@ import copy
 import dataclasses
 import functools
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -63,6 +64,7 @@ class Trees:
         self._nodes: dict[tuple[str, str], DictConfig] = {}
         self._options: dict[str, list[str]] = {}
         self._read: dict[tuple[str, str], list[str] | None] = {}
+        self._of_environment: set[tuple[str, str]] = set()
         self._sections: dict[tuple[Any, ...], str] = {}
         for group in self._groups if added else ():
             self._refuse_twins(group)
@@ -123,7 +125,10 @@ class Trees:
 
     def _section(self, group: str, chosen: Mapping[str, str], changed: Mapping[str, tuple[Change, ...]]) -> Any:
         needed = self._needed(group, chosen, changed)
-        key = (group, *((name, chosen[name], changed.get(name, ())) for name in needed))
+        key: tuple[Any, ...] = (group, *((name, chosen[name], changed.get(name, ())) for name in needed))
+        asked = (change.value for name in needed for change in changed.get(name, ()))
+        if any((name, chosen[name]) in self._of_environment for name in needed) or any(map(_reads_environment, asked)):
+            key = (*key, frozenset(os.environ.items()))
         if key not in self._sections:
             self._sections[key] = self._resolved(group, needed, chosen, changed)
         # Each caller gets a copy, which it may change.
@@ -202,7 +207,10 @@ class Trees:
                 except (*UNREADABLE, ValueError, TypeError, RecursionError) as error:
                     raise TwostageError(f"{self._said(path.as_posix())}: {place(error, group)}") from error
             self._nodes[group, option] = root[group]
-            self._read[group, option] = _groups_read(json.dumps([values for _, values in files], default=str))
+            text = json.dumps([values for _, values in files], default=str)
+            self._read[group, option] = _groups_read(text)
+            if _reads_environment(text):
+                self._of_environment.add((group, option))
         return self._nodes[group, option]
 
     def _files(self, group: str, option: str, above: tuple[str, ...]) -> list[tuple[Path, dict[str, Any]]]:
@@ -251,6 +259,11 @@ class Trees:
         if re.search(r"^#\s*@package", text, re.MULTILINE):
             raise TwostageError(f"{said}: the header @package is not supported; remove it")
         return values or {}
+
+
+def _reads_environment(text: str) -> bool:
+    """Whether the JSON text of a section may name the resolver of environment variables."""
+    return "oc.env" in text
 
 
 @functools.cache
