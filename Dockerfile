@@ -13,6 +13,7 @@ ARG TORCH_INDEX=
 # The packages first: they change more rarely than the code.
 COPY Makefile pyproject.toml requirements.lock README.md LICENSE ./
 COPY conf conf
+COPY models models
 COPY src src
 RUN make install TORCH_INDEX="${TORCH_INDEX}"
 

@@ -18,7 +18,7 @@ def wheel(tmp_path_factory):
     """Built from a copy, as setuptools writes beside the sources."""
     folder = tmp_path_factory.mktemp("build")
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("src", "conf"):
+    for name in ("src", "conf", "models"):
         shutil.copytree(ROOT / name, folder / "twostage" / name, symlinks=True, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "twostage" / name)
@@ -61,6 +61,13 @@ def test_it_draws_from_a_model_in_an_empty_folder(call, tmp_path):
     assert result.returncode == 0, result.stderr
     assert Image.open(folder / "x.png").size == (70, 70)
     assert [path.name for path in folder.iterdir()] == ["x.png"]
+
+
+def test_it_draws_from_a_released_model_by_its_name(call):
+    folder, result = call("sample", "--model", "cifar10-laptop-gpt", "--out", "x.png", "sampling.num_images=16")
+    assert result.returncode == 0, result.stderr
+    assert Image.open(folder / "x.png").size == (134, 134)
+    (folder / "x.png").unlink()
 
 
 def test_it_draws_from_python_in_an_empty_folder(call, tmp_path):

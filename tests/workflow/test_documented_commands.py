@@ -41,6 +41,8 @@ RUN = {
     "python -m twostage tokenizers.train data=cifar10": f"python -m twostage tokenizers.train data=cifar10 {SMOKE}",
     "snakemake --cores all results/discriminator.csv": None,
     "snakemake --cores all results/claims.csv": None,
+    "twostage sample --model cifar10-laptop-gpt --out samples.png":
+        "python -m twostage sample --model cifar10-laptop-gpt --out samples.png",
     "twostage claims": "python -m twostage claims",
     "twostage page": "python -m twostage page",
     "twostage models": "python -m twostage models",
@@ -139,6 +141,8 @@ LEFT_OUT = {
     "twostage sample": "in words of another command",
     "twostage VERB": PLACEHOLDER,
     "twostage trace": "in words of another command",
+    "twostage release": "in words of another command",
+    "twostage release NAME --prior DIR": PLACEHOLDER + "; test_release.py does",
     "twostage sample --model": "in words of another command",
     "python -m twostage fetch": "downloads every source",
     "pytest -q -s --no-cov tests/unit/priors/test_table3.py": "a test of this suite",

@@ -11,6 +11,7 @@ from twostage.planning.verbs import VERBS
 COMMANDS = {
     "train": ("commands.train", "trains a prior, or the tokenizer that is chosen"),
     "sample": ("commands.sample", "draws images, from a prior of artifacts/ or from a folder: --model DIR --out x.png"),
+    "release": ("commands.release", "a trained prior and its tokenizer as a small model with a card, in models/"),
     "plan": ("commands.plan", "the jobs of a study, and which of them are made"),
     "redraw": ("commands.redraw", "tables and figures from the metrics that git keeps, in seconds"),
     "trace": ("commands.trace", "the jobs behind a cell of a table: learning rates, seeds, steps, commits"),

@@ -64,7 +64,7 @@ def draw(model: str, out: Path, overrides: tuple[str, ...]) -> None:
     if the model is not whole or conditional without a condition, or an override is not one of sampling.
     """
     folder = folder_of(model)
-    prior = _described(folder / "prior")
+    prior = described(folder / "prior")
     verb = _verb(prior)
     config, scale = _config(verb, prior, overrides)
     inputs = _inputs(folder, prior, config)
@@ -75,7 +75,6 @@ def draw(model: str, out: Path, overrides: tuple[str, ...]) -> None:
         work(parse(config_of(work), config), job)
         with atomic_path(out) as temporary:
             shutil.copyfile(Path(drawn) / "grid.png", temporary)
-    log.info("%s", out)
 
 
 def _config(verb: str, prior: Tree, overrides: tuple[str, ...]) -> tuple[Tree, str]:
@@ -96,7 +95,7 @@ def _config(verb: str, prior: Tree, overrides: tuple[str, ...]) -> tuple[Tree, s
     return {key: value for key, value in sampling.items() if key not in ("denoising", "inpainting")}, scale
 
 
-def _described(folder: Path) -> Tree:
+def described(folder: Path) -> Tree:
     """The prior's config. Raises TwostageError if it is none of ours."""
     values = read_json(folder / "config.json")
     if not isinstance(values, dict) or not isinstance(values.get("tokens"), dict):
@@ -144,6 +143,7 @@ def main() -> None:
         start_log(arguments.log)
         if arguments.model is not None:
             draw(arguments.model, arguments.out, overrides)
+            log.info("%s", arguments.out)
             return
         verb = verb_of(overrides)
     log.info("twostage sample is %s here", verb)

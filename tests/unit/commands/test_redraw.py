@@ -17,15 +17,24 @@ STUDY = "sundae_steps"
 METRICS = f"results/evaluation/{STUDY}"
 
 
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A clone without artifacts, as far as redraw reads it, whose whole plan all tests share: it takes seconds."""
+    folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    return folder
+
+
 @pytest.fixture
-def clone(tmp_path, monkeypatch):
-    """A fresh clone without artifacts, as far as redraw reads it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(composition, "CONF", tmp_path / "conf")
-    shutil.copytree(ROOT / "conf", "conf")
-    shutil.copy(ROOT / "params.yaml", "params.yaml")
+def clone(planned, monkeypatch):
+    """That clone with the committed metrics of one study."""
+    monkeypatch.chdir(planned)
+    monkeypatch.setattr(composition, "CONF", planned / "conf")
+    for name in ("results", "drawn"):
+        shutil.rmtree(name, ignore_errors=True)
     shutil.copytree(ROOT / METRICS, METRICS)
-    return tmp_path
+    return planned
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from twostage.planning import kept as module
+from twostage.planning import whole as of_whole
 from twostage.planning.kept import kept_plan
 from twostage.planning.whole import whole_plan
 
@@ -19,6 +20,16 @@ def planned(monkeypatch):
     return scales
 
 
+@pytest.fixture
+def few_studies(edited_conf, monkeypatch):
+    """A copy of conf/ with two studies, as to plan all of them takes seconds."""
+    monkeypatch.setattr(of_whole, "DESIGNS", {})
+    for path in (edited_conf / "study").glob("[!_]*.yaml"):
+        if path.stem not in ("orderings", "codebook_size"):
+            path.unlink()
+    return edited_conf
+
+
 def test_what_is_kept_is_the_whole_plan(edited_conf, planned):
     whole = whole_plan("smoke")
     for _ in range(2):
@@ -29,30 +40,30 @@ def test_what_is_kept_is_the_whole_plan(edited_conf, planned):
     assert planned == ["smoke"]
 
 
-def test_a_changed_line_is_planned_anew(edited_conf, planned):
+def test_a_changed_line_is_planned_anew(few_studies, planned):
     before = kept_plan("smoke")
-    path = edited_conf / "scale/smoke.yaml"
+    path = few_studies / "scale/smoke.yaml"
     path.write_text(path.read_text().replace("num_codes: ", "num_codes: 1", 1))
     after = kept_plan("smoke")
     assert planned == ["smoke", "smoke"]
     assert after.jobs != before.jobs
 
 
-def test_a_broken_study_is_named_every_time(edited_conf, planned):
-    path = edited_conf / "study/orderings.yaml"
+def test_a_broken_study_is_named_every_time(few_studies, planned):
+    path = few_studies / "study/orderings.yaml"
     path.write_text(path.read_text().replace("spiral_in]", "spiral_up]"))
     assert [list(kept_plan("smoke").broken) for _ in range(2)] == [["orderings"]] * 2
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", json.dumps({"key": "another"})])
-def test_a_damaged_file_is_planned_anew(edited_conf, planned, content):
+def test_a_damaged_file_is_planned_anew(few_studies, planned, content):
     expected = kept_plan("smoke").jobs
-    (edited_conf.parent / "build/plans/smoke.json").write_text(content)
+    (few_studies.parent / "build/plans/smoke.json").write_text(content)
     assert kept_plan("smoke").jobs == expected
 
 
-def test_what_the_environment_says_is_asked_every_time(edited_conf, planned, monkeypatch):
-    path = edited_conf / "data/celeba_hq.yaml"
+def test_what_the_environment_says_is_asked_every_time(few_studies, planned, monkeypatch):
+    path = few_studies / "data/celeba_hq.yaml"
     path.write_text(path.read_text().replace("root: datasets/celeba_hq", "root: ${oc.env:PICS}"))
     for root in ("a", "b"):
         monkeypatch.setenv("PICS", root)
@@ -60,9 +71,9 @@ def test_what_the_environment_says_is_asked_every_time(edited_conf, planned, mon
     assert planned == ["smoke", "smoke"]
 
 
-def test_a_job_takes_the_plan_that_its_run_made_without_a_look_at_the_clone(edited_conf, planned, monkeypatch):
+def test_a_job_takes_the_plan_that_its_run_made_without_a_look_at_the_clone(few_studies, planned, monkeypatch):
     """Even one that the run itself would make anew, as a study is broken."""
-    path = edited_conf / "study/orderings.yaml"
+    path = few_studies / "study/orderings.yaml"
     path.write_text(path.read_text().replace("spiral_in]", "spiral_up]"))
     before = kept_plan("smoke")
     path.write_text("")
@@ -72,7 +83,7 @@ def test_a_job_takes_the_plan_that_its_run_made_without_a_look_at_the_clone(edit
     assert planned == ["smoke"]
 
 
-def test_a_job_that_finds_no_plan_makes_one(edited_conf, planned):
+def test_a_job_that_finds_no_plan_makes_one(few_studies, planned):
     assert kept_plan("smoke", of_run=True).jobs == whole_plan("smoke").jobs
 
 
