@@ -34,10 +34,10 @@ table1: $(INSTALLED)  ## Table 1 from nothing to results/table1.csv
 
 # Files in the order in which they are named: the longest, of dry runs, starts first.
 test: check  ## the gate, every test, the coverage bar of what they run themselves, the DAG at scale=smoke (WHOLE=1: all studies of it)
-	$(ACTIVATE) && coverage erase && pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= \
+	$(ACTIVATE) && coverage erase && pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=40 --cov --cov-report= \
 		$(REPRODUCED:%=--ignore=%) tests/workflow tests/chaos tests/unit tests/architecture tests/install
 	$(ACTIVATE) && coverage report --fail-under 90
-	$(ACTIVATE) && pytest -n 2 --dist loadgroup $(REPRODUCED)
+	$(ACTIVATE) && pytest -n 2 --dist loadgroup --durations=20 $(REPRODUCED)
 
 docs: $(INSTALLED)  ## the site of the documentation, in build/docs/; the tutorial runs, about two minutes
 	$(ACTIVATE) && sphinx-build --fail-on-warning --keep-going --jobs auto docs build/docs
