@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from twostage.claims.claim import Claim, claims, study_of
+from twostage.claims.claim import COUNTED, Claim, claims, study_of
 from twostage.claims.evidence import Effect, Table
 from twostage.claims.verdict import MEASURED, NEEDS, NOT_MEASURED, SETTING, Verdict, verdict
 from twostage.errors import TwostageError
@@ -108,7 +108,7 @@ def _listed(counts: Counter[str], names: Sequence[str], before: str = "") -> str
 
 def _scale(folder: Path, tables: dict[str, Table]) -> str:
     found: dict[str, str] = {}
-    for name in tables:
+    for name in (name for name in tables if name != COUNTED):
         record = folder / f"{study_of(name)}.provenance.json"
         if not record.is_file():
             raise TwostageError(f"{record} is missing, which says at which scale {name}.csv was made; make it again")
@@ -181,7 +181,8 @@ def _from(claim: Claim, said: Verdict, scale: str) -> str:
 def _link(claim: Claim) -> str:
     study = claim.study
     page = f"{study}.md" if study != "tokenizers" else f"{study}.csv"
-    return f"{', '.join(_quantities(claim))} of [{study}]({page}), [record]({study}.provenance.json)"
+    record = "" if study == COUNTED else f", [record]({study}.provenance.json)"
+    return f"{', '.join(_quantities(claim))} of [{study}]({page}){record}"
 
 
 def write(board: Board, folder: Path) -> None:

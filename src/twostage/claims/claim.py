@@ -14,6 +14,9 @@ from twostage.errors import TwostageError
 # From small to large: a verdict means something from one of them on.
 SCALES = ("smoke", "laptop", "night", "workstation", "paper")
 
+# The table of parameters: models are counted as printed, whatever the scale, and nothing is trained.
+COUNTED = "models"
+
 Selector = dict[str, Any]  # column of a table -> its value
 
 
@@ -120,7 +123,7 @@ def _require_judgeable(claim: Claim) -> None:
         if not claim.missing:
             raise TwostageError("has neither a table nor missing; say which number decides it, or what it takes")
         return
-    if claim.study not in {*options("study"), "tokenizers"}:
+    if claim.study not in {*options("study"), "tokenizers", COUNTED}:
         raise TwostageError(f"table {claim.table} is of no study; known: {', '.join(sorted(options('study')))}")
     if claim.holds is None or not claim.quantity:
         raise TwostageError("names a table; say with quantity and holds what of it decides")

@@ -85,6 +85,7 @@ class Counted:
             "length": self.length,
             "printed_length": printed.length or "",
             "parameters": self.parameters,
+            "millions": "" if self.parameters is None else f"{self.parameters / 1e6:.1f}",
             "printed_millions": printed.millions or "",
             "difference": "" if self.difference is None else f"{self.difference:.4f}",
             "why": printed.why,

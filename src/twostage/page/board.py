@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twostage.claims.board import VERDICTS
-from twostage.claims.claim import Claim, claims
+from twostage.claims.claim import COUNTED, Claim, claims
 from twostage.claims.verdict import (
     DIRECTION_ONLY,
     INCONCLUSIVE,
@@ -127,7 +127,8 @@ def _absent(row: dict[str, str]) -> str:
 
 def _why(claim: Claim, row: dict[str, str], studies: Collection[str]) -> str:
     """Sentences: what the numbers say, or why there are none, and what a reader must know of them."""
-    absent = f"This folder holds no table of {claim.study}" if claim.table and claim.study not in studies else ""
+    has_none = claim.table and claim.study not in studies and claim.study != COUNTED
+    absent = f"This folder holds no table of {claim.study}" if has_none else ""
     if row["effect"]:
         parts = [MEANINGS[row["first_look"] or row["verdict"]], row["note"], absent]
     elif row["verdict"] != NOT_MEASURED:

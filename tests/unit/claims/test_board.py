@@ -91,3 +91,14 @@ def test_tables_of_two_scales_without_a_record_or_none_are_one_line(long, wide, 
     (tmp_path / "orderings.provenance.json").unlink()
     with pytest.raises(TwostageError, match=r"orderings\.provenance\.json is missing, which says at which scale"):
         board_of(tmp_path)
+
+
+def test_models_are_counted_at_no_scale_and_have_no_record(long, wide, tmp_path):
+    long(SURE)
+    wide({"model": "IN", "millions": 304.7, "printed_millions": 307}, name="models")
+    (tmp_path / "models.provenance.json").unlink()
+    holds = Relation("about", left=[{"model": "IN"}], other="printed_millions", expected=1.0, within=0.02)
+    board = board_of(tmp_path, Claim("X5", "Table 7", "It has 307 M.", "smoke", "models", "millions", holds, paper="Q"))
+    assert board.scale == "laptop"
+    assert {claim.id: said.verdict for claim, said in board.judged}["X5"] == "direction only"
+    assert "millions of [models](models.md) |" in " ".join(board.markdown().split())
