@@ -24,7 +24,7 @@ COMMANDS = {
     "cards": ("commands.cards", "prints docs/datasets.md"),
 }
 # Converters of released files.
-IMPORTS = ("tokenizers.import_released", "priors.import_released")
+IMPORTS = ("tokenizers.import_released", "priors.import_released", "sampling.import_released")
 NAMES = (*COMMANDS, *VERBS, *IMPORTS)
 
 
