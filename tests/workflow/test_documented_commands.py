@@ -46,6 +46,7 @@ RUN = {
     "twostage claims": "python -m twostage claims",
     "twostage page": "python -m twostage page",
     "twostage models": "python -m twostage models",
+    "twostage released": "python -m twostage released",
     "twostage plan scale=paper --estimate": f"python -m twostage plan edges {SMOKE} --estimate",
     "twostage plan scale=paper --estimate --csv results/plan.csv":
         f"python -m twostage plan edges {SMOKE} --estimate --csv plan.csv",
@@ -145,6 +146,10 @@ LEFT_OUT = {
     "twostage release NAME --prior DIR": PLACEHOLDER + "; test_release.py does",
     "twostage sample --model": "in words of another command",
     "python -m twostage fetch": "downloads every source",
+    "python -m twostage fetch vqgan_imagenet_f16_1024": "downloads a gigabyte; test_released.py downloads small ones",
+    "twostage released --data /data/imagenet/val": "needs ImageNet; test_released.py",
+    "twostage released cin_transformer --data /data/imagenet/train --samples 50000": "needs ImageNet; test_released.py",
+    "twostage sample --model NAME --out x.png": PLACEHOLDER + "; test_import_released.py does",
     "pytest -q -s --no-cov tests/unit/priors/test_table3.py": "a test of this suite",
     "snakemake --cores all results/photos.csv --config study=docs/examples/photos.yaml":
         "test_from_data.py makes the same study; test_outside.py plans the file",

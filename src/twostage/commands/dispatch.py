@@ -18,6 +18,7 @@ COMMANDS = {
     "claims": ("commands.claims", "what the papers claim, and the verdicts of the tables in results/"),
     "page": ("commands.page", "results/index.html, the page to open after a run"),
     "models": ("commands.models", "parameters of every model that the papers print, beside the printed number"),
+    "released": ("commands.released", "the authors' checkpoints beside the printed numbers, on pictures of yours"),
     "verify": ("commands.verify", "do the committed results hold?"),
     "from_data": ("commands.from_data", "everything from a folder of pictures to samples"),
     "check": ("commands.check", "what a local copy of a dataset lacks"),
@@ -25,7 +26,7 @@ COMMANDS = {
     "cards": ("commands.cards", "prints docs/datasets.md"),
 }
 # Converters of released files.
-IMPORTS = ("tokenizers.import_released", "priors.import_released")
+IMPORTS = ("tokenizers.import_released", "priors.import_released", "sampling.import_released")
 NAMES = (*COMMANDS, *VERBS, *IMPORTS)
 
 

@@ -88,6 +88,17 @@ def _together(config: C, job: Job, work: Callable[[C, Job], None]) -> None:
         work(config, job)
 
 
+def make(asked: prompt.Asked) -> Path:
+    """Makes the job and all that it rests on here, in order, but for what is made already; returns the job's folder."""
+    for job in (*asked.jobs.values(), asked.job):
+        with locked(job):
+            if not made.is_made(job, asked.jobs):
+                work = work_of(job.name)
+                with own_gpus() if VERBS[job.name].gpu else contextlib.nullcontext():
+                    _work(parse(config_of(work), job.config), job, work)
+    return asked.job.folder
+
+
 def run_verb(name: str, arguments: argparse.Namespace) -> None:
     """`run` with the function of the verb `name`, and the config that the function takes."""
     work = work_of(name)

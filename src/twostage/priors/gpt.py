@@ -112,3 +112,34 @@ class ReleasedGPT(nn.Module):
     def forward(self, index_BT: torch.Tensor) -> torch.Tensor:
         """Logits [B, T, V]; those at t predict token t + 1 from the tokens up to and including t."""
         return self.head(self.transformer(self.codes(index_BT)))
+
+
+class Net2Net(GPT):
+    """A released transformer that draws: the layout of `ReleasedGPT`, in which the condition is the start.
+
+    Its sequence is condition codes and image codes in one table. There is no start token of its own: the last condition
+    code predicts the first image code. Without a condition, the code `sos` starts the sequence. Only the first codes of
+    the head are codes of an image, so others are never drawn (ours: released code would fail to decode them).
+    Source: Esser et al. 2021, released code.
+    """
+
+    def __init__(self, config: GPTConfig, tokens: TokenSpace, num_codes: int, num_positions: int, sos: int = 0) -> None:
+        nn.Module.__init__(self)
+        self.config, self.tokens, self.ordering, self.sos = config, tokens, "row_major", sos
+        self.codes = nn.Embedding(num_codes, config.width)
+        self.condition_codes = None
+        self.transformer = Transformer(config, num_positions)
+        self.head = Linear(config.width, tokens.num_codes, bias=False)
+        initialise(self)
+
+    def _prefix(self, batch_size: int, condition_BS: torch.Tensor | None) -> torch.Tensor:
+        require_rows(self.tokens, condition_BS, batch_size)
+        if condition_BS is None:
+            condition_BS = torch.full((batch_size, 1), self.sos, device=self.codes.weight.device)
+        return self.codes(condition_BS)
+
+    def new_cache(self, like_BTD: torch.Tensor, room: int) -> Cache:
+        """An empty cache with room for the condition and `room` image tokens."""
+        condition = self.tokens.condition
+        num_positions = room + (1 if condition is None else condition.num_tokens)
+        return Cache.empty(self.config, len(like_BTD), num_positions, like_BTD)

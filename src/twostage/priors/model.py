@@ -18,7 +18,7 @@ from twostage.latents.orderings import inverse, ordering
 from twostage.priors.absorbing import Absorbing
 from twostage.priors.condition import require_codes_of, require_tokens
 from twostage.priors.denoiser import Denoiser, DenoisingPrior
-from twostage.priors.gpt import GPT, ReleasedGPT
+from twostage.priors.gpt import GPT, Net2Net, ReleasedGPT
 from twostage.priors.pixelsnail import PixelSNAIL
 from twostage.priors.sundae import Sundae
 from twostage.runtime.artifacts import read_json, write_json
@@ -38,7 +38,9 @@ def add_prior(name: str, build: Callable[[dict[str, Any], TokenSpace], torch.nn.
     [B, T, V]: those at t are of token t and have seen the tokens before t alone. Raises TwostageError if the name is
     taken.
     """
-    plugins.add("architecture", name, OWN, build, taken=("gpt", "pixelsnail", "sundae", "absorbing", "released"))
+    plugins.add(
+        "architecture", name, OWN, build, taken=("gpt", "pixelsnail", "sundae", "absorbing", "released", "net2net")
+    )
 
 
 def _own(name: str, sizes: dict[str, Any], tokens: TokenSpace, ordering: str) -> Model:
@@ -157,6 +159,18 @@ def released_format(config: GPTConfig, num_codes: int, num_positions: int) -> di
     return {"format": "released", "gpt": asdict(config), "num_codes": num_codes, "num_positions": num_positions}
 
 
+def net2net_format(model: Net2Net) -> dict[str, Any]:
+    """The `config.json` of an imported prior whose tokens are known, so that it draws."""
+    layout = {"num_codes": model.codes.num_embeddings, "num_positions": len(model.transformer.positions)}
+    return {
+        "format": "twostage",
+        "architecture": "net2net",
+        "ordering": model.ordering,
+        "tokens": model.tokens.as_json(),
+        "net2net": {**asdict(model.config), **layout, "sos": model.sos},
+    }
+
+
 def store(folder: Path, values: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
     """Writes `model.safetensors` and `config.json`."""
     write_tensors(folder / "model.safetensors", tensors)
@@ -229,6 +243,10 @@ def _from_config(architecture: str, values: dict[str, Any]) -> AnyModel | Releas
             return Sundae(SundaeConfig(**values["sundae"]), TokenSpace.from_json(values["tokens"]))
         case "absorbing":
             return Absorbing(parse(AbsorbingConfig, values["absorbing"]), TokenSpace.from_json(values["tokens"]))
+        case "net2net":
+            sizes = dict(values["net2net"])
+            layout = {key: sizes.pop(key) for key in ("num_codes", "num_positions", "sos")}
+            return Net2Net(parse(GPTConfig, sizes), TokenSpace.from_json(values["tokens"]), **layout)
         case "released":
             return ReleasedGPT(GPTConfig(**values["gpt"]), values["num_codes"], values["num_positions"])
         case name if name in OWN:

@@ -19,15 +19,16 @@ from twostage.tokenizers.released import split_state, translate_config
 log = logging.getLogger(__name__)
 
 
-def convert(config: Path, checkpoint: Path, out: Path) -> None:
+def convert(config: Path, checkpoint: Path, out: Path, stage: str = "first_stage") -> None:
     """Writes model.safetensors and config.json, and discriminator.safetensors if the checkpoint has one, into `out`.
 
+    Of a transformer, the tokenizer of its `stage`: first_stage (the image) or cond_stage (its condition).
     Raises TwostageError if a file is missing or has another format, or if a key is unknown, missing or of wrong shape.
     """
-    translated, num_channels = translate_config(read_released_config(config), checkpoint.stem)
+    translated, num_channels = translate_config(read_released_config(config), checkpoint.stem, stage)
     kind = "colour" if num_channels == 3 else "grey" if num_channels == 1 else "labels"
     tokenizer = model.Tokenizer(translated, kind, num_channels)
-    tensors, critic_tensors = split_state(read_released_state(checkpoint), len(translated.channel_multipliers))
+    tensors, critic_tensors = split_state(read_released_state(checkpoint), len(translated.channel_multipliers), stage)
     _fill(tokenizer, tensors, checkpoint)
     critic = None
     if critic_tensors:

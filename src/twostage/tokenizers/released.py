@@ -15,9 +15,8 @@ from twostage.config.schema import (
 )
 from twostage.errors import TwostageError
 
-# Parts of a released transformer checkpoint that are not its first stage.
-OTHER_PARTS = ("transformer.", "cond_stage_model.")
-FIRST_STAGE = "first_stage_model."
+# Parts of a released transformer checkpoint. The stages hold a tokenizer each, of the image and of its condition.
+PARTS = ("transformer.", "first_stage_model.", "cond_stage_model.")
 # Parts of a released VQGAN that do not belong to the tokenizer: LPIPS, which comes from the weights stage, and the
 # random projection that colours segmentations for display.
 IGNORED = ("loss.perceptual_loss.", "colorize")
@@ -43,14 +42,14 @@ _LEVEL_PART = {"block": "blocks", "attn": "attentions", "downsample": "resample"
 Parts = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
-def split_state(state: Mapping[str, Tensor], num_levels: int) -> Parts:
+def split_state(state: Mapping[str, Tensor], num_levels: int, stage: str = "first_stage") -> Parts:
     """The tensors of our `Tokenizer` and of our `PatchDiscriminator` (empty if there is none).
 
-    `state` belongs to a VQGAN, or to a transformer that contains its first stage. Raises TwostageError for an unknown
-    key.
+    `state` belongs to a VQGAN, or to a transformer that contains it as its `stage`: first_stage (of the image) or
+    cond_stage (of the condition). Raises TwostageError for an unknown key.
     """
     tokenizer, discriminator = {}, {}
-    for name, tensor in _first_stage(state).items():
+    for name, tensor in _stage(state, f"{stage}_model.").items():
         if name.startswith(DISCRIMINATOR):
             discriminator[name.removeprefix(DISCRIMINATOR)] = tensor
         elif not name.startswith(IGNORED):
@@ -58,16 +57,16 @@ def split_state(state: Mapping[str, Tensor], num_levels: int) -> Parts:
     return tokenizer, discriminator
 
 
-def _first_stage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    if not any(name.startswith(FIRST_STAGE) for name in state):
+def _stage(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    if not any(name.startswith("first_stage_model.") for name in state):
         return dict(state)
-    strangers = [name for name in state if not name.startswith((FIRST_STAGE, *OTHER_PARTS))]
+    strangers = [name for name in state if not name.startswith(PARTS)]
     if strangers:
         raise TwostageError(
-            f"checkpoint: key {strangers[0]} (of {len(strangers)}) is unknown; beside {FIRST_STAGE}*, "
-            f"expected {' or '.join(part + '*' for part in OTHER_PARTS)}"
+            f"checkpoint: key {strangers[0]} (of {len(strangers)}) is unknown; beside {prefix}*, "
+            f"expected {' or '.join(part + '*' for part in PARTS if part != prefix)}"
         )
-    return {name.removeprefix(FIRST_STAGE): tensor for name, tensor in state.items() if name.startswith(FIRST_STAGE)}
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def _rename(name: str, num_levels: int) -> str:
@@ -86,16 +85,16 @@ def _rename(name: str, num_levels: int) -> str:
     return name
 
 
-def translate_config(released: Mapping[str, Any], name: str) -> tuple[TokenizerConfig, int]:
+def translate_config(released: Mapping[str, Any], name: str, stage: str = "first_stage") -> tuple[TokenizerConfig, int]:
     """Our config and the number of channels, from the parsed YAML of a released VQGAN or transformer.
 
-    A released config has no training settings (learning rate, budget); these fields are 0.
+    `stage` as in `split_state`. A released config has no training settings (learning rate, budget); these fields are 0.
     Raises TwostageError if the YAML is not such a config.
     """
     try:
         params = released["model"]["params"]
         if "first_stage_config" in params:
-            params = params["first_stage_config"]["params"]
+            params = params[f"{stage}_config"]["params"]
         network = params["ddconfig"]
         return _config(params, network, name), network["in_channels"]
     except (KeyError, TypeError) as error:
@@ -111,7 +110,7 @@ def _config(params: Mapping[str, Any], network: Mapping[str, Any], name: str) ->
     sides = [network["resolution"] // 2**level for level in range(len(multipliers))]
     return TokenizerConfig(
         name=name,
-        map="image" if network["in_channels"] == 3 else "segmentation",
+        map={3: "image", 1: "depth"}.get(network["in_channels"], "segmentation"),
         layout="released",
         num_downsamplings=len(multipliers) - 1,
         channels=network["ch"],
@@ -150,7 +149,7 @@ def _loss(params: Mapping[str, Any], network: Mapping[str, Any]) -> TokenizerLos
     loss = params.get("lossconfig", {}).get("params") or {}
     image = network["in_channels"] == 3
     return TokenizerLossConfig(
-        reconstruction="l1" if image else "binary_cross_entropy",
+        reconstruction="l1" if network["in_channels"] in (1, 3) else "binary_cross_entropy",
         perceptual="vgg" if image else "none",
         early_perceptual="none",
         early_perceptual_steps=0,

@@ -1,0 +1,125 @@
+"""`twostage released`: from tiny checkpoints in the cache to the table, with a small extractor in Inception's place."""
+
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.released import SIDE, write_released
+from tests.unit.evaluation.conftest import TinyExtractor, random_images
+from twostage.commands import released as command
+from twostage.runtime.artifacts import read_csv
+from twostage.runtime.tensors import write_tensors
+from twostage.sources.released import RELEASED
+from twostage.sources.resumed import folder_of, obtain_released
+from twostage.weights import convert, fused_inception
+
+pytestmark = pytest.mark.usefixtures("repository_conf")
+NUM_PICTURES = 40
+SMALL = ("scale=smoke", f"data.size={SIDE}", "evaluation.features.images=null", "evaluation.rfid_images=null")
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capfd):
+    """The command in an empty folder, with pictures in `pictures` and an empty cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TWOSTAGE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "pictures").mkdir()
+    for number, image in enumerate(random_images(NUM_PICTURES, 0)):
+        Image.fromarray(image).save(tmp_path / f"pictures/{number}.png")
+    monkeypatch.setattr(fused_inception, "load", lambda folder, features=("2048",): TinyExtractor(features))
+    monkeypatch.setattr(fused_inception, "provenance", lambda folder: {"classifier": False})
+    weights = {"w": torch.zeros(1)}
+    monkeypatch.setattr(
+        convert, "convert", annotated(lambda config, job: write_tensors(job.folder / "model.safetensors", weights))
+    )
+
+    def typed(*words):
+        monkeypatch.setattr(sys, "argv", ["twostage released", *words])
+        try:
+            command.main()
+        except SystemExit as stop:
+            return stop.code, capfd.readouterr().err
+        return 0, {row["name"]: row for row in read_csv(tmp_path / "results/released.csv")}
+
+    return typed
+
+
+def annotated(work):
+    """The verb's config is read from the types of its function."""
+    work.__annotations__ = dict(convert.convert.__annotations__)
+    return work
+
+
+def put(name, condition=None):
+    """A tiny checkpoint in the cache, as if the user had put it there by hand."""
+    entry = RELEASED[name]
+    write_released(folder_of(entry), condition)
+    return entry
+
+
+def test_nothing_fetched_is_a_table_of_what_is_printed(call):
+    code, rows = call()
+    assert code == 0
+    assert list(rows) == list(RELEASED)
+    row = rows["vqgan_imagenet_f16_1024"]
+    assert row["why"] == "not fetched: twostage fetch vqgan_imagenet_f16_1024"
+    assert row["rfid"] == ""
+    assert "rFID 7.94 vs validation (README; Esser et al. 2021, Table 5)" in row["printed"]
+
+
+def test_tokenizers_are_measured_on_the_folder(call, tmp_path):
+    obtain_released(put("vqgan_imagenet_f16_1024"))
+    obtain_released(put("drin_transformer", "depth"))
+    code, rows = call("--data", "pictures", *SMALL)
+    assert code == 0, rows
+    for name in ("vqgan_imagenet_f16_1024", "drin_transformer"):
+        row = rows[name]
+        assert row["why"] == ""
+        # Two pictures are the other splits.
+        assert int(row["rfid_images"]) == NUM_PICTURES - 2
+        assert float(row["rfid"]) > 0
+        assert len(row["checkpoint_sha256"]) == 64
+    # Both tokenizers have the same random weights.
+    assert rows["drin_transformer"]["rfid"] == rows["vqgan_imagenet_f16_1024"]["rfid"]
+    assert rows["ffhq_transformer"]["rfid"] == ""
+    assert "vqgan_imagenet_f16_1024" in (tmp_path / "results/released.md").read_text()
+    again, same = call("--data", "pictures", *SMALL)
+    assert (again, same) == (0, rows)
+
+
+def test_priors_are_measured_by_their_samples(call):
+    small = (*SMALL, "evaluation.samples.kid_subset_size=10", "evaluation.samples.kid_subsets=2", "sampling.top_k=5")
+    ffhq, cin = put("ffhq_transformer", "unconditional"), put("cin_transformer", "class")
+    for entry in (ffhq, cin, put("faceshq_transformer", "coordinates")):
+        obtain_released(entry)
+    code, rows = call("ffhq_transformer", "cin_transformer", "faceshq_transformer", "--data", "pictures", "--samples",
+                      "30", *small)  # fmt: skip
+    assert code == 0, rows
+    for name in ("ffhq_transformer", "cin_transformer"):
+        assert rows[name]["why"] == ""
+        assert float(rows[name]["fid"]) > 0
+        assert rows[name]["fid_samples"] == "30"
+    assert rows["faceshq_transformer"]["fid"] == ""
+    assert "samples need maps of coordinates" in rows["faceshq_transformer"]["why"]
+    assert rows["sflckr"]["why"] == "not asked for"
+
+
+def test_a_checkpoint_that_cannot_be_read_keeps_its_line(call):
+    entry = put("sflckr", "segmentation")
+    (folder_of(entry) / "checkpoint.ckpt").write_bytes(b"PK, but no checkpoint")
+    obtain_released(entry)
+    code, rows = call("--data", "pictures", *SMALL)
+    assert code == 0, rows
+    assert rows["sflckr"]["why"].startswith("not imported: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["vqgan"], "unknown checkpoint 'vqgan'"), (["--data", "nowhere"], "nowhere is not a folder")]
+)
+def test_a_mistake_is_one_line(call, words, said):
+    code, error = call(*words)
+    assert code == 1
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
