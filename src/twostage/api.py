@@ -280,7 +280,7 @@ def _token_by_token(
         check_window(model, (height, width))
     order_T = ordering(model.ordering, height, width)
     uniform_NT = uniform_table(num_images, height * width, torch.Generator().manual_seed(seed))
-    codes = None if condition is None else condition.numpy()
+    codes = None if condition is None else condition.cpu().numpy()
     return Request(model, draw, (height, width), uniform_NT, order_T, codes, None)
 
 

@@ -44,7 +44,7 @@ def reconstruct(config: EvaluationConfig, job: Job) -> None:
             f"{len(images)} images; lower it"
         )
     tokenizer = tokenizers.load(job.upstream("tokenizer"))
-    distance = PerceptualDistance.load(job.upstream("vgg16"))
+    distance = PerceptualDistance.load(job.upstream("vgg16")).to(training.device())
     lpips_B, psnr_B, real_B, output_B = [], [], [], []
     count_K = np.zeros(tokenizer.num_codes, dtype=np.int64)
     shown: list[np.ndarray] = []

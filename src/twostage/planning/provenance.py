@@ -153,8 +153,11 @@ def device_name() -> str:
 
         from twostage.runtime import training
 
-        if training.device().type == "cuda":
-            return torch.cuda.get_device_name()
+        device = training.device()
+        if device.type != "cpu":
+            # Not every accelerator has names.
+            named = getattr(torch.get_device_module(device), "get_device_name", None)
+            return str(named(device)) if named else device.type
     return _cpu_model() or platform.processor() or platform.machine()
 
 

@@ -6,7 +6,6 @@ same functions in the same order.
 
 import contextlib
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -38,7 +37,10 @@ def joined() -> Iterator[None]:
 
 
 def _on_cpu() -> bool:
-    return os.environ.get("TWOSTAGE_DEVICE") == "cpu" or not torch.accelerator.is_available()
+    # It imports this module.
+    from twostage.runtime import training
+
+    return training.device().type == "cpu"
 
 
 def wait() -> None:

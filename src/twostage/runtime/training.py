@@ -59,8 +59,14 @@ class Task(Protocol):
 
 
 def device() -> torch.device:
-    """The device of this process: TWOSTAGE_DEVICE if set (the workflow sets it by scale), else CUDA if available."""
-    return torch.device(os.environ.get("TWOSTAGE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """The device of this process: TWOSTAGE_DEVICE if set (the workflow sets it by scale), else torch's accelerator.
+
+    Without one it is the CPU, and beside MPS, which has no float64: codes are drawn and likelihoods summed in it.
+    """
+    if named := os.environ.get("TWOSTAGE_DEVICE"):
+        return torch.device(named)
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return torch.device("cpu") if found is None or found.type == "mps" else found
 
 
 def autocast(precision: str) -> torch.autocast:
@@ -155,7 +161,7 @@ def training_clock() -> float:
     """
     if device().type == "cpu":
         return time.process_time()
-    torch.accelerator.synchronize()
+    torch.accelerator.synchronize(device())
     return time.perf_counter()
 
 
@@ -307,8 +313,8 @@ class Loop:
             raise TwostageError(
                 f"{self._checkpoint} is not a checkpoint of this run ({reason}); delete it to start again"
             ) from error
-        if device().type == "cuda" and device_rng is not None:
-            torch.cuda.set_rng_state(device_rng)
+        if device().type != "cpu" and device_rng is not None:
+            torch.get_device_module(device()).set_rng_state(device_rng, *_card())
         self._draw_apart()
         log.info("%s: resumed at step %d", self.label, self.step)
 
@@ -319,4 +325,12 @@ class Loop:
 
 
 def _device_rng() -> torch.Tensor | None:
-    return torch.cuda.get_rng_state() if device().type == "cuda" else None
+    if device().type == "cpu":
+        return None
+    state: torch.Tensor = torch.get_device_module(device()).get_rng_state(*_card())
+    return state
+
+
+def _card() -> list[torch.device]:
+    """The card that TWOSTAGE_DEVICE names, such as cuda:1; none: the current one."""
+    return [] if device().index is None else [device()]

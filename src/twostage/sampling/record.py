@@ -89,6 +89,7 @@ def record(
 @torch.inference_mode()
 def decoded(tokenizer: AnyTokenizer, index_BHW: torch.Tensor) -> np.ndarray:
     """The images of code grids, uint8 [B, height, width, C]. Large ones are decoded one by one in tiles."""
+    index_BHW = index_BHW.to(training.device())
     pixels = index_BHW[0].numel() * tokenizer.factor**2
     if not isinstance(tokenizer, Tokenizer) or pixels <= tiles.WHOLE_PIXELS**2:
         return as_bytes(tokenizer.decode(index_BHW))
