@@ -120,6 +120,7 @@ LEFT_OUT = {
     "priors.learning_rate=5.4e-5": CARDS,
     "snakemake --config scale=paper -np results/table1.csv | grep torchrun":
         "finds lines once conf/scale/paper.yaml is edited; tests/unit/rules/test_line.py",
+    "pytest --no-cov tests/unit/*/test_*_on_a_device.py tests/unit/test_second_device.py": "tests of this suite",
     "pytest --no-cov tests/unit/priors/test_prior_processes.py tests/unit/tokenizers/test_tokenizer_processes.py":
         "tests of this suite",
     "python benchmarks/reading.py --folder DIR": "a measurement of minutes",
