@@ -143,7 +143,6 @@ LEFT_OUT = {
     "twostage sample": "in words of another command",
     "twostage VERB": PLACEHOLDER,
     "twostage trace": "in words of another command",
-    "twostage release": "in words of another command",
     "twostage release NAME --prior DIR": PLACEHOLDER + "; test_release.py does",
     "twostage sample --model": "in words of another command",
     "python -m twostage fetch": "downloads every source",
