@@ -11,13 +11,15 @@ from PIL import Image
 
 from tests.clone import ROOT
 from tests.models import write_model
+from twostage.sources.released import RELEASED
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """Built from a copy, as setuptools writes beside the sources."""
     folder = tmp_path_factory.mktemp("build")
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    # Models that were converted in this clone stay here.
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", *RELEASED)
     for name in ("src", "conf", "models"):
         shutil.copytree(ROOT / name, folder / "twostage" / name, symlinks=True, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):

@@ -4,6 +4,7 @@ import argparse
 import logging
 
 from twostage.commands.console import one_line_errors
+from twostage.errors import TwostageError
 from twostage.sources.fetch import obtain
 from twostage.sources.registry import OPTIONAL, SOURCES
 from twostage.sources.released import RELEASED
@@ -21,6 +22,8 @@ def main() -> None:
     names = parser.parse_args().names
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
+        if unknown := [name for name in names if name not in (*SOURCES, *RELEASED)]:
+            raise TwostageError(f"unknown source {unknown[0]!r}; expected one of {', '.join([*SOURCES, *RELEASED])}")
         for name in names:
             if name in RELEASED:
                 obtained = obtain_released(RELEASED[name])

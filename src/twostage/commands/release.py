@@ -5,6 +5,7 @@ is, how it was made and what was measured.
 """
 
 import argparse
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from twostage.runtime.tensors import read_tensors, write_tensors
 
 Record = dict[str, Any]
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # Images of the validation split that both precisions encode.
 COMPARED = 1000
 # The name of a metric in metrics.json, and what a card calls it.
@@ -54,6 +56,8 @@ def release(name: str, prior: Path, samples: Path | None, out: Path) -> Path:
     that it cannot hold; the card says what that changes. Raises TwostageError, and leaves nothing behind, if a folder
     is missing, the prior has a condition, the samples are another prior's, or the model exists.
     """
+    if not NAME.fullmatch(name):
+        raise TwostageError(f"{name!r} is no name of a model; use letters, digits, _, - and .")
     record = _record(prior)
     values = described(prior)
     if values["tokens"].get("condition") is not None:
@@ -73,9 +77,12 @@ def release(name: str, prior: Path, samples: Path | None, out: Path) -> Path:
         values["tokens"]["tokenizer_sha256"] = tokenizers.checksum(made / "tokenizer")
         write_json(made / "prior/config.json", values)
         write_json(made / PROVENANCE, record)
-        latents = _folder(prior, (job for job in before if job["job"] == record["inputs"]["latents"]), "latents")
-        data = _folder(prior, (job for job in before if job["job"].startswith("data.")), "data")
-        rows = [*_facts(prior, tokenizer, record), *measured, *_of_halves(prior, tokenizer, made, latents, data)]
+        of_latents = record["rests_on"][record["inputs"]["latents"]]
+        latents = _folder(prior, (of_latents,), "latents")
+        data = _folder(prior, (record["rests_on"][of_latents["inputs"]["data"]],), "data")
+        compared = _of_halves(prior, tokenizer, made, latents, data)
+        rows = [("data", read_json(latents / "metadata.json")["data"]), *_facts(prior, tokenizer, record), *measured]
+        rows += compared
         draw(str(made), made / "samples.png", ())
         with atomic_path(made / "README.md") as path:
             path.write_text(_card(name, rows))
@@ -111,18 +118,20 @@ def _half(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _facts(prior: Path, tokenizer: Path, record: Record) -> list[tuple[str, Any]]:
-    config, metrics = read_json(tokenizer / "config.json")["config"], read_json(prior / "metrics.json")
-    total, num_codes = record["total"], config["quantizer"]["num_codes"]
+    loaded, metrics, total = tokenizers.load(tokenizer), read_json(prior / "metrics.json"), record["total"]
+    steps = []
+    if isinstance(loaded, tokenizers.Tokenizer):
+        steps = [("training steps of the tokenizer", loaded.config.loop.steps)]
     return [
         ("prior", record["job"].removeprefix("priors.train ")),
-        ("tokenizer", f"{config['name']}: f = {2 ** config['num_downsamplings']}, {num_codes} codes"),
-        ("training steps of the tokenizer", config["loop"]["steps"]),
+        ("tokenizer", f"{tokenizer.name}: f = {loaded.factor}, {loaded.num_codes} codes"),
+        *steps,
         *((said, metrics[key]) for key, said in OF_PRIOR.items() if metrics.get(key) is not None),
         ("scale", record["scale"]),
         ("made at commit", ", ".join(total["commit"])),
         ("finished", record["finished"]),
         ("on", f"{', '.join(total['device'])}, {record['threads']} threads"),
-        ("CPU seconds, of all jobs before it too", round(total["cpu_seconds"])),
+        ("CPU seconds, with all earlier jobs", round(total["cpu_seconds"])),
     ]
 
 
@@ -181,7 +190,7 @@ def _card(name: str, rows: list[tuple[str, Any]]) -> str:
             "",
             f"All configs, checksums and versions: [{PROVENANCE}]({PROVENANCE}).",
             "",
-            "Licence of the weights: that of this project, LICENSE. The data have terms of their own.",
+            "Licence of the weights: that of this project, LICENSE. The authors of the data have terms of their own.",
             "",
         ]
     )

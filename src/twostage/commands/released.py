@@ -2,12 +2,14 @@
 
 Converts each checkpoint that was fetched to models/NAME, measures the rFID of its tokenizer on the pictures of FOLDER
 and, with --samples, the FID of its samples against them. Writes results/released.csv and .md: all entries, beside the
-printed numbers. KEY=VALUE overrides the protocol, by default that of scale=paper.
+printed numbers. What is not measured this time keeps its numbers. KEY=VALUE overrides the protocol, by default that of
+scale=paper; the table of another scale is results/SCALE/released.csv.
 """
 
 import argparse
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,12 @@ import pandas as pd
 from twostage.commands import run
 from twostage.commands.console import log, one_line_errors, start_log
 from twostage.config.composition import compose
+from twostage.config.overrides import override_of
 from twostage.errors import TwostageError
 from twostage.figures.tables import write_text
 from twostage.planning import prompt
 from twostage.planning.verbs import VERBS
-from twostage.runtime.artifacts import read_json, write_csv
+from twostage.runtime.artifacts import read_csv, read_json, sha256_json, write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.sources.released import ENTRIES, LICENCE, Released, find_released
 from twostage.sources.resumed import Fetched, fetched
@@ -30,6 +33,11 @@ MODELS = Path("models")  # `twostage sample --model NAME` looks here
 # Conditions that need no maps of the user's.
 DRAWN = (None, "class")
 UNMEASURED = "needs --data FOLDER"
+CONVERTED = "converted.json"  # in a model's folder: the checksums of the files that it was made of
+# Groups of overrides that decide what is measured.
+READ = ("scale", "data", "evaluation", "sampling")
+# What a measurement fills.
+EMPTY = dict.fromkeys(("scale", "pictures", "pictures_sha256", "rfid", "rfid_images", "fid", "fid_samples"), "")
 LABELS = {"rfid": "rFID", "fid": "FID"}
 
 
@@ -52,22 +60,31 @@ def main() -> None:
     with one_line_errors():
         start_log(None)
         chosen = {find_released(name).name for name in names} or {entry.name for entry in ENTRIES}
+        if arguments.data is None and (typed or arguments.samples):
+            raise TwostageError("overrides and --samples say how to measure; name the pictures too: --data FOLDER")
         protocol = None if arguments.data is None else _protocol(arguments.data, typed)
-        rows = [_row(entry, entry.name in chosen, protocol, arguments.samples) for entry in ENTRIES]
-        write_csv(arguments.results / "released.csv", rows)
-        write_text(arguments.results / "released.md", _page(rows))
-    log.info("%s", arguments.results / "released.md")
+        results = arguments.results / _place(protocol)
+        rows = _rows(results / "released.csv", chosen, protocol, arguments.samples)
+        write_csv(results / "released.csv", rows)
+        write_text(results / "released.md", _page(rows))
+    log.info("%s", results / "released.md")
 
 
 def _protocol(data: Path, typed: Sequence[str]) -> tuple[str, ...]:
     """Overrides: all pictures of the folder but two, as a dataset here has three splits of one picture at least."""
     if not data.is_dir():
         raise TwostageError(f"--data {data} is not a folder; name a folder of pictures")
+    if other := [word for word in typed if prompt.group_of(word) not in READ]:
+        raise TwostageError(f"{other[0]} is a choice that nothing here reads; choose of {', '.join(READ)}")
+    root = str(data.resolve())
+    # One name for each folder and way to read it: what is stored of another one is not taken up.
+    meaning = sha256_json([root, [word for word in typed if prompt.group_of(word) in ("scale", "data")]])
+    basename = re.sub(r"\W+", "_", data.resolve().name, flags=re.ASCII).strip("_").lower()[:32] or "pictures"
     usual = {
         "scale": "paper",
         "data": "folder",
-        "data.name": re.sub(r"\W+", "_", data.resolve().name).strip("_").lower() or "pictures",
-        "data.root": str(data.resolve()),
+        "data.name": f"{basename}_{meaning[:8]}",
+        "data.root": override_of("data.root", root).partition("=")[2],
         "data.tune_images": "1",
         "data.validation_images": "1",
         "evaluation.features.split": "train",
@@ -76,9 +93,33 @@ def _protocol(data: Path, typed: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{key}={value}" for key, value in asked.items())
 
 
+def _place(protocol: tuple[str, ...] | None) -> str:
+    """Where in results/ the table of the protocol's scale lies; git keeps that of scale paper."""
+    scale = "paper" if protocol is None else compose(_of(protocol, "scale"))["scale"]["name"]
+    return "" if scale == "paper" else str(scale)
+
+
+def _rows(
+    table: Path, chosen: Collection[str], protocol: tuple[str, ...] | None, num_samples: int
+) -> list[dict[str, Any]]:
+    """All entries; what is measured neither now nor then is empty."""
+    before = {row["name"]: row for row in read_csv(table)} if table.is_file() else {}
+    rows = []
+    for entry in ENTRIES:
+        row = _row(entry, entry.name in chosen, protocol, num_samples)
+        if protocol is not None and entry.name in chosen and row["why"]:
+            log.warning("%s: %s", entry.name, row["why"])
+        then = before.get(entry.name, {})
+        is_of_another = row["checkpoint_sha256"] not in ("", then.get("checkpoint_sha256"))
+        if row["rfid"] == "" and then.get("rfid") and not is_of_another:
+            row |= {key: then.get(key, "") for key in (*EMPTY, "checkpoint_sha256", "why")}
+        rows.append(row)
+    return rows
+
+
 def _row(entry: Released, is_chosen: bool, protocol: tuple[str, ...] | None, num_samples: int) -> dict[str, Any]:
     """The entry's line of the table; what was not measured is empty, and `why` says the reason."""
-    files = fetched(entry) if is_chosen else None
+    files = fetched(entry)
     row: dict[str, Any] = {
         "name": entry.name,
         "kind": entry.kind,
@@ -92,24 +133,34 @@ def _row(entry: Released, is_chosen: bool, protocol: tuple[str, ...] | None, num
             for each in entry.printed
         ),
     }
-    empty = {"rfid": "", "rfid_images": "", "fid": "", "fid_samples": ""}
     if files is None:
-        why = f"not fetched: twostage fetch {entry.name}" if is_chosen else "not asked for"
-        return row | empty | {"why": why}
+        return row | EMPTY | {"why": f"not fetched: twostage fetch {entry.name}"}
+    if not is_chosen:
+        return row | EMPTY | {"why": "not asked for"}
     try:
         folder = imported(entry, files)
     except TwostageError as error:
-        return row | empty | {"why": f"not imported: {error}"}
+        return row | EMPTY | {"why": f"not imported: {error}"}
     if protocol is None:
-        return row | empty | {"why": UNMEASURED}
-    return row | empty | _measured(entry, folder, protocol, num_samples)
+        return row | EMPTY | {"why": UNMEASURED}
+    try:
+        return row | EMPTY | _measured(entry, folder, protocol, num_samples)
+    except TwostageError as error:
+        return row | EMPTY | {"why": f"not measured: {error}"}
 
 
 def imported(entry: Released, files: Fetched) -> Path:
-    """The folder of the entry's model, converted unless it is there. Raises TwostageError if it cannot be read."""
+    """The folder of the entry's model, converted unless it is there, of these very files.
+
+    Raises TwostageError if the files cannot be read, or the folder is none that was converted here.
+    """
     folder = MODELS / entry.name
-    if (folder / "tokenizer/config.json").is_file():
+    record = folder / CONVERTED
+    if record.is_file() and read_json(record) == files.sha256:
         return folder
+    if folder.exists() and not record.is_file():
+        raise TwostageError(f"{folder} was not converted here; move it away")
+    shutil.rmtree(folder, ignore_errors=True)
     # torch is loaded only where there is something to convert.
     from twostage.sampling import import_released as transformers
     from twostage.tokenizers import import_released as tokenizers
@@ -118,6 +169,7 @@ def imported(entry: Released, files: Fetched) -> Path:
         transformers.convert(files.config, files.checkpoint, folder)
     else:
         tokenizers.convert(files.config, files.checkpoint, folder / "tokenizer")
+    write_json(record, files.sha256)
     return folder
 
 
@@ -125,7 +177,15 @@ def _measured(entry: Released, folder: Path, protocol: tuple[str, ...], num_samp
     measured = _of(protocol, "scale", "data", "evaluation")
     rfid = prompt.asked("evaluation.rfid", (*measured, f"tokenizer={folder / 'tokenizer'}"))
     metrics = read_json(run.make(rfid) / "metrics.json")
-    found = {"rfid": metrics["rfid"], "rfid_images": metrics["protocol"]["reconstructions"]["images"], "why": ""}
+    real = metrics["protocol"]["real"]
+    found = {
+        "scale": metrics["scale"],
+        "pictures": real["data"],
+        "pictures_sha256": real["split_content_sha256"],
+        "rfid": metrics["rfid"],
+        "rfid_images": metrics["protocol"]["reconstructions"]["images"],
+        "why": "",
+    }
     if entry.kind == "tokenizer" or not num_samples:
         return found
     if entry.condition not in DRAWN:
@@ -167,8 +227,9 @@ def _page(rows: Sequence[dict[str, Any]]) -> str:
             "checkpoint": f"[{row['name']}]({row['page']})",
             "dataset": row["dataset"] + (f", {row['condition']}" if row["condition"] else ""),
             "printed": row["printed"],
-            "rFID": f"{row['rfid']:.2f} ({row['rfid_images']} images)" if row["rfid"] != "" else "",
-            "FID": f"{row['fid']:.2f} ({row['fid_samples']} samples)" if row["fid"] != "" else "",
+            "pictures": row["pictures"],
+            "rFID": f"{float(row['rfid']):.2f} ({row['rfid_images']} images)" if row["rfid"] != "" else "",
+            "FID": f"{float(row['fid']):.2f} ({row['fid_samples']} samples)" if row["fid"] != "" else "",
             "why empty": row["why"],
         }
         for row in rows
@@ -177,9 +238,10 @@ def _page(rows: Sequence[dict[str, Any]]) -> str:
         "# The released checkpoints",
         "",
         "What the authors of Taming Transformers released and the numbers that they print, beside ours on the pictures",
-        "of a folder (`twostage released`). They compare only if the folder holds the split that the print names.",
-        f"Licence: {LICENCE}. The authors give no checksums, and SUNDAE's authors",
-        "released no checkpoint.",
+        "of a folder (`twostage released`). Our rFID is of pictures and their own reconstructions. It compares with",
+        "what is printed against the validation split, if the folder holds that. An rFID against the training split sets",
+        f"reconstructions beside other pictures. Licence: {LICENCE}. The authors",
+        "give no checksums, and SUNDAE's authors released no checkpoint.",
         "",
         str(pd.DataFrame(cells).to_markdown(index=False, disable_numparse=True)),
     ]

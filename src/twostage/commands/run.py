@@ -89,7 +89,10 @@ def _together(config: C, job: Job, work: Callable[[C, Job], None]) -> None:
 
 
 def make(asked: prompt.Asked) -> Path:
-    """Makes the job and all that it rests on here, in order, but for what is made already; returns the job's folder."""
+    """Makes the job and all that it rests on here, in order, but for what is made already; returns the job's folder.
+
+    For jobs of no plan, whose inputs no rule of Snakemake's could name: one process, one GPU, no log of their own.
+    """
     for job in (*asked.jobs.values(), asked.job):
         with locked(job):
             if not made.is_made(job, asked.jobs):

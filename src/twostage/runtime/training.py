@@ -61,7 +61,7 @@ class Task(Protocol):
 def device() -> torch.device:
     """The device of this process: TWOSTAGE_DEVICE if set (the workflow sets it by scale), else torch's accelerator.
 
-    Without one it is the CPU, and beside MPS, which has no float64: codes are drawn and likelihoods summed in it.
+    Without one, and on MPS, it is the CPU: MPS has no float64, in which codes are drawn and likelihoods summed.
     """
     if named := os.environ.get("TWOSTAGE_DEVICE"):
         return torch.device(named)

@@ -4,7 +4,7 @@ python -m twostage sampling.import_released --config C.yaml --checkpoint C.ckpt 
 """
 
 import logging
-import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,17 +33,16 @@ def convert(config: Path, checkpoint: Path, out: Path) -> None:
     That is `condition_tokenizer` of a map (segmentation, depth), `condition` of classes, and nothing of coordinates.
     Raises TwostageError if `out` holds something, or if config and checkpoint are not of a transformer that draws.
     """
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TwostageError(f"--out {out} holds something; name an empty or a new folder")
     params = _params(config)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    parent = out.resolve().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".converting.") as temporary:
+        partial = Path(temporary) / "model"
         _convert(params, config, checkpoint, partial)
-        shutil.rmtree(out, ignore_errors=True)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        # It takes the place of an empty folder, and of no other.
+        partial.rename(out.resolve())
     log.info("%s: twostage sample --model %s --out x.png draws from it", out, out)
 
 
@@ -89,24 +88,22 @@ def _condition(
     if params.get("unconditional") or stage == "__is_unconditional__":
         return None
     target = str(stage.get("target") if isinstance(stage, dict) else stage).rpartition(".")[2]
-    match target:
-        case "Labelator":
-            return _classes(stage["params"]["n_classes"], out / "condition")
-        case "CoordStage":
-            num_codes, own = stage["params"]["n_embed"], stage["params"]["down_factor"]
+    match target, stage.get("params") if isinstance(stage, dict) else None:
+        case "Labelator", {"n_classes": int() as number}:
+            return _classes(number, out / "condition")
+        case "CoordStage", {"n_embed": int() as num_codes, "down_factor": int() as own}:
             if own != factor:
                 raise TwostageError(f"--config {config}: coordinates of f = {own} for images of f = {factor}")
             meaning = coordinates_sha256(factor, num_codes)
             return TokenSpace(num_codes, image.grid, map="coordinates", tokenizer_sha256=meaning)
-        case "VQModel" | "VQSegmentationModel" | "VQNoDiscModel":
+        case "VQModel" | "VQSegmentationModel" | "VQNoDiscModel", {"ddconfig": {"resolution": int() as resolution}}:
             convert_tokenizer(config, checkpoint, out / "condition_tokenizer", "cond_stage")
             size = params.get("downsample_cond_size", -1)
-            side = size if size > 0 else stage["params"]["ddconfig"]["resolution"]
-            return _tokens(out / "condition_tokenizer", side)
-        case other:
+            return _tokens(out / "condition_tokenizer", size if size > 0 else resolution)
+        case other, _:
             raise TwostageError(
-                f"--config {config} has the condition {other}; expected Labelator (classes), CoordStage (coordinates), "
-                "a VQGAN of a map, or __is_unconditional__"
+                f"--config {config} has the condition {other}; expected Labelator (classes) with n_classes, CoordStage "
+                "(coordinates) with n_embed and down_factor, a VQGAN of a map with ddconfig, or __is_unconditional__"
             )
 
 

@@ -4,7 +4,6 @@ A broken download goes on where it stopped. A file has its final name only when 
 gives is recorded in checksums.json at the first download and compared ever after. Nothing is unpickled here.
 """
 
-import contextlib
 import errno
 import logging
 import os
@@ -25,7 +24,7 @@ from twostage.sources.released import File, Released
 log = logging.getLogger(__name__)
 
 CONFIG, CHECKPOINT, CHECKSUMS = "config.yaml", "checkpoint.ckpt", "checksums.json"
-CHUNK_BYTES = 2**16  # of a chunk that breaks off nothing is kept
+CHUNK_BYTES = 2**16  # a chunk is written when all of it has come
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,12 @@ def obtain_released(entry: Released) -> Fetched:
     if found is not None:
         return found
     folder = folder_of(entry)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TwostageError(
+            f"{folder} cannot be made ({error.strerror}); set TWOSTAGE_CACHE to a folder of yours"
+        ) from error
     with FileLock(folder / ".lock", mode=0o666):
         for name, file in _files(entry).items():
             _obtain(entry, name, file, folder)
@@ -94,8 +98,12 @@ def _obtain(entry: Released, name: str, file: File, folder: Path) -> None:
             _record(entry, folder, name, digest)
         if expected in (None, digest):
             return
+        if file.url is None:
+            raise TwostageError(
+                f"{path} is another file than recorded ({_unlike(expected, digest)}); bring the recorded one from "
+                f"{entry.page}, or delete {folder / CHECKSUMS} to take this one"
+            )
         log.warning("%s is damaged (%s); fetching it again", path, _unlike(expected, digest))
-        path.unlink()
     if file.url is None:
         raise TwostageError(f"{entry.name}: no address of {name} is known; get it from {entry.page} as {path}")
     log.info("downloading %s of %s from %s", name, entry.name, file.url)
@@ -106,6 +114,12 @@ def _obtain(entry: Released, name: str, file: File, folder: Path) -> None:
         raise TwostageError(
             f"{file.url} has another checksum ({_unlike(expected, digest)}); it is not kept. If the authors changed "
             f"the file, get it from {entry.page} as {path} and delete {folder / CHECKSUMS}"
+        )
+    size = partial.stat().st_size
+    if expected is None and file.num_bytes not in (None, size):
+        _forget(partial)
+        raise TwostageError(
+            f"{file.url} has {size:,} bytes, expected {file.num_bytes:,}; it is not kept, get it from {entry.page}"
         )
     os.replace(partial, path)
     _forget(partial)
@@ -133,7 +147,7 @@ def _tag(partial: Path) -> Path:
 
 
 def download(url: str, partial: Path) -> None:
-    """Downloads into `partial`, from where an earlier call stopped if the server can and has still the same version.
+    """Downloads into `partial`, from where an earlier call stopped if the server vouches for the same version (ETag).
 
     Raises UnreachableError if the server fails, breaks off or answers with a web page; TwostageError if the disk is
     full. What came by then is kept.
@@ -169,10 +183,9 @@ def _kept(partial: Path) -> str:
 def _answer(url: str, partial: Path) -> requests.Response:
     # Without, a server may compress, and the length would not be the file's.
     headers = {"Accept-Encoding": "identity"}
-    if partial.is_file() and partial.stat().st_size:
+    if partial.is_file() and partial.stat().st_size and _tag(partial).is_file():
         headers["Range"] = f"bytes={partial.stat().st_size}-"
-        with contextlib.suppress(FileNotFoundError):
-            headers["If-Range"] = _tag(partial).read_text()
+        headers["If-Range"] = _tag(partial).read_text()
     return requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS)
 
 
@@ -181,6 +194,9 @@ def _write(answer: requests.Response, url: str, partial: Path) -> None:
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         raise UnreachableError(f"{url} answers with a web page, not with a file; get the file by hand")
     start = partial.stat().st_size if answer.status_code == requests.codes.partial_content else 0
+    if start and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        _forget(partial)
+        raise UnreachableError(f"{url} answers with another part than asked for; run the same command again")
     rest = int(answer.headers.get("Content-Length", 0))
     free = shutil.disk_usage(partial.parent).free
     if rest > free:
@@ -189,6 +205,8 @@ def _write(answer: requests.Response, url: str, partial: Path) -> None:
             "folder on another disk"
         )
     tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+    if not start:
+        _tag(partial).unlink(missing_ok=True)
     # A weak tag does not vouch for single bytes.
     if tag and not tag.startswith("W/"):
         _tag(partial).write_text(tag)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import twostage
+from tests import models
 from tests.clone import ROOT
 from tests.models import write_model
 from tests.unit.priors.conftest import prior_config
@@ -21,6 +22,8 @@ from twostage.latents.dataset import TokenSpace
 from twostage.priors.model import trained_format
 from twostage.runtime.artifacts import read_json, sha256_file, write_array, write_json
 from twostage.runtime.tensors import read_tensors, write_tensors
+from twostage.tokenizers import pixels
+from twostage.tokenizers.pixels import PixelTokenizer
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 PRIOR, LATENTS = "priors.train d.seed0", "latents.encode d"
@@ -44,7 +47,7 @@ def make(folder, architecture):
     before = [
         record("data.prepare d", folder / "data", {}),
         record("tokenizers.train d", folder / "tokenizer", {}),
-        record(LATENTS, folder / "latents", {}),
+        record(LATENTS, folder / "latents", {"data": "data.prepare d"}),
     ]
     total = {"commit": ["c" * 40], "device": ["CPU"], "cpu_seconds": 12.3}
     more = {"scale": "smoke", "finished": "today", "threads": 1, "total": total}
@@ -64,7 +67,7 @@ def test_a_model_is_half_as_large_and_says_what_it_is(tmp_path, architecture):
     tensors, _ = read_tensors(model / "prior/model.safetensors")
     assert {each.dtype for each in tensors.values() if each.is_floating_point()} == {torch.float16}
     card = (model / "README.md").read_text()
-    for said in ("16 codes", "2.5", "c" * 40, "12", "seed0", "f = 4"):
+    for said in ("| d ", "16 codes", "2.5", "c" * 40, "12", "seed0", "f = 4"):
         assert said in card
     assert ("NLL of the same codes" in card) == (architecture == "gpt")
     assert Image.open(model / "samples.png").size == (70, 70)
@@ -90,6 +93,16 @@ def test_what_float16_cannot_hold_stays_float32(tmp_path):
     assert torch.equal(read_tensors(model / "prior/model.safetensors")[0][largest], tensors[largest])
 
 
+def test_the_tokenizer_may_be_a_palette(tmp_path, monkeypatch):
+    palette_K3 = torch.arange(3 * NUM_CODES, dtype=torch.uint8).reshape(NUM_CODES, 3)
+    monkeypatch.setattr(models, "write_tokenizer", lambda folder: pixels.save(PixelTokenizer(palette_K3), "p", folder))
+    model = release("tiny", make(tmp_path / "made", "gpt"), None, tmp_path / "models")
+    card = (model / "README.md").read_text()
+    assert "f = 1, 16 codes" in card
+    assert "steps of the tokenizer" not in card
+    assert "100.00%" in card
+
+
 def samples_of(folder, job):
     protocol = {"samples": {"images": 60}, "real": {"images": 70, "split": "validation"}}
     write_json(folder / "metrics.json", {"fid": 123.4, "precision": None, "protocol": protocol})
@@ -110,6 +123,8 @@ def test_mistakes_are_named_and_leave_nothing(tmp_path):
         release("tiny", prior, samples_of(tmp_path / "samples", "priors.train other"), out)
     with pytest.raises(TwostageError, match=r"has no provenance\.json"):
         release("tiny", tmp_path / "made/tokenizer", None, out)
+    with pytest.raises(TwostageError, match=r"'\.\./tiny' is no name of a model"):
+        release("../tiny", prior, None, out)
     (tmp_path / "made/data/validation_image.npy").unlink()
     with pytest.raises(TwostageError, match=r"validation_image\.npy"):
         release("tiny", prior, None, out)
@@ -133,7 +148,7 @@ def test_released_models_are_few_megabytes():
 
 
 @pytest.mark.parametrize("model", RELEASED, ids=lambda path: path.name)
-def test_a_released_model_is_of_a_commit_of_ours_and_draws(model, tmp_path, monkeypatch):
+def test_a_released_model_names_its_commits_and_draws(model, tmp_path, monkeypatch):
     """It draws outside of the clone, by its name alone, and its parts belong together."""
     monkeypatch.chdir(tmp_path)
     tokens = read_json(model / "prior/config.json")["tokens"]

@@ -41,7 +41,8 @@ def call(tmp_path, monkeypatch, capfd):
             command.main()
         except SystemExit as stop:
             return stop.code, capfd.readouterr().err
-        return 0, {row["name"]: row for row in read_csv(tmp_path / "results/released.csv")}
+        place = "results/smoke" if "scale=smoke" in words else "results"
+        return 0, {row["name"]: row for row in read_csv(tmp_path / f"{place}/released.csv")}
 
     return typed
 
@@ -84,9 +85,45 @@ def test_tokenizers_are_measured_on_the_folder(call, tmp_path):
     # Both tokenizers have the same random weights.
     assert rows["drin_transformer"]["rfid"] == rows["vqgan_imagenet_f16_1024"]["rfid"]
     assert rows["ffhq_transformer"]["rfid"] == ""
-    assert "vqgan_imagenet_f16_1024" in (tmp_path / "results/released.md").read_text()
+    assert row["pictures"].startswith("pictures_")
+    assert "vqgan_imagenet_f16_1024" in (tmp_path / "results/smoke/released.md").read_text()
     again, same = call("--data", "pictures", *SMALL)
     assert (again, same) == (0, rows)
+    # Another folder, and of one entry alone: the others keep their numbers.
+    (tmp_path / "pictures").rename(tmp_path / "a,b ä")
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "a,b ä/more.png")
+    code, more = call("drin_transformer", "--data", "a,b ä", *SMALL)
+    assert code == 0, more
+    assert more["vqgan_imagenet_f16_1024"] == rows["vqgan_imagenet_f16_1024"]
+    assert int(more["drin_transformer"]["rfid_images"]) == NUM_PICTURES - 1
+    assert more["drin_transformer"]["pictures_sha256"] != row["pictures_sha256"]
+
+
+def test_another_checkpoint_is_converted_anew_and_loses_the_numbers_of_the_first(call, tmp_path):
+    entry = put("vqgan_imagenet_f16_1024")
+    obtain_released(entry)
+    _, rows = call("--data", "pictures", *SMALL)
+    assert rows[entry.name]["rfid"] != ""
+    weights = tmp_path / f"models/{entry.name}/tokenizer/model.safetensors"
+    before = weights.read_bytes()
+    path = folder_of(entry) / "checkpoint.ckpt"
+    state = torch.load(path, weights_only=True)["state_dict"]
+    torch.save({"state_dict": {name: value + 0.01 for name, value in state.items()}}, path)
+    (folder_of(entry) / "checksums.json").unlink()
+    obtain_released(entry)
+    code, rows = call("scale=smoke", "--data", "pictures", "sflckr")
+    assert (code, rows[entry.name]["rfid"]) == (0, "")
+    code, rows = call("--data", "pictures", *SMALL)
+    assert code == 0, rows
+    assert rows[entry.name]["rfid"] != ""
+    assert weights.read_bytes() != before
+
+
+def test_what_cannot_be_measured_says_why_and_stops_no_other(call):
+    obtain_released(put("vqgan_imagenet_f16_1024"))
+    code, rows = call("--data", "pictures", *SMALL, "evaluation.rfid_images=1000")
+    assert code == 0, rows
+    assert rows["vqgan_imagenet_f16_1024"]["why"].startswith("not measured: ")
 
 
 def test_priors_are_measured_by_their_samples(call):
@@ -103,7 +140,9 @@ def test_priors_are_measured_by_their_samples(call):
         assert rows[name]["fid_samples"] == "30"
     assert rows["faceshq_transformer"]["fid"] == ""
     assert "samples need maps of coordinates" in rows["faceshq_transformer"]["why"]
-    assert rows["sflckr"]["why"] == "not asked for"
+    assert rows["sflckr"]["why"] == "not fetched: twostage fetch sflckr"
+    _, rows = call("sflckr")
+    assert rows["ffhq_transformer"]["why"] == "not asked for"
 
 
 def test_a_checkpoint_that_cannot_be_read_keeps_its_line(call):
@@ -116,7 +155,14 @@ def test_a_checkpoint_that_cannot_be_read_keeps_its_line(call):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [(["vqgan"], "unknown checkpoint 'vqgan'"), (["--data", "nowhere"], "nowhere is not a folder")]
+    ("words", "said"),
+    [
+        (["vqgan"], "unknown checkpoint 'vqgan'"),
+        (["--data", "nowhere"], "nowhere is not a folder"),
+        (["scale=smoke"], "name the pictures too: --data FOLDER"),
+        (["--samples", "3"], "name the pictures too: --data FOLDER"),
+        (["--data", "pictures", "priors=gpt"], "priors=gpt is a choice that nothing here reads"),
+    ],
 )
 def test_a_mistake_is_one_line(call, words, said):
     code, error = call(*words)

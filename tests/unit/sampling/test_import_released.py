@@ -1,6 +1,7 @@
 """Released transformers under every kind of condition give the logits of a direct computation, and draw."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +140,10 @@ def test_the_model_knows_its_own_tokenizers(made, condition):
             {"cond_stage_config": {"target": "a.b.Words", "params": {}}, "unconditional": False},
             "has the condition Words",
         ),
+        (
+            {"cond_stage_config": {"target": "a.b.Labelator", "params": {}}, "unconditional": False},
+            r"has the condition Labelator; expected Labelator \(classes\) with n_classes",
+        ),
         ({"first_stage_config": {}}, "lacks 'params'"),
         ({"vocabulary": 4}, "reads 4 codes at 16 positions, its stages make 16 codes and sequences of 16"),
     ],
@@ -154,7 +159,17 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
     config, checkpoint = write_released(tmp_path / "released", "class")
     with pytest.raises(TwostageError, match="holds something"):
         convert(config, checkpoint, tmp_path / "released")
+    with pytest.raises(TwostageError, match="holds something"):
+        convert(config, checkpoint, config)
     assert config.exists()
+
+
+def test_the_folder_may_be_the_current_one(tmp_path, monkeypatch):
+    config, checkpoint = write_released(tmp_path / "released", "unconditional")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    convert(config, checkpoint, Path())
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {"prior", "tokenizer"}
 
 
 def test_positions_are_those_of_the_whole_sequence(tmp_path):

@@ -50,6 +50,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header("Content-Type", "text/html" if name.endswith(".html") else "application/octet-stream")
         self.send_header("Content-Length", str(len(content) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start + server.shift}-{len(content) - 1}/{len(content)}")
         if server.version:
             self.send_header("ETag", tag)
         self.end_headers()
@@ -60,7 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.files, server.asked, server.limit = {"last.ckpt": CONTENT, "model.yaml": CONFIG}, [], None
-        server.version, server.ranges = "first", True
+        server.version, server.ranges, server.shift = "first", True, 0
         server.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -124,6 +126,29 @@ def test_another_version_or_a_server_without_ranges_begins_again(entry, server, 
     for name, value in change.items():
         setattr(server, name, value)
     assert obtain_released(entry).checkpoint.read_bytes() == CONTENT[::-1]
+
+
+def test_without_a_tag_nothing_says_that_the_version_is_the_same(entry, server):
+    server.version = None
+    broken_off(entry, server, BROKEN)
+    server.files["last.ckpt"] = CONTENT[::-1]
+    assert obtain_released(entry).checkpoint.read_bytes() == CONTENT[::-1]
+    assert server.asked[-1] == ("last.ckpt", None)
+
+
+def test_another_part_than_asked_for_is_not_appended(entry, server):
+    broken_off(entry, server, BROKEN)
+    server.shift = 1
+    with pytest.raises(UnreachableError, match="another part than asked for"):
+        obtain_released(entry)
+    assert obtain_released(entry).checkpoint.read_bytes() == CONTENT
+
+
+def test_a_file_of_another_size_is_refused(entry):
+    wrong = replace(entry, checkpoint=replace(entry.checkpoint, num_bytes=7))
+    with pytest.raises(TwostageError, match=r"has 1,024,000 bytes, expected 7; it is not kept"):
+        obtain_released(wrong)
+    assert names(entry) == [CHECKSUMS, "config.yaml"]
 
 
 def test_more_than_the_server_has_is_no_part_of_its_file(entry, server):
@@ -195,6 +220,26 @@ def test_a_file_without_address_is_taken_from_where_the_user_put_it(entry):
         obtain_released(lacking)
     path.write_bytes(CONTENT)
     assert obtain_released(lacking).sha256["checkpoint.ckpt"] == SHA256
+    # Another file of the user's is not thrown away.
+    path.write_bytes(CONTENT[::-1])
+    with pytest.raises(TwostageError, match=rf"is another file than recorded \(expected {SHA256[:12]}, got"):
+        obtain_released(lacking)
+    assert path.read_bytes() == CONTENT[::-1]
+
+
+def test_a_cache_that_is_a_file_is_one_line(entry, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TWOSTAGE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(TwostageError, match="cannot be made"):
+        obtain_released(entry)
+
+
+def test_the_command_names_all_that_it_knows(entry, monkeypatch, caplog):
+    monkeypatch.setattr(sys, "argv", ["twostage fetch", "vqgan"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "cifar10" in caplog.text
+    assert "sflckr" in caplog.text
 
 
 def test_the_command_fetches_by_name(entry, monkeypatch):
