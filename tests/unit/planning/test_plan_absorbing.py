@@ -155,8 +155,8 @@ def test_a_study_may_vary_how_it_is_drawn_from_and_measure_its_bound():
     assert {job.config["architecture"] for job in stage(plan, "priors.train").values()} == {"absorbing"}
     drawn = stage(plan, "sampling.denoise")
     assert {name.rpartition("seed0.")[2]: job.config["unmasking"]["steps"] for name, job in drawn.items()} == {
-        "steps8_temperature1_images64": 8,
-        "all_steps_temperature1_images64": None,
+        "steps8_temperature1_images40": 8,
+        "all_steps_temperature1_images40": None,
     }
 
 
