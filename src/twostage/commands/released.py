@@ -27,7 +27,7 @@ from twostage.planning.verbs import VERBS
 from twostage.runtime.artifacts import read_csv, read_json, sha256_json, write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.sources.released import ENTRIES, LICENCE, Released, find_released
-from twostage.sources.resumed import Fetched, fetched
+from twostage.sources.resumed import CHECKPOINT, Fetched, fetched
 
 MODELS = Path("models")  # `twostage sample --model NAME` looks here
 # Conditions that need no maps of the user's.
@@ -127,26 +127,27 @@ def _row(entry: Released, is_chosen: bool, protocol: tuple[str, ...] | None, num
         "condition": entry.condition or "",
         "licence": entry.licence,
         "page": entry.page,
-        "checkpoint_sha256": files.sha256["checkpoint.ckpt"] if files else entry.checkpoint.sha256 or "",
+        "checkpoint_sha256": files.sha256[CHECKPOINT] if files else entry.checkpoint.sha256 or "",
         "printed": "; ".join(
             f"{LABELS[each.quantity]} {each.value:g}{f' vs {each.split}' if each.split else ''} ({each.source})"
             for each in entry.printed
         ),
+        **EMPTY,
     }
     if files is None:
-        return row | EMPTY | {"why": f"not fetched: twostage fetch {entry.name}"}
+        return row | {"why": f"not fetched: twostage fetch {entry.name}"}
     if not is_chosen:
-        return row | EMPTY | {"why": "not asked for"}
+        return row | {"why": "not asked for"}
     try:
         folder = imported(entry, files)
     except TwostageError as error:
-        return row | EMPTY | {"why": f"not imported: {error}"}
+        return row | {"why": f"not imported: {error}"}
     if protocol is None:
-        return row | EMPTY | {"why": UNMEASURED}
+        return row | {"why": UNMEASURED}
     try:
-        return row | EMPTY | _measured(entry, folder, protocol, num_samples)
+        return row | _measured(entry, folder, protocol, num_samples)
     except TwostageError as error:
-        return row | EMPTY | {"why": f"not measured: {error}"}
+        return row | {"why": f"not measured: {error}"}
 
 
 def imported(entry: Released, files: Fetched) -> Path:

@@ -63,8 +63,7 @@ class Trees:
         self._defaults = self._default_options()
         self._nodes: dict[tuple[str, str], DictConfig] = {}
         self._options: dict[str, list[str]] = {}
-        self._read: dict[tuple[str, str], list[str] | None] = {}
-        self._of_environment: set[tuple[str, str]] = set()
+        self._texts: dict[tuple[str, str], str] = {}
         self._sections: dict[tuple[Any, ...], str] = {}
         for group in self._groups if added else ():
             self._refuse_twins(group)
@@ -126,8 +125,10 @@ class Trees:
     def _section(self, group: str, chosen: Mapping[str, str], changed: Mapping[str, tuple[Change, ...]]) -> Any:
         needed = self._needed(group, chosen, changed)
         key: tuple[Any, ...] = (group, *((name, chosen[name], changed.get(name, ())) for name in needed))
-        asked = (change.value for name in needed for change in changed.get(name, ()))
-        if any((name, chosen[name]) in self._of_environment for name in needed) or any(map(_reads_environment, asked)):
+        texts = [self._texts[name, chosen[name]] for name in needed]
+        texts += [change.value for name in needed for change in changed.get(name, ())]
+        # The resolver of environment variables.
+        if any("oc.env" in text for text in texts):
             key = (*key, frozenset(os.environ.items()))
         if key not in self._sections:
             self._sections[key] = self._resolved(group, needed, chosen, changed)
@@ -146,7 +147,8 @@ class Trees:
                 continue
             found[name] = None
             self._node(name, chosen[name])
-            for read in (self._read[name, chosen[name]], *(_groups_read(c.value) for c in changed.get(name, ()))):
+            for text in (self._texts[name, chosen[name]], *(change.value for change in changed.get(name, ()))):
+                read = _groups_read(text)
                 waiting += chosen if read is None else read
         return tuple(found)
 
@@ -207,10 +209,7 @@ class Trees:
                 except (*UNREADABLE, ValueError, TypeError, RecursionError) as error:
                     raise TwostageError(f"{self._said(path.as_posix())}: {place(error, group)}") from error
             self._nodes[group, option] = root[group]
-            text = json.dumps([values for _, values in files], default=str)
-            self._read[group, option] = _groups_read(text)
-            if _reads_environment(text):
-                self._of_environment.add((group, option))
+            self._texts[group, option] = json.dumps([values for _, values in files], default=str)
         return self._nodes[group, option]
 
     def _files(self, group: str, option: str, above: tuple[str, ...]) -> list[tuple[Path, dict[str, Any]]]:
@@ -259,11 +258,6 @@ class Trees:
         if re.search(r"^#\s*@package", text, re.MULTILINE):
             raise TwostageError(f"{said}: the header @package is not supported; remove it")
         return values or {}
-
-
-def _reads_environment(text: str) -> bool:
-    """Whether the JSON text of a section may name the resolver of environment variables."""
-    return "oc.env" in text
 
 
 @functools.cache

@@ -145,12 +145,17 @@ class Prior:
 def trained_format(config: PriorConfig, tokens: TokenSpace) -> dict[str, Any]:
     """The `config.json` of a prior trained here."""
     is_own = config.architecture in OWN
+    sizes = config.own if is_own else asdict(getattr(config, config.architecture))
+    return _format(config.architecture, config.ordering, tokens, sizes)
+
+
+def _format(architecture: str, ordering: str, tokens: TokenSpace, sizes: Any) -> dict[str, Any]:
     return {
         "format": "twostage",
-        "architecture": config.architecture,
-        "ordering": config.ordering,
+        "architecture": architecture,
+        "ordering": ordering,
         "tokens": tokens.as_json(),
-        config.architecture: config.own if is_own else asdict(getattr(config, config.architecture)),
+        architecture: sizes,
     }
 
 
@@ -162,13 +167,7 @@ def released_format(config: GPTConfig, num_codes: int, num_positions: int) -> di
 def net2net_format(model: Net2Net) -> dict[str, Any]:
     """The `config.json` of an imported prior whose tokens are known, so that it draws."""
     layout = {"num_codes": model.codes.num_embeddings, "num_positions": len(model.transformer.positions)}
-    return {
-        "format": "twostage",
-        "architecture": "net2net",
-        "ordering": model.ordering,
-        "tokens": model.tokens.as_json(),
-        "net2net": {**asdict(model.config), **layout, "sos": model.sos},
-    }
+    return _format("net2net", model.ordering, model.tokens, {**asdict(model.config), **layout, "sos": model.sos})
 
 
 def store(folder: Path, values: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:

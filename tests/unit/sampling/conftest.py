@@ -14,7 +14,7 @@ from twostage.config.schema import DenoisingConfig, GPTConfig, InpaintingConfig,
 from twostage.latents.dataset import TokenSpace
 from twostage.planning.verbs import VERBS
 from twostage.priors.gpt import GPT
-from twostage.priors.model import store, trained_format
+from twostage.priors.model import build, store, trained_format
 from twostage.priors.pixelsnail import PixelSNAIL
 from twostage.runtime.artifacts import read_array, write_array, write_json
 from twostage.runtime.job import Job
@@ -60,6 +60,17 @@ def small_pixelsnail():
 def write_prior(folder, tokens, ordering="row_major"):
     model = sharp(GPT(GPTConfig(16, 2, 2, 0.0), tokens), factor=15).float()
     store(folder, trained_format(prior_config("gpt", gpt=model.config, ordering=ordering), tokens), model.state_dict())
+
+
+def write_large_prior(folder, architecture, condition=None):
+    """A prior with weights so large that its predictions are far from uniform."""
+    torch.manual_seed(0)
+    config, tokens = prior_config(architecture), TokenSpace(NUM_CODES, GRID, condition)
+    model = build(config, tokens)
+    for name, parameter in model.named_parameters():
+        if "norm" not in name:
+            nn.init.normal_(parameter, std=0.4)
+    store(folder, trained_format(config, tokens), model.state_dict())
 
 
 # What an error says of codes, as many as the prior's, that mean other things.

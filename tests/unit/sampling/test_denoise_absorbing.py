@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.priors.conftest import prior_config
-from tests.unit.sampling.conftest import GRID, NUM_CODES, run, write_latents
+from tests.unit.sampling.conftest import GRID, NUM_CODES, run, write_large_prior, write_latents
 from twostage import priors, tokenizers
 from twostage.config.schema import ChainConfig, DenoisingConfig, InpaintingConfig, UnmaskingConfig
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.planning.verbs import VERBS
-from twostage.priors.model import build, store, trained_format
 from twostage.runtime.artifacts import read_json
 from twostage.runtime.job import Job
 from twostage.sampling.draw import Draw
@@ -22,21 +20,11 @@ from twostage.sampling.whole import Streams
 from twostage.tokenizers import as_bytes
 
 
-def write_absorbing(folder, tokens):
-    torch.manual_seed(0)
-    config = prior_config("absorbing")
-    model = build(config, tokens)
-    for name, parameter in model.named_parameters():
-        if "norm" not in name:
-            torch.nn.init.normal_(parameter, std=0.4)
-    store(folder, trained_format(config, tokens), model.state_dict())
-
-
 @pytest.fixture
 def make(make_job, tmp_path):
     make_job()
-    write_absorbing(tmp_path / "absorbing", TokenSpace(NUM_CODES, GRID))
-    write_absorbing(tmp_path / "by_class", TokenSpace(NUM_CODES, GRID, TokenSpace(3, (1, 1), map="class")))
+    write_large_prior(tmp_path / "absorbing", "absorbing")
+    write_large_prior(tmp_path / "by_class", "absorbing", TokenSpace(3, (1, 1), map="class"))
 
     def new(verb, variant="v", prior="absorbing", inputs=(), unmasking=(5, 0.8), **changes):
         how = {"chain": None, "unmasking": UnmaskingConfig(*unmasking)}

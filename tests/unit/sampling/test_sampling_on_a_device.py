@@ -9,13 +9,11 @@ import torch
 import twostage
 from tests.models import write_model
 from tests.second_device import assert_same_on_both, second_device
-from tests.unit.priors.conftest import prior_config
-from tests.unit.sampling.conftest import GRID, NUM_CODES, NUM_CONDITION_CODES, run, write_latents
+from tests.unit.sampling.conftest import GRID, NUM_CODES, NUM_CONDITION_CODES, run, write_large_prior, write_latents
 from twostage.config.composition import parse
 from twostage.config.schema import ChainConfig, DenoisingConfig, InpaintingConfig, SamplingConfig, UnmaskingConfig
 from twostage.latents.dataset import TokenSpace
 from twostage.planning.verbs import VERBS
-from twostage.priors.model import build, store, trained_format
 from twostage.runtime.artifacts import write_array
 from twostage.runtime.job import Job
 from twostage.sampling.generate import generate
@@ -25,17 +23,6 @@ HOW = {
     "sundae": {"chain": ChainConfig(4, 2, 1.0, 0.5, 0.5, 0.8), "unmasking": None},
     "absorbing": {"chain": None, "unmasking": UnmaskingConfig(4, 0.8)},
 }
-
-
-def write_prior(folder, architecture, condition=None):
-    """A prior with weights so large that its predictions are far from uniform."""
-    torch.manual_seed(0)
-    config, tokens = prior_config(architecture), TokenSpace(NUM_CODES, GRID, condition)
-    model = build(config, tokens)
-    for name, parameter in model.named_parameters():
-        if "norm" not in name:
-            torch.nn.init.normal_(parameter, std=0.4)
-    store(folder, trained_format(config, tokens), model.state_dict())
 
 
 @pytest.fixture
@@ -61,7 +48,7 @@ def test_token_by_token(prior, changes, make_job, folder):
     changes = {"num_images": 3} | changes
     if "canvas" in changes:
         write_latents(folder / "condition", NUM_CONDITION_CODES, tuple(changes["canvas"]), seed=1)
-    write_prior(folder / prior, prior, CONDITION if "condition" in changes.get("inputs", ()) else None)
+    write_large_prior(folder / prior, prior, CONDITION if "condition" in changes.get("inputs", ()) else None)
     job = make_job("v", prior, **changes)
 
     def write(out):
@@ -74,7 +61,7 @@ def test_token_by_token(prior, changes, make_job, folder):
 @pytest.mark.parametrize("condition", [None, CONDITION], ids=["unconditional", "conditional"])
 @pytest.mark.parametrize("verb", ["denoise", "inpaint"])
 def test_whole_grids(verb, condition, architecture, folder):
-    write_prior(folder / "whole", architecture, condition)
+    write_large_prior(folder / "whole", architecture, condition)
     if verb == "denoise":
         amount = {"num_images": 3, "batch_size": 2, "grid_images": 2, "film_images": 2, "film_frames": 3}
         config = DenoisingConfig(**amount, seed=0, **HOW[architecture])
@@ -107,7 +94,7 @@ def test_in_python_codes_of_a_condition_may_lie_on_the_device(tmp_path):
 
 def test_a_tensor_that_stays_on_the_cpu_is_refused(folder):
     """As CUDA would: this is how the tests above fail."""
-    write_prior(folder / "gpt", "gpt")
+    write_large_prior(folder / "gpt", "gpt")
     with second_device() as device:
         model = twostage.load_prior(folder / "gpt").model.to(device)
         with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device"):
