@@ -20,6 +20,7 @@ ON_REQUEST = {
     "discriminator",
     "f_sweep_coordinates",
     "discriminator_search",
+    "hourglass_capacity",
     "orderings_quality",
     "sundae_annealing",
     "sundae_freezing",

@@ -126,7 +126,7 @@ def _equal(cell: str, value: object) -> bool:
             return float(cell) == float(value)
         except ValueError:
             return False
-    return cell == ("" if value is None else str(value))
+    return cell == ("" if value is None else word(value))
 
 
 def interval(value: float, error: float | None, freedom: float, level: float) -> Effect:

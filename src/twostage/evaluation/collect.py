@@ -78,7 +78,8 @@ def collect(config: CollectConfig, job: Job) -> None:
 
 
 def _lines(config: CollectConfig, job: Job, at: int, point: Point) -> Iterator[Line]:
-    about = {"study": config.study, "row": point.row, "source": "ours", **point.values, "seed": point.seed}
+    values = {key: word(value) if isinstance(value, list | dict) else value for key, value in point.values.items()}
+    about = {"study": config.study, "row": point.row, "source": "ours", **values, "seed": point.seed}
     for quantity in config.quantities:
         asked = QUANTITIES[quantity]
         folder = f"{at}.{quantity}" if asked.measure is not None else f"{at}.{asked.role}"

@@ -1,6 +1,7 @@
 """Verb `evaluation.overfitting`: a prior on few images, trained to the end and stopped early.
 
-Likelihood says when it overfits, the nearest training images of its samples whether it copies. Source: Esser et al.
+Likelihood says when it overfits, the nearest training images of its samples whether it copies, their FID what stopping
+early is worth. Source: Esser et al.
 2021, Sec. E of the supplement.
 """
 
@@ -111,11 +112,21 @@ def _run(job: Job, run: str) -> Metrics:
     found = metrics_of(job, f"{run}.prior")
     keys = ("steps", "last_step", "num_parameters", "learning_rate", "learning_rate_at_edge", NLL)
     drawn = {key: metrics_of(job, f"{run}.sampling")[key] for key in ("temperature", "top_k")}
-    return {key: found[key] for key in keys} | drawn
+    samples = metrics_of(job, f"{run}.samples")
+    judged = {"fid": samples["fid"], "kid_mean": samples["kid_mean"]}
+    judged |= {"fid_images": samples["protocol"]["samples"]["images"]}
+    train_nll = {on("train", NLL): _train_nll(job, run, found["steps"])}
+    return {key: found[key] for key in keys} | train_nll | drawn | judged
+
+
+def _train_nll(job: Job, run: str, step: int) -> float | None:
+    """The mean NLL of training over the steps before the one whose weights are kept; None if that is the first."""
+    curve = _curve(job, run)
+    return curve["train"][curve["step"].index(step)]
 
 
 def _curve(job: Job, run: str) -> dict[str, list[Any]]:
-    """NLLs over training; that of training is the mean over the steps since the point before, so none at the first."""
+    """NLLs over training; that of training is the mean over the steps since the point before, so None at the first."""
     rows, train = read_csv(job.upstream(f"{run}.prior") / "curve.csv"), on("train", NLL)
     return {
         "step": [float(row["step"]) for row in rows],

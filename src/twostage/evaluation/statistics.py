@@ -67,5 +67,15 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def word(value: Any) -> str:
-    """The value of a varied key as tables and figures write it."""
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    """The value of a varied key as tables and figures write it; of a mapping, its keys and their values."""
+    match value:
+        case None:
+            return "none"
+        case float():
+            return f"{value:g}"
+        case dict():
+            return ", ".join(f"{key} {word(each)}" for key, each in value.items())
+        case list():
+            return ", ".join(map(word, value))
+        case _:
+            return str(value)

@@ -16,12 +16,13 @@ from twostage.figures.style import points, save, style
 from twostage.figures.tables import write_tables
 from twostage.runtime.artifacts import read_array, read_json
 from twostage.runtime.job import Job
-from twostage.runtime.scores import NLL
+from twostage.runtime.scores import NLL, on
 
 Metrics = dict[str, Any]
 
 COLOURS = {"early_stopping": "conditional", "to_the_end": "pixelsnail", "validation": "real"}
-OF_RUN = ("steps", "last_step", "num_parameters", "learning_rate", "temperature", "top_k", NLL)
+OF_RUN = ("steps", "last_step", "num_parameters", "learning_rate", "temperature", "top_k", NLL, on("train", NLL),
+          "fid", "kid_mean", "fid_images")  # fmt: skip
 
 
 @dataclass
@@ -56,10 +57,14 @@ def _numbers(metrics: Metrics, images: str) -> dict[str, Any]:
 
 def _printed(metrics: Metrics, images: str) -> dict[str, str]:
     found, run = metrics["nearest_lpips"][images], metrics["runs"].get(images)
+    train_nll = run[on("train", NLL)] if run else None
     return {
         "": _spoken(images),
         "steps": f"{run['steps']}" if run else "",
         "validation NLL [nats per token]": f"{run[NLL]:.3f}" if run else "",
+        "train NLL [nats per token]": f"{train_nll:.3f}" if train_nll is not None else "",
+        "FID": f"{run['fid']:.1f}" if run else "",
+        "KID": f"{run['kid_mean']:.4f}" if run else "",
         "LPIPS to the nearest training image": f"{found['mean']:.3f} ± {found['std']:.3f}",
         "5 % quantile": f"{found['quantiles']['q05']:.3f}",
     }
@@ -72,8 +77,9 @@ def _caption(metrics: Metrics, config: OverfittingConfig) -> str:
         f"{metrics['scale']}: {metrics['data']}, one seed, learning rate {run['learning_rate']:g}. Early stopping "
         f"keeps the weights of the lowest validation NLL, step {run['steps']}, chosen on the images that it is "
         "reported on, which flatters it; the other run has those of its last step. Training NLL: mean over the steps "
-        f"since the point before. LPIPS of {metrics['images']} samples of each, and of as many validation images "
-        "through the tokenizer, to the nearest of the training images: mean ± standard deviation over images. "
+        f"since the point before. FID and KID of {run['fid_images']} samples against real validation images. LPIPS of "
+        f"{metrics['images']} samples of each, and of as many validation images through the tokenizer, to the nearest "
+        "of the training images: mean ± standard deviation over images. "
         f"Paper: {config.paper_says}."
     )
 

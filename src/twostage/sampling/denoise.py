@@ -47,6 +47,25 @@ class Film:
             self.index_FMT[self.step_F >= step, images] = index_BT[: images.stop - images.start].cpu().numpy()
 
 
+class Changes:
+    """Counts the tokens that each step changes. Steps after a chain has ended change none."""
+
+    def __init__(self, num_steps: int) -> None:
+        self.number_S = np.zeros(num_steps, np.int64)
+        self._before_BT = torch.zeros(0)
+
+    def see(self, step: int, index_BT: torch.Tensor) -> None:
+        """The states of a batch after this number of steps, from 0 on."""
+        if step:
+            self.number_S[step - 1] += int((index_BT != self._before_BT).sum())
+        # The states change in place.
+        self._before_BT = index_BT.clone()
+
+    def share_by_step(self, num_tokens: int) -> list[float]:
+        """Of so many tokens of all images, the share that each step changes."""
+        return (self.number_S / num_tokens).tolist()
+
+
 def denoise(config: DenoisingConfig, job: Job) -> None:
     """Writes samples.npy (uint8 NHWC), index.npy (uint16 [N, H, W]), grid.png, film.npy (uint8 [F, M, ...]: decoded
     states of the first chains) and metrics.json.
@@ -60,14 +79,20 @@ def denoise(config: DenoisingConfig, job: Job) -> None:
     model = process.model
     condition_NS = conditions(config, job, model, model.tokens.grid, tokenizer.factor)
     film = Film(min(config.film_images, config.num_images), config.film_frames, process.steps, model.tokens.num_tokens)
+    changes = Changes(process.steps)
     num_steps = 0
 
     def draw_batch(images: slice) -> torch.Tensor:
         nonlocal num_steps
+
+        def watch(step: int, index_BT: torch.Tensor) -> None:
+            film.shoot(images.start, step, index_BT)
+            changes.see(step, index_BT)
+
         chains = process.draw(
             Streams(config.seed, range(images.start, images.stop)),
             as_tensor(condition_NS, images),
-            watch=lambda step, index_BT: film.shoot(images.start, step, index_BT),
+            watch=watch,
         )
         num_steps += int(chains.steps_B.sum())
         return chains.index_BT.unflatten(1, model.tokens.grid)
@@ -76,7 +101,10 @@ def denoise(config: DenoisingConfig, job: Job) -> None:
     seconds = record(job.folder, tokenizer, draw_batch, amount, model.tokens.grid)
     write_png(job.folder / "grid.png", tiled(read_array(job.folder / "samples.npy")[: config.grid_images]))
     write_array(job.folder / "film.npy", _developed(film, tokenizer, model.tokens))
+    changed_S = changes.share_by_step(config.num_images * model.tokens.num_tokens)
     metrics = _metrics(config, job, process, seconds) | {
+        "changed_share_by_step": changed_S,
+        "changed_share_in_second_half": float(np.mean(changed_S[len(changed_S) // 2 :])),
         "film_steps": film.step_F.tolist(),
         "mean_steps_per_image": num_steps / config.num_images,
     }

@@ -45,7 +45,10 @@ def test_a_spread_over_images_of_a_wide_table(wide):
     assert table.numbers({}, "nearest") == Numbers({"all": 2.0}, pytest.approx(0.2), math.inf)
 
 
-@pytest.mark.parametrize(("cell", "value"), [("0.20", 0.2), ("2", 2), ("", None), ("k 5", "k 5"), ("True", True)])
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [("0.20", 0.2), ("2", 2), ("", None), ("k 5", "k 5"), ("True", True), ("1, 4, 1", [1, 4, 1])],
+)
 def test_a_selector_compares_numbers_as_numbers(cell, value, wide):
     table = wide({"key": cell, "fid": 1}, {"key": "other", "fid": 2})
     assert table.numbers({"key": value}, "fid").mean == 1

@@ -10,7 +10,7 @@ from twostage.evaluation import quantities
 from twostage.evaluation.collect import CollectConfig
 from twostage.evaluation.measure import MeasureConfig, measure
 from twostage.evaluation.quantities import Quantity
-from twostage.evaluation.statistics import holm, paired, spread
+from twostage.evaluation.statistics import holm, paired, spread, word
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.runtime.job import Job
 
@@ -132,13 +132,24 @@ def test_runs_that_are_to_be_equal_and_are_not_are_refused(tmp_path, key, value)
     assert collected(tmp_path, runs, CollectConfig("mine", config.points, ["nll"])).folder.exists()
 
 
-@pytest.mark.parametrize("values", [([1, 2, 1], [2, 4, 2]), (None, 0.5), (True, False)])
-def test_any_value_may_vary(tmp_path, values):
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (([1, 2, 1], [2, 4, 2]), ("1, 2, 1", "2, 4, 2")),
+        (({"loss": "none"}, {"loss": "hinge", "weight": 0.30}), ("loss none", "loss hinge, weight 0.3")),
+        ((None, 0.5), ("", "0.5")),
+        ((True, False), ("True", "False")),
+    ],
+)
+def test_any_value_may_vary(tmp_path, values, words):
     points = [point(depth=value) for value in values]
     runs = {at: write_prior(tmp_path / f"run{at}", 3.0 + at) for at in range(2)}
     made = collected(tmp_path, runs, CollectConfig("mine", points, ["nll"], {"depth": values[0]}))
     first, second = read_json(made.folder / "metrics.json")["statistics"]
-    assert [first["values"]["depth"], second["values"]["depth"]] == list(values)
+    assert [one["values"]["depth"] for one in (first, second)] == [
+        word(value) if isinstance(value, list | dict) else value for value in values
+    ]
+    assert list(dict.fromkeys(line["depth"] for line in read_csv(made.folder / "table.csv"))) == list(words)
     assert (first["difference"], second["difference"]["mean"]) == (None, 1.0)
 
 

@@ -16,7 +16,7 @@ from .conftest import random_images
 
 NLL = "validation_nll_nats_per_token"
 INPUTS = ("data", "latents", "vgg16", "tokenizer", "early_stopping.prior", "early_stopping.sampling",
-          "to_the_end.prior", "to_the_end.sampling")  # fmt: skip
+          "early_stopping.samples", "to_the_end.prior", "to_the_end.sampling", "to_the_end.samples")  # fmt: skip
 
 
 def studied(tmp_path, monkeypatch, **end):
@@ -38,6 +38,8 @@ def studied(tmp_path, monkeypatch, **end):
         write_csv(tmp_path / f"{run}.prior/curve.csv", [dict(zip(names, point, strict=True)) for point in points])
         write_json(tmp_path / f"{run}.sampling/metrics.json", {"temperature": 1.0, "top_k": 10})
         write_array(tmp_path / f"{run}.sampling/samples.npy", images)
+        judged = {"fid": 90.0 + len(changes), "kid_mean": 0.1, "protocol": {"samples": {"images": 8}}}
+        write_json(tmp_path / f"{run}.samples/metrics.json", judged)
     inputs = {name: str(tmp_path / name) for name in INPUTS}
     job = Job("evaluation", "overfitting", "overfitting", "smoke", {}, inputs, str(tmp_path / "out"),
               VERBS["evaluation.overfitting"].files)  # fmt: skip
@@ -54,11 +56,18 @@ def test_copies_are_found_even_if_mirrored(tmp_path, monkeypatch):
     assert nearest["validation"]["quantiles"]["q05"] > 0.01
     assert nearest["validation"]["sorted"] == sorted(nearest["validation"]["sorted"])
     assert metrics["curve"]["train"] == [None, 4.0, 2.0, 1.0]
-    assert metrics["runs"]["early_stopping"]["steps"] == 20
+    stopped, ended = metrics["runs"]["early_stopping"], metrics["runs"]["to_the_end"]
+    assert (stopped["steps"], stopped["train_nll_nats_per_token"], stopped["fid"]) == (20, 4.0, 90.0)
+    assert (ended["steps"], ended["train_nll_nats_per_token"], ended["fid"]) == (60, 1.0, 91.0)
     grid = read_array(job.folder / "grid.npy")
     assert grid.shape == (2, 3, 3, 16, 16, 3)
     # To the right of a copy lies its original, mirrored.
     assert np.array_equal(grid[1, :, 0], grid[1, :, 1])
+
+
+def test_weights_of_no_step_have_no_training_behind_them(tmp_path, monkeypatch):
+    metrics = read_json(studied(tmp_path, monkeypatch, steps=0).folder / "metrics.json")
+    assert metrics["runs"]["to_the_end"]["train_nll_nats_per_token"] is None
 
 
 def test_runs_of_unlike_rates_are_refused(tmp_path, monkeypatch):

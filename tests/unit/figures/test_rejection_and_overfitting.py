@@ -46,4 +46,6 @@ def test_overfitting_tells_both_runs_and_what_was_never_seen(tmp_path, monkeypat
         "20", "60", "",
     )  # fmt: skip
     assert float(rows["to_the_end"]["nearest_lpips"]) < float(rows["validation"]["nearest_lpips"])
+    assert [rows[images]["fid"] for images in rows] == ["90", "91", ""]
+    assert [rows[images]["train_nll_nats_per_token"] for images in rows] == ["4", "1", ""]
     assert "24 training images" in (made.folder / "overfitting.md").read_text()

@@ -196,6 +196,12 @@ def test_overfitting_compares_early_stopping_with_the_end_on_the_same_few_images
     assert stopped.inputs == ended.inputs
     assert stopped.config | {"early_stopping": None} == ended.config
     assert plan.jobs[stopped.inputs["latents"]].config["train_images"] == 500
+    summary = plan.jobs["artifacts/laptop/evaluation/overfitting"]
+    for run in ("early_stopping", "to_the_end"):
+        judged = plan.jobs[summary.inputs[f"{run}.samples"]]
+        assert judged.inputs["samples"] == summary.inputs[f"{run}.sampling"]
+        # More than the 100 whose neighbours are searched.
+        assert judged.config["images"] == plan.jobs[judged.inputs["samples"]].config["num_images"] == 2000
 
 
 @pytest.mark.parametrize("prior", ["gpt", "pixelsnail", "sundae"])

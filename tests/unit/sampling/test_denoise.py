@@ -1,6 +1,7 @@
 """The verbs `sampling.denoise` and `sampling.inpaint`: their files, and every way in which inputs may not fit."""
 
 from dataclasses import asdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -86,6 +87,19 @@ def test_the_film_goes_from_noise_to_the_images(make):
     first = as_bytes(tokenizers.load(job.upstream("tokenizer")).decode(noise))
     assert np.abs(out["film.npy"][0].astype(int) - first).max() <= 1
     assert (out["film.npy"][1] != out["film.npy"][0]).any()
+
+
+def test_every_step_tells_how_many_tokens_it_changes(make):
+    job = make("denoise", chain={"min_steps": 6, "proportion_start": 1.0, "proportion_end": 1.0})
+    run(job)
+    metrics, states = read_json(job.folder / "metrics.json"), []
+    model = priors.load(job.upstream("prior")).model
+    schedule = Schedule.of(ChainConfig(**job.config["chain"]))
+    denoise(model, schedule, Streams(0, range(5)), watch=lambda step, index_BT: states.append(index_BT.clone()))
+    expected = [float((after != before).float().mean()) for before, after in pairwise(states)]
+    assert metrics["changed_share_by_step"] == pytest.approx(expected)
+    assert metrics["changed_share_in_second_half"] == pytest.approx(sum(expected[3:]) / 3)
+    assert 0 < min(expected) < max(expected) <= 1
 
 
 def test_time_and_choices_are_recorded(make):

@@ -109,6 +109,15 @@ QUANTITIES = {
         "mean_steps_per_image",
         models=DENOISERS,
     ),
+    "changed_late": Quantity(
+        "tokens that a step of the second half changes",
+        "",
+        ".3f",
+        "neither",
+        "sampling",
+        "changed_share_in_second_half",
+        models=DENOISERS,
+    ),
     "seconds_per_image": Quantity("seconds per image", "s", ".4f", "lower", "sampling", "seconds_per_image"),
     "distinct_codes": Quantity(
         "distinct codes in a sampled grid", "codes", ".1f", "neither", "sampling", measure=distinct_codes

@@ -104,7 +104,9 @@ def _settings(budget: Tree) -> list[dict[str, Any]]:
 
 
 def overfitting(plan: Builder) -> None:
-    """Adds the jobs of Sec. E: one prior on few images, to the end and with early stopping, and samples of both."""
+    """Adds the jobs of Sec. E: one prior on few images, to the end and with early stopping, samples of both and their
+    FID.
+    """
     _, cell = plan.only_row(Cell)
     budget = plan.tree["scale"]["study"]["overfitting"]
     whole = plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
@@ -119,9 +121,13 @@ def overfitting(plan: Builder) -> None:
         tree["priors"]["loop"] |= {key: budget[key] for key in ("steps", "evaluate_every")}
         tree["priors"]["early_stopping"] = patience
         prior = plan.add(prior_job(tree, latents, None, {"tune": tune}, label=run))
-        asked = {"num_images": budget["images"], "batch_size": min(budget["images"], tree["sampling"]["batch_size"])}
-        tree["sampling"] |= asked
-        inputs |= {f"{run}.prior": prior, f"{run}.sampling": plan.add(sampling_job(tree, prior, tokenizer))}
+        # Of many samples a FID; of the first of them, the images that they are nearest to.
+        of_fid = tree["evaluation"]["samples"]["images"]
+        drawn = max(of_fid, budget["images"])
+        tree["sampling"] |= {"num_images": drawn, "batch_size": min(drawn, tree["sampling"]["batch_size"])}
+        sampling = plan.add(sampling_job(tree, prior, tokenizer))
+        inputs |= {f"{run}.prior": prior, f"{run}.sampling": sampling}
+        inputs[f"{run}.samples"] = plan.measured(tree, sampling, of_fid)
     config = {key: budget[key] for key in ("train_images", "images", "neighbours")}
     config |= {"data": cell.data, "grid_images": plan.tree["evaluation"]["grid_images"]}
     _drawn(plan, "overfitting", config, inputs)
