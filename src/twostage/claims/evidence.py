@@ -11,7 +11,7 @@ from scipy import stats
 from twostage.claims.claim import Selector, study_of
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import spread_over_images
-from twostage.evaluation.statistics import word
+from twostage.evaluation.words import word
 from twostage.runtime.artifacts import read_csv, read_json
 
 # Stands for the seed in tables that have no such column.

@@ -21,7 +21,7 @@ from twostage.claims.board import Board, changed
 from twostage.commands.console import one_line_errors
 from twostage.commands.drawings import EVALUATIONS, RESULTS, draw, drawing_jobs, place
 from twostage.errors import TwostageError
-from twostage.evaluation.statistics import word
+from twostage.evaluation.words import word
 from twostage.planning import made
 from twostage.planning.builder import Builder
 from twostage.planning.whole import drawn, whole_plan

@@ -14,13 +14,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import omegaconf.base
 import yaml
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf._utils import get_yaml_loader
+from omegaconf.grammar_parser import parse
 
 from twostage.config.errors import UNREADABLE, first_line, place
 from twostage.config.values import check, hint_of, without_unused
 from twostage.errors import TwostageError
+
+# OmegaConf parses an interpolation anew each time that it resolves one, and a plan resolves few different ones.
+omegaconf.base.parse = functools.cache(parse)
 
 # No verb reads this group. It is composed only on request, so that a broken study stops only itself.
 ON_REQUEST = "study"

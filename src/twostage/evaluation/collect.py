@@ -8,7 +8,8 @@ import numpy as np
 
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import QUANTITIES
-from twostage.evaluation.statistics import holm, paired, spread, word
+from twostage.evaluation.statistics import holm, paired, spread
+from twostage.evaluation.words import word
 from twostage.latents.orderings import ordering
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_csv, write_json
 from twostage.runtime.job import Job

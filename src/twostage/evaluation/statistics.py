@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -64,18 +63,3 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(known) - rank) * p))
         found[at] = largest
     return found
-
-
-def word(value: Any) -> str:
-    """The value of a varied key as tables and figures write it; of a mapping, its keys and their values."""
-    match value:
-        case None:
-            return "none"
-        case float():
-            return f"{value:g}"
-        case dict():
-            return ", ".join(f"{key} {word(each)}" for key, each in value.items())
-        case list():
-            return ", ".join(map(word, value))
-        case _:
-            return str(value)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from twostage.config.schema import FiguresConfig
 from twostage.evaluation.quantities import QUANTITIES
-from twostage.evaluation.statistics import word
+from twostage.evaluation.words import word
 from twostage.figures.style import points, save, style
 from twostage.figures.tables import words, write_tables, write_text
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_csv

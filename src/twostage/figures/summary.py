@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from twostage.evaluation.statistics import word
+from twostage.evaluation.words import word
 from twostage.runtime.artifacts import read_csv, read_json, write_csv, write_json
 from twostage.runtime.job import Job
 from twostage.runtime.scores import NLL

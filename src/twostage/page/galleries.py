@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from twostage.errors import TwostageError
-from twostage.evaluation.statistics import word
+from twostage.evaluation.words import word
 from twostage.page.pictures import Picture, tiles
 from twostage.runtime.artifacts import read_array, read_json
 

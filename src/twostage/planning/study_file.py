@@ -9,6 +9,7 @@ from twostage.config import composition
 from twostage.config.values import at_least, one_of, some_of
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import QUANTITIES, spread_over_images
+from twostage.evaluation.words import word
 from twostage.planning.conditions import (
     AGREEMENT,
     REAL,
@@ -179,9 +180,6 @@ def _require_measured(study: Study) -> None:
 
 
 def _require_keys(study: Study) -> None:
-    # It imports scipy.stats, a second of CPU time, which no job on another node needs to read its plan.
-    from twostage.evaluation.statistics import word
-
     names = [short(study, key) for key in keys_of(study)]
     if clash := [name for name in names if not name or names.count(name) > 1 or name in RESERVED | {*study.measure}]:
         raise TwostageError(f"two columns would be called {clash[0] or 'nothing'}; give one a name in spell")

@@ -10,7 +10,8 @@ from twostage.evaluation import quantities
 from twostage.evaluation.collect import CollectConfig
 from twostage.evaluation.measure import MeasureConfig, measure
 from twostage.evaluation.quantities import Quantity
-from twostage.evaluation.statistics import holm, paired, spread, word
+from twostage.evaluation.statistics import holm, paired, spread
+from twostage.evaluation.words import word
 from twostage.runtime.artifacts import read_array, read_csv, read_json, write_array, write_json
 from twostage.runtime.job import Job
 
