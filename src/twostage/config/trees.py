@@ -29,8 +29,8 @@ omegaconf.base.parse = functools.cache(parse)
 
 # No verb reads this group. It is composed only on request, so that a broken study stops only itself.
 ON_REQUEST = "study"
-# An interpolation that names its section: its own or another one.
-_OWN, _OTHER = re.compile(r"\$\{\.[^.${}][^${}]*\}"), re.compile(r"\$\{(\w+)\.[^${}]*\}")
+# An interpolation that names its section: by levels above its own place, a dot for each, or by the section's name.
+_ABOVE, _OTHER = re.compile(r"\$\{(\.+)[^.${}][^${}]*\}"), re.compile(r"\$\{(\w+)\.[^${}]*\}")
 
 
 class Change(NamedTuple):
@@ -152,9 +152,11 @@ class Trees:
                 continue
             found[name] = None
             self._node(name, chosen[name])
-            for text in (self._texts[name, chosen[name]], *(change.value for change in changed.get(name, ()))):
-                read = _groups_read(text)
-                waiting += chosen if read is None else read
+            # Of an option, a list of files, each of which has the group's own level.
+            reads = [_groups_read(self._texts[name, chosen[name]], -1)]
+            reads += [_groups_read(change.value, change.key.count(".")) for change in changed.get(name, ())]
+            for read in reads:
+                waiting += chosen if read is None else sorted(read)
         return tuple(found)
 
     def _resolved(
@@ -266,10 +268,24 @@ class Trees:
 
 
 @functools.cache
-def _groups_read(text: str) -> list[str] | None:
-    """The groups named by interpolations in the JSON text of a section; None if they may read any group."""
-    others = _OTHER.findall(text)
-    return others if len(_OWN.findall(text)) + len(others) == text.count("${") else None
+def _groups_read(text: str, level: int) -> frozenset[str] | None:
+    """The other groups that interpolations name in the JSON text of a part of a section; None if they may read any.
+
+    `level`: how far below the section the part lies; a value of the section itself is on level 1.
+    """
+    return _read_by(json.loads(text), level)
+
+
+def _read_by(value: Any, level: int) -> frozenset[str] | None:
+    if isinstance(value, dict | list):
+        parts = [_read_by(each, level + 1) for each in (value.values() if isinstance(value, dict) else value)]
+        known = [part for part in parts if part is not None]
+        return frozenset().union(*known) if len(known) == len(parts) else None
+    if not isinstance(value, str):
+        return frozenset()
+    above, others = _ABOVE.findall(value), _OTHER.findall(value)
+    is_known = len(above) + len(others) == value.count("${") and all(len(dots) <= level for dots in above)
+    return frozenset(others) if is_known else None
 
 
 @functools.cache

@@ -59,7 +59,12 @@ def option(field: Any) -> Any:
 
 
 # A plan asks for those of the same classes thousands of times.
-_hints = functools.cache(typing.get_type_hints)
+_hints_of = functools.cache(typing.get_type_hints)
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields."""
+    return _hints_of(kind)
 
 
 def without_unused(kind: Any, values: Any) -> Any:
