@@ -24,6 +24,7 @@ ON_REQUEST = {
     "orderings_quality",
     "sundae_annealing",
     "sundae_freezing",
+    "sundae_steps_celeba",
     "sundae_unrolls",
 }
 
