@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from tests.unit.conftest import SCALES
 from twostage.config import composition, schema
+from twostage.config.trees import Trees
 from twostage.config.values import without_unused
 from twostage.errors import TwostageError
 from twostage.planning.whole import whole_plan
@@ -126,6 +127,19 @@ def test_a_value_that_refers_elsewhere_follows_a_change_there(edited_conf):
     relative = ('data.root="${..priors.architecture}"',)
     assert trees((*relative, "priors=pixelsnail"))["data"]["root"] == "pixelsnail"
     assert trees(relative)["data"]["root"] == "gpt"
+
+
+def test_a_change_resolves_those_sections_again_that_read_it(edited_conf, monkeypatch):
+    trees = composition.trees()
+    trees(("scale=smoke",))
+    resolved, resolve = [], Trees._resolved
+    monkeypatch.setattr(
+        Trees, "_resolved", lambda self, group, *more: resolved.append(group) or resolve(self, group, *more)
+    )
+    trees(("scale=smoke", "priors.loop.seed=7"))
+    assert resolved == ["priors"]
+    trees(("scale=smoke", "scale.study.seeds=[0,1,2]"))
+    assert {"data", "priors", "tokenizers", "scale"} <= set(resolved[1:])
 
 
 BROKEN = {
