@@ -28,6 +28,7 @@ GIVEN = ("priors.condition", "sampling.given")
 # They compare images with the real ones, which real images equal; the diversity is of several samples.
 LIKENESS = ("lpips_to_truth", "psnr_to_truth_decibels", "diversity_lpips")
 OF_LPIPS = ("lpips_to_truth", "diversity_lpips")
+LPIPS_ROWS = 16  # fewer pixels leave its deepest features none
 # The share of an image's tokens that the paper completes it from (Esser et al. 2021, Fig. 4).
 HALF = 0.5
 
@@ -153,6 +154,12 @@ def agreement_job(
     if begun := rows_given(tree):
         # Other jobs leave the key out, so that their hashes stay valid.
         config["rows_given"] = begun
+        drawn_rows = round((1 - begun) * tree["data"]["size"])
+        if "vgg16" in inputs and drawn_rows < LPIPS_ROWS:
+            raise TwostageError(
+                f"LPIPS needs {LPIPS_ROWS} rows of pixels, and {drawn_rows} are drawn; lower sampling.given, or "
+                "measure no LPIPS"
+            )
         below = "" if begun == HALF else f".below{begun:g}"
     of = f"{data.variant}.{REAL}" if source is None else source.variant if is_sampled else f"{source.variant}.decoded"
     name = f"{plan.study['name']}.{kind or 'beginning'}{below}.{of}"

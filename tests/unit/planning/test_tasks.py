@@ -226,7 +226,8 @@ def test_where_nothing_is_given_agreement_is_asked_for_as_it_always_was():
 @pytest.mark.parametrize(
     ("row", "said"),
     [({"priors.ordering": "z_curve"}, r"and z_curve begins elsewhere; set priors\.ordering to row_major"),
-     ({"sampling.given": 0.95}, r"sampling\.given: 0\.95 leaves none of 8 rows of codes to be drawn .*; lower it")],
+     ({"sampling.given": 0.95}, r"sampling\.given: 0\.95 leaves none of 8 rows of codes to be drawn .*; lower it"),
+     ({"sampling.given": 0.6}, r"LPIPS needs 16 rows of pixels, and 12 are drawn; .*, or measure no LPIPS")],
 )  # fmt: skip
 def test_completions_without_whole_rows_to_measure_are_one_line(row, said):
     with pytest.raises(TwostageError, match=rf"^study completion, row IN: .*{said}$") as caught:
