@@ -13,7 +13,7 @@ import numpy as np
 
 from twostage.errors import TwostageError
 from twostage.evaluation import classifier
-from twostage.evaluation.agreement import Given, Judges, agreement
+from twostage.evaluation.agreement import Given, Judges, agreement, first_drawn
 from twostage.evaluation.conditions import shown_map
 from twostage.evaluation.quantities import spread_over_images
 from twostage.evaluation.reconstruct import reconstructed
@@ -41,6 +41,7 @@ class AgreeConfig:
     canny_sigma: float = 1.0
     batch_size: int = 100
     pictures: int = 0  # conditions of which grid.npy shows the samples; 0: there is no grid.npy
+    rows_given: float = 0.0  # the share of an image's rows, from the top, that was given: the others alone are measured
 
 
 def agree(config: AgreeConfig, job: Job) -> None:
@@ -76,7 +77,8 @@ def _given(config: AgreeConfig, job: Job) -> Given:
         )
     place_N = np.arange(config.conditions * config.per_condition) // config.per_condition
     maps = read_array(job.upstream("maps") / f"validation_{config.condition}.npy") if "maps" in job.inputs else None
-    return Given(image[place_N], label[place_N], None if maps is None else maps[place_N], config.per_condition)
+    map_NHWC = None if maps is None else maps[place_N]
+    return Given(image[place_N], label[place_N], map_NHWC, config.per_condition, config.rows_given)
 
 
 def _images(config: AgreeConfig, job: Job, given: Given) -> np.ndarray:
@@ -95,7 +97,10 @@ def _judges(config: AgreeConfig, job: Job) -> Judges:
 
 def _told(config: AgreeConfig, job: Job, given: Given) -> dict[str, Any]:
     """What captions and tables say of the images."""
-    told: dict[str, Any] = {"num_conditions": config.conditions, "size": int(given.image_NHWC.shape[1])}
+    size = int(given.image_NHWC.shape[1])
+    told: dict[str, Any] = {"num_conditions": config.conditions, "size": size}
+    if config.rows_given:
+        told["drawn_rows"] = size - first_drawn(size, config.rows_given)
     if "samples" in job.inputs:
         drawn = read_json(job.upstream("samples") / "metrics.json")
         told |= {name: drawn[key] for key, name in OF_SAMPLING.items() if drawn.get(key) is not None}
@@ -122,9 +127,11 @@ def _strips(config: AgreeConfig, images: np.ndarray, given: Given) -> tuple[list
     strips, labels = [], ["original", *["samples", *[""] * (config.per_condition - 1)]]
     if given.map_NHWC is not None:
         strips.append(shown_map(given.map_NHWC[: end : config.per_condition], height, config.num_labels))
-    elif config.condition is None:
+    elif config.rows_given:
         # Of a beginning the rest is grey.
-        strips.append(np.concatenate([real_GHW3[:, : height // 2], np.full_like(real_GHW3[:, height // 2 :], 208)], 1))
+        begun_GHW3 = np.array(real_GHW3)
+        begun_GHW3[:, first_drawn(height, config.rows_given) :] = 208
+        strips.append(begun_GHW3)
     drawn = images[:end].reshape(number, config.per_condition, *images.shape[1:])
     labels = (["condition"] if strips else []) + labels
     return labels, [*strips, real_GHW3, *drawn.swapaxes(0, 1)]

@@ -17,6 +17,7 @@ from twostage.weights.lpips import PerceptualDistance
 
 # A decoder's black is not exactly black: what is brighter than this belongs to the silhouette.
 SILHOUETTE_ABOVE = 32
+GREY = 128  # what a classifier sees in place of what was given
 BATCH = 100
 
 
@@ -24,13 +25,15 @@ BATCH = 100
 class Given:
     """What images should agree with: of each its real image, its label and its condition map (None if there is none).
 
-    Images of one condition follow each other, `per_condition` of them.
+    Images of one condition follow each other, `per_condition` of them. `rows_given`: the share of an image's rows, from
+    the top, that was given with the condition, so that nothing there is measured.
     """
 
     image_NHWC: np.ndarray
     label_N: np.ndarray
     map_NHWC: np.ndarray | None
     per_condition: int = 1
+    rows_given: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,28 +48,55 @@ class Judges:
 def agreement(quantity: str, image_NHWC: np.ndarray, given: Given, judges: Judges) -> np.ndarray:
     """One quantity of images uint8, float64 [N]; of the diversity of one condition's images, [K].
 
-    Raises TwostageError for an unknown quantity, or where what it needs is not there.
+    It is of the rows that were drawn. The classifier takes whole images, so it sees the given rows in grey.
+    Raises TwostageError for an unknown quantity, where what it needs is not there, or if a row was given in part.
     """
-    match quantity, judges, given.map_NHWC:
+    drawn_NHWC, truth_NHWC = (below(images, given.rows_given) for images in (image_NHWC, given.image_NHWC))
+    drawn_map = None if given.map_NHWC is None else below(given.map_NHWC, given.rows_given)
+    match quantity, judges, drawn_map:
         case "class_recovered", Judges(classifier=Classifier() as classifier), _:
-            return (classifier.probabilities(image_NHWC).argmax(1) == given.label_N).astype(float)
+            seen_NHWC = greyed(image_NHWC, given.rows_given)
+            return (classifier.probabilities(seen_NHWC).argmax(1) == given.label_N).astype(float)
         case "edges_f1", _, np.ndarray() as map_NHWC:
-            return edge_f1(canny_edges(image_NHWC, judges.canny_sigma) > 0, map_NHWC[..., 0] > 0)
+            return edge_f1(canny_edges(drawn_NHWC, judges.canny_sigma) > 0, map_NHWC[..., 0] > 0)
         case "silhouette_iou", _, np.ndarray() as map_NHWC:
-            return overlap(image_NHWC.max(axis=-1) > SILHOUETTE_ABOVE, map_NHWC[..., 0] > 0)
+            return overlap(drawn_NHWC.max(axis=-1) > SILHOUETTE_ABOVE, map_NHWC[..., 0] > 0)
         case "consistency_psnr_decibels", _, np.ndarray() as map_NHWC:
-            return psnr_of(low_resolution(image_NHWC, image_NHWC.shape[1] // map_NHWC.shape[1]), map_NHWC)
+            return psnr_of(low_resolution(drawn_NHWC, drawn_NHWC.shape[1] // map_NHWC.shape[1]), map_NHWC)
         case "psnr_to_truth_decibels", _, _:
-            return psnr_of(image_NHWC, given.image_NHWC)
+            return psnr_of(drawn_NHWC, truth_NHWC)
         case "lpips_to_truth", _, _ if judges.lpips is not None:
-            return _likeness(image_NHWC, given.image_NHWC, judges.lpips)
+            return _likeness(drawn_NHWC, truth_NHWC, judges.lpips)
         case "diversity_lpips", _, _ if judges.lpips is not None:
-            return _diversity(image_NHWC, given.per_condition, judges.lpips)
+            return _diversity(drawn_NHWC, given.per_condition, judges.lpips)
         case _:
             raise TwostageError(
                 f"{quantity} cannot be measured of these images: it is unknown, or its map, classifier or LPIPS is "
                 "missing; measure something else"
             )
+
+
+def first_drawn(height: int, rows_given: float) -> int:
+    """The first of `height` rows that was drawn. Raises TwostageError if a row was given in part."""
+    row = round(height * rows_given)
+    if not np.isclose(row, height * rows_given):
+        raise TwostageError(
+            f"the upper {rows_given:g} of {height} rows, which were given, are no whole rows; set sampling.given so "
+            "that whole rows of images and maps are drawn"
+        )
+    return row
+
+
+def below(image_NHWC: np.ndarray, rows_given: float) -> np.ndarray:
+    """The rows of images or maps that were drawn. Raises TwostageError as `first_drawn`."""
+    return image_NHWC[:, first_drawn(image_NHWC.shape[1], rows_given) :]
+
+
+def greyed(image_NHWC: np.ndarray, rows_given: float) -> np.ndarray:
+    """Images uint8 with grey in place of the given rows. Raises TwostageError as `first_drawn`."""
+    seen_NHWC = np.array(image_NHWC)
+    seen_NHWC[:, : first_drawn(image_NHWC.shape[1], rows_given)] = GREY
+    return seen_NHWC
 
 
 def edge_f1(found_NHW: np.ndarray, wanted_NHW: np.ndarray) -> np.ndarray:

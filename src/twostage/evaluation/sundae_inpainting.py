@@ -33,7 +33,8 @@ def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
     """Writes metrics.json, and grid.npy: of each mask's images the original, the masked one and all results, uint8
     [K, N, 2 + R, H, W, C].
 
-    Raises TwostageError if there is one image or one result alone, as nothing is then compared.
+    The input `data` holds the real images that were encoded. Raises TwostageError if there is one image or one result
+    alone, as nothing is then compared.
     """
     masks, grids = {}, []
     for mask in config.masks:
@@ -56,8 +57,12 @@ def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
 
 @dataclass(frozen=True)
 class Inpainted:
-    """What one inpainting job leaves; `redrawn_HW`: the pixels whose codes were drawn anew."""
+    """What one inpainting job leaves; `redrawn_HW`: the pixels whose codes were drawn anew.
 
+    The originals are the real images through the tokenizer.
+    """
+
+    real_NHWC: np.ndarray
     original_NHWC: np.ndarray
     result_NRHWC: np.ndarray
     mask_HW: np.ndarray
@@ -72,14 +77,17 @@ class Inpainted:
         result_NRHWC = result.reshape(len(original_NHWC), -1, *original_NHWC.shape[1:])
         if min(result_NRHWC.shape[:2]) < 2:
             raise TwostageError(f"{folder} holds {result_NRHWC.shape[:2]} images and results; set two or more of both")
+        # The first images of the split, as the latents have them.
+        real_NHWC = np.array(read_array(job.upstream("data") / "validation_image.npy")[: len(original_NHWC)])
         factor = len(mask_HW) // len(code_hw)
-        return cls(original_NHWC, result_NRHWC, mask_HW, code_hw.repeat(factor, 0).repeat(factor, 1))
+        return cls(real_NHWC, original_NHWC, result_NRHWC, mask_HW, code_hw.repeat(factor, 0).repeat(factor, 1))
 
     def distances(self) -> dict[str, Any]:
         """Mean absolute differences in grey levels.
 
         In what was drawn anew: to the original, to the next image's original (what chance gives), and between an
-        image's results, neighbours among them; in the rest: to the original, where the decoder alone alters it.
+        image's results, neighbours among them; in the rest: to the original, where the decoder alone alters it, and
+        from the original to the real image, which the tokenizer alone makes.
         """
         result_NRHWC, original_NHWC = self.result_NRHWC.astype(float), self.original_NHWC.astype(float)
         to_original_NRHWC = np.abs(result_NRHWC - original_NHWC[:, None])
@@ -90,6 +98,7 @@ class Inpainted:
             "redrawn_between_results": float(between_NRHWC[:, :, self.redrawn_HW].mean()),
             "redrawn_other_image": float(to_other_NHWC[:, self.redrawn_HW].mean()),
             "kept_to_original": float(to_original_NRHWC[:, :, ~self.redrawn_HW].mean()),
+            "kept_tokenizer_alone": float(np.abs(original_NHWC - self.real_NHWC)[:, ~self.redrawn_HW].mean()),
         }
 
     def shown(self) -> np.ndarray:

@@ -282,6 +282,10 @@ def _of_conditions(told: Metrics) -> list[str]:
         "unconditional: the same prior without the condition, held against the same images; reconstruction: the real "
         "images through the tokenizer; means over images",
     ]
+    if "drawn_rows" in told:
+        sentences.append(
+            f"Agreement is of the lower {told['drawn_rows']} rows, which were drawn; the classifier sees grey above"
+        )
     if "real_images" in told:
         sentences.append(f"FID and KID: all samples of the first seed against {told['real_images']} real images")
     if "classifier_accuracy" in told:

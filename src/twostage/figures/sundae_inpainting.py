@@ -18,7 +18,9 @@ from twostage.runtime.job import Job
 
 Metrics = dict[str, Any]
 
-DISTANCES = ("redrawn_to_original", "redrawn_between_results", "redrawn_other_image", "kept_to_original")
+DISTANCES = (
+    "redrawn_to_original", "redrawn_between_results", "redrawn_other_image", "kept_to_original", "kept_tokenizer_alone",
+)  # fmt: skip
 COLUMNS = (
     *DISTANCES, "masked_share_of_pixels", "rule", "tokens_per_image", "given_tokens_per_image", "steps",
     "results_per_image", "seconds_per_image", "clock",
@@ -63,6 +65,7 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
             "between results": f"{found['redrawn_between_results']:.1f}",
             "another image to the original": f"{found['redrawn_other_image']:.1f}",
             "where codes are kept": f"{found['kept_to_original']:.1f}",
+            "there, by the tokenizer alone": f"{found['kept_tokenizer_alone']:.1f}",
             "s per result": f"{found['seconds_per_image']:.4f}",
         }
         for mask, found in metrics["masks"].items()
@@ -78,7 +81,8 @@ def _caption(metrics: Metrics, config: SundaeInpaintingConfig) -> str:
         f"results of each, codes drawn anew by the rule {found['rule']}, at most {found['steps']} steps, "
         f"temperature {start:g} to {end:g}. Mean absolute differences in grey levels "
         "over the pixels whose codes were drawn anew, and, last, over the others, which the decoder alone alters; "
-        f"originals are seen through the tokenizer. Seconds: {found['clock']}. "
+        "originals are seen through the tokenizer. By the tokenizer alone: originals to the real images, over the same "
+        f"pixels. Seconds: {found['clock']}. "
         f"Paper: {config.paper_says}; McKinney & Willcocks 2022, Fig. 11."
     )
 

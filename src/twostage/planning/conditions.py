@@ -3,6 +3,7 @@
 Source of the tasks: Esser et al. 2021, Sec. 4.2.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ GIVEN = ("priors.condition", "sampling.given")
 # They compare images with the real ones, which real images equal; the diversity is of several samples.
 LIKENESS = ("lpips_to_truth", "psnr_to_truth_decibels", "diversity_lpips")
 OF_LPIPS = ("lpips_to_truth", "diversity_lpips")
+LPIPS_ROWS = 16  # fewer pixels leave its deepest features none
+# The share of an image's tokens that the paper completes it from (Esser et al. 2021, Fig. 4).
+HALF = 0.5
 
 
 @dataclass
@@ -90,6 +94,29 @@ def require_one_grid(plan: Builder, tree: Tree, has_window: bool = False) -> Non
         )
 
 
+def rows_given(tree: Tree) -> float:
+    """The share of an image's rows, from the top, in which `sampling.given` gives codes.
+
+    Raises TwostageError for an ordering that does not begin with the upper rows, and if no row is wholly drawn.
+    """
+    given, ordering = tree["sampling"]["given"], tree["priors"]["ordering"]
+    if not given:
+        return 0.0
+    if ordering != "row_major":
+        raise TwostageError(
+            f"completions are measured below the rows that are given, and {ordering} begins elsewhere; set "
+            "priors.ordering to row_major"
+        )
+    side = grid_side(tree)
+    # As many tokens as sampling gives.
+    num_rows = math.ceil(round(given * side**2) / side)
+    if num_rows == side:
+        raise TwostageError(
+            f"sampling.given: {given} leaves none of {side} rows of codes to be drawn and measured; lower it"
+        )
+    return num_rows / side
+
+
 def agreement_job(
     plan: Builder, tree: Tree, kind: str | None, measured: Sequence[str], source: Job | None, conditions: Conditions,
     pictures: int = 0,
@@ -123,8 +150,19 @@ def agreement_job(
         "batch_size": tree["evaluation"]["batch_size"],
         "pictures": pictures,
     }
+    below = ""
+    if begun := rows_given(tree):
+        # Other jobs leave the key out, so that their hashes stay valid.
+        config["rows_given"] = begun
+        drawn_rows = round((1 - begun) * tree["data"]["size"])
+        if "vgg16" in inputs and drawn_rows < LPIPS_ROWS:
+            raise TwostageError(
+                f"LPIPS needs {LPIPS_ROWS} rows of pixels, and {drawn_rows} are drawn; lower sampling.given, or "
+                "measure no LPIPS"
+            )
+        below = "" if begun == HALF else f".below{begun:g}"
     of = f"{data.variant}.{REAL}" if source is None else source.variant if is_sampled else f"{source.variant}.decoded"
-    name = f"{plan.study['name']}.{kind or 'beginning'}.{of}"
+    name = f"{plan.study['name']}.{kind or 'beginning'}{below}.{of}"
     return plan.add(new_job("evaluation.agree", name, tree, config, inputs, _files(pictures)))
 
 

@@ -19,6 +19,7 @@ from twostage.planning.conditions import (
     AGREEMENT,
     CONDITIONAL,
     GIVEN,
+    HALF,
     REAL,
     RECONSTRUCTION,
     UNCONDITIONAL,
@@ -64,8 +65,6 @@ _WORD = re.compile(r"[A-Za-z0-9_.+-]{0,40}")
 # Where a denoiser's chain stands in the config tree; which of its keys the name of the samples tells anyway.
 CHAIN = "sampling.denoising.chain"
 TOKENIZER_SEED = "tokenizers.loop.seed"
-# The share of an image's tokens that the paper completes it from (Esser et al. 2021, Fig. 4).
-HALF = 0.5
 IN_CHAIN_NAME = {
     *(
         f"{CHAIN}.{key}"

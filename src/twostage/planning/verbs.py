@@ -132,7 +132,9 @@ VERBS = {
         gpu=True,
     ),
     "evaluation.sample_sets": Verb(["metrics.json", "grid.npy"], {r"sampling\..*": SAMPLES, r".*": NUMBERS}),
-    "evaluation.sundae_inpainting": Verb(["metrics.json", "grid.npy"], {r"priors\..*": NUMBERS}),
+    "evaluation.sundae_inpainting": Verb(
+        ["metrics.json", "grid.npy"], {r"priors\..*": NUMBERS, r"data\..*": ["validation_image.npy"]}
+    ),
     "evaluation.sundae_pixels": Verb(
         ["metrics.json", "grid.npy"],
         {r"sampling\..*": SAMPLES, r"priors\..*": NUMBERS, r"latents\.plain": HELD_OUT},

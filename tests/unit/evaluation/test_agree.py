@@ -85,13 +85,30 @@ def test_the_pictures_are_condition_original_and_samples(agreed):
     assert np.array_equal(grid[3], real[:3, :, ::-1])
 
 
-def test_a_class_is_a_heading_and_a_beginning_the_upper_half(agreed):
+def test_completions_are_measured_in_the_half_that_was_drawn(agreed):
+    others = random_images(12, 5)
+    completed = others.copy()
+    completed[:, :8] = random_images(8, 0)[:CONDITIONS].repeat(PER_CONDITION, axis=0)[:, :8]
+    halves, wholes = (
+        [
+            read_json(agreed(name, samples, rows_given=rows_given).folder / "metrics.json")
+            for name, samples in {"completed": completed, "others": others}.items()
+        ]
+        for rows_given in (0.5, 0.0)
+    )
+    assert [halves[0][name] for name in EDGES] == [halves[1][name] for name in EDGES]
+    assert wholes[0]["lpips_to_truth"] < wholes[1]["lpips_to_truth"]
+    assert halves[0]["told"] == wholes[0]["told"] | {"drawn_rows": 8}
+
+
+def test_a_class_is_a_heading_and_a_beginning_is_what_was_given(agreed):
     of_class = agreed("class", copies(), ["lpips_to_truth"], condition="class", pictures=3)
     metrics = read_json(of_class.folder / "metrics.json")
     assert (metrics["strips"], metrics["names"]) == (["original", "samples", ""], ["cat", "dog", "cat"])
-    begun = read_array(agreed("begun", copies(), ["lpips_to_truth"], condition=None, pictures=3).folder / "grid.npy")
-    assert np.array_equal(begun[0, :, :8], begun[1, :, :8])
-    assert (begun[0, :, 8:] == 208).all()
+    begun = agreed("begun", copies(), ["lpips_to_truth"], condition=None, pictures=3, rows_given=0.25)
+    grid = read_array(begun.folder / "grid.npy")
+    assert np.array_equal(grid[0, :, :4], grid[1, :, :4])
+    assert (grid[0, :, 4:] == 208).all()
 
 
 def test_more_conditions_than_images_are_one_line(agreed):

@@ -1,5 +1,7 @@
 """Agreement with a condition: 1 for what agrees, chance for what does not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from twostage.evaluation.agreement import (
     Given,
     Judges,
     agreement,
+    below,
     edge_f1,
     overlap,
     psnr_of,
@@ -116,6 +119,53 @@ def test_every_quantity_of_agreement_can_be_measured(quantity):
     side = 4 if quantity == "consistency_psnr_decibels" else 8
     given = Given(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2), np.zeros((2, side, side, 3), np.uint8), 2)
     assert np.isfinite(agreement(quantity, given.image_NHWC, given, judges())).all()
+
+
+def reddish(seed):
+    images = random_images(4, seed)
+    images[..., 0] = 255
+    return images
+
+
+def black(images, rows):
+    """The images with their first rows, or their last ones, in black."""
+    images = images.copy()
+    images[:, rows] = 0
+    return images
+
+
+@pytest.mark.parametrize("quantity", AGREEMENT)
+def test_what_was_given_changes_no_number_and_what_was_drawn_does(quantity):
+    truth, images, maps = reddish(0), reddish(1), random_images(4, 2)
+    step = 4 if quantity == "consistency_psnr_decibels" else 1
+    given = Given(truth, np.ones(4), maps[:, ::step, ::step], per_condition=2, rows_given=0.5)
+    found = agreement(quantity, images, given, judges())
+    upper, lower = slice(8), slice(8, 16)
+    assert agreement(quantity, black(images, upper), given, judges()).tolist() == found.tolist()
+    assert agreement(quantity, black(images, lower), given, judges()).tolist() != found.tolist()
+    other = replace(given, image_NHWC=black(truth, upper), map_NHWC=black(given.map_NHWC, slice(8 // step)))
+    assert agreement(quantity, images, other, judges()).tolist() == found.tolist()
+
+
+def test_a_half_that_is_real_does_not_flatter_the_other():
+    truth, images = random_images(3, 0), random_images(3, 1)
+    completed = np.concatenate([truth[:, :8], images[:, 8:]], axis=1)
+    found = agreement("psnr_to_truth_decibels", completed, Given(truth, np.zeros(3), None, rows_given=0.5), judges())
+    assert found == pytest.approx(psnr_of(images[:, 8:], truth[:, 8:]))
+    assert (agreement("psnr_to_truth_decibels", completed, Given(truth, np.zeros(3), None), judges()) > found + 2).all()
+
+
+@pytest.mark.parametrize(("height", "rows_given", "drawn"), [(8, 0.0, 8), (8, 0.25, 6), (32, 0.375, 20), (3, 1 / 3, 2)])
+def test_rows_are_cut_by_their_share(height, rows_given, drawn):
+    rows = np.arange(height)[None, :, None, None]
+    assert below(rows, rows_given).ravel().tolist() == list(range(height - drawn, height))
+
+
+def test_a_row_that_was_given_in_part_is_one_line():
+    images = random_images(1, 0)
+    given = Given(images, np.zeros(1), np.zeros((1, 3, 3, 1), np.uint8), rows_given=0.5)
+    with pytest.raises(TwostageError, match=r"^the upper 0\.5 of 3 rows, .* no whole rows; set sampling\.given"):
+        agreement("consistency_psnr_decibels", images, given, judges())
 
 
 def test_psnr_of_a_known_difference():

@@ -70,8 +70,10 @@ def test_the_table_has_both_priors_and_the_papers_rows(tmp_path):
 
 
 def test_masks_and_classes_have_their_numbers(tmp_path):
-    (block,), _ = drawn(tmp_path / "masks", "sundae_inpainting")
+    (block,), text = drawn(tmp_path / "masks", "sundae_inpainting")
     assert (block["mask"], block["redrawn_to_original"], block["kept_to_original"]) == ("block", "15", "0")
+    assert block["kept_tokenizer_alone"] == "3"
+    assert "originals to the real images" in text
     (everything, dark, bright), _ = drawn(tmp_path / "classes", "sundae_pixels")
     assert [line["class"] for line in (everything, dark, bright)] == ["all", "dark", "bright"]
     assert [line["classified_as_asked"] for line in (everything, dark, bright)] == ["0.75", "0.5", "1"]

@@ -96,6 +96,17 @@ def test_a_difference_has_its_corrected_p_and_the_caption_says_what_no_interval_
     assert "no interval covers its seed" in text
 
 
+def test_the_caption_says_where_completions_are_measured(tmp_path):
+    made = of_priors(tmp_path)
+    metrics, said = read_json(made.folder / "metrics.json"), "Agreement is of the lower 16 rows, which were drawn"
+    told = {"num_conditions": 5, "size": 32, "per_condition": 2, "given_tokens_per_image": 32}
+    for drawn_rows, is_said in (({"drawn_rows": 16}, True), ({}, False)):
+        write_json(made.folder / "metrics.json", metrics | {"conditions": told | drawn_rows})
+        numbers, _ = drawn(tmp_path, made)
+        assert (said in (tmp_path / "drawn/mine.md").read_text()) == is_said
+        assert numbers[0].get("drawn_rows") == ("16" if is_said else None)
+
+
 def test_one_seed_has_no_spread(tmp_path):
     _, printed = drawn(tmp_path, of_priors(tmp_path, seeds=(0,)))
     assert printed[1]["validation NLL [nats per token]"] == "3.100"

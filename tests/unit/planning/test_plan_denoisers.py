@@ -95,6 +95,14 @@ def test_the_papers_rows_have_the_printed_data_and_sizes():
 
 
 @pytest.mark.parametrize("scale", SCALES)
+def test_inpainted_images_are_held_against_the_real_ones_that_were_encoded(scale):
+    plan = plan_of("sundae_inpainting", scale)
+    (summary,) = stage(plan, "evaluation.sundae_inpainting").values()
+    drawn = stage(plan, "sampling.inpaint").values()
+    assert {plan.jobs[job.inputs["latents"]].inputs["data"] for job in drawn} == {summary.inputs["data"]}
+
+
+@pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("key", ["resampling", "rotary"])
 def test_runs_of_an_hourglass_differ_in_one_choice_and_the_seed(key, scale):
     plan = plan_of(f"hourglass_{key}", scale)

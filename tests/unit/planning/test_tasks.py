@@ -193,6 +193,48 @@ def test_images_are_completed_by_priors_that_work_token_by_token(prior):
     assert stage(plan_of("completion", "smoke", by("completion", "pixelsnail")), "sampling.generate")
 
 
+def agreements(study, row=None):
+    """The configs of what measures agreement."""
+    plan = plan_of(study, "smoke", changed(study, row))
+    return [job.config for job in stage(plan, "evaluation.agree").values()]
+
+
+@pytest.mark.usefixtures("repository_conf")
+@pytest.mark.parametrize(("given", "rows_given"), [(0.5, 0.5), (0.3, 3 / 8), (0.25, 0.25), (0.26, 3 / 8)])
+def test_completions_and_what_stands_beside_them_are_measured_below_the_rows_that_are_given(given, rows_given):
+    asked = agreements("completion", {"sampling.given": given})
+    assert [config["rows_given"] for config in asked] == [rows_given] * 4
+
+
+@pytest.mark.usefixtures("repository_conf")
+def test_a_task_may_vary_how_much_is_given():
+    vary = {"sampling.given": [0.25, 0.5]}
+    compose = changed("completion", fixed={"priors": "gpt"}, spell={}, vary=vary, compare=None)
+    jobs = stage(plan_of("completion", "smoke", compose), "evaluation.agree").values()
+    assert sorted(job.config["rows_given"] for job in jobs) == [0.25] * 4 + [0.5] * 4
+
+
+@pytest.mark.usefixtures("repository_conf")
+def test_where_nothing_is_given_agreement_is_asked_for_as_it_always_was():
+    keys = {"quantities", "condition", "conditions", "per_condition", "num_labels", "canny_sigma", "batch_size",
+            "pictures"}  # fmt: skip
+    assert [set(config) for config in agreements("class_conditional")] == [keys] * 4
+    assert [set(config) for config in agreements("completion", {"sampling.given": 0.001})] == [keys] * 4
+
+
+@pytest.mark.usefixtures("repository_conf")
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [({"priors.ordering": "z_curve"}, r"and z_curve begins elsewhere; set priors\.ordering to row_major"),
+     ({"sampling.given": 0.95}, r"sampling\.given: 0\.95 leaves none of 8 rows of codes to be drawn .*; lower it"),
+     ({"sampling.given": 0.6}, r"LPIPS needs 16 rows of pixels, and 12 are drawn; .*, or measure no LPIPS")],
+)  # fmt: skip
+def test_completions_without_whole_rows_to_measure_are_one_line(row, said):
+    with pytest.raises(TwostageError, match=rf"^study completion, row IN: .*{said}$") as caught:
+        plan_of("completion", "smoke", changed("completion", row))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.usefixtures("repository_conf")
 def test_other_conditions_than_the_scales_are_told_apart_by_name():
     usual = stage(plan_of("edges", "smoke"), "sampling.generate")

@@ -86,7 +86,7 @@ def sundae_inpainting(plan: Builder) -> None:
             inputs[mask] = plan.add(job)
         config = {"label": row, "data": cell.data, "masks": list(inputs)}
         variant = f"sundae_inpainting.{row}"
-        inputs |= {"prior": sundae}
+        inputs |= {"prior": sundae, "data": plan.jobs[encoded.latents.inputs["data"]]}
         found[row] = plan.add(new_job("evaluation.sundae_inpainting", variant, plan.tree, config, inputs))
     _figure(plan, "sundae_inpainting", found)
 
