@@ -1,7 +1,6 @@
 """Ranges and choices of config values. Each field declares its own; `check` checks them all."""
 
 import dataclasses
-import functools
 import math
 import re
 import types
@@ -58,20 +57,11 @@ def option(field: Any) -> Any:
     return dataclasses.field(default=field.default, metadata={**field.metadata, "is_option": True})
 
 
-# A plan asks for those of the same classes thousands of times.
-_hints_of = functools.cache(typing.get_type_hints)
-
-
-def _hints(kind: Any) -> dict[str, Any]:
-    """The types of a dataclass's fields."""
-    return _hints_of(kind)
-
-
 def without_unused(kind: Any, values: Any) -> Any:
     """The values of the dataclass `kind`, as plain dicts, without each `option` that has its default."""
     if not dataclasses.is_dataclass(kind) or not isinstance(values, dict):
         return values
-    hints = _hints(kind)
+    hints = typing.get_type_hints(kind)
     defaults = {each.name: each.default for each in dataclasses.fields(kind) if "is_option" in each.metadata}
     return {
         key: without_unused(without_none(hints[key]), value) if key in hints else value
@@ -94,7 +84,7 @@ def _wrong(kind: Any, values: Any, key: str) -> Iterator[str]:
         yield from _wrong_name(values.get("name"), "scale.name")
     if not dataclasses.is_dataclass(kind) or not isinstance(values, dict):
         return
-    hints = _hints(kind)
+    hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         value, inner = values.get(field.name), without_none(hints[field.name])
         if value is None or value == MISSING:
@@ -117,7 +107,7 @@ def hint_of(schema: Any, key: str) -> Any:
     hint = without_none(schema)
     for part in key.split("."):
         if dataclasses.is_dataclass(hint):
-            hint = _hints(hint).get(part)
+            hint = typing.get_type_hints(hint).get(part)
         elif typing.get_origin(hint) is dict:
             hint = typing.get_args(hint)[1]
         else:
