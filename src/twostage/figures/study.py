@@ -434,7 +434,7 @@ def _difference_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Me
     if known:
         axes.plot(*zip(*known, strict=True), "D", mfc="none", color="0.3", ms=3, label="paper")
         axes.legend(**ABOVE)
-    axes.set_yticks(range(len(places)), [label for label, _ in places])
+    axes.set_yticks(range(len(places)), ["\n".join(textwrap.wrap(label, 24)) for label, _ in places])
     axes.set_ylim(len(places) - 0.5, -0.5)
     axes.set_xlabel(f"difference in\n{_on_axis(panel.y)}")
 
@@ -456,7 +456,7 @@ def _bars_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics)
         half = None if one["std"] is None else one["ci95_high"] - one["mean"]
         axes.barh(at, one["mean"], xerr=half, color=colour, height=0.7, error_kw={"lw": 0.8})
         axes.annotate(f" {one['mean']:{quantity.format}}", (one["mean"] + (half or 0), at), va="center", size="x-small")
-    axes.set_yticks(range(len(places)), [label for label, _ in places])
+    axes.set_yticks(range(len(places)), ["\n".join(textwrap.wrap(label, 24)) for label, _ in places])
     axes.set_ylim(len(places) - 0.5, -0.5)
     axes.margins(x=0.4)
     axes.set_title("\n".join(textwrap.wrap(f"{_titled(panel.y)} {ARROWS[quantity.better]}", 26)), fontsize="small")
@@ -469,7 +469,7 @@ def _strips(config: StudyConfig, metrics: Metrics, image_SNHWC: np.ndarray, job:
         for axes, label, image_NHWC in zip(panels[:, 0], metrics["strips"], image_SNHWC, strict=True):
             axes.imshow(np.concatenate(list(image_NHWC), axis=1), interpolation="nearest")
             axes.set(xticks=[], yticks=[])
-            axes.set_ylabel(label, rotation=0, ha="right", va="center")
+            axes.set_ylabel("\n".join(textwrap.wrap(label, 30)), rotation=0, ha="right", va="center")
         # The classes, where they are the condition.
         width = image_SNHWC.shape[3]
         for at, name in enumerate(metrics.get("names", [])):
