@@ -288,6 +288,7 @@ def test_masks_and_classes_have_their_numbers(clone):
     masks = rows_of(clone, "sundae_inpainting.csv", "mask")
     assert list(masks) == ["block", "random"]
     assert float(masks["block"]["redrawn_between_results"]) > 0
+    assert float(masks["block"]["kept_tokenizer_alone"]) > 0
     classes = rows_of(clone, "sundae_pixels.csv", "class")
     assert (len(classes), float(classes["all"]["tokens_per_image"])) == (11, 784)
     for name in ("sundae_vs_autoregressive", "sundae_steps", "sundae_inpainting", "sundae_pixels"):
@@ -338,3 +339,4 @@ def test_overfitting_has_samples_of_both_runs_and_validation_images(clone):
     rows = rows_of(clone, "overfitting.csv", "images")
     assert list(rows) == ["early_stopping", "to_the_end", "validation"]
     assert all(0 < float(row["nearest_lpips"]) < 2 for row in rows.values())
+    assert all(float(rows[run]["fid"]) > 0 for run in ("early_stopping", "to_the_end"))
