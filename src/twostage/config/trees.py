@@ -24,7 +24,8 @@ from twostage.config.errors import UNREADABLE, first_line, place
 from twostage.config.values import check, hint_of, without_unused
 from twostage.errors import TwostageError
 
-# OmegaConf parses an interpolation anew each time that it resolves one, and a plan resolves few different ones.
+# OmegaConf (below 2.4: pyproject.toml) parses an interpolation anew each time that it resolves one, and a plan resolves
+# few different ones. Its parse trees are only read.
 omegaconf.base.parse = functools.cache(parse)
 
 # No verb reads this group. It is composed only on request, so that a broken study stops only itself.

@@ -34,7 +34,7 @@ class AgreeConfig:
     """What is measured of which images: inputs `samples`, `tokenizer` (reconstructions) or neither (real images)."""
 
     quantities: list[str]
-    condition: str | None  # what conditions the prior: class, coordinates or the name of a map; null: a beginning
+    condition: str | None  # what conditions the prior: class, coordinates or the name of a map; null: none of these
     conditions: int  # the first so many validation images
     per_condition: int = 1
     num_labels: int | None = None  # of a map of label ids

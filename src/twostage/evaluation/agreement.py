@@ -48,7 +48,8 @@ class Judges:
 def agreement(quantity: str, image_NHWC: np.ndarray, given: Given, judges: Judges) -> np.ndarray:
     """One quantity of images uint8, float64 [N]; of the diversity of one condition's images, [K].
 
-    It is of the rows that were drawn. The classifier takes whole images, so it sees the given rows in grey.
+    It is of the rows that were drawn. The classifier takes whole images, so it sees the given rows in grey. Edges are
+    found in the drawn rows alone, so along the cut they may differ from the map's.
     Raises TwostageError for an unknown quantity, where what it needs is not there, or if a row was given in part.
     """
     drawn_NHWC, truth_NHWC = (below(images, given.rows_given) for images in (image_NHWC, given.image_NHWC))

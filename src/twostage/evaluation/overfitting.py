@@ -1,8 +1,7 @@
 """Verb `evaluation.overfitting`: a prior on few images, trained to the end and stopped early.
 
-Likelihood says when it overfits, the nearest training images of its samples whether it copies, their FID what stopping
-early is worth. Source: Esser et al.
-2021, Sec. E of the supplement.
+Likelihood says when it overfits. The nearest training images of its samples say whether it copies, and their FID says
+what stopping early is worth. Source: Esser et al. 2021, Sec. E of the supplement.
 """
 
 # M samples, L neighbours, H height, W width
@@ -120,7 +119,7 @@ def _run(job: Job, run: str) -> Metrics:
 
 
 def _train_nll(job: Job, run: str, step: int) -> float | None:
-    """The mean NLL of training over the steps before the one whose weights are kept; None if that is the first."""
+    """The mean NLL of training before the step whose weights are kept, as in `_curve`; None at the first point."""
     curve = _curve(job, run)
     return curve["train"][curve["step"].index(step)]
 

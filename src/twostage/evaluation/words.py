@@ -1,4 +1,4 @@
-"""How tables, figures and claims write the value of a varied key. Imports nothing, as every plan reads it."""
+"""How tables, figures and claims write the value of a varied key. Imports little, as every plan reads it."""
 
 from typing import Any
 

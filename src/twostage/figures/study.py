@@ -290,7 +290,8 @@ def _of_conditions(told: Metrics) -> list[str]:
         sentences.append(f"FID and KID: all samples of the first seed against {told['real_images']} real images")
     if "classifier_accuracy" in told:
         accuracy, number = told["classifier_accuracy"], told["classifier_images"]
-        sentences.append(f"The classifier is right of {accuracy:.3f} of the {number} real validation images")
+        seen = "whole, " if "drawn_rows" in told else ""
+        sentences.append(f"The classifier is right of {accuracy:.3f} of the {number} {seen}real validation images")
     return sentences
 
 
@@ -434,7 +435,7 @@ def _difference_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Me
     if known:
         axes.plot(*zip(*known, strict=True), "D", mfc="none", color="0.3", ms=3, label="paper")
         axes.legend(**ABOVE)
-    axes.set_yticks(range(len(places)), ["\n".join(textwrap.wrap(label, 24)) for label, _ in places])
+    axes.set_yticks(range(len(places)), [_in_lines(label) for label, _ in places])
     axes.set_ylim(len(places) - 0.5, -0.5)
     axes.set_xlabel(f"difference in\n{_on_axis(panel.y)}")
 
@@ -448,6 +449,11 @@ def _places(panel: Panel, config: StudyConfig, metrics: Metrics) -> list[tuple[s
     ]
 
 
+def _in_lines(label: str) -> str:
+    """The label of a run in short lines: a setting may be a whole mapping."""
+    return "\n".join(textwrap.wrap(label, 24))
+
+
 def _bars_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics) -> None:
     """Means from zero on, with 95 % intervals and their numbers; a bar each, the first at the top."""
     places, quantity = _places(panel, config, metrics), QUANTITIES[panel.y]
@@ -456,7 +462,7 @@ def _bars_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics)
         half = None if one["std"] is None else one["ci95_high"] - one["mean"]
         axes.barh(at, one["mean"], xerr=half, color=colour, height=0.7, error_kw={"lw": 0.8})
         axes.annotate(f" {one['mean']:{quantity.format}}", (one["mean"] + (half or 0), at), va="center", size="x-small")
-    axes.set_yticks(range(len(places)), ["\n".join(textwrap.wrap(label, 24)) for label, _ in places])
+    axes.set_yticks(range(len(places)), [_in_lines(label) for label, _ in places])
     axes.set_ylim(len(places) - 0.5, -0.5)
     axes.margins(x=0.4)
     axes.set_title("\n".join(textwrap.wrap(f"{_titled(panel.y)} {ARROWS[quantity.better]}", 26)), fontsize="small")
@@ -469,7 +475,7 @@ def _strips(config: StudyConfig, metrics: Metrics, image_SNHWC: np.ndarray, job:
         for axes, label, image_NHWC in zip(panels[:, 0], metrics["strips"], image_SNHWC, strict=True):
             axes.imshow(np.concatenate(list(image_NHWC), axis=1), interpolation="nearest")
             axes.set(xticks=[], yticks=[])
-            axes.set_ylabel("\n".join(textwrap.wrap(label, 30)), rotation=0, ha="right", va="center")
+            axes.set_ylabel(_in_lines(label), rotation=0, ha="right", va="center")
         # The classes, where they are the condition.
         width = image_SNHWC.shape[3]
         for at, name in enumerate(metrics.get("names", [])):

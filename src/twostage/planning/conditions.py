@@ -28,7 +28,7 @@ GIVEN = ("priors.condition", "sampling.given")
 # They compare images with the real ones, which real images equal; the diversity is of several samples.
 LIKENESS = ("lpips_to_truth", "psnr_to_truth_decibels", "diversity_lpips")
 OF_LPIPS = ("lpips_to_truth", "diversity_lpips")
-LPIPS_ROWS = 16  # fewer pixels leave its deepest features none
+LPIPS_ROWS = 16  # with fewer, the deepest features of LPIPS are empty
 # The share of an image's tokens that the paper completes it from (Esser et al. 2021, Fig. 4).
 HALF = 0.5
 

@@ -48,22 +48,24 @@ class Film:
 
 
 class Changes:
-    """Counts the tokens that each step changes. Steps after a chain has ended change none."""
+    """Counts the tokens that each of S steps changes. Steps after a chain has ended change none."""
 
     def __init__(self, num_steps: int) -> None:
-        self.number_S = np.zeros(num_steps, np.int64)
+        # Where the states are, as a copy at every step would be waited for.
+        self._number_S = [torch.zeros((), dtype=torch.int64)] * num_steps
         self._before_BT = torch.zeros(0)
 
     def see(self, step: int, index_BT: torch.Tensor) -> None:
         """The states of a batch after this number of steps, from 0 on."""
         if step:
-            self.number_S[step - 1] += int((index_BT != self._before_BT).sum())
+            changed = (index_BT != self._before_BT).sum()
+            self._number_S[step - 1] = self._number_S[step - 1].to(changed.device) + changed
         # The states change in place.
         self._before_BT = index_BT.clone()
 
     def share_by_step(self, num_tokens: int) -> list[float]:
         """Of so many tokens of all images, the share that each step changes."""
-        return (self.number_S / num_tokens).tolist()
+        return [int(number) / num_tokens for number in self._number_S]
 
 
 def denoise(config: DenoisingConfig, job: Job) -> None:
@@ -104,7 +106,8 @@ def denoise(config: DenoisingConfig, job: Job) -> None:
     changed_S = changes.share_by_step(config.num_images * model.tokens.num_tokens)
     metrics = _metrics(config, job, process, seconds) | {
         "changed_share_by_step": changed_S,
-        "changed_share_in_second_half": float(np.mean(changed_S[len(changed_S) // 2 :])),
+        # Without the middle one of an odd number of steps.
+        "changed_share_in_second_half": float(np.mean(changed_S[(len(changed_S) + 1) // 2 :] or [0.0])),
         "film_steps": film.step_F.tolist(),
         "mean_steps_per_image": num_steps / config.num_images,
     }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.clone import ROOT
 from twostage.claims.board import Board, changed, write
 from twostage.claims.claim import Claim, Relation
 from twostage.errors import TwostageError
@@ -22,6 +23,11 @@ def board_of(tmp_path, *more):
         *more,
     ]
     return Board.of(tmp_path, found)
+
+
+def test_the_tables_that_git_keeps_give_the_verdicts_that_it_keeps():
+    results = ROOT / "results"
+    assert changed(Board.of(results), results) == []
 
 
 def test_the_table_has_every_claim_with_its_numbers(long, tmp_path):

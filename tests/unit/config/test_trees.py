@@ -127,6 +127,16 @@ def test_a_value_that_refers_elsewhere_follows_a_change_there(edited_conf):
     relative = ('data.root="${..priors.architecture}"',)
     assert trees((*relative, "priors=pixelsnail"))["data"]["root"] == "pixelsnail"
     assert trees(relative)["data"]["root"] == "gpt"
+    # Two levels down, two dots still lead to the section itself, and three to another one.
+    trees(('priors.sweep.steps="${..warmup_steps}"',))
+    warmer = trees(('priors.sweep.steps="${..warmup_steps}"', "priors.warmup_steps=7"))
+    assert warmer["priors"]["sweep"]["steps"] == 7
+    deep = ('priors.sweep.steps="${...data.size}"',)
+    assert trees(deep)["priors"]["sweep"]["steps"] == 32
+    assert trees((*deep, "data.size=48"))["priors"]["sweep"]["steps"] == 48
+    listed = ('priors.sweep.learning_rates=["${....data.size}"]',)
+    assert trees(listed)["priors"]["sweep"]["learning_rates"] == [32]
+    assert trees((*listed, "data.size=48"))["priors"]["sweep"]["learning_rates"] == [48]
 
 
 def test_a_change_resolves_those_sections_again_that_read_it(edited_conf, monkeypatch):

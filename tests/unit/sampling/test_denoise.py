@@ -21,6 +21,7 @@ from twostage.priors.model import store, trained_format
 from twostage.priors.sundae import Sundae
 from twostage.runtime.artifacts import read_array, read_json, write_json
 from twostage.runtime.job import Job
+from twostage.sampling.denoise import Changes
 from twostage.sampling.denoising import Schedule, Streams, denoise
 from twostage.sampling.masks import generated_mask
 from twostage.tokenizers import as_bytes
@@ -100,6 +101,17 @@ def test_every_step_tells_how_many_tokens_it_changes(make):
     assert metrics["changed_share_by_step"] == pytest.approx(expected)
     assert metrics["changed_share_in_second_half"] == pytest.approx(sum(expected[3:]) / 3)
     assert 0 < min(expected) < max(expected) <= 1
+
+
+def test_steps_after_the_end_of_a_batch_change_nothing():
+    changes, index_BT = Changes(4), torch.zeros(2, 8, dtype=torch.int64)
+    for batch in range(2):
+        index_BT.zero_()
+        for step in range(3 - batch):
+            # In place, as chains do.
+            index_BT[:, :step] = 7
+            changes.see(step, index_BT)
+    assert changes.share_by_step(4 * 8) == [4 / 32, 2 / 32, 0, 0]
 
 
 def test_time_and_choices_are_recorded(make):

@@ -56,6 +56,12 @@ def test_it_writes_the_codes_of_the_prior_and_how_they_were_drawn(make):
     assert {"tokens_per_image", "batch_size", "top_k", "window", "clock", "seconds_per_image"} <= set(metrics)
 
 
+def test_every_token_is_drawn_once(make):
+    job = make("denoise")
+    run(job)
+    assert sum(read_json(job.folder / "metrics.json")["changed_share_by_step"]) == pytest.approx(1)
+
+
 def test_the_film_goes_from_grey_to_the_images(make):
     job = make("denoise")
     out = run(job)
