@@ -63,7 +63,8 @@ class Claim:
     printed: str = ""  # the paper's numbers
     note: str = ""  # what a reader must know about the number at scale `rows_at`
     rows_at: str = one_of(*SCALES, default="laptop")  # the scale whose rows `holds` names, where scales differ in them
-    missing: str = ""  # what a verdict takes: data, weights, a study; a command where there is one
+    # What a verdict takes: data, weights, a study; a command where there is one. Beside a table, which may lack it yet.
+    missing: str = ""
     needs: str = one_of("nothing", "data", "weights", default="nothing")  # that the user must bring
     is_setting: bool = False  # a choice of the paper, not a finding
     is_central: bool = False  # one of the few that a reader asks for first

@@ -1,5 +1,7 @@
 """Every relation on made-up tables: as claimed, the other way round, unsure, and tied."""
 
+from dataclasses import replace
+
 import pytest
 
 from twostage.claims.claim import Also, Claim, Relation
@@ -209,6 +211,7 @@ def test_rows_of_another_scale_are_no_mistake_and_those_of_this_one_are(long):
     assert judged(claim, long(SURE), "smoke").verdict == NOT_MEASURED
     with pytest.raises(TwostageError, match=r"claim X1: results/orderings_long\.csv has no nll of kind=mistyped"):
         judged(claim, long(SURE))
+    assert judged(replace(claim, missing="a new run"), long(SURE)).verdict == NOT_MEASURED
 
 
 def test_a_mixed_set_of_effects():
