@@ -31,9 +31,9 @@ def test_a_class_can_be_learned_and_only_image_codes_count(architecture, prior_c
     # The class is the image: code c everywhere. Without it, 1.1 nats a token are the least.
     label_N = np.arange(30) % 3
     split = Split(np.repeat(label_N[:, None], 16, 1).astype(np.uint16), label_N[:, None].astype(np.uint16))
-    config = prior_config(architecture, loop=LoopConfig(40, 10, 40, 40, 0, "float32"), learning_rate=3e-2)
+    config = prior_config(architecture, loop=LoopConfig(40, 10, 40, 40, 0, "float32"), learning_rate=1e-2)
     torch.manual_seed(0)
-    task = new_task(build(config, TokenSpace(3, (4, 4), CLASS)), config, 3e-2, split, split)
+    task = new_task(build(config, TokenSpace(3, (4, 4), CLASS)), config, 1e-2, split, split)
     before = task.evaluate()[task.score]
     for step in range(60):
         task.step(step)
