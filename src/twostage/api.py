@@ -29,6 +29,7 @@ from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.model import AnyModel, Model
 from twostage.priors.sundae import Sundae
 from twostage.runtime import training
+from twostage.sampling.autoregressive import fill
 from twostage.sampling.denoising import Schedule, denoise
 from twostage.sampling.draw import Draw, uniform_table
 from twostage.sampling.masks import code_mask
@@ -194,12 +195,13 @@ def inpaint(
     condition: torch.Tensor | np.ndarray | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """The images with a part redrawn, uint8 [N, H, W, C], by a SUNDAE or an absorbing prior.
+    """The images with a part redrawn, uint8 [N, H, W, C].
 
     `image_NHWC`: uint8, of the prior's size. `mask_HW`: bool, true where pixels are redrawn; a code is redrawn if all
-    its pixels are. What is kept also passes through the tokenizer. `how`, `condition` and `seed`: as for `sample`.
-    Raises TwostageError for an autoregressive prior, a mask that covers no code, or an argument that does not fit.
-    Source: McKinney & Willcocks 2022, Sec. 3.6.
+    its pixels are. What is kept also passes through the tokenizer. `how`, `condition` and `seed`: as for `sample`. A
+    SUNDAE or an absorbing prior sees all that is kept; an autoregressive one sees what comes before a code in its
+    order, and what it draws need not fit what comes after. Raises TwostageError for a mask that covers no code, or an
+    argument that does not fit. Source: McKinney & Willcocks 2022, Sec. 3.6.
 
     >>> sundae, tokenizer = twostage.load_prior("sundae"), twostage.load_tokenizer("sundae")
     >>> image_NHWC = np.zeros((2, 16, 16, 3), np.uint8)
@@ -209,8 +211,6 @@ def inpaint(
     (2, 16, 16, 3)
     """
     model = _fitting(prior, tokenizer)
-    if not isinstance(model, Denoiser):
-        raise TwostageError("the prior draws token by token, and cannot redraw a part; inpaint by a SUNDAE prior")
     grid, factor = model.tokens.grid, tokenizer.factor
     index_Nhw, mask_HW = encode(tokenizer, image_NHWC), np.asarray(mask_HW)
     size = (grid[0] * factor, grid[1] * factor)
@@ -221,13 +221,13 @@ def inpaint(
         )
     redrawn_T = code_mask(mask_HW, factor, "all_pixels").ravel()
     condition_NS = _condition(model, condition, len(index_Nhw), model.tokens.grid)
-    draw_whole = _whole(model, how)
+    draw_part = _whole(model, how) if isinstance(model, Denoiser) else partial(fill, model, _code_by_code(model, how))
 
     def draw_batch(images: slice) -> torch.Tensor:
         given_BT = index_Nhw[images].flatten(1)
         condition_BS = None if condition_NS is None else condition_NS[images]
         streams, redrawn_BT = Streams(seed, range(images.start, images.stop)), np.tile(redrawn_T, (len(given_BT), 1))
-        return draw_whole(streams, condition_BS, given_BT, redrawn_BT).index_BT.unflatten(1, grid)
+        return draw_part(streams, condition_BS, given_BT, redrawn_BT).index_BT.unflatten(1, grid)
 
     return _drawn(tokenizer, draw_batch, len(index_Nhw))
 
@@ -271,10 +271,7 @@ def _token_by_token(
     model: Model, how: Draw | Schedule | None, condition: torch.Tensor | None, shape: tuple[int, int, int], seed: int
 ) -> Request:
     """What `twostage sample` asks of an autoregressive prior. `shape`: number of images, rows and columns in tokens."""
-    draw = Draw() if how is None else how
-    if not isinstance(draw, Draw):
-        raise TwostageError("a Schedule is for SUNDAE priors; give this one a Draw")
-    draw.check(model.tokens.num_codes)
+    draw = _code_by_code(model, how)
     num_images, height, width = shape
     if (height, width) != model.tokens.grid:
         check_window(model, (height, width))
@@ -282,6 +279,14 @@ def _token_by_token(
     uniform_NT = uniform_table(num_images, height * width, torch.Generator().manual_seed(seed))
     codes = None if condition is None else condition.cpu().numpy()
     return Request(model, draw, (height, width), uniform_NT, order_T, codes, None)
+
+
+def _code_by_code(model: Model, how: Draw | Schedule | None) -> Draw:
+    draw = Draw() if how is None else how
+    if not isinstance(draw, Draw):
+        raise TwostageError("a Schedule is for SUNDAE priors; give this one a Draw")
+    draw.check(model.tokens.num_codes)
+    return draw
 
 
 def _whole(model: Denoiser, how: Draw | Schedule | None) -> Callable[..., Chains]:

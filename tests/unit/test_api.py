@@ -139,7 +139,7 @@ def test_decode_undoes_the_codes_of_large_images(monkeypatch):
     assert np.abs(twostage.decode(tokenizer, index_Nhw.numpy()).astype(int) - shown).max() <= 1
 
 
-@pytest.mark.parametrize("architecture", ["sundae", "absorbing"])
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae", "absorbing"])
 def test_inpainting_keeps_the_codes_outside_of_the_mask(models, monkeypatch, architecture):
     prior, tokenizer = parts(write_model(models / "other", architecture))
     drawn = []
@@ -186,7 +186,7 @@ def test_codes_of_another_tokenizer_are_refused(models):
         ("sample(sundae, tokenizer, canvas=(8, 8))", "leave canvas out"),
         ("sample(prior, tokenizer, canvas=(2, 8))", "larger than the canvas"),
         ("sample(prior, tokenizer, condition=np.zeros(16, int))", "unconditional one takes none"),
-        ("inpaint(prior, tokenizer, BLACK, RIGHT)", "by a SUNDAE prior"),
+        ("inpaint(prior, tokenizer, BLACK, RIGHT, how=Schedule(9, 9, (1, 1), (1, 1)))", "give this one a Draw"),
         ("inpaint(sundae, tokenizer, BLACK, RIGHT[:8])", r"a mask bool \[16, 16\]; got .* bool \[8, 16\]"),
         ("inpaint(sundae, tokenizer, BLACK, RIGHT * 1)", "int64"),
         ("inpaint(sundae, tokenizer, BLACK[:, :, :8], RIGHT)", "inpaint takes images"),

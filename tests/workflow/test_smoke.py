@@ -285,10 +285,13 @@ def test_hourglasses_have_their_numbers(clone, name, key, values):
 
 
 def test_masks_and_classes_have_their_numbers(clone):
-    masks = rows_of(clone, "sundae_inpainting.csv", "mask")
-    assert list(masks) == ["block", "random"]
-    assert float(masks["block"]["redrawn_between_results"]) > 0
-    assert float(masks["block"]["kept_tokenizer_alone"]) > 0
+    with open(clone.folder / "results/sundae_inpainting.csv") as file:
+        drawn = list(csv.DictReader(file))
+    assert [(line["mask"], line["prior"]) for line in drawn] == [
+        (mask, prior) for mask in ("block", "random") for prior in ("SUNDAE", "transformer")
+    ]
+    assert all(float(line["redrawn_between_results"]) > 0 for line in drawn)
+    assert all(float(line["kept_tokenizer_alone"]) > 0 for line in drawn)
     classes = rows_of(clone, "sundae_pixels.csv", "class")
     assert (len(classes), float(classes["all"]["tokens_per_image"])) == (11, 784)
     for name in ("sundae_vs_autoregressive", "sundae_steps", "sundae_inpainting", "sundae_pixels"):

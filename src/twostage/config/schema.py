@@ -378,7 +378,7 @@ class DenoisingConfig(DrawingConfig):
 
 @dataclass
 class InpaintingConfig:
-    """Inpainting: a denoiser of whole grids redraws a part of held-out images."""
+    """Inpainting: a prior redraws a part of held-out images."""
 
     num_images: int = at_least(1)
     results: int = at_least(1)  # for every image
@@ -391,6 +391,7 @@ class InpaintingConfig:
     rule: str = one_of("all_pixels", "any_pixel")
     seed: int = at_least(0)
     unmasking: UnmaskingConfig | None = None  # of absorbing priors
+    temperature: float | None = above(0, default=None)  # of priors that draw token by token
 
 
 @dataclass(kw_only=True)

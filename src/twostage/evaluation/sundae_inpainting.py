@@ -3,8 +3,9 @@
 Source: McKinney & Willcocks 2022, Sec. 3.6 and 4.3, Fig. 11.
 """
 
-# K masks, N images, R results of each, H W height and width, C channels, P pixels of the mask
+# K masks times priors, N images, R results of each, H W height and width, C channels
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,41 +16,44 @@ from twostage.evaluation.sampled import metrics_of
 from twostage.runtime.artifacts import read_array, write_array, write_json
 from twostage.runtime.job import Job
 
-OF_SAMPLING = ("results_per_image", "tokens_per_image", "given_tokens_per_image", "steps", "temperature", "proportion",
+OF_SAMPLING = ("results_per_image", "tokens_per_image", "given_tokens_per_image", "steps", "temperature",
                "masked_share_of_pixels", "rule", "seconds_per_image", "clock")  # fmt: skip
 GREY = 128  # of what is masked
 
 
 @dataclass
 class SundaeInpaintingConfig:
-    """Which masks were drawn under, and what the paper says of the results."""
+    """Which masks were drawn under, and by which priors."""
 
     label: str  # the row of the study
     data: str
     masks: list[str]
+    priors: list[str]  # the first is the denoiser that the study is about
+    grid_images: int  # shown of each mask and prior
 
 
 def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
-    """Writes metrics.json, and grid.npy: of each mask's images the original, the masked one and all results, uint8
-    [K, N, 2 + R, H, W, C].
+    """Writes metrics.json, and grid.npy: of each mask's first images, by each prior, the original, the masked one and
+    all results, uint8 [K, N, 2 + R, H, W, C].
 
-    The input `data` holds the real images that were encoded. Raises TwostageError if there is one image or one result
-    alone, as nothing is then compared.
+    The inputs MASK.PRIOR are what was drawn. The input `data` holds the real images that were encoded. Raises
+    TwostageError if there is one image or one result alone, as nothing is then compared.
     """
-    masks, grids = {}, []
-    for mask in config.masks:
-        images = Inpainted.read(job, mask)
-        masks[mask] = {key: metrics_of(job, mask)[key] for key in OF_SAMPLING} | images.distances()
-        grids.append(images.shown())
-    prior = metrics_of(job, "prior")
+    drawn, grids = [], []
+    for mask, prior in itertools.product(config.masks, config.priors):
+        images = Inpainted.read(job, f"{mask}.{prior}")
+        found = metrics_of(job, f"{mask}.{prior}")
+        drawn.append({"mask": mask, "prior": prior} | {key: found[key] for key in OF_SAMPLING} | images.distances())
+        grids.append(images.shown()[: config.grid_images])
+    prior_metrics = metrics_of(job, "prior")
     metrics = {
         "label": config.label,
         "scale": job.scale,
         "data": config.data,
-        "prior_steps": prior["steps"],
-        "prior_train_seconds": prior["train_seconds"],
-        "num_images": len(grids[0]),
-        "masks": masks,
+        "prior_steps": prior_metrics["steps"],
+        "prior_train_seconds": prior_metrics["train_seconds"],
+        "num_images": len(images.original_NHWC),
+        "drawn": drawn,
     }
     write_array(job.folder / "grid.npy", np.stack(grids))
     write_json(job.folder / "metrics.json", metrics)
@@ -69,11 +73,11 @@ class Inpainted:
     redrawn_HW: np.ndarray
 
     @classmethod
-    def read(cls, job: Job, mask: str) -> "Inpainted":
-        """Reads the arrays of a mask's job. Raises TwostageError if there are too few to compare."""
-        folder = job.upstream(mask)
-        names = ("originals", "samples", "mask", "code_mask")
-        original_NHWC, result, mask_HW, code_hw = (np.array(read_array(folder / f"{name}.npy")) for name in names)
+    def read(cls, job: Job, name: str) -> "Inpainted":
+        """Reads the arrays of an input. Raises TwostageError if there are too few to compare."""
+        folder = job.upstream(name)
+        files = ("originals", "samples", "mask", "code_mask")
+        original_NHWC, result, mask_HW, code_hw = (np.array(read_array(folder / f"{file}.npy")) for file in files)
         result_NRHWC = result.reshape(len(original_NHWC), -1, *original_NHWC.shape[1:])
         if min(result_NRHWC.shape[:2]) < 2:
             raise TwostageError(f"{folder} holds {result_NRHWC.shape[:2]} images and results; set two or more of both")

@@ -1,6 +1,6 @@
 """Inpainted images as table and sheet. Draws stored numbers, computes none."""
 
-# K masks, N images, R results of each, H W height and width, C channels
+# K masks times priors, N images, R results of each, H W height and width, C channels
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,17 +48,25 @@ def _numbers(metrics: Metrics) -> list[dict[str, Any]]:
     about |= {key: metrics[key] for key in ("prior_steps", "prior_train_seconds", "num_images")}
     return [
         about
-        | {"mask": mask, "temperature_start": found["temperature"][0], "temperature_end": found["temperature"][1]}
+        | {"mask": found["mask"], "prior": found["prior"]}
+        | {"temperature_start": _temperatures(found)[0], "temperature_end": _temperatures(found)[1]}
         | {key: found[key] for key in COLUMNS}
-        for mask, found in metrics["masks"].items()
+        for found in metrics["drawn"]
     ]
+
+
+def _temperatures(found: Metrics) -> tuple[float, float]:
+    """Of the first and the last step. A prior that draws token by token has one."""
+    start, end = np.broadcast_to(found["temperature"], 2)
+    return float(start), float(end)
 
 
 def _printed(metrics: Metrics) -> list[dict[str, str]]:
     """Lines of the rendered table."""
     return [
         {
-            "mask": mask,
+            "mask": found["mask"],
+            "prior": found["prior"],
             "codes drawn anew": f"{found['tokens_per_image'] - found['given_tokens_per_image']} of "
             f"{found['tokens_per_image']}",
             "to the original": f"{found['redrawn_to_original']:.1f}",
@@ -68,18 +76,25 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
             "there, by the tokenizer alone": f"{found['kept_tokenizer_alone']:.1f}",
             "s per result": f"{found['seconds_per_image']:.4f}",
         }
-        for mask, found in metrics["masks"].items()
+        for found in metrics["drawn"]
     ]
 
 
 def _caption(metrics: Metrics, config: SundaeInpaintingConfig) -> str:
-    found = next(iter(metrics["masks"].values()))
-    start, end = found["temperature"]
+    found = metrics["drawn"][0]
+    start, end = _temperatures(found)
+    others = [each for each in metrics["drawn"] if each["prior"] != found["prior"]]
+    rival = (
+        f" A {others[0]['prior']} that trained for as long draws token by token at temperature "
+        f"{_temperatures(others[0])[0]:g}, and sees of the image what comes before."
+        if others
+        else ""
+    )
     return (
         f"At scale {metrics['scale']}: {metrics['data']} in place of {metrics['label']}, one prior of "
         f"{metrics['prior_steps']} steps, {metrics['num_images']} held-out images, {found['results_per_image']} "
         f"results of each, codes drawn anew by the rule {found['rule']}, at most {found['steps']} steps, "
-        f"temperature {start:g} to {end:g}. Mean absolute differences in grey levels "
+        f"temperature {start:g} to {end:g}.{rival} Mean absolute differences in grey levels "
         "over the pixels whose codes were drawn anew, and, last, over the others, which the decoder alone alters; "
         "originals are seen through the tokenizer. By the tokenizer alone: originals to the real images, over the same "
         f"pixels. Seconds: {found['clock']}. "
@@ -88,13 +103,16 @@ def _caption(metrics: Metrics, config: SundaeInpaintingConfig) -> str:
 
 
 def _sheet(metrics: Metrics, grid_KNRHWC: np.ndarray, config: FiguresConfig, job: Job) -> None:
-    """For every mask a panel: a row for each image, the original, what is masked, the results."""
-    num_masks, num_images, num_shown = grid_KNRHWC.shape[:3]
-    with style(config, rows=1, columns=num_masks, panel_ratio=1.1 * num_images / num_shown):
-        figure, axes = plt.subplots(1, num_masks, squeeze=False)
-        for panel, mask, grid_NRHWC in zip(axes[0], metrics["masks"], grid_KNRHWC, strict=True):
+    """For every mask a row of panels, one for each prior: an image a line, the original, what is masked, results."""
+    num_images, num_shown = grid_KNRHWC.shape[1:3]
+    masks = list(dict.fromkeys(found["mask"] for found in metrics["drawn"]))
+    num_priors = len(metrics["drawn"]) // len(masks)
+    with style(config, rows=len(masks), columns=num_priors, panel_ratio=1.1 * num_images / num_shown):
+        figure, axes = plt.subplots(len(masks), num_priors, squeeze=False)
+        for panel, found, grid_NRHWC in zip(axes.flat, metrics["drawn"], grid_KNRHWC, strict=True):
             panel.imshow(np.concatenate([strip(image) for image in grid_NRHWC]), interpolation="nearest")
-            panel.set_title(f"{mask}: original, masked, {num_shown - 2} results", fontsize="x-small")
+            title = f"{found['mask']}, {found['prior']}: original, masked, {num_shown - 2} results"
+            panel.set_title(title, fontsize="x-small")
             panel.set_axis_off()
         figure.suptitle(f"Inpainting at scale {metrics['scale']}, {metrics['data']} (grey: masked)", fontsize="small")
         save(figure, job.folder, job.variant, config.png_dpi)

@@ -137,13 +137,14 @@ def reconstructions(results: Path, variant: str) -> Slider | None:
 
 
 def inpaintings(results: Path, study: str) -> list[Slider]:
-    """For every mask, what was masked and the first result."""
+    """For every mask and prior, what was masked and the first result."""
     found = []
     for folder in _folders(results, study):
-        masks = read_json(folder / "metrics.json").get("masks", {})
-        for mask, image_MRHWC in zip(masks, read_array(folder / "grid.npy") if masks else [], strict=True):
+        drawn = read_json(folder / "metrics.json").get("drawn", [])
+        for one, image_MRHWC in zip(drawn, read_array(folder / "grid.npy") if drawn else [], strict=True):
             pair = (image_MRHWC[:, 1], image_MRHWC[:, 2])
-            found.append(_slider(f"mask: {mask}", pair, ("masked (grey)", "filled in, the first result")))
+            name = f"mask: {one['mask']}, {one['prior']}"
+            found.append(_slider(name, pair, ("masked (grey)", "filled in, the first result")))
     return found
 
 

@@ -168,11 +168,14 @@ def _samples(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None, late
         return sampling_job(tree, prior, tokenizer, condition, completed)
     # One canvas must not overwrite another, nor pass for it where only the file's content changed.
     content = None if file is None else sha256_file(Path(file).expanduser())
-    label = f"drawn_{sha256_json([_without_unmasking(tree['sampling']), content])[:6]}"
+    label = f"drawn_{sha256_json([_naming(tree['sampling']), content])[:6]}"
     return sampling_job(tree, prior, tokenizer, condition, completed, label)
 
 
-def _without_unmasking(sampling: Tree) -> Tree:
-    """What names samples: how absorbing diffusion is drawn from came later, and concerns none of them."""
-    blocks = {name: block for name, block in sampling.items() if isinstance(block, dict) and "unmasking" in block}
-    return sampling | {name: {k: v for k, v in block.items() if k != "unmasking"} for name, block in blocks.items()}
+def _naming(sampling: Tree) -> Tree:
+    """What names samples: how others than SUNDAE denoise or inpaint came later, and concerns none of them."""
+    later = ("unmasking", "temperature")
+    return {
+        name: {k: v for k, v in block.items() if k not in later} if isinstance(block, dict) else block
+        for name, block in sampling.items()
+    }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from twostage.errors import TwostageError
+from twostage.planning.unread import way_of
 from twostage.planning.verbs import new_job, reading
 from twostage.runtime.job import Job, Tree
 
@@ -218,10 +219,11 @@ def chain_name(tree: Tree) -> str:
 
 
 def _drawn_by(drawing: Tree, prior: Job) -> Tree:
-    """The slice without what the prior does not do: SUNDAE runs a chain, which absorbing diffusion does not."""
-    if prior.config["architecture"] == "absorbing":
-        return drawing | {"chain": None}
-    return {key: value for key, value in drawing.items() if key != "unmasking"}
+    """The slice without what the prior does not do: SUNDAE runs a chain, which others do not."""
+    way = way_of(prior.config["architecture"])
+    unread = {"unmasking", "temperature"} - {way}
+    read = {key: value for key, value in drawing.items() if key not in unread}
+    return read if way == "chain" else read | {"chain": None}
 
 
 def denoising_job(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None = None, label: str = "") -> Job:
@@ -253,7 +255,7 @@ def _conditioned(job: Job, condition: Job | None) -> Job:
 def inpainting_job(
     tree: Tree, prior: Job, tokenizer: Job, latents: Job, condition: Job | None = None, label: str = ""
 ) -> Job:
-    """Parts of the held-out images of `latents`, drawn anew by a denoiser of whole grids; else as `denoising_job`.
+    """Parts of the held-out images of `latents`, drawn anew; else as `denoising_job`.
 
     `condition`: the codes of the same images.
     """

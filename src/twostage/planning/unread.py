@@ -1,12 +1,24 @@
-"""Keys of `sampling` that drawing whole grids does not read, and what does there what they do elsewhere."""
+"""Keys of `sampling` that denoising and inpainting do not read, and what does there what they do elsewhere."""
 
 from twostage.errors import TwostageError
 from twostage.runtime.job import Tree
 
 # In which block of `sampling` a verb finds what it reads.
 _BLOCK = {"sampling.denoise": "denoising", "sampling.inpaint": "inpainting"}
-_CHAIN = "set sampling.{0}.chain.temperature_start and sampling.{0}.chain.temperature_end"
-_ALL_CODES = "a step draws from all codes, and low temperatures from the likely ones: " + _CHAIN
+# How an architecture draws a grid, or a part of one: the key of its settings in the block. Others: token by token.
+_WAYS = {"sundae": "chain", "absorbing": "unmasking"}
+# Way -> where its temperature is set.
+_TEMPERATURE = {
+    "chain": "set sampling.{0}.chain.temperature_start and sampling.{0}.chain.temperature_end",
+    "unmasking": "set sampling.{0}.unmasking.temperature",
+    "temperature": "set sampling.{0}.temperature",
+}
+# Key of `sampling` -> what is said before that.
+_BY_TEMPERATURE = {
+    "temperature": "",
+    "top_k": "it draws from all codes, and at low temperatures from the likely ones: ",
+    "top_p": "it draws from all codes, and at low temperatures from the likely ones: ",
+}
 _CANVAS = "its images have the size that the prior was trained on; choose priors=gpt and sampling.generate for others"
 _OWN_CONDITIONS = (
     "held-out images are filled under conditions of their own; drop sampling.{}, or draw whole images by "
@@ -16,18 +28,14 @@ _OWN_CONDITIONS = (
 # Verb -> key of `sampling` -> what to do instead.
 INSTEAD = {
     "sampling.denoise": {
-        "temperature": _CHAIN.format("denoising"),
-        "top_k": _ALL_CODES.format("denoising"),
-        "top_p": _ALL_CODES.format("denoising"),
+        **_BY_TEMPERATURE,
         "given": "it draws whole images; sampling.inpaint with sampling.inpainting.mask=half completes some",
         "canvas": _CANVAS,
         "canvas_pixels": _CANVAS,
         "cache_megabytes": "it keeps no cache; lower sampling.batch_size for less memory",
     },
     "sampling.inpaint": {
-        "temperature": _CHAIN.format("inpainting"),
-        "top_k": _ALL_CODES.format("inpainting"),
-        "top_p": _ALL_CODES.format("inpainting"),
+        **_BY_TEMPERATURE,
         "given": "set sampling.inpainting.mask=half, which keeps half of every image",
         "canvas": _CANVAS,
         "canvas_pixels": _CANVAS,
@@ -40,26 +48,22 @@ INSTEAD = {
 }
 
 
-# The same of priors=absorbing, where it differs.
-_UNMASKING = "set sampling.{0}.unmasking.temperature"
-_INSTEAD_ABSORBING = {
-    "temperature": _UNMASKING,
-    "top_k": "it draws from all codes, and at low temperatures from the likely ones: " + _UNMASKING,
-    "top_p": "it draws from all codes, and at low temperatures from the likely ones: " + _UNMASKING,
-}
+def way_of(architecture: str) -> str:
+    """The key of `sampling.denoising` or `sampling.inpainting` that says how a prior draws."""
+    return _WAYS.get(architecture, "temperature")
 
 
 def refuse_unread(verb: str, architecture: str, asked: Tree, usual: Tree) -> None:
     """Raises TwostageError if what is `asked` of `sampling` differs from the `usual` in a key that the verb, or the
     prior's architecture, does not read: it would change nothing.
     """
-    block, absorbing = _BLOCK[verb], architecture == "absorbing"
+    block, way = _BLOCK[verb], way_of(architecture)
     for key, instead in INSTEAD[verb].items():
         if asked[key] != usual[key]:
-            said = _INSTEAD_ABSORBING[key].format(block) if absorbing and key in _INSTEAD_ABSORBING else instead
+            said = instead + _TEMPERATURE[way].format(block) if key in _BY_TEMPERATURE else instead
             raise TwostageError(f"{verb} does not read sampling.{key}: {said}")
-    read, unread = ("unmasking", "chain") if absorbing else ("chain", "unmasking")
-    if asked[block][unread] != usual[block][unread]:
-        raise TwostageError(
-            f"priors={architecture} does not read sampling.{block}.{unread}; set sampling.{block}.{read}"
-        )
+    for unread in {*_TEMPERATURE} & {*asked[block]} - {way}:
+        if asked[block][unread] != usual[block][unread]:
+            raise TwostageError(
+                f"priors={architecture} does not read sampling.{block}.{unread}; set sampling.{block}.{way}"
+            )

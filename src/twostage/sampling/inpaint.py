@@ -1,4 +1,4 @@
-"""Verb `sampling.inpaint`: redraws parts of held-out images with a denoiser of whole grids, several times each.
+"""Verb `sampling.inpaint`: redraws parts of held-out images, several times each.
 
 Source: McKinney & Willcocks 2022, Sec. 3.6 and 4.3.
 """
@@ -16,7 +16,7 @@ import torch
 
 from twostage.config.schema import InpaintingConfig
 from twostage.errors import TwostageError
-from twostage.priors.denoiser import Denoiser
+from twostage.priors.model import AnyModel
 from twostage.runtime import training
 from twostage.runtime.artifacts import read_array, write_array, write_json
 from twostage.runtime.job import Job
@@ -72,7 +72,7 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
     log.info("%s: %d of %d codes redrawn", job.variant, code_hw.sum(), code_hw.size)
 
 
-def _conditions(job: Job, model: Denoiser, num_images: int) -> torch.Tensor | None:
+def _conditions(job: Job, model: AnyModel, num_images: int) -> torch.Tensor | None:
     """Condition codes int64 [N, S] of the same images, from the job's input `condition`; None if the prior has none."""
     wanted = model.tokens.condition
     if (wanted is None) != ("condition" not in job.inputs):

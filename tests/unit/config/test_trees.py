@@ -30,8 +30,8 @@ def composed_by_hydra(conf, overrides):
 
 
 def asked_for(monkeypatch):
-    """Overrides that the whole plans of all scales ask for, each at least once, a study beside another choice: Hydra
-    would take minutes for all trees.
+    """Overrides that the whole plans of all scales ask for, a study beside another choice: each choice of a group and
+    each key at least once, whatever its value, as Hydra would take minutes for all trees.
     """
     chosen, seen = [], set()
     for scale in SCALES:
@@ -47,9 +47,10 @@ def asked_for(monkeypatch):
             whole_plan(scale)
         new = []
         for overrides in asked:
-            if set(overrides) - seen:
+            kinds = {each.split("=")[0] if "." in each.split("=")[0] else each for each in overrides}
+            if kinds - seen:
                 new.append(overrides)
-                seen |= set(overrides)
+                seen |= kinds
         studies = [each[1:] for each in new if each[-1].startswith("study=")]
         others = [each for each in new if not each[-1].startswith("study=")]
         pairs = itertools.zip_longest(others, studies)

@@ -87,29 +87,35 @@ def test_seconds_of_unlike_numbers_of_threads_are_refused(tmp_path, sundae):
 
 
 def inpainted(tmp_path, num_results=2):
-    """Two grey images; the right half is drawn anew, ten levels off in the first result and twenty in the second.
+    """Two grey images; the right half is drawn anew, ten levels off in the first result and twenty in the second; by a
+    transformer twice as far off.
 
     Of the three real images two were encoded, which the tokenizer makes brighter: by three levels on the left.
     """
     original_NHWC = np.stack([np.full((4, 4, 3), shade, np.uint8) for shade in (100, 150)])
-    result_NRHWC = np.repeat(original_NHWC[:, None], num_results, axis=1)
-    result_NRHWC[:, 0, :, 2:] += 10
-    result_NRHWC[:, 1:, :, 2:] += 20
     mask_HW = np.zeros((4, 4), bool)
     mask_HW[:, 2:] = True
-    arrays = {"originals": original_NHWC, "samples": result_NRHWC.reshape(-1, 4, 4, 3), "mask": mask_HW,
-              "code_mask": mask_HW[::2, ::2]}  # fmt: skip
-    for name, array in arrays.items():
-        write_array(tmp_path / f"block/{name}.npy", array)
+    for folder, off in (("sundae", 10), ("transformer", 20)):
+        result_NRHWC = np.repeat(original_NHWC[:, None], num_results, axis=1)
+        result_NRHWC[:, 0, :, 2:] += off
+        result_NRHWC[:, 1:, :, 2:] += 2 * off
+        arrays = {"originals": original_NHWC, "samples": result_NRHWC.reshape(-1, 4, 4, 3), "mask": mask_HW,
+                  "code_mask": mask_HW[::2, ::2]}  # fmt: skip
+        for name, array in arrays.items():
+            write_array(tmp_path / f"{folder}/{name}.npy", array)
     real_NHWC = original_NHWC[[0, 1, 0]] - np.array([3, 3, 9, 9], np.uint8)[:, None]
     write_array(tmp_path / "data/validation_image.npy", real_NHWC)
     sampling = CHAIN | {"results_per_image": num_results, "tokens_per_image": 4, "given_tokens_per_image": 2,
                         "masked_share_of_pixels": 0.5, "rule": "all_pixels", "seconds_per_image": 0.1,
                         "clock": "process CPU time"}  # fmt: skip
-    write_json(tmp_path / "block/metrics.json", sampling)
+    write_json(tmp_path / "sundae/metrics.json", sampling)
+    # A prior that draws token by token has one temperature, and no schedules.
+    one = {key: value for key, value in sampling.items() if key not in CHAIN} | {"steps": 4, "temperature": 0.4}
+    write_json(tmp_path / "transformer/metrics.json", one)
     write_json(tmp_path / "prior/metrics.json", {"steps": 10, "train_seconds": 5.0})
-    made = job(tmp_path, "sundae_inpainting", {name: str(tmp_path / name) for name in ("block", "prior", "data")})
-    sundae_inpainting(SundaeInpaintingConfig("FFHQ1024", "cifar10", ["block"]), made)
+    names = {"block.SUNDAE": "sundae", "block.transformer": "transformer", "prior": "prior", "data": "data"}
+    made = job(tmp_path, "sundae_inpainting", {name: str(tmp_path / folder) for name, folder in names.items()})
+    sundae_inpainting(SundaeInpaintingConfig("FFHQ1024", "cifar10", ["block"], ["SUNDAE", "transformer"], 1), made)
     return made
 
 
@@ -117,14 +123,18 @@ def test_distances_of_what_is_drawn_anew_and_of_what_is_kept(tmp_path):
     made = inpainted(tmp_path)
     metrics = read_json(made.folder / "metrics.json")
     assert metrics["num_images"] == 2
-    found = metrics["masks"]["block"]
+    found, by_transformer = metrics["drawn"]
+    assert [(each["mask"], each["prior"]) for each in metrics["drawn"]] == [
+        ("block", "SUNDAE"), ("block", "transformer"),
+    ]  # fmt: skip
+    assert (by_transformer["redrawn_to_original"], by_transformer["temperature"]) == (pytest.approx(30), 0.4)
     assert found["redrawn_to_original"] == pytest.approx(15)
     assert found["redrawn_between_results"] == pytest.approx(10)
     assert found["redrawn_other_image"] == pytest.approx(50)
     assert found["kept_to_original"] == 0
     assert found["kept_tokenizer_alone"] == pytest.approx(3)
     grid_KNRHWC = read_array(made.folder / "grid.npy")
-    assert grid_KNRHWC.shape == (1, 2, 4, 4, 4, 3)
+    assert grid_KNRHWC.shape == (2, 1, 4, 4, 4, 3)
     assert (grid_KNRHWC[0, 0, 1, 0, :, 0] == [100, 100, 128, 128]).all()
 
 

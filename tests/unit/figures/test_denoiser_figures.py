@@ -70,8 +70,11 @@ def test_the_table_has_both_priors_and_the_papers_rows(tmp_path):
 
 
 def test_masks_and_classes_have_their_numbers(tmp_path):
-    (block,), text = drawn(tmp_path / "masks", "sundae_inpainting")
+    (block, causal), text = drawn(tmp_path / "masks", "sundae_inpainting")
     assert (block["mask"], block["redrawn_to_original"], block["kept_to_original"]) == ("block", "15", "0")
+    assert (causal["prior"], causal["redrawn_to_original"]) == ("transformer", "30")
+    assert (causal["temperature_start"], causal["temperature_end"]) == ("0.4", "0.4")
+    assert "token by token at temperature 0.4" in text
     assert block["kept_tokenizer_alone"] == "3"
     assert "originals to the real images" in text
     (everything, dark, bright), _ = drawn(tmp_path / "classes", "sundae_pixels")

@@ -149,7 +149,9 @@ def test_sliders_hold_what_was_before_and_after(results):
     assert (slider.before.width, slider.before.height) == (slider.after.width, slider.after.height) == (16, 8)
     assert reconstructions(results, "cifar10.unknown") is None
     folder = results / "evaluation/sundae_inpainting.FFHQ"
-    write_json(folder / "metrics.json", {"masks": {"block": {}, "random": {}}})
+    write_json(folder / "metrics.json", {"drawn": [{"mask": mask, "prior": "SUNDAE"} for mask in ("block", "random")]})
     write_array(folder / "grid.npy", np.zeros((2, 4, 3, 4, 4, 3), np.uint8))
-    assert [each.name for each in inpaintings(results, "sundae_inpainting")] == ["mask: block", "mask: random"]
+    assert [each.name for each in inpaintings(results, "sundae_inpainting")] == [
+        "mask: block, SUNDAE", "mask: random, SUNDAE",
+    ]  # fmt: skip
     assert inpaintings(results, "orderings") == []

@@ -69,11 +69,20 @@ def test_it_unmasks_and_runs_no_chain():
         ("absorbing", "sampling.temperature=0.9", r"set sampling\.denoising\.unmasking\.temperature"),
         ("absorbing", "sampling.top_k=5", r"set sampling\.denoising\.unmasking\.temperature"),
         ("sundae", "sampling.temperature=0.9", r"set sampling\.denoising\.chain\.temperature_start"),
+        (
+            "gpt",
+            "sampling.inpainting.chain.steps=9",
+            r"gpt does not read sampling\.inpainting\.chain; set .*temperature",
+        ),
+        ("sundae", "sampling.inpainting.temperature=0.9", r"sundae does not read sampling\.inpainting\.temperature"),
+        ("pixelsnail", "sampling.temperature=0.9", r"set sampling\.inpainting\.temperature"),
+        ("gpt", "sampling.top_k=5", r"set sampling\.inpainting\.temperature"),
     ],
 )
 def test_what_a_prior_does_not_read_is_refused(prior, override, named):
+    verb = "sampling.inpaint" if "inpainting" in named else "sampling.denoise"
     with pytest.raises(TwostageError, match=named):
-        chain(("scale=smoke", f"priors={prior}", override), "sampling.denoise")
+        chain(("scale=smoke", f"priors={prior}", override), verb)
 
 
 @pytest.mark.parametrize("prior", ["gpt", "pixelsnail", "sundae"])

@@ -8,6 +8,8 @@ from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.latents.orderings import ordering
 from twostage.sampling import Draw, sample, uniform_table
+from twostage.sampling.autoregressive import fill
+from twostage.sampling.whole import Streams
 
 CLASSES = TokenSpace(3, (1, 1))
 SPACES = {
@@ -80,6 +82,51 @@ def test_given_tokens_are_kept_and_the_rest_is_drawn_as_if_they_had_been(archite
     completed_BT = sample(model, table(5, tokens), Draw(), condition_BS, given_BG=other_BG).flatten(1)
     assert torch.equal(completed_BT[:, :8], other_BG)
     assert not torch.equal(completed_BT[:, 8:], whole_BT[:, 8:])
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+def test_what_is_filled_sees_what_comes_before_and_nothing_after(architecture, small_gpt, small_pixelsnail):
+    tokens = SPACES["spatial"]
+    model = {"gpt": small_gpt, "pixelsnail": small_pixelsnail}[architecture](tokens)
+    condition_BS = condition_of(tokens, 5)
+    given_BT = torch.randint(11, (5, 16), generator=torch.Generator().manual_seed(3))
+    redrawn_BT = np.zeros((5, 16), bool)
+    redrawn_BT[:, [4, 5, 9]] = True
+    redrawn_BT[0, 9] = False  # each grid has a mask of its own
+
+    def filled(given_BT, redrawn_BT=redrawn_BT):
+        chains = fill(model, Draw(), Streams(0, range(5)), condition_BS, given_BT, redrawn_BT)
+        assert torch.equal(chains.index_BT[~redrawn_BT], given_BT[~redrawn_BT])
+        assert chains.steps_B.tolist() == redrawn_BT.sum(1).tolist()
+        return chains.index_BT
+
+    found_BT = filled(given_BT)
+    after_BT, before_BT = given_BT.clone(), given_BT.clone()
+    after_BT[:, 10:] = (after_BT[:, 10:] + 1) % 11
+    before_BT[:, :4] = (before_BT[:, :4] + 1) % 11
+    assert torch.equal(filled(after_BT)[redrawn_BT], found_BT[redrawn_BT])
+    assert not torch.equal(filled(before_BT)[redrawn_BT], found_BT[redrawn_BT])
+    assert torch.equal(filled(given_BT, np.zeros((5, 16), bool)), given_BT)
+    # With nothing given, it draws what is drawn without a mask.
+    uniform_BT = torch.from_numpy(Streams(0, range(5)).uniforms(np.arange(5), 16)[0])
+    whole_BT = sample(model, uniform_BT, Draw(), condition_BS).flatten(1)
+    assert torch.equal(filled(given_BT, np.ones((5, 16), bool)), whole_BT)
+
+
+def test_a_mask_lies_where_it_is_in_the_image_whatever_the_order(small_gpt):
+    model = small_gpt(SPACES["unconditional"])
+    model.ordering = "spiral_out"
+    order_T = ordering("spiral_out", 4, 4)
+    given_BT = torch.randint(11, (5, 16), generator=torch.Generator().manual_seed(3))
+    redrawn_BT = np.zeros((5, 16), bool)
+    redrawn_BT[:, order_T[8]] = True
+    last_BT = given_BT.clone()
+    last_BT[:, order_T[9:]] = 0
+    first, second = (
+        fill(model, Draw(), Streams(0, range(5)), None, codes, redrawn_BT) for codes in (given_BT, last_BT)
+    )
+    assert torch.equal(first.index_BT[:, order_T[8]], second.index_BT[:, order_T[8]])
+    assert torch.equal(first.index_BT[~redrawn_BT], given_BT[~redrawn_BT])
 
 
 def test_grids_come_back_row_major_from_any_order(small_gpt):

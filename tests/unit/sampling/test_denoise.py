@@ -21,8 +21,10 @@ from twostage.priors.model import store, trained_format
 from twostage.priors.sundae import Sundae
 from twostage.runtime.artifacts import read_array, read_json, write_json
 from twostage.runtime.job import Job
+from twostage.sampling.autoregressive import fill
 from twostage.sampling.denoise import Changes
 from twostage.sampling.denoising import Schedule, Streams, denoise
+from twostage.sampling.draw import Draw
 from twostage.sampling.masks import generated_mask
 from twostage.tokenizers import as_bytes
 from twostage.tokenizers.model import save
@@ -222,6 +224,22 @@ def test_inpainting_keeps_all_codes_but_the_masked_ones_and_gives_several_result
     assert np.asarray(Image.open(job.folder / "grid.png")).shape == (3 * 18 - 2, 6 * 18 - 2, 3)
 
 
+def test_a_prior_that_draws_token_by_token_fills_masks_too(make):
+    job = make("inpaint", prior="prior", inputs=["latents"], temperature=0.7)
+    real = write_latents(job.upstream("latents"), NUM_CODES, GRID)[:3]
+    out = run(job)
+    masked = out["code_mask.npy"]
+    result_NRhw = out["index.npy"].reshape(3, 4, *GRID)
+    assert (result_NRhw[:, :, ~masked] == real[:, None, ~masked]).all()
+    assert (result_NRhw[:, :, masked] != real[:, None, masked]).any()
+    metrics = read_json(job.folder / "metrics.json")
+    assert (metrics["temperature"], metrics["steps"]) == (0.7, 16)
+    given_BT = torch.from_numpy(real.astype(np.int64)).flatten(1).repeat_interleave(4, 0)
+    model = priors.load(job.upstream("prior")).model
+    expected = fill(model, Draw(0.7), Streams(0, range(12)), None, given_BT, np.tile(masked.ravel(), (12, 1)))
+    assert np.array_equal(out["index.npy"].reshape(12, 16), expected.index_BT)
+
+
 def test_the_rule_decides_which_codes_a_mask_means(make, tmp_path):
     byte_HW = np.zeros((16, 16), np.uint8)
     byte_HW[:6, :6] = 255
@@ -263,6 +281,7 @@ def test_every_generated_mask_is_filled_and_the_rest_kept(make, mask):
         ("denoise", {"prior": "by_class"}, "the prior is conditional; give the job an input `condition`"),
         ("denoise", {"prior": "by_map", "inputs": ["condition"]}, "holds 3 codes on grids .* expected 7 on"),
         ("denoise", {"prior": "by_map", "coordinates": True}, "was trained with the condition edges"),
+        ("inpaint", {"prior": "prior"}, "draws token by token; use sampling.generate"),
         ("inpaint", {"prior": "by_map"}, "an input `condition` of the images' codes of edges"),
         ("denoise", {"prior": "by_class", "inputs": ["condition"]}, "holds codes of edges, but the prior .* class"),
         ("inpaint", {"results": 0}, "results is 0; set a number of at least 1"),

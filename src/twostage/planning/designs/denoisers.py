@@ -26,6 +26,8 @@ from twostage.planning.jobs import (
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
 
+RIVAL = "transformer, SUNDAE's time"  # one that trains for as long as SUNDAE
+
 
 @dataclass
 class LatentsCell:
@@ -73,18 +75,21 @@ def sundae_vs_autoregressive(plan: Builder) -> None:
 
 
 def sundae_inpainting(plan: Builder) -> None:
-    """Adds the jobs of Fig. 11: several results of an image under every mask."""
+    """Adds the jobs of Fig. 11: several results of an image under every mask, and of a transformer beside SUNDAE."""
     found: dict[str, Job] = {}
     for row, cell in plan.rows(LatentsCell).items():
         encoded = _encoded(plan, cell)
         sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["study"]["sundae"]["steps"])
+        priors = {"SUNDAE": sundae} | ({"transformer": _transformer(plan, encoded, sundae)[1]} if cell.rivals else {})
         inputs: dict[str, Job] = {}
         for mask, share in plan.study["masks"].items():
             tree = plan.tree_of(encoded.cell)
-            tree["sampling"]["inpainting"] |= {"mask": mask, "mask_share": share}
-            job = inpainting_job(tree, sundae, encoded.tokenizer, encoded.latents, label=f"inpainted_{mask}")
-            inputs[mask] = plan.add(job)
-        config = {"label": row, "data": cell.data, "masks": list(inputs)}
+            tree["sampling"]["inpainting"] |= {"mask": mask, "mask_share": share, "num_images": plan.study["images"]}
+            for name, prior in priors.items():
+                job = inpainting_job(tree, prior, encoded.tokenizer, encoded.latents, label=f"inpainted_{mask}")
+                inputs[f"{mask}.{name}"] = plan.add(job)
+        config = {"label": row, "data": cell.data, "masks": list(plan.study["masks"]), "priors": list(priors)}
+        config |= {"grid_images": plan.tree["evaluation"]["grid_images"]}
         variant = f"sundae_inpainting.{row}"
         inputs |= {"prior": sundae, "data": plan.jobs[encoded.latents.inputs["data"]]}
         found[row] = plan.add(new_job("evaluation.sundae_inpainting", variant, plan.tree, config, inputs))
@@ -151,15 +156,20 @@ def _rivals(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, dic
     return transformers | diffusion, {"pace": pace, "pace_absorbing": pace_absorbing}
 
 
+def _transformer(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[Tree, Job, Job]:
+    """The config of a transformer that trains for as long as SUNDAE, the transformer, and the pace of the two."""
+    tree = plan.tree_of(encoded.cell, priors="gpt", seed=0)
+    return tree, *_timed(plan, tree, encoded, sundae)
+
+
 def _transformers(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, dict[str, Job]], Job]:
     """Samples of two transformers: one of the steps that it has elsewhere, one that trains for as long as SUNDAE."""
     tune = plan.tuned(encoded.cell.data, encoded.cell, "gpt", encoded.latents, None)
-    tree = plan.tree_of(encoded.cell, priors="gpt", seed=0)
+    tree, timed, pace = _transformer(plan, encoded, sundae)
     # The row-major run of the orderings, and its samples, where they are run on the same latents.
     usual = plan.add(prior_job(tree, encoded.latents, None, {"tune": tune}, spell_row_major=True))
-    timed, pace = _timed(plan, tree, encoded, sundae)
     sets: dict[str, dict[str, Job]] = {}
-    for label, prior in {"transformer": usual, "transformer, SUNDAE's time": timed}.items():
+    for label, prior in {"transformer": usual, RIVAL: timed}.items():
         sampling = plan.add(sampling_job(tree, prior, encoded.tokenizer))
         sets[label] = _measured(plan, tree, encoded, prior, sampling)
     return sets, pace
