@@ -47,7 +47,8 @@ def write_reconstructions(folder: Path, lpips: float, shade: int, num_images: in
 
 def collected(folder: Path, runs: dict[int, dict[str, str]], config: CollectConfig, **inputs: str) -> Job:
     """The job that collected `runs`: position of a point -> folders by their roles."""
-    files = ["table.csv", "metrics.json"] + (["grid.npy"] if config.pictures else [])
+    files = ["table.csv", "metrics.json"]
+    files += (["grid.npy"] if config.pictures else []) + (["film.npy"] if config.films else [])
     named = {f"{at}.{role}": path for at, roles in runs.items() for role, path in roles.items()}
     made = Job("evaluation", "collect", config.study, "smoke", {}, named | inputs, str(folder / "collected"), files)
     collect(config, made)

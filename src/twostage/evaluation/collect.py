@@ -42,6 +42,7 @@ class CollectConfig:
     compare_to: dict[str, Any] | None = None  # values of the varied keys of the run that others are compared with
     equal: list[str] = field(default_factory=list)  # what the metrics of a row's priors must agree in
     pictures: int = 0  # samples of each run to keep for figures
+    films: int = 0  # samples of each run whose chains to keep
     orderings: list[str] = field(default_factory=list)  # whose paths a figure shows
 
 
@@ -51,6 +52,8 @@ def collect(config: CollectConfig, job: Job) -> None:
 
     With `pictures`, grid.npy as well: of every run the first samples, or else reconstructions below their originals,
     or samples below their conditions, uint8 [strips, pictures, H, W, C], whose labels are in metrics.json.
+    With `films`, film.npy: of every run the states of the first chains, decoded, one run after another, uint8
+    [states, films, H, W, C]; metrics.json says at which steps.
     Raises TwostageError if the runs of a row differ in what is to be equal.
     """
     priors = _priors(config, job)
@@ -73,6 +76,8 @@ def collect(config: CollectConfig, job: Job) -> None:
         "strips": labels,
         "orders": {name: ordering(name, GRID_SIDE, GRID_SIDE).tolist() for name in config.orderings},
     }
+    if config.films:
+        metrics["film_steps"] = _films(config, job)
     if conditions := _conditions(config, job):
         metrics |= {"conditions": conditions, "names": names}
     write_json(job.folder / "metrics.json", metrics)
@@ -189,6 +194,15 @@ def _latents(job: Job, row: str) -> dict[str, Any]:
         return {}
     latents = read_json(job.upstream(f"{row}.latents") / "metadata.json")
     return {"grid": latents["grid"], "unigram_entropy_nats": latents["splits"]["validation"]["unigram_entropy_nats"]}
+
+
+def _films(config: CollectConfig, job: Job) -> list[list[int]]:
+    """Writes film.npy; returns the steps after which each run's states are shown."""
+    names = [f"{at}.sampling" for at in range(len(config.points))]
+    folders = [job.upstream(name) for name in names if name in job.inputs]
+    film_FMHWC = [read_array(folder / "film.npy")[:, : config.films] for folder in folders]
+    write_array(job.folder / "film.npy", np.concatenate(film_FMHWC))
+    return [read_json(folder / "metrics.json")["film_steps"] for folder in folders]
 
 
 def _pictures(config: CollectConfig, job: Job) -> tuple[list[str], list[np.ndarray], list[str]]:

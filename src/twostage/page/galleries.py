@@ -1,6 +1,6 @@
 """Sample galleries: the strips of a study's grid.npy with a label each, between real images and reconstructions."""
 
-# K kinds of strips, M images, R results of an image, H W C
+# K kinds of strips, F states of a chain, M images, R results of an image, H W C
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,6 +49,15 @@ class Slider:
     said: tuple[str, str]  # what the left and the right side show
 
 
+@dataclass(frozen=True)
+class Film:
+    """States of some chains, of which the page shows one at a time: in the picture, they lie one below another."""
+
+    name: str
+    picture: Picture
+    steps: list[int]  # after which each state is shown
+
+
 def galleries(results: Path, study: str, tokenizers: list[str]) -> list[Gallery]:
     """Those of a study whose samples go through these tokenizers. Raises TwostageError for a grid of unknown strips."""
     return [_gallery(folder, results, tokenizers) for folder in _folders(results, study)]
@@ -85,8 +94,9 @@ def _strips(folder: Path) -> Iterator[Strip]:
             for name, image_MRHWC in zip(runs, grid, strict=True):
                 near = [f"its nearest training images: {at + 1}" for at in range(image_MRHWC.shape[1] - 1)]
                 yield from zip((f"{name.replace('_', ' ')}: samples", *near), image_MRHWC.swapaxes(0, 1), strict=True)
-        case {"masks": masks}:
-            for name, image_MRHWC in zip(masks, grid, strict=True):
+        case {"drawn": runs}:
+            for run, image_MRHWC in zip(runs, grid, strict=True):
+                name = f"{run['mask']}, {run['prior']}"
                 drawn = [f"{name}: result {at + 1}" for at in range(image_MRHWC.shape[1] - 2)]
                 seen = (f"{name}: real images through the tokenizer", f"{name}: masked")
                 yield from zip((*seen, *drawn), image_MRHWC.swapaxes(0, 1), strict=True)
@@ -145,6 +155,21 @@ def inpaintings(results: Path, study: str) -> list[Slider]:
             pair = (image_MRHWC[:, 1], image_MRHWC[:, 2])
             name = f"mask: {one['mask']}, {one['prior']}"
             found.append(_slider(name, pair, ("masked (grey)", "filled in, the first result")))
+    return found
+
+
+def films(results: Path, study: str) -> list[Film]:
+    """How the first samples of every run came about; empty for a study that keeps no chains."""
+    folder = results / "evaluation" / study
+    if not (folder / "film.npy").is_file():
+        return []
+    metrics, film_FMHWC = read_json(folder / "metrics.json"), read_array(folder / "film.npy")
+    found, first = [], 0
+    for label, step_F in zip(_labels(folder, metrics), metrics["film_steps"], strict=True):
+        frame_FMHWC = film_FMHWC[first : first + len(step_F)]
+        alt = f"{label}: {frame_FMHWC.shape[1]} samples after {', '.join(map(str, step_F))} steps, one below another"
+        found.append(Film(label, tiles(frame_FMHWC, alt), step_F))
+        first += len(step_F)
     return found
 
 

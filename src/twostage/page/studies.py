@@ -15,7 +15,7 @@ from twostage.config.composition import CONF
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.latents.orderings import ORDERS, ordering
-from twostage.page.galleries import Gallery, Slider, galleries, inpaintings, reconstructions
+from twostage.page.galleries import Film, Gallery, Slider, films, galleries, inpaintings, reconstructions
 from twostage.page.pictures import Picture, drawing
 from twostage.rules.captions import title
 from twostage.runtime.artifacts import read_json
@@ -35,6 +35,7 @@ class Study:
     figures: list[Picture]
     galleries: list[Gallery]
     sliders: list[Slider]
+    films: list[Film]
     paths: dict[str, list[int]]  # ordering -> row-major positions of the tokens, in their order
     grid: tuple[int, int]  # rows and columns of these paths
     source: str  # the study file; empty where conf/study has none
@@ -79,6 +80,7 @@ def _study(results: Path, name: str) -> Study:
         figures=[drawing(results / _place(file), _caption(file, name, said, source)) for file in drawn],
         galleries=strips,
         sliders=list(_sliders(results, name, record)),
+        films=films(results, name),
         paths=paths,
         grid=grid,
         source=source,

@@ -225,7 +225,7 @@ def _jobs(plan: Builder, study: Study, point: Point) -> dict[str, Job]:
         found |= {"latents": latents, "prior": prior}
         is_first = study.sample_seeds == "all" or point.seed == study.seeds[0]
         drawn = roles if is_first else roles & {"agreement"}
-        if OF_SAMPLES & drawn or (study.pictures and is_first):
+        if OF_SAMPLES & drawn or ((study.pictures or study.films) and is_first):
             found |= _samples(plan, study, point, usual, tree, prior, latents, drawn)
             found |= _agreement(plan, study, point, tree, found["sampling"])
     for name in measured:
@@ -480,6 +480,9 @@ def _collected(plan: Builder, study: Study, points: list[Point], inputs: Mapping
         raise TwostageError(
             f"study {study.name}: pictures stand side by side, and rows have sides of {said} pixels; set pictures: 0"
         )
+    drawn = {job.name for name, job in inputs.items() if name.endswith(".sampling")}
+    if study.films and drawn != {"sampling.denoise"}:
+        raise TwostageError(f"study {study.name}: films are of priors that draw whole grids, in steps; set films: 0")
     spreads = [spread_over_images(name) for name in study.measure if name in AGREEMENT]
     config: Tree = {
         "study": study.name,
@@ -491,6 +494,9 @@ def _collected(plan: Builder, study: Study, points: list[Point], inputs: Mapping
         "orderings": study.vary[ORDERING] if _shows(study, "orders") else [],
     }
     files = ["table.csv", "metrics.json"] + (["grid.npy"] if study.pictures else [])
+    if study.films:
+        config["films"] = study.films
+        files.append("film.npy")
     return plan.add(new_job("evaluation.collect", study.name, plan.tree, config, inputs, files))
 
 

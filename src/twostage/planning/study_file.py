@@ -86,6 +86,7 @@ class Study:
     # first: only the first seed's samples are compared with real images; for agreement all seeds are sampled from
     sample_seeds: str = one_of("first", "all", default="first")
     pictures: int = at_least(0, default=0)  # samples of each run that a figure shows
+    films: int = at_least(0, default=0)  # samples of each run whose chains the page shows, step by step
     # What the metrics of a row's priors must agree in.
     equal: list[str] = some_of("steps", "num_parameters", "learning_rate", "architecture", "clock", "threads")  # noqa: RUF009
     compare: Compare | None = None
@@ -150,6 +151,8 @@ def _require_conditions(study: Study) -> None:
         raise TwostageError("images and conditions both say how many samples are drawn; drop images")
     if "diversity_lpips" in asked and study.conditions.per_condition < 2:
         raise TwostageError("diversity_lpips needs several samples of a condition; set conditions.per_condition: 2")
+    if study.films:
+        raise TwostageError("films are of samples without conditions; drop films, or conditions")
     if study.pictures and not asked:
         raise TwostageError("pictures of conditions come with how samples agree with them; measure lpips_to_truth")
 

@@ -172,6 +172,22 @@ def test_pictures_are_the_first_samples_of_every_run(tmp_path):
     assert grid_SNHWC[:, 0, 0, 0, 0].tolist() == [0, 50]
 
 
+def test_films_are_the_states_of_the_first_chains_run_after_run(tmp_path):
+    points, runs = [point(steps=2), point(steps=4)], {}
+    for at, steps in enumerate(([0, 2], [0, 1, 4])):
+        runs[at] = write_samples(tmp_path / f"run{at}", 90.0)
+        state_F = np.array([10 * at + step for step in steps], np.uint8)
+        film_FMHWC = np.broadcast_to(state_F[:, None, None, None, None], (len(steps), 5, 4, 4, 3))
+        write_array(tmp_path / f"run{at}/sampling/film.npy", np.ascontiguousarray(film_FMHWC))
+        write_json(tmp_path / f"run{at}/sampling/metrics.json", {"film_steps": steps})
+    made = collected(tmp_path, runs, CollectConfig("mine", points, ["fid"], pictures=3, films=2))
+    assert sorted(path.name for path in made.folder.iterdir()) == sorted(made.files)
+    assert read_json(made.folder / "metrics.json")["film_steps"] == [[0, 2], [0, 1, 4]]
+    film_FMHWC = read_array(made.folder / "film.npy")
+    assert film_FMHWC.shape == (5, 2, 4, 4, 3)
+    assert film_FMHWC[:, 1, 0, 0, 0].tolist() == [0, 2, 10, 11, 14]
+
+
 def test_pictures_of_tokenizers_are_reconstructions_below_their_originals(tmp_path):
     points = [point("VQGAN"), point("VQVAE")]
     runs = {at: write_reconstructions(tmp_path / f"run{at}", 0.2, shade=100 + at) for at in range(2)}

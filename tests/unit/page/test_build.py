@@ -9,7 +9,7 @@ import pytest
 from twostage.errors import TwostageError
 from twostage.page.board import board
 from twostage.page.build import build, write
-from twostage.page.galleries import galleries, inpaintings, reconstructions
+from twostage.page.galleries import films, galleries, inpaintings, reconstructions
 from twostage.page.studies import studies
 from twostage.runtime.artifacts import read_csv, read_json, write_array, write_csv, write_json
 
@@ -141,6 +141,21 @@ def test_a_grid_that_nothing_names_is_one_line(results):
     write_json(results / "evaluation/orderings/metrics.json", {"nll": 1})
     with pytest.raises(TwostageError, match=r"metrics\.json does not say what grid\.npy shows; make both again"):
         galleries(results, "orderings", [])
+
+
+def test_films_are_the_states_of_each_run_one_below_another(results):
+    assert films(results, "orderings") == []
+    folder = results / "evaluation/chains"
+    statistics = [{"values": {"steps": steps}} for steps in (2, 4)]
+    write_json(
+        folder / "metrics.json", {"strips": ["2", "4"], "film_steps": [[0, 2], [0, 1, 4]], "statistics": statistics}
+    )
+    write_array(folder / "film.npy", np.zeros((5, 3, 4, 8, 3), np.uint8))
+    short, long = films(results, "chains")
+    assert (short.name, short.steps, long.name, long.steps) == ("steps 2", [0, 2], "steps 4", [0, 1, 4])
+    # Frames of three images beside one another.
+    assert [(each.picture.width, each.picture.height) for each in (short, long)] == [(24, 8), (24, 12)]
+    assert "3 samples after 0, 1, 4 steps" in long.picture.alt
 
 
 def test_sliders_hold_what_was_before_and_after(results):

@@ -177,6 +177,33 @@ def test_orders_are_drawn_token_by_token_for_those_who_want_motion(opened):
     page = opened(reduced_motion="no-preference")
     orders = page.locator(".orders")
     orders.evaluate("each => each.scrollIntoView({block: 'center', behavior: 'instant'})")
-    page.wait_for_function("document.querySelector('.play').textContent === 'Pause'")
+    page.wait_for_function("document.querySelector('.orders .play').textContent === 'Pause'")
     orders.locator(".play").click()
     assert int(orders.locator("input").input_value()) <= int(whole)
+
+
+def test_films_show_each_chain_from_noise_to_its_end(opened):
+    page = opened()
+    films, along = page.locator(".films").first, page.locator(".films input").first
+    film = films.locator("figure").last
+    steps = film.get_attribute("data-steps").split()
+    assert film.locator("output").text_content() == steps[-1]
+
+    def shown():
+        """Which part of the picture lies in the frame: its top edge, in frames."""
+        return film.evaluate(
+            """each => {
+                const [frame, image] = [".frame", "img"].map(name => each.querySelector(name).getBoundingClientRect());
+                return [(frame.top - image.top) / frame.height, image.height / frame.height];
+            }"""
+        )
+
+    assert shown() == pytest.approx([len(steps) - 1, len(steps)], abs=0.1)
+    along.fill("0")
+    assert film.locator("output").text_content() == steps[0] == "0"
+    assert shown() == pytest.approx([0, len(steps)], abs=0.1)
+    along.press("ArrowRight")
+    assert film.locator("output").text_content() == steps[1]
+    page = opened(reduced_motion="no-preference")
+    page.locator(".films").first.evaluate("each => each.scrollIntoView({block: 'center', behavior: 'instant'})")
+    page.wait_for_function("document.querySelector('.films .play').textContent === 'Pause'")

@@ -180,6 +180,7 @@ def test_groups_may_vary_and_then_no_caption_names_one_of_them():
         (PRIORS | {"measure": ["distinct_codes"]}, ["evaluation.measure"], ["evaluation.samples"]),
         (PRIORS | {"pictures": 2}, ["sampling.generate"], ["evaluation.samples"]),
         (CHAINS, ["sampling.denoise", "evaluation.samples"], ["sampling.generate"]),
+        (CHAINS | {"measure": ["denoising"], "films": 2}, ["sampling.denoise"], ["evaluation.samples"]),
     ],
 )
 def test_jobs_go_as_far_down_the_pipeline_as_what_is_measured(study, made, not_made):
@@ -280,6 +281,7 @@ WRONG = {
     ),
     "pictures of none": ({"figures": [{"kind": "pictures"}]}, "pictures"),
     "less than no pictures": ({"pictures": -1}, "pictures"),
+    "films of what draws token by token": ({"measure": ["fid"], "films": 2}, "films"),
     "a key that does not exist": ({"vary": {"priors.gpt.droput": [0.0, 0.1]}}, "droput"),
     "a group that does not exist": ({"vary": {"prior": ["gpt", "sundae"]}}, "prior"),
     "a value of the wrong type": ({"vary": {"priors.gpt.dropout": ["low", "high"]}}, "priors.gpt.dropout"),

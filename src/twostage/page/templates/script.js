@@ -73,32 +73,50 @@ document.addEventListener("click", (event) => {
 });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
-// ---- The orders of the tokens, one token after the other
+// ---- What plays: a button and a range of steps, of which `draw` shows one
+function player(root, seconds, draw) {
+  const [play, range] = [root.querySelector(".play"), root.querySelector("input")];
+  const [first, last] = [Number(range.min), Number(range.max)];
+  let timer = 0;
+  const show = () => draw(Number(range.value));
+  const stop = () => { clearInterval(timer); timer = 0; play.textContent = "Play"; };
+  const next = () => { range.value = Number(range.value) + 1; show(); if (Number(range.value) === last) stop(); };
+  const start = () => {
+    if (Number(range.value) === last) { range.value = first; show(); }
+    play.textContent = "Pause";
+    timer = setInterval(next, (1000 * seconds) / (last - first));
+  };
+  play.addEventListener("click", () => (timer ? stop() : start()));
+  range.addEventListener("input", () => { stop(); show(); });
+  // Once, when it comes into view, for those who have not asked for less motion.
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches)
+    new IntersectionObserver((seen, observer) => { if (seen.some((each) => each.isIntersecting)) { observer.disconnect(); start(); } },
+      { threshold: 0.4 }).observe(root);
+}
+
+// The orders of the tokens, one token after the other
 for (const orders of document.querySelectorAll(".orders")) {
-  const [play, range] = [orders.querySelector(".play"), orders.querySelector("input")];
   const paths = [...orders.querySelectorAll("svg")].map((svg) => {
     const line = svg.querySelector("polyline");
     return { cells: [...svg.querySelectorAll("rect")], line, points: line.getAttribute("points").trim().split(" ") };
   });
-  const last = Number(range.max);
-  let timer = 0;
-  const draw = () => {
-    const count = Number(range.value);
+  player(orders, 9, (count) => {
     for (const { cells, line, points } of paths) {
-      cells.forEach((cell, at) => { cell.classList.toggle("next", at >= count); cell.classList.toggle("now", at === count - 1 && count < last); });
+      cells.forEach((cell, at) => { cell.classList.toggle("next", at >= count); cell.classList.toggle("now", at === count - 1 && count < cells.length); });
       line.setAttribute("points", points.slice(0, count).join(" "));
     }
-  };
-  const stop = () => { clearInterval(timer); timer = 0; play.textContent = "Play"; };
-  const start = () => {
-    if (Number(range.value) === last) range.value = 1;
-    play.textContent = "Pause";
-    timer = setInterval(() => { range.value = Number(range.value) + 1; draw(); if (Number(range.value) === last) stop(); }, 9000 / last);
-  };
-  play.addEventListener("click", () => (timer ? stop() : start()));
-  range.addEventListener("input", () => { stop(); draw(); });
-  // Once, when it comes into view, for those who have not asked for less motion.
-  if (!matchMedia("(prefers-reduced-motion: reduce)").matches)
-    new IntersectionObserver((seen, observer) => { if (seen.some((each) => each.isIntersecting)) { observer.disconnect(); start(); } },
-      { threshold: 0.4 }).observe(orders);
+  });
+}
+
+// Chains, each from its first to its last state, whatever their number
+for (const films of document.querySelectorAll(".films")) {
+  const last = Number(films.querySelector("input").max);
+  player(films, 5, (at) => {
+    for (const film of films.querySelectorAll("figure")) {
+      const steps = film.dataset.steps.split(" ");
+      const state = Math.round((at / last) * (steps.length - 1));
+      film.style.setProperty("--state", state);
+      film.querySelector("output").value = steps[state];
+    }
+  });
 }
