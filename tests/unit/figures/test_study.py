@@ -1,12 +1,17 @@
 """The table and figures of a study: every promised file, the paper beside ours, same input same bytes."""
 
+from itertools import pairwise
+
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tests.studies import collected, point, write_prior, write_reconstructions, write_samples
 from tests.unit.figures.conftest import assert_same_files_twice
 from twostage.config.schema import FiguresConfig
 from twostage.evaluation.collect import CollectConfig
 from twostage.evaluation.quantities import QUANTITIES
+from twostage.figures import study as figures_study
+from twostage.figures import style
 from twostage.figures.study import Panel, StudyConfig, study
 from twostage.runtime.artifacts import read_csv, read_json, write_json
 from twostage.runtime.job import Job
@@ -213,3 +218,25 @@ def test_a_quantity_can_be_printed(quantity):
     assert f"{-0.25:+{quantity.format.lstrip(',')}}".startswith("-")
     assert quantity.better in ("lower", "higher", "neither")
     assert quantity.key or quantity.measure or quantity.curve
+
+
+@pytest.mark.parametrize("kind", ["bars", "difference"])
+def test_labels_of_long_settings_lie_inside_of_the_figure_and_above_one_another(tmp_path, monkeypatch, kind):
+    long = {"loss": "hinge", "weight": 0.3, "augment": True, "layers": 3, "steps_ahead": 100}
+    table = of_priors(tmp_path, values=(None, long, long | {"weight": 1.0}), key="discriminator")
+    seen = []
+
+    def save(figure, *where):
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        labels = figure.axes[0].get_yticklabels()
+        boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
+        assert all(figure.bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))
+        assert all(lower.y1 <= upper.y0 for upper, lower in pairwise(boxes))
+        seen.extend(label.get_text() for label in labels)
+        style.save(figure, *where)
+
+    monkeypatch.setattr(figures_study, "save", save)
+    drawn(tmp_path, table, Panel(kind, "nll", ""), keys=("discriminator",))
+    assert len(seen) == 3
+    assert any("\n" in label for label in seen)
