@@ -396,7 +396,7 @@ class InpaintingConfig:
 
 @dataclass(kw_only=True)
 class SamplingConfig(DrawingConfig):
-    """Sampling: from autoregressive priors, and denoising and inpainting with denoisers of whole grids."""
+    """Sampling: from autoregressive priors, denoising with denoisers of whole grids, and inpainting with all."""
 
     temperature: float = at_least(0)
     top_k: int | None = at_least(1)  # draw from the k likeliest codes; null: from all

@@ -53,7 +53,7 @@ def collect(config: CollectConfig, job: Job) -> None:
     With `pictures`, grid.npy as well: of every run the first samples, or else reconstructions below their originals,
     or samples below their conditions, uint8 [strips, pictures, H, W, C], whose labels are in metrics.json.
     With `films`, film.npy: of every run the states of the first chains, decoded, one run after another, uint8
-    [states, films, H, W, C]; metrics.json says at which steps.
+    [states, films, H, W, C]; metrics.json says of which run and after which steps.
     Raises TwostageError if the runs of a row differ in what is to be equal.
     """
     priors = _priors(config, job)
@@ -77,7 +77,7 @@ def collect(config: CollectConfig, job: Job) -> None:
         "orders": {name: ordering(name, GRID_SIDE, GRID_SIDE).tolist() for name in config.orderings},
     }
     if config.films:
-        metrics["film_steps"] = _films(config, job)
+        metrics["films"] = _films(config, job)
     if conditions := _conditions(config, job):
         metrics |= {"conditions": conditions, "names": names}
     write_json(job.folder / "metrics.json", metrics)
@@ -196,13 +196,23 @@ def _latents(job: Job, row: str) -> dict[str, Any]:
     return {"grid": latents["grid"], "unigram_entropy_nats": latents["splits"]["validation"]["unigram_entropy_nats"]}
 
 
-def _films(config: CollectConfig, job: Job) -> list[list[int]]:
-    """Writes film.npy; returns the steps after which each run's states are shown."""
-    names = [f"{at}.sampling" for at in range(len(config.points))]
-    folders = [job.upstream(name) for name in names if name in job.inputs]
-    film_FMHWC = [read_array(folder / "film.npy")[:, : config.films] for folder in folders]
-    write_array(job.folder / "film.npy", np.concatenate(film_FMHWC))
-    return [read_json(folder / "metrics.json")["film_steps"] for folder in folders]
+def _films(config: CollectConfig, job: Job) -> list[dict[str, Any]]:
+    """Writes film.npy; returns the label of each run and the steps after which its states are shown."""
+    films, found = [], []
+    for at in range(len(config.points)):
+        if f"{at}.sampling" in job.inputs:
+            folder = job.upstream(f"{at}.sampling")
+            films.append(read_array(folder / "film.npy")[:, : config.films])
+            found.append({"label": _label(config, at), "steps": read_json(folder / "metrics.json")["film_steps"]})
+    write_array(job.folder / "film.npy", np.concatenate(films))
+    return found
+
+
+def _label(config: CollectConfig, at: int) -> str:
+    """The row and the values of a run, as far as they tell it from the others."""
+    point = config.points[at]
+    several = len({each.row for each in config.points}) > 1 or not point.values
+    return " ".join([*([point.row] if several else []), *map(word, point.values.values())])
 
 
 def _pictures(config: CollectConfig, job: Job) -> tuple[list[str], list[np.ndarray], list[str]]:
@@ -212,9 +222,8 @@ def _pictures(config: CollectConfig, job: Job) -> tuple[list[str], list[np.ndarr
     labels: list[str] = []
     strips: list[np.ndarray] = []
     names: list[str] = []
-    for at, point in enumerate(config.points):
-        several = len({each.row for each in config.points}) > 1 or not point.values
-        label = " ".join([*([point.row] if several else []), *map(word, point.values.values())])
+    for at in range(len(config.points)):
+        label = _label(config, at)
         if f"{at}.pictures" in job.inputs:
             folder = job.upstream(f"{at}.pictures")
             metrics = read_json(folder / "metrics.json")

@@ -36,22 +36,22 @@ def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
     """Writes metrics.json, and grid.npy: of each mask's first images, by each prior, the original, the masked one and
     all results, uint8 [K, N, 2 + R, H, W, C].
 
-    The inputs MASK.PRIOR are what was drawn. The input `data` holds the real images that were encoded. Raises
-    TwostageError if there is one image or one result alone, as nothing is then compared.
+    The inputs MASK.PRIOR are what was drawn, and prior.PRIOR the priors. The input `data` holds the real images that
+    were encoded. Raises TwostageError if there is one image or one result alone, as nothing is then compared.
     """
     drawn, grids = [], []
     for mask, prior in itertools.product(config.masks, config.priors):
         images = Inpainted.read(job, f"{mask}.{prior}")
         found = metrics_of(job, f"{mask}.{prior}")
-        drawn.append({"mask": mask, "prior": prior} | {key: found[key] for key in OF_SAMPLING} | images.distances())
+        trained = metrics_of(job, f"prior.{prior}")
+        told = {"prior_steps": trained["steps"], "prior_train_seconds": trained["train_seconds"]}
+        told |= {key: found[key] for key in OF_SAMPLING}
+        drawn.append({"mask": mask, "prior": prior} | told | images.distances())
         grids.append(images.shown()[: config.grid_images])
-    prior_metrics = metrics_of(job, "prior")
     metrics = {
         "label": config.label,
         "scale": job.scale,
         "data": config.data,
-        "prior_steps": prior_metrics["steps"],
-        "prior_train_seconds": prior_metrics["train_seconds"],
         "num_images": len(images.original_NHWC),
         "drawn": drawn,
     }

@@ -22,8 +22,8 @@ DISTANCES = (
     "redrawn_to_original", "redrawn_between_results", "redrawn_other_image", "kept_to_original", "kept_tokenizer_alone",
 )  # fmt: skip
 COLUMNS = (
-    *DISTANCES, "masked_share_of_pixels", "rule", "tokens_per_image", "given_tokens_per_image", "steps",
-    "results_per_image", "seconds_per_image", "clock",
+    "prior_steps", "prior_train_seconds", *DISTANCES, "masked_share_of_pixels", "rule", "tokens_per_image",
+    "given_tokens_per_image", "steps", "results_per_image", "seconds_per_image", "clock",
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
 
 def _numbers(metrics: Metrics) -> list[dict[str, Any]]:
     about = {"row": metrics["label"], "scale": metrics["scale"], "data": metrics["data"]}
-    about |= {key: metrics[key] for key in ("prior_steps", "prior_train_seconds", "num_images")}
+    about["num_images"] = metrics["num_images"]
     return [
         about
         | {"mask": found["mask"], "prior": found["prior"]}
@@ -85,16 +85,17 @@ def _caption(metrics: Metrics, config: SundaeInpaintingConfig) -> str:
     start, end = _temperatures(found)
     others = [each for each in metrics["drawn"] if each["prior"] != found["prior"]]
     rival = (
-        f" A {others[0]['prior']} that trained for as long draws token by token at temperature "
-        f"{_temperatures(others[0])[0]:g}, and sees of the image what comes before."
+        f" The {others[0]['prior']}, of {others[0]['prior_steps']} steps in {others[0]['prior_train_seconds']:.0f} s, "
+        f"draws token by token at temperature {_temperatures(others[0])[0]:g} and sees only the tokens before the one "
+        "that it draws."
         if others
         else ""
     )
     return (
-        f"At scale {metrics['scale']}: {metrics['data']} in place of {metrics['label']}, one prior of "
-        f"{metrics['prior_steps']} steps, {metrics['num_images']} held-out images, {found['results_per_image']} "
-        f"results of each, codes drawn anew by the rule {found['rule']}, at most {found['steps']} steps, "
-        f"temperature {start:g} to {end:g}.{rival} Mean absolute differences in grey levels "
+        f"At scale {metrics['scale']}: {metrics['data']} in place of {metrics['label']}, a {found['prior']} prior of "
+        f"{found['prior_steps']} steps in {found['prior_train_seconds']:.0f} s, {metrics['num_images']} held-out "
+        f"images, {found['results_per_image']} results of each, codes drawn anew by the rule {found['rule']}, at most "
+        f"{found['steps']} steps, temperature {start:g} to {end:g}.{rival} Mean absolute differences in grey levels "
         "over the pixels whose codes were drawn anew, and, last, over the others, which the decoder alone alters; "
         "originals are seen through the tokenizer. By the tokenizer alone: originals to the real images, over the same "
         f"pixels. Seconds: {found['clock']}. "
@@ -103,12 +104,13 @@ def _caption(metrics: Metrics, config: SundaeInpaintingConfig) -> str:
 
 
 def _sheet(metrics: Metrics, grid_KNRHWC: np.ndarray, config: FiguresConfig, job: Job) -> None:
-    """For every mask a row of panels, one for each prior: an image a line, the original, what is masked, results."""
+    """A panel for every mask and prior, an image a line: the original, what is masked, results."""
     num_images, num_shown = grid_KNRHWC.shape[1:3]
     masks = list(dict.fromkeys(found["mask"] for found in metrics["drawn"]))
     num_priors = len(metrics["drawn"]) // len(masks)
-    with style(config, rows=len(masks), columns=num_priors, panel_ratio=1.1 * num_images / num_shown):
-        figure, axes = plt.subplots(len(masks), num_priors, squeeze=False)
+    rows, columns = (len(masks), num_priors) if num_priors > 1 else (1, len(masks))
+    with style(config, rows=rows, columns=columns, panel_ratio=1.1 * num_images / num_shown):
+        figure, axes = plt.subplots(rows, columns, squeeze=False)
         for panel, found, grid_NRHWC in zip(axes.flat, metrics["drawn"], grid_KNRHWC, strict=True):
             panel.imshow(np.concatenate([strip(image) for image in grid_NRHWC]), interpolation="nearest")
             title = f"{found['mask']}, {found['prior']}: original, masked, {num_shown - 2} results"

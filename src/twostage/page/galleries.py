@@ -165,7 +165,8 @@ def films(results: Path, study: str) -> list[Film]:
         return []
     metrics, film_FMHWC = read_json(folder / "metrics.json"), read_array(folder / "film.npy")
     found, first = [], 0
-    for label, step_F in zip(_labels(folder, metrics), metrics["film_steps"], strict=True):
+    labels = _spelled([film["label"] for film in metrics["films"]], metrics["statistics"])
+    for label, step_F in zip(labels, (film["steps"] for film in metrics["films"]), strict=True):
         frame_FMHWC = film_FMHWC[first : first + len(step_F)]
         alt = f"{label}: {frame_FMHWC.shape[1]} samples after {', '.join(map(str, step_F))} steps, one below another"
         found.append(Film(label, tiles(frame_FMHWC, alt), step_F))

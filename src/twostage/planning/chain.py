@@ -173,7 +173,9 @@ def _samples(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None, late
 
 
 def _naming(sampling: Tree) -> Tree:
-    """What names samples: how others than SUNDAE denoise or inpaint came later, and concerns none of them."""
+    """What is hashed into the names of samples: without keys that came later and that sampling.generate does not read,
+    so that stored samples keep their names.
+    """
     later = ("unmasking", "temperature")
     return {
         name: {k: v for k, v in block.items() if k not in later} if isinstance(block, dict) else block

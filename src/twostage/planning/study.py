@@ -475,14 +475,13 @@ def _latents_of_rows(points: Sequence[Point], made: Sequence[Mapping[str, Job]])
 def _collected(plan: Builder, study: Study, points: list[Point], inputs: Mapping[str, Job]) -> Job:
     """Adds the job that writes the study's long table."""
     sizes = {point.row: _tree(plan, study, point, is_usual=False)["data"]["size"] for point in points}
-    if study.pictures and len(set(sizes.values())) > 1:
+    if (study.pictures or study.films) and len(set(sizes.values())) > 1:
         said = ", ".join(f"{row} {size}" for row, size in sizes.items())
         raise TwostageError(
-            f"study {study.name}: pictures stand side by side, and rows have sides of {said} pixels; set pictures: 0"
+            f"study {study.name}: pictures stand side by side, and rows have sides of {said} pixels; set pictures: 0 "
+            "and films: 0"
         )
-    drawn = {job.name for name, job in inputs.items() if name.endswith(".sampling")}
-    if study.films and drawn != {"sampling.denoise"}:
-        raise TwostageError(f"study {study.name}: films are of priors that draw whole grids, in steps; set films: 0")
+    _require_films(study, [job for name, job in inputs.items() if name.endswith(".sampling")])
     spreads = [spread_over_images(name) for name in study.measure if name in AGREEMENT]
     config: Tree = {
         "study": study.name,
@@ -498,6 +497,20 @@ def _collected(plan: Builder, study: Study, points: list[Point], inputs: Mapping
         config["films"] = study.films
         files.append("film.npy")
     return plan.add(new_job("evaluation.collect", study.name, plan.tree, config, inputs, files))
+
+
+def _require_films(study: Study, drawn: Sequence[Job]) -> None:
+    """Raises TwostageError if the samples have no chains, or fewer of them are kept than the study asks for."""
+    if not study.films:
+        return
+    if {job.name for job in drawn} != {"sampling.denoise"}:
+        raise TwostageError(f"study {study.name}: films need SUNDAE or absorbing priors; drop films")
+    kept = min(min(job.config["film_images"], job.config["num_images"]) for job in drawn)
+    if study.films > kept:
+        raise TwostageError(
+            f"study {study.name}: films is {study.films}, but {kept} chains are kept; lower it, or raise "
+            "sampling.denoising.film_images under fixed, and images"
+        )
 
 
 def _shows(study: Study, kind: str) -> bool:

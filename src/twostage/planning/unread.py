@@ -13,7 +13,7 @@ _TEMPERATURE = {
     "unmasking": "set sampling.{0}.unmasking.temperature",
     "temperature": "set sampling.{0}.temperature",
 }
-# Key of `sampling` -> what is said before that.
+# Key of `sampling` -> the beginning of the message, of which `_TEMPERATURE` has the end.
 _BY_TEMPERATURE = {
     "temperature": "",
     "top_k": "it draws from all codes, and at low temperatures from the likely ones: ",
@@ -58,12 +58,16 @@ def refuse_unread(verb: str, architecture: str, asked: Tree, usual: Tree) -> Non
     prior's architecture, does not read: it would change nothing.
     """
     block, way = _BLOCK[verb], way_of(architecture)
+    if verb == "sampling.denoise" and way == "temperature":
+        raise TwostageError(
+            f"priors={architecture} draws token by token; use sampling.generate, or choose priors=sundae or absorbing"
+        )
     for key, instead in INSTEAD[verb].items():
         if asked[key] != usual[key]:
             said = instead + _TEMPERATURE[way].format(block) if key in _BY_TEMPERATURE else instead
             raise TwostageError(f"{verb} does not read sampling.{key}: {said}")
-    for unread in {*_TEMPERATURE} & {*asked[block]} - {way}:
-        if asked[block][unread] != usual[block][unread]:
+    for unread in _TEMPERATURE:
+        if unread != way and asked[block].get(unread) != usual[block].get(unread):
             raise TwostageError(
                 f"priors={architecture} does not read sampling.{block}.{unread}; set sampling.{block}.{way}"
             )

@@ -177,9 +177,10 @@ def files_read(job: Job, upstream: Job) -> list[str]:
     if job.verb == "measure" and job.config.get("quantity") in plugins.words("quantity"):
         # Of a user's function nothing is known.
         return upstream.files
+    films = ["film.npy"] if job.config.get("films") else []
     for pattern, names in VERBS[job.name].reads.items():
         if re.fullmatch(pattern, upstream.name):
-            return [name for name in upstream.files if name in names]
+            return [name for name in upstream.files if name in (*names, *films)]
     return upstream.files
 
 

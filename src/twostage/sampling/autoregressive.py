@@ -45,7 +45,7 @@ def sample(
         sequence_BT[:, :num_given] = given_BG.to(device)
     condition_BS = None if condition_BS is None else condition_BS.to(device)
     with packed(model, len(sequence_BT)):
-        for t, logits_BV in _logits(model, sequence_BT, range(num_given, sequence_BT.shape[1]), condition_BS):
+        for t, logits_BV in _logits(model, sequence_BT, num_given, condition_BS):
             sequence_BT[:, t] = draw.codes(logits_BV, uniform_BT[:, t])
     return sequence_BT[:, torch.from_numpy(inverse(order_T)).to(device)].unflatten(1, model.tokens.grid)
 
@@ -61,38 +61,39 @@ def fill(
 ) -> Chains:
     """Redraws a part of each grid, token by token; row-major.
 
-    Where `redrawn_BT`, bool, is false, codes are those of `given_BT`, int64. A code that is drawn sees what comes
-    before it in the prior's order, given or drawn, and nothing of what is given after it: inpainting by a causal prior,
-    beside which McKinney & Willcocks 2022, Sec. 3.6, put one that sees the whole image. A chain has a step for each
-    code that it draws. Raises TwostageError if there is not one condition for each grid.
+    Where `redrawn_BT`, bool, is false, codes are those of `given_BT`, int64. A code that is drawn depends on the tokens
+    before it in the prior's order, given or drawn, and on none after it: causal inpainting, to which McKinney &
+    Willcocks 2022, Sec. 3.6, compare inpainting by a prior that sees the whole image. A chain has a step for each code
+    that it draws. Raises TwostageError if there is not one condition for each grid.
     """
-    draw.check(model.tokens.num_codes)
-    _check_conditions(condition_BS, len(given_BT))
-    device = next(model.parameters()).device
     order_T = ordering(model.ordering, *model.tokens.grid)
+    uniform_BT = torch.from_numpy(streams.uniforms(np.arange(len(streams)), len(order_T))[0])
+    draw.check(model.tokens.num_codes)
+    _check(model, uniform_BT, condition_BS, order_T)
+    device = next(model.parameters()).device
     sequence_BT = given_BT[:, torch.from_numpy(order_T)].to(device)
     redrawn_BT = redrawn_BT[:, order_T]
-    uniform_BT = torch.from_numpy(streams.uniforms(np.arange(len(streams)), len(order_T))[0])
     place_P = np.flatnonzero(redrawn_BT.any(0))
-    steps = range(place_P[0], place_P[-1] + 1) if len(place_P) else range(0)
+    first, last = (int(place_P[0]), int(place_P[-1])) if len(place_P) else (len(order_T), -1)
     condition_BS = None if condition_BS is None else condition_BS.to(device)
     with packed(model, len(sequence_BT)):
-        for t, logits_BV in _logits(model, sequence_BT, steps, condition_BS):
+        for t, logits_BV in _logits(model, sequence_BT, first, condition_BS):
             is_redrawn_B = torch.from_numpy(redrawn_BT[:, t]).to(device)
             sequence_BT[:, t] = torch.where(is_redrawn_B, draw.codes(logits_BV, uniform_BT[:, t]), sequence_BT[:, t])
+            if t == last:
+                break
     return Chains(sequence_BT[:, torch.from_numpy(inverse(order_T)).to(device)], redrawn_BT.sum(1))
 
 
 def _logits(
-    model: Model, sequence_BT: torch.Tensor, steps: range, condition_BS: torch.Tensor | None
+    model: Model, sequence_BT: torch.Tensor, num_given: int, condition_BS: torch.Tensor | None
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yields (t, logits [B, V] of token t) for each of some consecutive tokens. The caller sets token t before the
-    next.
-    """
+    """Yields (t, logits [B, V] of token t) for tokens that are not given. The caller sets token t before the next."""
+    steps = range(num_given, sequence_BT.shape[1])
     match model:
         case GPT() if steps:
-            logits_BV, cache = model.begin(len(sequence_BT), condition_BS, sequence_BT[:, : steps.start])
-            yield steps.start, logits_BV
+            logits_BV, cache = model.begin(len(sequence_BT), condition_BS, sequence_BT[:, :num_given])
+            yield num_given, logits_BV
             for t in steps[1:]:
                 yield t, model.decode(sequence_BT[:, t - 1 : t], cache)
         case _:
@@ -104,15 +105,11 @@ def _check(model: Model, uniform_BT: torch.Tensor, condition_BS: torch.Tensor | 
     B, T = uniform_BT.shape
     if model.tokens.num_tokens != T:
         raise ValueError(f"{T} uniform numbers per sample, but the prior has {model.tokens.num_tokens} tokens")
-    _check_conditions(condition_BS, B)
+    if condition_BS is not None and len(condition_BS) != B:
+        raise TwostageError(f"{len(condition_BS)} conditions for {B} samples; give one condition per sample")
     if sorted(order_T.tolist()) != list(range(T)):
         raise TwostageError(
             f"the order of tokens must be a permutation of the {T} tokens of a grid; use the prior's own"
         )
     if isinstance(model, PixelSNAIL) and (order_T != np.arange(T)).any():
         raise TwostageError("PixelSNAIL supports only the row-major order; choose priors=gpt for another order")
-
-
-def _check_conditions(condition_BS: torch.Tensor | None, num_samples: int) -> None:
-    if condition_BS is not None and len(condition_BS) != num_samples:
-        raise TwostageError(f"{len(condition_BS)} conditions for {num_samples} samples; give one condition per sample")

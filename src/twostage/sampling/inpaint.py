@@ -7,7 +7,9 @@ Source: McKinney & Willcocks 2022, Sec. 3.6 and 4.3.
 # codes, C channels
 
 import logging
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,20 @@ import torch
 
 from twostage.config.schema import InpaintingConfig
 from twostage.errors import TwostageError
+from twostage.priors.denoiser import Denoiser
 from twostage.priors.model import AnyModel
 from twostage.runtime import training
 from twostage.runtime.artifacts import read_array, write_array, write_json
 from twostage.runtime.job import Job
+from twostage.sampling.autoregressive import fill
+from twostage.sampling.draw import Draw
 from twostage.sampling.masks import code_mask, generated_mask, read_mask
 from twostage.sampling.pictures import write_png
-from twostage.sampling.process import Process, open_process
+from twostage.sampling.process import open_process
 from twostage.sampling.record import Seconds, decoded, open_image_tokenizer, record
-from twostage.sampling.request import held_out_tokens
-from twostage.sampling.whole import Streams
+from twostage.sampling.request import held_out_tokens, open_prior
+from twostage.sampling.whole import Chains, Streams
+from twostage.tokenizers import AnyTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +47,8 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
     if min(config.num_images, config.results, config.batch_size) < 1:
         raise TwostageError("sampling.inpainting: num_images, results and batch_size must be 1 or more; set them")
     tokenizer = open_image_tokenizer(job)
-    process = open_process(config, job, tokenizer)
-    model = process.model
+    filler = _open_filler(config, job, tokenizer)
+    model = filler.model
     grid, factor = model.tokens.grid, tokenizer.factor
     real_Nhw = held_out_tokens(config.num_images, job.upstream("latents"), replace(model.tokens, condition=None))
     condition_NS = _conditions(job, model, config.num_images)
@@ -52,7 +58,7 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
 
     def draw_batch(results: slice) -> torch.Tensor:
         image_B = torch.arange(results.start, results.stop) // config.results
-        chains = process.draw(
+        chains = filler.draw(
             Streams(config.seed, range(results.start, results.stop)),
             None if condition_NS is None else condition_NS[image_B],
             real_NT[image_B],
@@ -67,9 +73,33 @@ def inpaint(config: InpaintingConfig, job: Job) -> None:
         write_array(job.folder / f"{name}.npy", array)
     result_NHWC = read_array(job.folder / "samples.npy")
     write_png(job.folder / "grid.png", side_by_side(original_NHWC, mask_HW, result_NHWC, config.results))
-    metrics = _metrics(config, job, process, seconds, mask_HW, code_hw) | {"num_codes": model.tokens.num_codes}
+    metrics = _metrics(config, job, filler.metrics, seconds, mask_HW, code_hw) | {"num_codes": model.tokens.num_codes}
     write_json(job.folder / "metrics.json", metrics)
     log.info("%s: %d of %d codes redrawn", job.variant, code_hw.sum(), code_hw.size)
+
+
+@dataclass(frozen=True)
+class Filler:
+    """A prior, and `draw(streams, condition_BS, given_BT, redrawn_BT)`. `metrics`: its settings."""
+
+    model: AnyModel
+    draw: Callable[..., Chains]
+    metrics: dict[str, Any]
+
+
+def _open_filler(config: InpaintingConfig, job: Job, tokenizer: AnyTokenizer) -> Filler:
+    """The job's prior and how it draws: token by token if the config has a temperature, else as `open_process` says."""
+    if config.temperature is None:
+        process = open_process(config, job, tokenizer)
+        return Filler(process.model, process.draw, process.metrics)
+    model = open_prior(job, tokenizer)
+    if isinstance(model, Denoiser):
+        raise TwostageError(
+            f"{job.inputs['prior']} is a prior of priors={model.architecture}, but the job has no settings for it; "
+            f"run it with priors={model.architecture}"
+        )
+    settings = {"steps": model.tokens.num_tokens, "temperature": config.temperature}
+    return Filler(model, partial(fill, model, Draw(config.temperature)), settings)
 
 
 def _conditions(job: Job, model: AnyModel, num_images: int) -> torch.Tensor | None:
@@ -109,7 +139,12 @@ def side_by_side(
 
 
 def _metrics(
-    config: InpaintingConfig, job: Job, process: Process, seconds: Seconds, mask_HW: np.ndarray, code_hw: np.ndarray
+    config: InpaintingConfig,
+    job: Job,
+    of_filler: dict[str, Any],
+    seconds: Seconds,
+    mask_HW: np.ndarray,
+    code_hw: np.ndarray,
 ) -> dict[str, Any]:
     num_drawn = int(code_hw.sum())
     return {
@@ -120,7 +155,7 @@ def _metrics(
         "tokens_per_image": code_hw.size,
         "given_tokens_per_image": code_hw.size - num_drawn,
         "batch_size": config.batch_size,
-        **process.metrics,
+        **of_filler,
         "mask": config.mask,
         "masked_share_of_pixels": float(mask_HW.mean()),
         "rule": config.rule,

@@ -1,4 +1,4 @@
-"""Chooses how the job's prior draws: SUNDAE by a chain, absorbing diffusion by unmasking, others token by token."""
+"""Chooses how the job's prior draws whole grids: SUNDAE by a chain, absorbing diffusion by unmasking."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +9,8 @@ from twostage.config.schema import ChainConfig, DenoisingConfig, InpaintingConfi
 from twostage.errors import TwostageError
 from twostage.priors.absorbing import Absorbing
 from twostage.priors.denoiser import Denoiser
-from twostage.priors.model import AnyModel
 from twostage.priors.sundae import Sundae
 from twostage.runtime.job import Job
-from twostage.sampling.autoregressive import fill
 from twostage.sampling.denoising import Schedule, denoise
 from twostage.sampling.draw import Draw
 from twostage.sampling.request import open_prior
@@ -28,7 +26,7 @@ class Process:
     `metrics`: its settings.
     """
 
-    model: AnyModel
+    model: Denoiser
     steps: int
     draw: Callable[..., Chains]
     metrics: dict[str, Any]
@@ -37,8 +35,8 @@ class Process:
 def open_process(config: DenoisingConfig | InpaintingConfig, job: Job, tokenizer: AnyTokenizer) -> Process:
     """The job's prior and how it draws.
 
-    Raises TwostageError if it draws token by token and whole images are asked for, if its vocabulary differs from the
-    tokenizer's, or if the config lacks the settings of its way of drawing.
+    Raises TwostageError if it draws token by token, if its vocabulary differs from the tokenizer's, or if the config
+    lacks the settings of its way of drawing.
     """
     model = open_prior(job, tokenizer)
     match model, config.chain, config.unmasking:
@@ -54,10 +52,6 @@ def open_process(config: DenoisingConfig | InpaintingConfig, job: Job, tokenizer
                 f"{job.inputs['prior']} is a prior of priors={model.architecture}, but the job has no settings for it; "
                 f"run it with priors={model.architecture}"
             )
-        case _ if isinstance(config, InpaintingConfig) and config.temperature is not None:
-            steps = model.tokens.num_tokens
-            asked = {"steps": steps, "temperature": config.temperature}
-            return Process(model, steps, partial(fill, model, Draw(config.temperature)), asked)
         case _:
             raise TwostageError(f"{job.inputs['prior']} draws token by token; use sampling.generate")
 

@@ -72,6 +72,8 @@ def test_within_its_tolerance_nothing_moved(job, changes):
     ("name", "apart", "same"),
     [
         ("factors.f4.paper_nll", 0.001, False),
+        ("drawn.1.redrawn_to_original", 2.5, True),
+        ("drawn.1.prior_steps", 2.5, True),
         ("per_seed.0.difference_steps", 0.04, False),
         ("nll_nats_per_token.transformer_time.mean", 0.2, True),
         ("nll_nats_per_token.transformer_steps.mean", 0.02, True),

@@ -180,9 +180,11 @@ def test_films_are_the_states_of_the_first_chains_run_after_run(tmp_path):
         film_FMHWC = np.broadcast_to(state_F[:, None, None, None, None], (len(steps), 5, 4, 4, 3))
         write_array(tmp_path / f"run{at}/sampling/film.npy", np.ascontiguousarray(film_FMHWC))
         write_json(tmp_path / f"run{at}/sampling/metrics.json", {"film_steps": steps})
-    made = collected(tmp_path, runs, CollectConfig("mine", points, ["fid"], pictures=3, films=2))
+    made = collected(tmp_path, runs, CollectConfig("mine", points, ["fid"], films=2))
     assert sorted(path.name for path in made.folder.iterdir()) == sorted(made.files)
-    assert read_json(made.folder / "metrics.json")["film_steps"] == [[0, 2], [0, 1, 4]]
+    assert read_json(made.folder / "metrics.json")["films"] == [
+        {"label": "2", "steps": [0, 2]}, {"label": "4", "steps": [0, 1, 4]},
+    ]  # fmt: skip
     film_FMHWC = read_array(made.folder / "film.npy")
     assert film_FMHWC.shape == (5, 2, 4, 4, 3)
     assert film_FMHWC[:, 1, 0, 0, 0].tolist() == [0, 2, 10, 11, 14]

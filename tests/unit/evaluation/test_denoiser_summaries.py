@@ -112,8 +112,10 @@ def inpainted(tmp_path, num_results=2):
     # A prior that draws token by token has one temperature, and no schedules.
     one = {key: value for key, value in sampling.items() if key not in CHAIN} | {"steps": 4, "temperature": 0.4}
     write_json(tmp_path / "transformer/metrics.json", one)
-    write_json(tmp_path / "prior/metrics.json", {"steps": 10, "train_seconds": 5.0})
-    names = {"block.SUNDAE": "sundae", "block.transformer": "transformer", "prior": "prior", "data": "data"}
+    for name, steps in (("sundae", 10), ("transformer", 17)):
+        write_json(tmp_path / f"prior_{name}/metrics.json", {"steps": steps, "train_seconds": 5.0})
+    names = {"block.SUNDAE": "sundae", "block.transformer": "transformer", "prior.SUNDAE": "prior_sundae",
+             "prior.transformer": "prior_transformer", "data": "data"}  # fmt: skip
     made = job(tmp_path, "sundae_inpainting", {name: str(tmp_path / folder) for name, folder in names.items()})
     sundae_inpainting(SundaeInpaintingConfig("FFHQ1024", "cifar10", ["block"], ["SUNDAE", "transformer"], 1), made)
     return made

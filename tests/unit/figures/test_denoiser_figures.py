@@ -73,6 +73,8 @@ def test_masks_and_classes_have_their_numbers(tmp_path):
     (block, causal), text = drawn(tmp_path / "masks", "sundae_inpainting")
     assert (block["mask"], block["redrawn_to_original"], block["kept_to_original"]) == ("block", "15", "0")
     assert (causal["prior"], causal["redrawn_to_original"]) == ("transformer", "30")
+    assert (block["prior_steps"], causal["prior_steps"]) == ("10", "17")
+    assert "The transformer, of 17 steps in 5 s" in text
     assert (causal["temperature_start"], causal["temperature_end"]) == ("0.4", "0.4")
     assert "token by token at temperature 0.4" in text
     assert block["kept_tokenizer_alone"] == "3"

@@ -147,9 +147,8 @@ def test_films_are_the_states_of_each_run_one_below_another(results):
     assert films(results, "orderings") == []
     folder = results / "evaluation/chains"
     statistics = [{"values": {"steps": steps}} for steps in (2, 4)]
-    write_json(
-        folder / "metrics.json", {"strips": ["2", "4"], "film_steps": [[0, 2], [0, 1, 4]], "statistics": statistics}
-    )
+    shown = [{"label": "2", "steps": [0, 2]}, {"label": "4", "steps": [0, 1, 4]}]
+    write_json(folder / "metrics.json", {"strips": [], "films": shown, "statistics": statistics})
     write_array(folder / "film.npy", np.zeros((5, 3, 4, 8, 3), np.uint8))
     short, long = films(results, "chains")
     assert (short.name, short.steps, long.name, long.steps) == ("steps 2", [0, 2], "steps 4", [0, 1, 4])

@@ -77,6 +77,7 @@ def test_it_unmasks_and_runs_no_chain():
         ("sundae", "sampling.inpainting.temperature=0.9", r"sundae does not read sampling\.inpainting\.temperature"),
         ("pixelsnail", "sampling.temperature=0.9", r"set sampling\.inpainting\.temperature"),
         ("gpt", "sampling.top_k=5", r"set sampling\.inpainting\.temperature"),
+        ("gpt", "sampling.denoising.chain.steps=9", r"gpt draws token by token; use sampling\.generate, or .*sundae"),
     ],
 )
 def test_what_a_prior_does_not_read_is_refused(prior, override, named):

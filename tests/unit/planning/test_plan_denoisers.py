@@ -102,6 +102,25 @@ def test_inpainted_images_are_held_against_the_real_ones_that_were_encoded(scale
     assert {plan.jobs[job.inputs["latents"]].inputs["data"] for job in drawn} == {summary.inputs["data"]}
 
 
+def test_the_transformer_beside_sundae_trains_for_as_long_and_draws_the_same_parts():
+    plan = plan_of("sundae_inpainting", "laptop")
+    (summary,) = stage(plan, "evaluation.sundae_inpainting").values()
+    sundae, transformer = (plan.jobs[summary.inputs[f"prior.{name}"]] for name in ("SUNDAE", "transformer"))
+    assert (sundae.name, transformer.name) == ("priors.train", "priors.timed")
+    assert transformer.inputs["rival"] == sundae.out
+    for mask in ("block", "random"):
+        by_sundae, causal = (plan.jobs[summary.inputs[f"{mask}.{name}"]] for name in ("SUNDAE", "transformer"))
+        assert (by_sundae.inputs["prior"], causal.inputs["prior"]) == (sundae.out, transformer.out)
+        assert by_sundae.inputs["latents"] == causal.inputs["latents"]
+        # Each has the settings of its own way to draw, and no others.
+        assert (causal.config["chain"], causal.config["temperature"]) == (None, 0.4)
+        assert not {"temperature", "unmasking"} & {*by_sundae.config}
+        others = ("chain", "temperature")
+        assert {key: value for key, value in by_sundae.config.items() if key not in others} == {
+            key: value for key, value in causal.config.items() if key not in others
+        }
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("key", ["resampling", "rotary"])
 def test_runs_of_an_hourglass_differ_in_one_choice_and_the_seed(key, scale):

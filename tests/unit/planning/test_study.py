@@ -282,6 +282,20 @@ WRONG = {
     "pictures of none": ({"figures": [{"kind": "pictures"}]}, "pictures"),
     "less than no pictures": ({"pictures": -1}, "pictures"),
     "films of what draws token by token": ({"measure": ["fid"], "films": 2}, "films"),
+    "more films than are kept": (
+        {"fixed": {"priors": "sundae"}, "vary": {}, "measure": ["denoising"], "films": 9},
+        "sampling.denoising.film_images",
+    ),
+    "films of two sizes": (
+        {
+            "rows": {"IN": IN, "F": {"stand_in": {"data": "fashion_mnist_28", "tokenizers": "vqgan_f4"}}},
+            "fixed": {"priors": "sundae"},
+            "vary": {},
+            "measure": ["denoising"],
+            "films": 2,
+        },
+        "films",
+    ),
     "a key that does not exist": ({"vary": {"priors.gpt.droput": [0.0, 0.1]}}, "droput"),
     "a group that does not exist": ({"vary": {"prior": ["gpt", "sundae"]}}, "prior"),
     "a value of the wrong type": ({"vary": {"priors.gpt.dropout": ["low", "high"]}}, "priors.gpt.dropout"),

@@ -61,13 +61,22 @@ def test_token_by_token(prior, changes, make_job, folder):
 @pytest.mark.parametrize("condition", [None, CONDITION], ids=["unconditional", "conditional"])
 @pytest.mark.parametrize("verb", ["denoise", "inpaint"])
 def test_whole_grids(verb, condition, architecture, folder):
+    draws_on_both(verb, condition, architecture, folder, HOW[architecture])
+
+
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail"])
+def test_a_part_token_by_token(architecture, folder):
+    draws_on_both("inpaint", CONDITION, architecture, folder, {"chain": None, "temperature": 0.9})
+
+
+def draws_on_both(verb, condition, architecture, folder, how):
     write_large_prior(folder / "whole", architecture, condition)
     if verb == "denoise":
         amount = {"num_images": 3, "batch_size": 2, "grid_images": 2, "film_images": 2, "film_frames": 3}
-        config = DenoisingConfig(**amount, seed=0, **HOW[architecture])
+        config = DenoisingConfig(**amount, seed=0, **how)
     else:
         mask = {"mask": "block", "mask_share": 0.5, "mask_file": None, "rule": "all_pixels"}
-        config = InpaintingConfig(2, 2, 3, **mask, seed=0, **HOW[architecture])
+        config = InpaintingConfig(2, 2, 3, **mask, seed=0, **how)
     inputs = {"prior": "whole", "tokenizer": "tokenizer"}
     inputs |= {"latents": "latents"} if verb == "inpaint" else {}
     inputs |= {"condition": "condition"} if condition else {}

@@ -26,8 +26,6 @@ from twostage.planning.jobs import (
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
 
-RIVAL = "transformer, SUNDAE's time"  # one that trains for as long as SUNDAE
-
 
 @dataclass
 class LatentsCell:
@@ -38,7 +36,7 @@ class LatentsCell:
     tokenizer_data: str | None = None  # the dataset that the tokenizer is trained on; null: the row's own
     prior: str = "sundae"
     prior_sizes: dict[str, dict[str, int]] = field(default_factory=dict)  # of the rivals, unlike the scale's
-    rivals: bool = True  # whether a transformer and absorbing diffusion are trained and drawn from too
+    rivals: bool = True  # whether a transformer, and in Tables 1 and 2 absorbing diffusion, stand beside SUNDAE
 
 
 @dataclass
@@ -80,7 +78,10 @@ def sundae_inpainting(plan: Builder) -> None:
     for row, cell in plan.rows(LatentsCell).items():
         encoded = _encoded(plan, cell)
         sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["study"]["sundae"]["steps"])
-        priors = {"SUNDAE": sundae} | ({"transformer": _transformer(plan, encoded, sundae)[1]} if cell.rivals else {})
+        priors = {"SUNDAE": sundae}
+        if cell.rivals:
+            transformer = plan.tree_of(encoded.cell, priors="gpt", seed=0)
+            priors["transformer"], _ = _timed(plan, transformer, encoded, sundae)
         inputs: dict[str, Job] = {}
         for mask, share in plan.study["masks"].items():
             tree = plan.tree_of(encoded.cell)
@@ -91,7 +92,8 @@ def sundae_inpainting(plan: Builder) -> None:
         config = {"label": row, "data": cell.data, "masks": list(plan.study["masks"]), "priors": list(priors)}
         config |= {"grid_images": plan.tree["evaluation"]["grid_images"]}
         variant = f"sundae_inpainting.{row}"
-        inputs |= {"prior": sundae, "data": plan.jobs[encoded.latents.inputs["data"]]}
+        inputs |= {f"prior.{name}": prior for name, prior in priors.items()}
+        inputs["data"] = plan.jobs[encoded.latents.inputs["data"]]
         found[row] = plan.add(new_job("evaluation.sundae_inpainting", variant, plan.tree, config, inputs))
     _figure(plan, "sundae_inpainting", found)
 
@@ -156,20 +158,15 @@ def _rivals(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, dic
     return transformers | diffusion, {"pace": pace, "pace_absorbing": pace_absorbing}
 
 
-def _transformer(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[Tree, Job, Job]:
-    """The config of a transformer that trains for as long as SUNDAE, the transformer, and the pace of the two."""
-    tree = plan.tree_of(encoded.cell, priors="gpt", seed=0)
-    return tree, *_timed(plan, tree, encoded, sundae)
-
-
 def _transformers(plan: Builder, encoded: Encoded, sundae: Job) -> tuple[dict[str, dict[str, Job]], Job]:
     """Samples of two transformers: one of the steps that it has elsewhere, one that trains for as long as SUNDAE."""
     tune = plan.tuned(encoded.cell.data, encoded.cell, "gpt", encoded.latents, None)
-    tree, timed, pace = _transformer(plan, encoded, sundae)
+    tree = plan.tree_of(encoded.cell, priors="gpt", seed=0)
     # The row-major run of the orderings, and its samples, where they are run on the same latents.
     usual = plan.add(prior_job(tree, encoded.latents, None, {"tune": tune}, spell_row_major=True))
+    timed, pace = _timed(plan, tree, encoded, sundae)
     sets: dict[str, dict[str, Job]] = {}
-    for label, prior in {"transformer": usual, RIVAL: timed}.items():
+    for label, prior in {"transformer": usual, "transformer, SUNDAE's time": timed}.items():
         sampling = plan.add(sampling_job(tree, prior, encoded.tokenizer))
         sets[label] = _measured(plan, tree, encoded, prior, sampling)
     return sets, pace
