@@ -58,16 +58,15 @@ def refuse_unread(verb: str, architecture: str, asked: Tree, usual: Tree) -> Non
     prior's architecture, does not read: it would change nothing.
     """
     block, way = _BLOCK[verb], way_of(architecture)
-    if verb == "sampling.denoise" and way == "temperature":
+    keys = [key for key in INSTEAD[verb] if asked[key] != usual[key]]
+    ways = [each for each in _TEMPERATURE if each != way and asked[block].get(each) != usual[block].get(each)]
+    if (keys or ways) and verb == "sampling.denoise" and way == "temperature":
         raise TwostageError(
             f"priors={architecture} draws token by token; use sampling.generate, or choose priors=sundae or absorbing"
         )
-    for key, instead in INSTEAD[verb].items():
-        if asked[key] != usual[key]:
-            said = instead + _TEMPERATURE[way].format(block) if key in _BY_TEMPERATURE else instead
-            raise TwostageError(f"{verb} does not read sampling.{key}: {said}")
-    for unread in _TEMPERATURE:
-        if unread != way and asked[block].get(unread) != usual[block].get(unread):
-            raise TwostageError(
-                f"priors={architecture} does not read sampling.{block}.{unread}; set sampling.{block}.{way}"
-            )
+    for key in keys:
+        instead = INSTEAD[verb][key]
+        said = instead + _TEMPERATURE[way].format(block) if key in _BY_TEMPERATURE else instead
+        raise TwostageError(f"{verb} does not read sampling.{key}: {said}")
+    for each in ways:
+        raise TwostageError(f"priors={architecture} does not read sampling.{block}.{each}; set sampling.{block}.{way}")
