@@ -20,6 +20,7 @@ RUN = {
     "snakemake --cores all results/table1.csv": None,
     "snakemake --cores all figures": None,
     "snakemake --cores all results/table1.csv --config scale=smoke": None,
+    "snakemake -n results/table1.csv": None,
     "snakemake -n results/table1.csv --config scale=paper": None,
     "snakemake --cores all results/orderings.csv": None,
     "snakemake -n": None,
