@@ -44,12 +44,11 @@ def sundae_inpainting(config: SundaeInpaintingConfig, job: Job) -> None:
 
 
 def _numbers(metrics: Metrics) -> list[dict[str, Any]]:
-    about = {"row": metrics["label"], "scale": metrics["scale"], "data": metrics["data"]}
-    about["num_images"] = metrics["num_images"]
+    about = {"row": metrics["label"]} | {key: metrics[key] for key in ("scale", "data", "num_images")}
     return [
         about
         | {"mask": found["mask"], "prior": found["prior"]}
-        | {"temperature_start": _temperatures(found)[0], "temperature_end": _temperatures(found)[1]}
+        | dict(zip(("temperature_start", "temperature_end"), _temperatures(found), strict=True))
         | {key: found[key] for key in COLUMNS}
         for found in metrics["drawn"]
     ]

@@ -64,9 +64,11 @@ def refuse_unread(verb: str, architecture: str, asked: Tree, usual: Tree) -> Non
         raise TwostageError(
             f"priors={architecture} draws token by token; use sampling.generate, or choose priors=sundae or absorbing"
         )
-    for key in keys:
-        instead = INSTEAD[verb][key]
+    if keys:
+        key, instead = keys[0], INSTEAD[verb][keys[0]]
         said = instead + _TEMPERATURE[way].format(block) if key in _BY_TEMPERATURE else instead
         raise TwostageError(f"{verb} does not read sampling.{key}: {said}")
-    for each in ways:
-        raise TwostageError(f"priors={architecture} does not read sampling.{block}.{each}; set sampling.{block}.{way}")
+    if ways:
+        raise TwostageError(
+            f"priors={architecture} does not read sampling.{block}.{ways[0]}; set sampling.{block}.{way}"
+        )
