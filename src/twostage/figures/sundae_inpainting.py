@@ -82,9 +82,9 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
 def _caption(metrics: Metrics, config: SundaeInpaintingConfig) -> str:
     found = metrics["drawn"][0]
     start, end = _temperatures(found)
-    others = [each for each in metrics["drawn"] if each["prior"] != found["prior"]]
+    others = [each for each in metrics["drawn"] if each["prior"] == "transformer"]
     rival = (
-        f" The {others[0]['prior']}, of {others[0]['prior_steps']} steps in {others[0]['prior_train_seconds']:.0f} s, "
+        f" The transformer, of {others[0]['prior_steps']} steps in {others[0]['prior_train_seconds']:.0f} s, "
         f"draws token by token at temperature {_temperatures(others[0])[0]:g} and sees only the tokens before the one "
         "that it draws."
         if others

@@ -121,6 +121,17 @@ def test_the_transformer_beside_sundae_trains_for_as_long_and_draws_the_same_par
         }
 
 
+def test_sundae_inpaints_at_two_temperatures_with_all_else_equal():
+    plan = plan_of("sundae_inpainting", "laptop")
+    (summary,) = stage(plan, "evaluation.sundae_inpainting").values()
+    for mask in ("block", "random"):
+        usual, warmer = (plan.jobs[summary.inputs[f"{mask}.{name}"]] for name in ("SUNDAE", "SUNDAE at temperature 1"))
+        assert usual.inputs == warmer.inputs
+        assert usual.config["chain"]["temperature_start"] == usual.config["chain"]["temperature_end"] == 0.4
+        held = {"temperature_start": 1.0, "temperature_end": 1.0}
+        assert warmer.config == usual.config | {"chain": usual.config["chain"] | held}
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("key", ["resampling", "rotary"])
 def test_runs_of_an_hourglass_differ_in_one_choice_and_the_seed(key, scale):

@@ -124,7 +124,7 @@ def test_studies_on_sundae_have_all_their_jobs_at_every_scale(scale):
 def test_hourglasses_masks_and_pixels_have_all_their_jobs_at_every_scale(scale):
     names = ["hourglass_resampling", "hourglass_rotary", "sundae_inpainting", "sundae_pixels"]
     plan = rules(scale, *names)
-    # A transformer beside SUNDAE, where the paper has none.
-    assert plan["sampling_inpaint"] == (2 if scale == "paper" else 4)
+    # Under two masks SUNDAE at two temperatures and a transformer, which the paper does not have.
+    assert plan["sampling_inpaint"] == (4 if scale == "paper" else 6)
     for rule in ("tokenizers_greys", "latents_plain", "sampling_denoise", "evaluation_sundae_pixels"):
         assert plan[rule] == 1, rule

@@ -73,8 +73,11 @@ def sundae_vs_autoregressive(plan: Builder) -> None:
 
 
 def sundae_inpainting(plan: Builder) -> None:
-    """Adds the jobs of Fig. 11: several results of an image under every mask, and of a transformer beside SUNDAE."""
+    """Adds the jobs of Fig. 11: several results of an image under every mask, by SUNDAE at the usual temperature and
+    at the study's `another_temperature`, and by a transformer.
+    """
     found: dict[str, Job] = {}
+    another = plan.study["another_temperature"]
     for row, cell in plan.rows(LatentsCell).items():
         encoded = _encoded(plan, cell)
         sundae = _prior(plan, cell, encoded, 0, plan.tree["scale"]["study"]["sundae"]["steps"])
@@ -82,18 +85,25 @@ def sundae_inpainting(plan: Builder) -> None:
         if cell.rivals:
             transformer = plan.tree_of(encoded.cell, priors="gpt", seed=0)
             priors["transformer"], _ = _timed(plan, transformer, encoded, sundae)
+        warmer = f"SUNDAE at temperature {another:g}"
         inputs: dict[str, Job] = {}
         for mask, share in plan.study["masks"].items():
             tree = plan.tree_of(encoded.cell)
-            tree["sampling"]["inpainting"] |= {"mask": mask, "mask_share": share, "num_images": plan.study["images"]}
+            inpainting = tree["sampling"]["inpainting"]
+            inpainting |= {"mask": mask, "mask_share": share, "num_images": plan.study["images"]}
             for name, prior in priors.items():
                 job = inpainting_job(tree, prior, encoded.tokenizer, encoded.latents, label=f"inpainted_{mask}")
                 inputs[f"{mask}.{name}"] = plan.add(job)
-        config = {"label": row, "data": cell.data, "masks": list(plan.study["masks"]), "priors": list(priors)}
+            held = {"temperature_start": another, "temperature_end": another}
+            inpainting |= {"chain": inpainting["chain"] | held}
+            label = f"inpainted_{mask}_temperature{another:g}"
+            job = inpainting_job(tree, sundae, encoded.tokenizer, encoded.latents, label=label)
+            inputs[f"{mask}.{warmer}"] = plan.add(job)
+        inputs |= {f"prior.{name}": prior for name, prior in (priors | {warmer: sundae}).items()}
+        inputs["data"] = plan.jobs[encoded.latents.inputs["data"]]
+        config = {"label": row, "data": cell.data, "masks": list(plan.study["masks"]), "priors": [*priors, warmer]}
         config |= {"grid_images": plan.tree["evaluation"]["grid_images"]}
         variant = f"sundae_inpainting.{row}"
-        inputs |= {f"prior.{name}": prior for name, prior in priors.items()}
-        inputs["data"] = plan.jobs[encoded.latents.inputs["data"]]
         found[row] = plan.add(new_job("evaluation.sundae_inpainting", variant, plan.tree, config, inputs))
     _figure(plan, "sundae_inpainting", found)
 
