@@ -16,7 +16,7 @@ ON_REQUEST = {
     "pose",
     "layouts_ade20k",
     "layouts_coco_stuff",
-    "codebook_size_samples",
+    "codebook_size_priors",
     "gpt_dropout",
     "discriminator",
     "f_sweep_coordinates",

@@ -1,7 +1,7 @@
 """Studies x scale -> the list of jobs: each study by its design, all of them as one plan."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,21 +103,10 @@ def whole_plan(scale: str) -> Builder:
         if other.on_request:
             _join(plan, other)
     for name in composition.added_studies():
-        own = plan_of(name, scale, trees)
-        _require_own_files(name, own, plan)
-        _join(plan, own)
+        _join(plan, plan_of(name, scale, trees))
         if name in plan.broken:
             raise TwostageError(plan.broken[name])
     return plan
-
-
-def _require_own_files(name: str, own: Builder, others: Builder) -> None:
-    """Raises TwostageError if a study of the user's would write what another one writes into results/."""
-    taken = {file for job in others.jobs.values() if job.stage == "figures" for file in job.files}
-    written = [file for job in own.jobs.values() if job.stage == "figures" for file in job.files]
-    clash = [file for file in written if file in taken or name == "evaluation"]
-    if clash:
-        raise TwostageError(f"study {name}: results/ has another {clash[0]}; give your study another name")
 
 
 def _of(study: str, error: TwostageError) -> str:
@@ -126,17 +115,29 @@ def _of(study: str, error: TwostageError) -> str:
 
 
 def _join(plan: Builder, other: Builder) -> None:
-    """Adds all jobs of another plan, or none if one of them contradicts a job that is there."""
+    """Adds all jobs of another plan, or none if one of them contradicts a job that is there or writes its files."""
     name = other.study["name"]
+    new = {folder: job for folder, job in other.jobs.items() if folder not in plan.jobs}
     try:
         for folder in other.jobs.keys() & plan.jobs.keys():
             plan.add(other.jobs[folder])
+        _require_own_files(name, new, plan)
     except TwostageError as error:
         plan.broken[name] = _of(name, error)
         return
-    plan.jobs |= {folder: job for folder, job in other.jobs.items() if folder not in plan.jobs}
+    plan.jobs |= new
 
 
+def _require_own_files(name: str, new: Mapping[str, Job], plan: Builder) -> None:
+    """Raises TwostageError if a study would write what results/ has of another one (X_samples.png is X's) or of none."""
+    taken = {file for job in plan.jobs.values() if job.stage == "figures" for file in job.files} | _OF_NO_STUDY
+    written = [file for job in new.values() if job.stage == "figures" for file in job.files]
+    if clash := [file for file in written if file in taken or name == "evaluation"]:
+        raise TwostageError(f"study {name}: results/ has another {clash[0]}; give the study another name")
+
+
+# Tables in results/ of verdicts, of released models and of what a scale costs.
+_OF_NO_STUDY = {"claims.csv", "models.csv", "plan.csv", "released.csv"}
 # Files in results/ whose names do not begin with that of their study.
 _NAMED_OTHERWISE = {"tokenizers": "table1", "reconstructions": "table1"}
 

@@ -412,6 +412,25 @@ def test_a_copy_under_another_file_name_is_refused(edited_conf):
     assert "gpt_dropout" in line
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("edges_samples", "edges_samples.pdf"),
+        ("orderings_grid", "orderings_grid.pdf"),
+        ("table1_curves", "table1_curves.csv"),
+        ("claims", "claims.csv"),
+        ("models", "models.csv"),
+        ("evaluation", "evaluation.csv"),
+    ],
+)
+def test_a_study_that_would_write_the_file_of_another_one_stops_itself_alone(edited_conf, name, file):
+    text = (edited_conf / "study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", f"name: {name}")
+    (edited_conf / f"study/{name}.yaml").write_text(text)
+    plan = whole_plan("smoke")
+    assert plan.broken == {name: f"study {name}: results/ has another {file}; give the study another name"}
+    assert "edges" in tables(plan)
+
+
 def test_a_study_of_a_users_own_joins_the_whole_plan_unless_it_is_on_request(edited_conf):
     path = edited_conf / "study/mine.yaml"
     text = (edited_conf / "study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine")
