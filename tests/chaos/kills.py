@@ -105,8 +105,10 @@ class Disturbance:
         """Kills and resumes until the target is made. Raises RuntimeError if a run fails though nobody killed it."""
         self.report.disturbed_runs += 1
         while True:
-            run = self._start()
-            disturbed = len(self.report.kills) < self.budget and self._disturb(run)
+            run, disturbed = self._start(), False
+            # A run outlives a kill that meets a job of the one before it: then it is disturbed again.
+            while len(self.report.kills) < self.budget and self._disturb(run):
+                disturbed = True
             code = run.wait()
             if not disturbed:
                 if code == 0:

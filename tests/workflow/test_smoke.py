@@ -288,9 +288,7 @@ def test_masks_and_classes_have_their_numbers(clone):
     with open(clone.folder / "results/sundae_inpainting.csv") as file:
         drawn = list(csv.DictReader(file))
     assert [(line["mask"], line["prior"]) for line in drawn] == [
-        (mask, prior)
-        for mask in ("block", "random")
-        for prior in ("SUNDAE", "transformer", "SUNDAE at temperature 1")
+        (mask, prior) for mask in ("block", "random") for prior in ("SUNDAE", "transformer", "SUNDAE at temperature 1")
     ]
     assert all(float(line["redrawn_between_results"]) > 0 for line in drawn)
     assert all(float(line["kept_tokenizer_alone"]) > 0 for line in drawn)
