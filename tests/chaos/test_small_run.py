@@ -30,7 +30,9 @@ def test_what_is_killed_and_resumed_is_what_nobody_disturbed(made, tmp_path):
     report = Report([TARGET], seed=0, latest_share=0.7, seconds_undisturbed=seconds)
     # On a machine that has got faster since, a run may end before it was killed three times.
     *_, report = disturb(undisturbed, undisturbed.clone(tmp_path / "disturbed"), report, kills=3)
-    assert len(report.kills) == report.resumes - report.refusals == 3
+    assert len(report.kills) == 3
+    # A run that outlives a kill meets the next one.
+    assert 1 <= report.resumes - report.refusals <= 3
     assert report.compared_files > 12
     assert report.differing == []
 

@@ -129,7 +129,7 @@ def _join(plan: Builder, other: Builder) -> None:
 
 
 def _require_own_files(name: str, new: Mapping[str, Job], plan: Builder) -> None:
-    """Raises TwostageError if a study would write what results/ has of another one (X_samples.png is X's) or of none."""
+    """Raises TwostageError if a study would write another one's file, as X_samples.png is X's, or one of no study."""
     taken = {file for job in plan.jobs.values() if job.stage == "figures" for file in job.files} | _OF_NO_STUDY
     written = [file for job in new.values() if job.stage == "figures" for file in job.files]
     if clash := [file for file in written if file in taken or name == "evaluation"]:
