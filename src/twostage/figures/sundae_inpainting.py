@@ -112,8 +112,8 @@ def _sheet(metrics: Metrics, grid_KNRHWC: np.ndarray, config: FiguresConfig, job
         figure, axes = plt.subplots(rows, columns, squeeze=False)
         for panel, found, grid_NRHWC in zip(axes.flat, metrics["drawn"], grid_KNRHWC, strict=True):
             panel.imshow(np.concatenate([strip(image) for image in grid_NRHWC]), interpolation="nearest")
-            title = f"{found['mask']}, {found['prior']}: original, masked, {num_shown - 2} results"
-            panel.set_title(title, fontsize="x-small")
+            panel.set_title(f"{found['mask']}, {found['prior']}", fontsize="x-small")
             panel.set_axis_off()
-        figure.suptitle(f"Inpainting at scale {metrics['scale']}, {metrics['data']} (grey: masked)", fontsize="small")
+        shown = f"original, masked (grey), {num_shown - 2} results"
+        figure.suptitle(f"Inpainting at scale {metrics['scale']}, {metrics['data']}: {shown}", fontsize="small")
         save(figure, job.folder, job.variant, config.png_dpi)
