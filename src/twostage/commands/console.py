@@ -34,6 +34,9 @@ class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
             )
         if isinstance(error, Exception):
             _keep_traceback(error)
+        if isinstance(error, FileNotFoundError) and "artifacts" in Path(str(error.filename)).parts:
+            # A run takes a job's files away before it makes them anew; the job of a killed run may still be at work.
+            self._exit(f"{error.filename} was taken away while this ran, as by a second run of the job; run it again")
 
     def _exit(self, line: str, status: int = 1) -> None:
         log.error("error: %s", " ".join(line.split()))

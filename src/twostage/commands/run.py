@@ -35,8 +35,9 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: arg
 
     `arguments`: of a parser like `verb_parser(name)`; by default, what was typed.
 
-    A TwostageError or a full disk becomes one line on stderr and exit status 1. Any other error keeps its traceback, of
-    which a copy goes to the log. What is asked for by hand and lies there already is not made again.
+    A TwostageError, a full disk or an artifact that another run took away becomes one line on stderr and exit status 1.
+    Any other error keeps its traceback, of which a copy goes to the log. What is asked for by hand and lies there
+    already is not made again.
     """
     arguments = arguments or verb_arguments(name)
     with one_line_errors():

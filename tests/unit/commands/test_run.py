@@ -88,6 +88,18 @@ def test_a_full_disk_is_one_line(call):
     )
 
 
+def test_what_another_run_took_away_is_one_line_and_the_log_keeps_the_traceback(call, tmp_path):
+    def work(config, job):
+        (job.folder / "train_image.npy").read_bytes()
+
+    code, printed = call("scale=smoke", "--log", "log.txt", verb="data.prepare", kind=DataConfig, work=work)
+    assert code == 1
+    (line,) = printed.err.splitlines()
+    assert line.startswith("error: artifacts/smoke/data/")
+    assert "train_image.npy was taken away while this ran" in line
+    assert "FileNotFoundError" in (tmp_path / "log.txt").read_text()
+
+
 def test_a_bug_keeps_its_traceback(call):
     def work(config, job):
         raise KeyError("bug")
