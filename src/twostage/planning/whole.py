@@ -119,9 +119,9 @@ def _join(plan: Builder, other: Builder) -> None:
     name = other.study["name"]
     new = {folder: job for folder, job in other.jobs.items() if folder not in plan.jobs}
     try:
+        _require_own_files(name, new, plan)
         for folder in other.jobs.keys() & plan.jobs.keys():
             plan.add(other.jobs[folder])
-        _require_own_files(name, new, plan)
     except TwostageError as error:
         plan.broken[name] = _of(name, error)
         return
@@ -130,14 +130,17 @@ def _join(plan: Builder, other: Builder) -> None:
 
 def _require_own_files(name: str, new: Mapping[str, Job], plan: Builder) -> None:
     """Raises TwostageError if a study would write another one's file, as X_samples.png is X's, or one of no study."""
-    taken = {file for job in plan.jobs.values() if job.stage == "figures" for file in job.files} | _OF_NO_STUDY
+    if name in _OF_NO_STUDY:
+        raise TwostageError(f"study {name}: results/ has another {_OF_NO_STUDY[name]}; give the study another name")
+    taken = {file for job in plan.jobs.values() if job.stage == "figures" for file in job.files}
     written = [file for job in new.values() if job.stage == "figures" for file in job.files]
-    if clash := [file for file in written if file in taken or name == "evaluation"]:
+    if clash := [file for file in written if file in taken]:
         raise TwostageError(f"study {name}: results/ has another {clash[0]}; give the study another name")
 
 
-# Tables in results/ of verdicts, of released models and of what a scale costs.
-_OF_NO_STUDY = {"claims.csv", "models.csv", "plan.csv", "released.csv"}
+# What else results/ has: measurements, verdicts, models, what a scale costs, and the sum of all studies.
+_OF_NO_STUDY = {name: f"{name}.csv" for name in ("claims", "models", "plan", "released")}
+_OF_NO_STUDY |= {"evaluation": "folder evaluation", "summary": "summary.json"}
 # Files in results/ whose names do not begin with that of their study.
 _NAMED_OTHERWISE = {"tokenizers": "table1", "reconstructions": "table1"}
 

@@ -420,7 +420,8 @@ def test_a_copy_under_another_file_name_is_refused(edited_conf):
         ("table1_curves", "table1_curves.csv"),
         ("claims", "claims.csv"),
         ("models", "models.csv"),
-        ("evaluation", "evaluation.csv"),
+        ("evaluation", "folder evaluation"),
+        ("summary", "summary.json"),
     ],
 )
 def test_a_study_that_would_write_the_file_of_another_one_stops_itself_alone(edited_conf, name, file):
