@@ -15,11 +15,10 @@ from twostage.rules.planned import PlannedRules, places
 from twostage.rules.requests import Requests
 from twostage.runtime.job import PROVENANCE
 
-SCALE = config["scale"]
-# Git keeps the results of one scale; a run of another one must not write over them.
-RESULTS = "results" if SCALE == config["committed"] else f"results/{SCALE}"
-
 try:
+    SCALE = asked.scale(config)
+    # Git keeps the results of one scale; a run of another one must not write over them.
+    RESULTS = "results" if SCALE == config["committed"] else f"results/{SCALE}"
     unknown = sorted(set(config) - {"scale", "committed", "study", "tracker"})
     if unknown:
         raise TwostageError(

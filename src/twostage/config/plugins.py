@@ -40,7 +40,7 @@ def load(path: Path) -> None:
     _loading.append(path)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         forget(path)
         raise TwostageError(f"plugin {path}: {_said(error, path)}") from error
     finally:
@@ -48,7 +48,7 @@ def load(path: Path) -> None:
     _loaded[path.stem] = path
 
 
-def _said(error: Exception, path: Path) -> str:
+def _said(error: BaseException, path: Path) -> str:
     """What went wrong in a plugin, and in which of its lines."""
     if isinstance(error, TwostageError):
         return str(error)

@@ -52,9 +52,10 @@ def kept_plan(scale: str, of_run: bool = False) -> Planned:
 
 
 def _place(scale: str) -> Path:
-    """Beside conf/; never inside of an installed package."""
+    """Beside conf/; never inside of an installed package. The names of many studies would be no name of a file."""
     root = Path() if composition.CONF == composition.PACKAGED else composition.CONF.parent
-    return root / f"build/plans/{'.'.join([scale, *composition.added_studies()])}.json"
+    added = composition.added_studies()
+    return root / f"build/plans/{scale}{'.' + sha256_json([*added])[:12] if added else ''}.json"
 
 
 def _planned_then(scale: str, kept: dict[str, Any]) -> Planned:

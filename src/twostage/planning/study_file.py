@@ -1,5 +1,7 @@
 """The file of a study: what it may say, and what is refused before anything is planned."""
 
+import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +26,8 @@ COLUMNS = ("stand_in", "paper")
 # Keys of a row that are no overrides of the config tree.
 OF_ROW = ("tokenizer_data", "tune_on", "without", "window")
 KINDS = ("line", "point", "difference", "bars", "pictures", "orders")
+# What `spell` calls a key is a column, and a part of the names of folders.
+_SPELLED = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 ORDERING, SEED = "priors.ordering", "priors.loop.seed"
 # Columns of the long table, and of the rendered one beside them.
 RESERVED = {"model", "study", "row", "source", "seed", "step", "quantity", "value", "unit", "job", "scale"}
@@ -110,8 +114,10 @@ def parsed(tree: Tree) -> Study:
         raise TwostageError(f"study {name}: {key}: {said}" if key else f"study {name}: {said}") from error
     try:
         _require_rows(study)
+        _require_settings_of_runs(study)
         _require_measured(study)
         _require_conditions(study)
+        _require_spelled(study)
         _require_keys(study)
         _require_paper(study)
         for panel in study.figures:
@@ -182,12 +188,33 @@ def _require_measured(study: Study) -> None:
         )
 
 
+def _require_settings_of_runs(study: Study) -> None:
+    """A study sets what its runs do, at the scale that it is asked for."""
+    rows = {f"row {label}": {key for asked in row.values() for key in asked or {}} for label, row in study.rows.items()}
+    of_runs = {*composition.groups()} - {"scale", "study", "figures"}
+    for place, keys in {"fixed": {*study.fixed}, "vary": {*study.vary}, "zip": {*study.zip}, **rows}.items():
+        for key in sorted(keys):
+            group, _, rest = key.lstrip("+~").partition(".")
+            if group == "scale" and rest.partition(".")[0] not in of_runs:
+                raise TwostageError(
+                    f"{place} sets {key}; a study has the scale that it is asked for, such as --config scale=laptop; "
+                    "drop it, or set a section such as scale.priors"
+                )
+            if group in ("study", "figures"):
+                raise TwostageError(f"{place} sets {key}, which no run reads; set keys of {', '.join(sorted(of_runs))}")
+
+
+def _require_spelled(study: Study) -> None:
+    if unknown := sorted(set(study.spell) - set(study.vary) - set(study.zip) - set(study.fixed)):
+        raise TwostageError(f"spell names {unknown[0]}, a key that the study does not set; drop it")
+    if odd := [said for said in study.spell.values() if said and not _SPELLED.fullmatch(said)]:
+        raise TwostageError(f"spell has {odd[0][:60]!r}; use up to 40 letters, digits and _, a letter first")
+
+
 def _require_keys(study: Study) -> None:
     names = [short(study, key) for key in keys_of(study)]
     if clash := [name for name in names if not name or names.count(name) > 1 or name in RESERVED | {*study.measure}]:
         raise TwostageError(f"two columns would be called {clash[0] or 'nothing'}; give one a name in spell")
-    if unknown := sorted(set(study.spell) - set(study.vary) - set(study.zip) - set(study.fixed)):
-        raise TwostageError(f"spell names {unknown[0]}, a key that the study does not set; drop it")
     if twice := sorted((set(study.vary) & set(study.zip)) | (set(study.fixed) & {*study.vary, *study.zip})):
         raise TwostageError(f"{twice[0]} stands in two of fixed, vary and zip; leave it in one")
     if len({len(values) for values in study.zip.values()}) > 1:
@@ -215,7 +242,7 @@ def _require_rows(study: Study) -> None:
                 raise TwostageError(f"row {label} has {column}: {asked}; give it overrides such as {{data: cifar10}}")
             without = (asked or {}).get("without", [])
             window = (asked or {}).get("window")
-            if window is not None and (not isinstance(window, int) or window < 1):
+            if window is not None and (type(window) is not int or window < 1):
                 raise TwostageError(f"row {label} has window: {window}; give it a number of tokens, such as 16")
             if not isinstance(without, list) or not set(without) <= set(study.measure):
                 raise TwostageError(
@@ -238,7 +265,8 @@ def _require_paper(study: Study) -> None:
             if key not in ("row", *names) and key not in QUANTITIES:
                 known = ", ".join(["row", *names, *study.measure])
                 raise TwostageError(f"paper has {key}, which is no column; name some of {known}")
-            if key in QUANTITIES and (isinstance(value, bool) or not isinstance(value, int | float)):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if key in QUANTITIES and not is_number:
                 raise TwostageError(f"paper has {key}: {value}; give it a number")
 
 

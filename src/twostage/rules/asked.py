@@ -4,8 +4,12 @@ import argparse
 import functools
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from snakemake.cli import get_argument_parser
+
+from twostage.errors import TwostageError
 
 # A plan of the work, as people spell it.
 DRY = {"-n", "-np", "--dry-run", "--dryrun"}
@@ -40,6 +44,14 @@ def needs_whole_plan() -> bool:
 def targets() -> list[str]:
     """What Snakemake is asked to make; files by their paths from here."""
     return [os.path.relpath(name) if "/" in name else name for name in _arguments((*sys.argv[1:],)).targets]
+
+
+def scale(config: Mapping[str, Any]) -> str:
+    """The scale of the run, by the config that Snakemake was given. Raises TwostageError if that names none."""
+    for key in ("scale", "committed"):
+        if not isinstance(config.get(key), str):
+            raise TwostageError(f"{key} is {config.get(key)}; name a file of conf/scale, such as {key}=laptop")
+    return str(config["scale"])
 
 
 def is_job() -> bool:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from twostage.config import composition
 from twostage.planning import kept as module
 from twostage.planning import whole as of_whole
 from twostage.planning.kept import kept_plan
@@ -93,3 +94,14 @@ def test_to_read_a_plan_needs_no_slow_library():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "twostage.planning.whole" in loaded
     assert {"scipy.stats", "torch"} & {*loaded} == set()
+
+
+def test_the_plan_of_many_studies_has_a_name_that_a_file_may_have(few_studies, planned, tmp_path, monkeypatch):
+    monkeypatch.setattr(composition, "_studies", {})
+    text = (composition.PACKAGED / "study/gpt_dropout.yaml").read_text()
+    for at in range(8):
+        name = f"a_study_with_a_long_name_{at:07d}"
+        (tmp_path / f"{name}.yaml").write_text(text.replace("name: gpt_dropout", f"name: {name}"))
+        composition.add_study(tmp_path / f"{name}.yaml")
+    assert kept_plan("smoke").jobs == kept_plan("smoke").jobs
+    assert planned == ["smoke"]

@@ -163,6 +163,8 @@ def test_a_mistake_in_the_file_is_one_line(folder, study, said):
         ("x = (", "line 1: SyntaxError"),
         ("\n1 / 0", "line 2: ZeroDivisionError"),
         ("import nowhere", "ModuleNotFoundError"),
+        ("exit()", "line 1: SystemExit"),
+        ("import sys\nsys.exit(3)", "line 2: SystemExit: 3"),
         (PLUGIN.replace('"columns"', '"spiral_in"'), "ordering spiral_in is taken; give yours another name"),
         (PLUGIN.replace('"codes", Q', '"nll", Q'), "quantity nll is taken"),
         (PLUGIN.replace('"columns"', '"a b"'), "is no name"),
