@@ -10,6 +10,8 @@ from pathlib import Path
 from twostage.errors import TwostageError
 from twostage.runtime.artifacts import NOT_WRITABLE
 
+# A folder lies there, a file lies where a folder should, or the name is too long.
+NO_PLACE = (errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)
 log = logging.getLogger("twostage")
 
 
@@ -34,6 +36,8 @@ class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
             )
         if isinstance(error, Exception):
             _keep_traceback(error)
+        if isinstance(error, OSError) and error.errno in NO_PLACE:
+            self._exit(f"{error.filename} is no place for a file ({error.strerror}); name another path")
         if isinstance(error, FileNotFoundError) and "artifacts" in Path(str(error.filename)).parts:
             # A run takes a job's files away before it makes them anew; the job of a killed run may still be at work.
             self._exit(f"{error.filename} was taken away while this ran, as by a second run of the job; run it again")

@@ -88,6 +88,18 @@ def test_a_full_disk_is_one_line(call):
     )
 
 
+@pytest.mark.parametrize("path", ["folder", "file/log.txt", "n" * 300])
+def test_a_log_that_cannot_lie_there_is_one_line(call, tmp_path, path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    code, printed = call("scale=smoke", "--log", path, verb="data.prepare", kind=DataConfig)
+    assert code == 1
+    (line,) = printed.err.splitlines()
+    assert line.startswith("error: ")
+    assert path.partition("/")[0] in line
+    assert "is no place for a file" in line
+
+
 def test_what_another_run_took_away_is_one_line_and_the_log_keeps_the_traceback(call, tmp_path):
     def work(config, job):
         (job.folder / "train_image.npy").read_bytes()
