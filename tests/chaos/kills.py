@@ -77,15 +77,15 @@ def processes(clone: Clone) -> list[psutil.Process]:
     """The jobs' processes of a clone, and no other's."""
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
-        words = (process.info["cmdline"] or [])[1:3]
-        if process.info["cwd"] == str(clone.folder) and words[:1] == ["-m"] and words[1] == "twostage":
+        words = (process.info["cmdline"] or [])[1:]
+        if process.info["cwd"] == str(clone.folder) and words[:2] == ["-m", "twostage"] and len(words) > 2:
             found.append(process)
     return found
 
 
 def verbs(jobs: list[psutil.Process]) -> str:
     """The verbs that these processes run, in one string."""
-    return " ".join(sorted(job.info["cmdline"][2].removeprefix("twostage.") for job in jobs))
+    return " ".join(sorted(job.info["cmdline"][3] for job in jobs))
 
 
 def snakemake(targets: list[str]) -> list[str]:
