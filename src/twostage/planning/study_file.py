@@ -205,6 +205,8 @@ def _require_settings_of_runs(study: Study) -> None:
 
 
 def _require_spelled(study: Study) -> None:
+    if "$" in study.title:
+        raise TwostageError(f"title is {study.title!r}; write it without $, which begins a formula")
     if unknown := sorted(set(study.spell) - set(study.vary) - set(study.zip) - set(study.fixed)):
         raise TwostageError(f"spell names {unknown[0]}, a key that the study does not set; drop it")
     if odd := [said for said in study.spell.values() if said and not _SPELLED.fullmatch(said)]:
@@ -235,6 +237,9 @@ def _require_rows(study: Study) -> None:
     if not study.rows:
         raise TwostageError("rows is empty; name one or more")
     for label, row in study.rows.items():
+        # Matplotlib reads what stands between two $ as a formula.
+        if "$" in label or not label.strip() or not label.isprintable() or len(label) > 60:
+            raise TwostageError(f"rows has {label[:60]!r}; use 1 to 60 letters and signs in one line, without $")
         if odd := sorted(set(row) - set(COLUMNS)):
             raise TwostageError(f"row {label} has {odd[0]}; its keys are {' and '.join(COLUMNS)}")
         for column, asked in row.items():

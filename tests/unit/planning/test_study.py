@@ -348,6 +348,11 @@ WRONG = {
         {"rows": {"IN": {"stand_in": IN["stand_in"] | {"window": 4, "priors.condition": "segmentation_f2"}}}},
         "segmentation_f2",
     ),
+    "a title that reads as a formula": ({"title": "$\\foo$"}, "without $"),
+    "a row that reads as a formula": ({"rows": {"$\\foo$": IN}}, "without $"),
+    "a row without a name": ({"rows": {" ": IN}}, "rows has ' '"),
+    "a row of two lines": ({"rows": {"a\nb": IN}}, "in one line"),
+    "a row longer than a line": ({"rows": {"a" * 100: IN}}, "1 to 60"),
     "a window that is no number": ({"rows": {"IN": {"stand_in": IN["stand_in"] | {"window": True}}}}, "window: True"),
     "another scale in a row": (
         {"rows": {"IN": {"stand_in": IN["stand_in"] | {"scale": "laptop"}}}},
