@@ -20,6 +20,7 @@ from twostage.commands.sample import folder_of
 from twostage.config.composition import compose, parse
 from twostage.config.schema import ChainConfig
 from twostage.errors import TwostageError
+from twostage.home import home
 from twostage.latents.orderings import ordering
 from twostage.priors import DenoisingPrior, Prior
 from twostage.priors.absorbing import Absorbing
@@ -86,7 +87,7 @@ def load_prior(model: str | Path) -> Prior | DenoisingPrior:
 
 
 def _part(model: str | Path, part: str) -> Path:
-    folder = Path(model).expanduser()
+    folder = home(model)
     return folder if (folder / "config.json").is_file() else folder_of(str(model)) / part
 
 

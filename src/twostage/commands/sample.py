@@ -17,6 +17,7 @@ from twostage.commands.dispatch import config_of, work_of
 from twostage.config.composition import compose, parse
 from twostage.config.schema import DENOISERS
 from twostage.errors import TwostageError
+from twostage.home import home
 from twostage.planning.prompt import group_of, without_folders
 from twostage.planning.unread import INSTEAD, refuse_unread
 from twostage.planning.verbs import VERBS
@@ -37,7 +38,7 @@ def verb_of(overrides: tuple[str, ...]) -> str:
     """The verb that draws from the prior that the overrides choose, or that prior=DIR names."""
     named = [override.partition("=")[2] for override in overrides if override.startswith("prior=")]
     if named:
-        return _verb(read_json(Path(named[-1]).expanduser() / "config.json"))
+        return _verb(read_json(home(named[-1]) / "config.json"))
     return _verb(compose(without_folders(overrides))["priors"])
 
 
@@ -48,7 +49,7 @@ def _verb(prior: Any) -> str:
 
 def folder_of(model: str) -> Path:
     """The folder of a model, by its path or name. Raises TwostageError if there is none, or it is not whole."""
-    folders = (Path(model).expanduser(), *(place / model for place in NAMED))
+    folders = (home(model), *(place / model for place in NAMED))
     folder = next((path for path in folders if path.is_dir()), None)
     if folder is None:
         names = sorted({path.name for place in NAMED if place.is_dir() for path in place.iterdir() if path.is_dir()})

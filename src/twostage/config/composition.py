@@ -12,6 +12,7 @@ from twostage.config.schema import Config
 from twostage.config.trees import Trees
 from twostage.config.values import check
 from twostage.errors import TwostageError
+from twostage.home import home
 
 # A wheel contains the files of conf/. In a clone this is a link to conf/.
 PACKAGED = Path(__file__).parents[1] / "conf"
@@ -28,7 +29,7 @@ def add_folder(folder: Path) -> None:
 
     Raises TwostageError if the folder has no such file, or one with the name of an existing option.
     """
-    folder = folder.expanduser()
+    folder = home(folder)
     if not [path for group in groups() for path in folder.glob(f"{group}/[!.]*.yaml")]:
         raise TwostageError(f"{folder} has no config files; put files GROUP/NAME.yaml there, GROUP one of {_listed()}")
     if folder not in _added:
@@ -42,7 +43,7 @@ def add_study(path: Path) -> str:
 
     Raises TwostageError if there is no such file, or its name is none, or another study's.
     """
-    path = path.expanduser().resolve()
+    path = home(path).resolve()
     if path.suffix != ".yaml" or not path.is_file():
         raise TwostageError(f"no study {path}; name a file that ends in .yaml")
     if not path.stem.isidentifier():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twostage.errors import TwostageError
+from twostage.home import home
 
 # (config key, word) -> the file that added it, and the registry where it stands.
 _added: dict[tuple[str, str], tuple[Path, MutableMapping[str, Any]]] = {}
@@ -23,7 +24,7 @@ def load(path: Path) -> None:
 
     Raises TwostageError, one line, if it is missing, cannot be run, or adds a name that is taken.
     """
-    path = path.expanduser().resolve()
+    path = home(path).resolve()
     if _loaded.get(path.stem) == path:
         return
     if path.suffix != ".py" or not path.is_file():

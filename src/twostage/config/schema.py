@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from twostage.config.values import above, at_least, folder_name, one_of, option, share, some_of
+from twostage.config.values import above, at_least, between, brought, folder_name, one_of, option, share, some_of
 
 # Orders of image tokens, listed as in Esser et al. 2021, Sec. D. The last one is our control.
 ORDERINGS = ("row_major", "spiral_out", "z_curve", "subsample", "alternate", "spiral_in", "random")
@@ -50,15 +50,15 @@ class DataConfig:
     tune_images: int = at_least(1)  # held out of the training split, for learning-rate sweeps
     # source=folder: held out of the images; other sources have a test split
     validation_images: int | None = at_least(1, default=None)
-    root: str | None = None  # source=folder: the user's directory
-    index: str | None = None  # source=folder: a text file in root with the images to use, one per line; null: all
+    root: str | None = brought()  # source=folder: the user's directory
+    index: str | None = brought()  # source=folder: a text file in root with the images to use, one per line; null: all
     validation_index: str | None = (
-        None  # source=folder: a text file in root with the held-out images; null: a seeded draw
+        brought()  # source=folder: a text file in root with the held-out images; null: a seeded draw
     )
     class_ranges: list[list[int]] = field(default_factory=list)  # source=folder: [first, last] positions of the class
     # sub-folders to use, counted from 0 in the order of names; all if empty or if root has just these
-    label_offset: int = 0  # added to every id of a segmentation map, modulo 256
-    canny_sigma: float = above(0)  # Gaussian width of the edge detector, pixels
+    label_offset: int = between(-255, 255, default=0)  # added to every id of a segmentation map, modulo 256
+    canny_sigma: float = between(0.01, 1000)  # Gaussian width of the edge detector, pixels
 
 
 @dataclass
@@ -359,8 +359,9 @@ class DrawingConfig:
     grid_images: int = at_least(1)  # shown in grid.png
     seed: int = at_least(0)
     coordinates: bool = False  # the prior's condition is where a token lies on the canvas
-    condition_file: str | None = None  # the user's image, such as a label map, that conditions all canvases
-    condition_label_offset: int = 0  # added to the ids of a label map, as data.label_offset was in training
+    condition_file: str | None = brought()  # the user's image, such as a label map, that conditions all canvases
+    # added to the ids of a label map, as data.label_offset was in training
+    condition_label_offset: int = between(-255, 255, default=0)
     # consecutive samples with the same condition; autoregressive: also with the same beginning
     per_condition: int = at_least(1, default=1)
     classes: list[str] | None = None  # class names, used in turn; []: all; null: classes of the validation images
@@ -386,7 +387,7 @@ class InpaintingConfig:
     chain: ChainConfig | None = field(default_factory=ChainConfig)  # of SUNDAE priors
     mask: str = one_of("block", "random", "half", "outpainting", "file")
     mask_share: float = share()  # of the pixels, for block, random and outpainting
-    mask_file: str | None = MISSING  # for mask=file: an image of the same size, white where pixels are redrawn
+    mask_file: str | None = brought(MISSING)  # for mask=file: an image of the same size, white where pixels are redrawn
     # redraw a code if all_pixels (paper) or any_pixel (released code) of it are in the mask
     rule: str = one_of("all_pixels", "any_pixel")
     seed: int = at_least(0)

@@ -21,7 +21,7 @@ from omegaconf._utils import get_yaml_loader
 from omegaconf.grammar_parser import parse
 
 from twostage.config.errors import UNREADABLE, first_line, place
-from twostage.config.values import check, hint_of, without_unused
+from twostage.config.values import check, check_paths, hint_of, without_unused
 from twostage.errors import TwostageError
 
 # OmegaConf (below 2.4: pyproject.toml) parses an interpolation anew each time that it resolves one, and a plan resolves
@@ -184,6 +184,7 @@ class Trees:
         except (*UNREADABLE, ValueError, TypeError, RecursionError) as error:
             raise TwostageError(f"{said}: {place(error, group)}") from error
         check(self._kind(group), json.loads(text), group, said)
+        check_paths(self._kind(group), json.loads(text), group, said)
         return text
 
     def _kind(self, group: str) -> Any:

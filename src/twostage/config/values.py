@@ -12,6 +12,7 @@ from omegaconf import MISSING
 
 from twostage.config import plugins
 from twostage.errors import TwostageError
+from twostage.home import home
 
 # Folder names are built from several such names. A file name may have 255 bytes, so each gets a quarter.
 LONGEST_NAME = 64
@@ -32,6 +33,11 @@ def above(bound: float, default: Any = MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"above": bound})
 
 
+def between(least: float, most: float, default: Any = MISSING) -> Any:
+    """A number from `least` to `most`."""
+    return dataclasses.field(default=default, metadata={"least": least, "most": most})
+
+
 def share(default: Any = MISSING) -> Any:
     """A number from 0 to 1."""
     return dataclasses.field(default=default, metadata={"least": 0, "most": 1})
@@ -50,6 +56,11 @@ def some_of(*choices: str) -> Any:
 def folder_name(default: Any = MISSING) -> Any:
     """A word that is used as a folder name."""
     return dataclasses.field(default=default, metadata={"name": True})
+
+
+def brought(default: Any = None) -> Any:
+    """The path of a file or folder that the user brings."""
+    return dataclasses.field(default=default, metadata={"path": True})
 
 
 def option(field: Any) -> Any:
@@ -77,6 +88,30 @@ def check(kind: Any, values: Any, key: str, said: str) -> None:
     """
     for wrong in _wrong(kind, values, key):
         raise TwostageError(f"{said}: {wrong}")
+
+
+def check_paths(kind: Any, values: Any, key: str, said: str) -> None:
+    """Raises TwostageError, one line that begins with `said`, for a path of the user's that is blank, or of no user.
+
+    Arguments as of `check`. It stands apart from `check`, which every job counts as its code.
+    """
+    if not dataclasses.is_dataclass(kind) or not isinstance(values, dict):
+        return
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        value, name = values.get(field.name), f"{key}.{field.name}"
+        check_paths(without_none(hints[field.name]), value, name, said)
+        if "path" not in field.metadata or value is None or value == MISSING:
+            continue
+        if not value.strip():
+            raise TwostageError(
+                f"{said}: {name} is not set: its text is empty, as from an unset variable of the shell; give a path, "
+                "or leave the key out"
+            )
+        try:
+            home(value)
+        except TwostageError as error:
+            raise TwostageError(f"{said}: {name}={error}") from error
 
 
 def _wrong(kind: Any, values: Any, key: str) -> Iterator[str]:

@@ -5,10 +5,10 @@ own.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from twostage.config import composition
 from twostage.errors import TwostageError
+from twostage.home import home
 from twostage.planning.jobs import (
     BACKBONE_OF,
     data_job,
@@ -167,7 +167,7 @@ def _samples(tree: Tree, prior: Job, tokenizer: Job, condition: Job | None, late
     if not with_label:
         return sampling_job(tree, prior, tokenizer, condition, completed)
     # One canvas must not overwrite another, nor pass for it where only the file's content changed.
-    content = None if file is None else sha256_file(Path(file).expanduser())
+    content = None if file is None else sha256_file(home(file))
     label = f"drawn_{sha256_json([_naming(tree['sampling']), content])[:6]}"
     return sampling_job(tree, prior, tokenizer, condition, completed, label)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twostage.errors import TwostageError
+from twostage.home import home
 from twostage.planning.verbs import MODEL, files_read
 from twostage.runtime.artifacts import read_json, sha256_json
 from twostage.runtime.checksums import checksums
@@ -58,7 +59,7 @@ def brought(job: Job) -> dict[str, str]:
     paths = {key: job.config[key] for key in BROUGHT if job.config.get(key)}
     if job.config.get("source") == "folder" and job.config["root"]:
         paths["root"] = job.config["root"]
-    found = {key: _content(Path(path).expanduser(), job.config) for key, path in paths.items()}
+    found = {key: _content(home(path), job.config) for key, path in paths.items()}
     found |= {name: _model(Path(folder)) for name, folder in job.inputs.items() if _is_users(folder)}
     if None in found.values():
         recorded = (read_record(job.folder) or {}).get("brought_sha256", {})
@@ -72,7 +73,7 @@ def _content(path: Path, config: Tree) -> str | None:
     if not path.is_dir():
         return None
     # An index may be hidden, or lie outside of the folder.
-    indices = (str(Path(config[key] or "").expanduser()) for key in ("index", "validation_index"))
+    indices = (str(home(config[key] or "")) for key in ("index", "validation_index"))
     return _checksum(path, {*_visible_files(path), *(index for index in indices if (path / index).is_file())})
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from twostage.config import composition, schema
 from twostage.config.schema import DENOISERS
 from twostage.errors import TwostageError
+from twostage.home import home
 from twostage.planning.chain import chain
 from twostage.planning.kept import kept_plan
 from twostage.planning.made import asked_sha256, brought, read_record
@@ -208,7 +209,7 @@ def _upstream(job: Job, plan: Mapping[str, Job]) -> list[Job]:
 def _given(name: str, folder: str, overrides: tuple[str, ...]) -> Job:
     """A stand-in for the job that made a folder which the user names."""
     # A whole path: by it `made.brought` knows what is the user's.
-    path = Path(folder).expanduser().resolve()
+    path = home(folder).resolve()
     if not (path / "config.json").is_file():
         raise TwostageError(f"{name}={folder} has no config.json; name the folder of a trained {name}")
     stored = read_json(path / "config.json")
@@ -272,7 +273,7 @@ def _recorded_inputs(folder: Path) -> dict[str, str]:
 
 def _into(job: Job, out: Path) -> Job:
     """The job with another folder. Raises TwostageError for one of the pipeline's, or one that holds something else."""
-    folder = out.expanduser()
+    folder = home(out)
     if folder.resolve().is_relative_to(Path("artifacts").resolve()):
         raise TwostageError(f"--out {out} lies in artifacts/, whose folders the plan names; name one outside of it")
     if folder.exists() and not (folder.is_dir() and _may_hold(folder, job)):

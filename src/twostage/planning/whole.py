@@ -7,6 +7,7 @@ from pathlib import Path
 
 from twostage.config import composition, plugins
 from twostage.errors import TwostageError
+from twostage.home import home
 from twostage.planning.builder import Builder
 from twostage.planning.designs import classes, denoisers, factors
 from twostage.planning.designs.table1 import table1
@@ -57,7 +58,7 @@ def _load_plugins(study: Tree, folder: Path) -> None:
         raise TwostageError(f"study {study['name']}: plugins is {named}; give a list of files such as [mine.py]")
     for path in named:
         try:
-            plugins.load(folder / Path(path).expanduser())
+            plugins.load(folder / home(path))
         except TwostageError as error:
             raise TwostageError(f"study {study['name']}: {error}") from error
 

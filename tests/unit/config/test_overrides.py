@@ -1,5 +1,6 @@
 """What a person types as overrides: text stays as typed, the rest is one line that says what works."""
 
+import os
 import shlex
 import string
 
@@ -69,7 +70,15 @@ def test_any_text_is_taken_or_mended_or_refused_in_one_line(text):
     assert not said or said.isprintable()
     mended = said.partition("write ")[2]
     if mended.startswith(("data.root=", "'data.root=")):
-        assert composition.compose(("data=folder", *shlex.split(mended)))["data"]["root"] == text.strip()
+        if text.strip().startswith("~") and not is_home_known(text.strip()):
+            with pytest.raises(TwostageError, match="no home folder"):
+                composition.compose(("data=folder", *shlex.split(mended)))
+        else:
+            assert composition.compose(("data=folder", *shlex.split(mended)))["data"]["root"] == text.strip()
+
+
+def is_home_known(path):
+    return not os.path.expanduser(path).startswith("~")
 
 
 @pytest.mark.parametrize("override", ["priors.loop.seed=0,1", "priors.loop.seed=range(3)", "priors=gpt,pixelsnail"])
