@@ -44,13 +44,23 @@ def read_keypoints(path: Path) -> dict[str, Poses]:
         raise TwostageError(f"{path} is missing; data.maps has pose, which needs the pictures' keypoints: {FORMAT}")
     try:
         tree = json.loads(path.read_text())
-        images = {image["id"]: image for image in tree["images"]}
-        found = {
-            image["file_name"]: Poses((int(image["width"]), int(image["height"])), []) for image in images.values()
-        }
+        names: dict[Any, str] = {}
+        found: dict[str, Poses] = {}
+        for image in tree["images"]:
+            number, name = image["id"], image["file_name"]
+            if not isinstance(name, str):
+                raise TypeError(f"file_name is {name!r}, not a text")
+            if number in names:
+                raise TwostageError(
+                    f"{path} has two images with the id {number}, {names[number]} and {name}; give each its own id"
+                )
+            if name in found:
+                raise TwostageError(f"{path} lists {name} twice; keep one entry, with all people of the picture")
+            names[number] = name
+            found[name] = Poses((int(image["width"]), int(image["height"])), [])
         for annotation in tree["annotations"]:
-            found[images[annotation["image_id"]]["file_name"]].people.append(_person(annotation))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            found[names[annotation["image_id"]]].people.append(_person(annotation))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise TwostageError(f"{path} is not a keypoint file ({type(error).__name__}: {error}); {FORMAT}") from error
     return found
 

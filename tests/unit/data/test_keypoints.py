@@ -117,3 +117,39 @@ def test_in_a_mirror_left_and_right_change_places_and_nothing_else():
     # Background, nose and limbs stay; COCO's left eye and right ankle are 2 and 17.
     assert list(MIRRORED[[0, 1, 18]]) == [0, 1, 18]
     assert (MIRRORED[2], MIRRORED[17]) == (3, 16)
+
+
+def _second_id(tree):
+    tree["images"][3]["id"] = tree["images"][2]["id"]
+
+
+def _second_name(tree):
+    tree["images"].append({"id": 99, "file_name": "02.png", "width": 24, "height": 20})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_second_id, r"has two images with the id 2, 02\.png and 03\.png; give each"),
+        (_second_name, r"lists 02\.png twice; keep one entry"),
+        (lambda tree: tree["images"].append(dict(tree["images"][0])), "two images with the id 0"),
+        (lambda tree: tree["images"][3].update(file_name=None), "file_name is None, not a text.*expected COCO's"),
+        (lambda tree: tree["images"][3].update(file_name=7), "file_name is 7, not a text"),
+        (lambda tree: tree["images"][3].update(file_name=["a"]), r"file_name is \['a'\], not a text"),
+        (lambda tree: tree["images"][3].update(id=[1]), "is not a keypoint file .TypeError"),
+    ],
+)
+def test_entries_that_could_be_of_two_pictures_are_refused(tmp_path, change, message):
+    tree = coco()
+    change(tree)
+    (tmp_path / "keypoints.json").write_text(json.dumps(tree))
+    with pytest.raises(TwostageError, match=message) as caught:
+        read_keypoints(tmp_path / "keypoints.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"images":', '{"images": [', '{"a":'])
+def test_a_file_of_too_many_levels_is_one_line(tmp_path, opening):
+    (tmp_path / "keypoints.json").write_text(opening * 100_000)
+    with pytest.raises(TwostageError, match="is not a keypoint file"):
+        read_keypoints(tmp_path / "keypoints.json")
