@@ -17,7 +17,8 @@ refuses a file whose meaning is ambiguous. Modes have Pillow's names.
 brightness. Edges and masks: a file that holds only 0 and 1 is used as it is. Any other file is cut at half of its
 range, and refused if nothing remains. Label maps must be lossless, so JPEG and similar formats are refused. EXIF
 orientation is applied. Colour profiles are ignored: numbers are taken as sRGB. A file with several frames is refused,
-except MPO, whose first frame is the photograph.
+except MPO, whose first frame is the photograph. A picture or depth map of the data stage is refused if its numbers of 8
+bits are stored in 16.
 """
 
 # H height, W width, C channels; sizes are (height, width)
@@ -134,11 +135,16 @@ def upright_size(path: Path) -> tuple[int, int]:
 
 
 def require_colours(path: Path) -> None:
-    """Raises RefusedError if the header shows that `image_array` will refuse the file, or UndecodableError."""
+    """Raises RefusedError if the header shows that `image_array` will refuse the file, or UndecodableError.
+
+    A file of more than 12 bits is decoded, for `require_range_used`.
+    """
     with _opened(path) as image:
         _require_one_frame(image, path)
         header = Picture(path, image, image.format or "", _grey_top(image), _white_is_zero(image), lossy=False)
         _require_range(header)
+    if _deep_top(header) is not None:
+        require_range_used(decode(path))
 
 
 @contextmanager
@@ -333,6 +339,45 @@ def _require_range(picture: Picture) -> None:
         raise RefusedError(
             f"{path} has a transparent colour of 16 bits per channel, which is not supported; save it as RGB"
         )
+
+
+def require_range_used(picture: Picture) -> None:
+    """Raises RefusedError for numbers of 8 bits stored in more than 12: scaled to 8 bits, all would become black.
+
+    Greys that are all equal are let through. Pillow keeps the upper half of a colour's 16 bits, so of such colours it
+    is only known that none is above 255.
+    """
+    top = _deep_top(picture)
+    if top is None:
+        return
+    if picture.top is not None:
+        number_HW = _stored_greys(picture)
+        low, high = int(number_HW.min()), int(number_HW.max())
+    else:
+        colour_HWC = np.asarray(picture.pixels.convert("RGBA"))
+        # A PPM's numbers are rounded.
+        is_black = colour_HWC[..., :3].max() <= (1 if picture.format == "PPM" else 0)
+        # Black lines on a transparent ground are a picture.
+        is_flat = bool((colour_HWC[..., 3] == colour_HWC[0, 0, 3]).all())
+        low, high = -1, 255 if is_black and is_flat else top
+    if low < high <= 255:
+        raise RefusedError(
+            f"{picture.path} stores up to {top} per pixel and has no number above {high}, so all of it would become "
+            f"black; expected numbers up to {top}: multiply them by {top // 255}, or save it with 8 bits"
+        )
+
+
+def _deep_top(picture: Picture) -> int | None:
+    """The largest number that the file can store per pixel and channel, if that takes more than 12 bits; else None."""
+    top = picture.top
+    if top is None and picture.format in ("PNG", "TIFF", "PPM"):
+        with _opened(picture.path) as image:
+            decoder, arguments = _stored_as(image)
+            if decoder in ("ppm", "ppm_plain"):
+                top = int(arguments[1])
+            elif re.search(r";16[BLN]$", _raw_mode(image)):
+                top = 65535
+    return top if top is not None and top > 4095 else None
 
 
 def _colours(picture: Picture) -> Image.Image:

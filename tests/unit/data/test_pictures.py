@@ -17,6 +17,7 @@ from twostage.data.pictures import (
     image_array,
     label_array,
     require_colours,
+    require_range_used,
     upright_size,
 )
 from twostage.errors import TwostageError
@@ -286,3 +287,65 @@ def test_formats_that_run_programs_are_not_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
     with pytest.raises(UndecodableError, match="not supported"):
         decode(tmp_path / "a.png")
+
+
+def deep(tmp_path, kind, number_HW):
+    """A file with more than 12 bits per pixel and channel."""
+    path = tmp_path / f"deep.{kind.split()[0]}"
+    height, width = number_HW.shape
+    rows = np.repeat(number_HW.astype(">u2")[..., None], 3, axis=2)
+    match kind:
+        case "png grey" | "tiff grey":
+            Image.fromarray(number_HW.astype(np.uint16)).save(path)
+        case "pgm grey":
+            path.write_bytes(f"P5 {width} {height} 65535 ".encode() + number_HW.astype(">u2").tobytes())
+        case "ppm colours":
+            path.write_bytes(f"P6 {width} {height} 65535 ".encode() + rows.tobytes())
+        case "png colours" | "png alpha":
+            colour = 2 if kind == "png colours" else 6
+            if colour == 6:
+                rows = np.concatenate([rows, np.full_like(rows[..., :1], 65535)], axis=2).astype(">u2")
+            lines = b"".join(b"\0" + row.tobytes() for row in rows)
+            path.write_bytes(png(struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0), lines))
+    return path
+
+
+def png(header, lines):
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+DEEP = ["png grey", "tiff grey", "pgm grey", "ppm colours", "png colours", "png alpha"]
+
+
+@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize(("highest", "refused"), [(255, True), (100, True), (65535, False), (5000, False)])
+def test_numbers_of_8_bits_stored_in_16_are_refused(tmp_path, kind, highest, refused):
+    number_HW = np.linspace(0, highest, 64).astype(int).reshape(8, 8)
+    path = deep(tmp_path, kind, number_HW)
+    if not refused:
+        require_range_used(decode(path))
+        require_colours(path)
+        return
+    said = f"has no number above {highest if 'grey' in kind else 255}, so all of it would become black.*by 257"
+    for look in (lambda: require_range_used(decode(path)), lambda: require_colours(path)):
+        with pytest.raises(RefusedError, match=said):
+            look()
+
+
+@pytest.mark.parametrize("value", [0, 9, 255])
+def test_a_constant_grey_of_16_bits_is_let_through(tmp_path, value):
+    require_range_used(decode(deep(tmp_path, "png grey", np.full((8, 8), value))))
+
+
+def test_black_colours_of_8_bits_and_black_lines_on_nothing_are_let_through(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "black.png")
+    require_range_used(decode(tmp_path / "black.png"))
+    rows = np.zeros((8, 8, 4), ">u2")
+    rows[:4, :, 3] = 65535
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    (tmp_path / "lines.png").write_bytes(png(struct.pack(">IIBBBBB", 8, 8, 16, 6, 0, 0, 0), lines))
+    require_range_used(decode(tmp_path / "lines.png"))
