@@ -44,6 +44,19 @@ def test_modules_and_functions_stay_short(module):
             assert node.end_lineno - node.lineno < 60, node.name
 
 
+# They count as code of stored jobs, which a change would make anew. What they are given was looked at before: paths of
+# a config by `config.values.check_paths`, TWOSTAGE_CACHE by `twostage.__main__`.
+BARE = {"sources/fetch.py", "sampling/masks.py", "sampling/condition_file.py"}
+
+
+def test_only_one_function_looks_for_home_folders(module):
+    """A bare call raises RuntimeError for a user without one."""
+    name = str(module.relative_to(ROOT / "src/twostage"))
+    calls = {node.attr for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Attribute)}
+    is_bare = bool(calls & {"expanduser"})
+    assert is_bare == (name in BARE or name == "home.py")
+
+
 def test_nothing_is_named_for_being_helpful(module):
     assert not re.search(r"util|helper|misc|common", module.stem)
 

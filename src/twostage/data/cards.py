@@ -200,6 +200,7 @@ seeded draw chooses them.
   used. Transparent parts become white. Floating-point and 32-bit images are refused, because their range is unknown.
 - Depth maps: grey with 8 or 16 bits, or colours that are all grey. Coloured, transparent and floating-point maps are
   refused.
+- Pictures and depth maps whose numbers of 8 bits were saved in 16 are refused: all of them would become black.
 - Edge maps: 0 and 1, or black and white (cut at half). A map without any edge left is refused.
 - Label maps: one channel, lossless. In a palette image the indices are the labels; in a grey image the stored numbers
   are, at 1, 2, 4, 8 and 16 bits alike. Labels are 0 to 255 before `data.label_offset` is added, modulo 256 (255 becomes

@@ -31,6 +31,8 @@ from twostage.data.folder import (
 )
 from twostage.data.listing import lines_of, named, walk
 from twostage.data.pictures import RefusedError, TooSmallError, UndecodableError, require_colours, upright_size
+from twostage.data.prepare import require_valid
+from twostage.data.splits import fitting, keep_classes
 from twostage.errors import TwostageError
 
 T = TypeVar("T")
@@ -44,9 +46,10 @@ def check(config: DataConfig) -> tuple[list[str], list[str]]:
     """
     if config.source != "folder":
         raise TwostageError(f"{config.name} is downloaded by python -m twostage fetch; nothing to check")
+    require_valid(config)
     listing = walk(root_folder(config))
     root, used = listing.root, set[Path]()
-    paths, _ = found_images(config, listing)
+    paths, held_out = found_images(config, listing)
     used.update(paths)
     found = [f"{len(paths)} pictures in {images_folder(root)}"]
     problems = [*_against_card(CARDS.get(config.name), config, root, paths), *_sizes(config, paths)]
@@ -64,6 +67,7 @@ def check(config: DataConfig) -> tuple[list[str], list[str]]:
             found.append(f"poses of {len(poses_of(root, paths))} pictures in {root / KEYPOINTS}")
         except TwostageError as error:
             problems.append(str(error))
+    problems += _splits(config, class_names(paths, images_folder(root)), [path in held_out for path in paths])
     return [*found, *lines_of(left_out(config, listing, used))], problems
 
 
@@ -85,6 +89,16 @@ def _against_card(card: Card | None, config: DataConfig, root: Path, paths: Sequ
         yield f"missing pictures: {named(missing)}"
     elif card.num_images is not None and len(paths) < card.num_images:
         yield f"{card.num_images - len(paths)} of {card.num_images} pictures are missing"
+
+
+def _splits(config: DataConfig, classes: Sequence[str], held_out: Sequence[bool]) -> Iterator[str]:
+    """What of the classes that are asked for, and of the number of pictures, keeps `prepare` from splitting them."""
+    records = [Record("", "", 0, held_out=each, position=at) for at, each in enumerate(held_out)]
+    try:
+        keep_classes({}, classes, config.classes)
+        fitting(records, config.tune_images, config.validation_images)
+    except TwostageError as error:
+        yield str(error)
 
 
 def _sizes(config: DataConfig, paths: Sequence[Path]) -> Iterator[str]:

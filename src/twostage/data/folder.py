@@ -12,16 +12,19 @@ A text file with one name per line may list the pictures to use (data.index), an
 
 import codecs
 import hashlib
+import itertools
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
 
+from twostage.config import values
 from twostage.config.schema import DataConfig
 from twostage.data.collection import Record
 from twostage.data.keypoints import Poses, pose_map, read_keypoints
@@ -36,9 +39,11 @@ from twostage.data.pictures import (
     grey_array,
     image_array,
     label_array,
+    require_range_used,
     upright_size,
 )
 from twostage.errors import TwostageError
+from twostage.home import home
 from twostage.runtime.artifacts import sha256_json
 
 MAP_FOLDERS = ("segmentation", "depth", "edges")
@@ -76,7 +81,9 @@ class FolderCollection:
         return np.stack(in_parallel(lambda record: self.read_map(name, paths[record.position], record), records))
 
     def _image(self, path: Path) -> np.ndarray:
-        return image_array(decode(path), (self.config.size, self.config.size))
+        picture = decode(path)
+        require_range_used(picture)
+        return image_array(picture, (self.config.size, self.config.size))
 
     def read_map(self, name: str, path: Path, record: Record) -> np.ndarray:
         """One map, uint8 [size, size]. Raises TwostageError if it is damaged or has a wrong size or wrong labels."""
@@ -95,6 +102,7 @@ class FolderCollection:
                 assert self.config.num_labels is not None
                 return label_array(picture, crop, self.config.num_labels, self.config.label_offset)
             case "depth":
+                require_range_used(picture)
                 return grey_array(picture, crop)
             case _:
                 return binary_array(picture, crop)
@@ -134,6 +142,8 @@ def found_images(config: DataConfig, listing: Listing) -> tuple[list[Path], set[
     Raises TwostageError if there are none, or if a picture that an index names is missing.
     """
     root, images = listing.root, images_folder(listing.root)
+    values.check(DataConfig, asdict(config), "data", config.name)
+    _require_ranges_apart(config)
     _require_maps_told_from_classes(config, listing)
     paths = [path for path in listing.below(images) if images != root or not _is_map(path, root)]
     if not paths:
@@ -151,10 +161,47 @@ def found_images(config: DataConfig, listing: Listing) -> tuple[list[Path], set[
             f"the index names {named(missing)}, not found in {images}; add them or remove them from the index"
         )
     held_out = {path for path in wanted["validation_index"].values() if path is not None}
+    chosen = paths
     if config.index is not None:
-        chosen = {*wanted["index"].values(), *held_out}
-        paths = [path for path in paths if path in chosen]
-    return _in_ranges(config, paths, images), held_out
+        named_by_one = {*wanted["index"].values(), *held_out}
+        chosen = [path for path in paths if path in named_by_one]
+    used = _in_ranges(config, chosen, images)
+    _require_enough(config, len(paths), used, held_out)
+    return used, held_out
+
+
+def _require_ranges_apart(config: DataConfig) -> None:
+    """Raises TwostageError for a range of classes that is no pair, or two of them that share a class."""
+    for pair in config.class_ranges:
+        if len(pair) != 2 or not 0 <= pair[0] <= pair[1]:
+            raise TwostageError(f"data.class_ranges has {list(pair)}; expected [first, last], counted from 0")
+    in_order = sorted(config.class_ranges)
+    for before, after in itertools.pairwise(in_order):
+        if after[0] <= before[1]:
+            raise TwostageError(
+                f"data.class_ranges has {list(before)} and {list(after)}, which share class {after[0]}; name each "
+                "class in one range"
+            )
+
+
+def _require_enough(config: DataConfig, number: int, used: Sequence[Path], held_out: set[Path]) -> None:
+    """Raises TwostageError if the indices and ranges leave too few of a folder's `number` pictures for three splits."""
+    keys = [key for key in ("index", "validation_index", "class_ranges") if getattr(config, key)]
+    by = " and ".join(f"data.{key}" for key in keys)
+    validation = sum(path in held_out for path in used)
+    if held_out and not validation:
+        raise TwostageError(
+            f"none of the {len(held_out)} pictures that data.validation_index names is of a class in "
+            "data.class_ranges; name some that are"
+        )
+    fewest = 2 if held_out else 3
+    left = len(used) - validation
+    if left < fewest <= number:
+        what = "train and tune" if held_out else "train, tune and validation"
+        raise TwostageError(
+            f"{by} leave {left} of {number} pictures for {what}, which need at least one each: name "
+            f"{'fewer pictures in data.validation_index' if held_out else 'more pictures'}, or add pictures"
+        )
 
 
 def _require_maps_told_from_classes(config: DataConfig, listing: Listing) -> None:
@@ -180,7 +227,7 @@ def left_out(config: DataConfig, listing: Listing, used: set[Path]) -> LeftOut:
     """The files of the folder that are not used, by reason."""
     root, images = listing.root, images_folder(listing.root)
     indices = [config.index, config.validation_index]
-    read = {os.path.realpath(root / Path(index).expanduser()) for index in indices if index is not None}
+    read = {os.path.realpath(root / home(index)) for index in indices if index is not None}
     if "pose" in config.maps:
         read.add(os.path.realpath(root / KEYPOINTS))
     reasons = {path: why for path, why in listing.others.items() if os.path.realpath(path) not in read}
@@ -227,9 +274,11 @@ def listed(root: Path, index: str | None, key: str) -> list[str]:
     """
     if index is None:
         return []
+    if not index.strip():
+        raise TwostageError(f"{key} is an empty text; give a text file with one name per line, or null for none")
     try:
-        text = _text((root / Path(index).expanduser()).read_bytes())
-    except (OSError, UnicodeDecodeError) as error:
+        text = _text((root / home(index)).read_bytes())
+    except (OSError, ValueError) as error:
         raise TwostageError(
             f"{key}={index} cannot be read ({error}); give a text file with one name per line"
         ) from error
@@ -254,9 +303,10 @@ def _text(content: bytes) -> str:
 
 def root_folder(config: DataConfig) -> Path:
     """The folder data.root. If it is missing, raises TwostageError that says what to bring."""
-    if config.root is None:
+    # The path of an empty text would be the current folder.
+    if config.root is None or not config.root.strip():
         raise TwostageError(f"data.root is not set; {_bring(config)}")
-    root = Path(config.root).expanduser()
+    root = home(config.root)
     if not root.is_dir():
         raise TwostageError(f"data.root={config.root} is not a folder; {_bring(config)}")
     return root
@@ -339,6 +389,13 @@ def maps_of(name: str, listing: Listing, paths: Sequence[Path], config: DataConf
             f"no map in {folder} for {named(lacking)}; add {folder / names[paths.index(lacking[0])]}.png or remove "
             "the image"
         )
+    served: dict[Path, Path] = {}
+    for path, it in zip(paths, maps, strict=True):
+        if it is not None and served.setdefault(it, path) != path:
+            raise TwostageError(
+                f"{served[it]} and {path.name} would have one map, {it}; give one of them another name and a map of "
+                "its own, or remove it"
+            )
     return [path for path in maps if path is not None]
 
 
@@ -379,10 +436,20 @@ def _verified(collection: FolderCollection) -> list[str]:
 
 def in_parallel(work: Callable[..., T], items: Sequence[object]) -> list[T]:
     """Applies `work` to all items, with as many threads as the process may use."""
-    # Pillow releases the interpreter's lock while decoding. The workflow sets the number of threads by this variable.
-    threads = int(os.environ.get("OMP_NUM_THREADS") or min(8, os.cpu_count() or 1))
-    with ThreadPoolExecutor(threads) as pool:
+    # Pillow releases the interpreter's lock while decoding.
+    with ThreadPoolExecutor(_num_threads()) as pool:
         return list(pool.map(work, items))
+
+
+def _num_threads() -> int:
+    """The first number of OMP_NUM_THREADS, by which the workflow says how many threads; at most 8 without one.
+
+    OpenMP also allows one number per level of nested threads: "4,2".
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if re.fullmatch(r"\+?[0-9]{1,9}", first) and int(first) > 0:
+        return int(first)
+    return min(8, os.cpu_count() or 1)
 
 
 def with_reasons(errors: Sequence[UndecodableError]) -> str:

@@ -88,6 +88,11 @@ def _check(config: DataConfig) -> None:
             raise TwostageError(f"data.class_ranges has {list(pair)}; expected [first, last], counted from 0")
 
 
+def require_valid(config: DataConfig) -> None:
+    """Raises TwostageError for values of the config that `prepare` refuses, without looking at the data."""
+    _check(config)
+
+
 def _split_sizes(config: DataConfig, collection: Collection) -> tuple[int, int | None]:
     """Numbers of tune and validation images: as configured, or fewer for a small folder, which is logged."""
     if not isinstance(collection, FolderCollection):

@@ -152,6 +152,38 @@ def test_the_command_line_says_it_all(repository, pictures, monkeypatch, capsys,
     assert ("is a whole copy" in printed) != broken
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"class_ranges": [[0]]}, "data.class_ranges has [0]"),
+        ({"label_offset": 999}, "data.label_offset is 999"),
+        ({"maps": ["edges", "edges"]}, "data.maps has edges twice"),
+        ({"maps": ["segmentation"], "num_labels": None}, "data.num_labels is None"),
+        ({"size": 0}, "data.size is 0"),
+        ({"classes": ["cat"]}, "data.classes has cat; expected different classes from: even, odd"),
+        ({"classes": ["odd", "odd"]}, "data.classes has odd, odd"),
+        ({"tune_images": 0}, "data.tune_images is 0"),
+    ],
+)
+def test_values_that_prepare_refuses_make_no_whole_copy(pictures, changes, said):
+    try:
+        (line,) = problems(config_for(pictures, **changes))
+    except TwostageError as error:
+        line = str(error)
+    assert said in line
+
+
+def test_a_folder_of_too_few_pictures_is_no_whole_copy(pictures):
+    for path in names_below(pictures)[2:]:
+        path.unlink()
+    (line,) = problems(config_for(pictures))
+    assert line.startswith("2 images are too few")
+
+
+def names_below(pictures):
+    return sorted(pictures.glob("*/*.png"))
+
+
 def brought():
     """Configs of data that a user brings, of the papers."""
     for path in sorted((ROOT / "conf/data").glob("*.yaml")):

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.color import rgb2gray
 from skimage.feature import canny
 
-from twostage.data import folder
+from twostage.data import check, folder
 from twostage.data.prepare import prepare
 from twostage.errors import TwostageError
 from twostage.runtime.job import Job
@@ -278,3 +278,50 @@ def test_the_number_of_threads_changes_nothing(pictures, tmp_path, monkeypatch):
     four = run(config_for(pictures), tmp_path / "four")
     for name in os.listdir(one.folder):
         assert (one.folder / name).read_bytes() == (four.folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("value", ["4,2", " 4 ", "4", "0", "-1", "abc", "", ",", "4.5", "0,3", "1e3", "\u00b2"])
+def test_threads_are_the_first_number_or_all_there_are(monkeypatch, value):
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    sizes = []
+
+    class Pool(folder.ThreadPoolExecutor):
+        def __init__(self, number):
+            sizes.append(number)
+            super().__init__(number)
+
+    monkeypatch.setattr(folder, "ThreadPoolExecutor", Pool)
+    assert folder.in_parallel(lambda number: number + 1, [1, 2, 3]) == [2, 3, 4]
+    usual = min(8, os.cpu_count() or 1)
+    assert sizes == [4 if value.strip().split(",")[0] == "4" else usual]
+
+
+def test_no_map_serves_two_pictures(pictures, tmp_path, real_pictures):
+    add_maps(pictures, "segmentation", label_picture)
+    real_pictures[39].save(pictures / "even/00.jpg")
+    line = error_of(config_for(pictures, maps=["segmentation"], num_labels=6), tmp_path)
+    assert f"{pictures}/even/00.jpg and 00.png would have one map, {pictures}/segmentation/even/00.png; give" in line
+    # Without maps, or with edges that are made, they are two pictures.
+    assert len(folder.collect(config_for(pictures, maps=["edges"])).records) == 31
+
+
+@pytest.mark.parametrize("name", ["depth", "image"])
+def test_8_bits_stored_in_16_do_not_become_black(pictures, tmp_path, name):
+    grey_HW = np.arange(40 * 48).reshape(40, 48) % 256
+
+    def dark(position, path):
+        return Image.fromarray(grey_HW.astype(np.uint16 if position == 4 else np.uint8))
+
+    if name == "depth":
+        add_maps(pictures, "depth", dark)
+        config = config_for(pictures, maps=["depth"])
+    else:
+        dark(4, None).save(pictures / "even/04.png")
+        config = config_for(pictures)
+    assert "has no number above 255, so all of it would become black" in error_of(config, tmp_path)
+    assert "has no number above 255" in check.check(config)[1][0]
+
+
+def test_an_edge_detector_wider_than_any_picture_is_refused(pictures, tmp_path):
+    line = error_of(config_for(pictures, maps=["edges"], canny_sigma=1e9), tmp_path)
+    assert "data.canny_sigma is 1000000000.0; set a number from" in line

@@ -1,10 +1,14 @@
 """Parts of a folder: index files, held-out lists, ranges of classes, ids of labels."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from twostage.data import folder
+from twostage.data import check, folder
+from twostage.errors import TwostageError
 
 from .conftest import run
 from .test_folder import add_maps, config_for, error_of, label_picture
@@ -109,3 +113,58 @@ def test_a_map_lies_as_its_photograph_does(pictures, tmp_path):
         picture.save(pictures / "odd/03.png", exif=exif)
     line = error_of(config_for(pictures, maps=["depth"]), tmp_path)
     assert line == f"{pictures}/depth/odd/03.png is 48x40, its image 40x48; a map must have the size of its image"
+
+
+@pytest.mark.parametrize("text", ["", " ", "   "])
+@pytest.mark.parametrize(("key", "said"), [("root", "is not set"), ("index", "empty"), ("validation_index", "empty")])
+def test_a_path_of_no_text_is_not_the_current_folder(pictures, tmp_path, monkeypatch, text, key, said):
+    monkeypatch.chdir(pictures)
+    line = error_of(replace(config_for(pictures), **{key: text}), tmp_path)
+    assert f"data.{key} is" in line
+    assert said in line
+
+
+@pytest.mark.parametrize("key", ["root", "index", "validation_index"])
+def test_a_user_without_a_home_folder_is_one_line(pictures, tmp_path, key):
+    line = error_of(replace(config_for(pictures), **{key: "~no_such_user/x"}), tmp_path)
+    assert "no home folder for ~no_such_user" in line
+
+
+@pytest.mark.parametrize(
+    ("class_ranges", "said"),
+    [
+        ([[0, 0], [0, 0]], "[0, 0] and [0, 0], which share class 0"),
+        ([[5, 7], [0, 5]], "[0, 5] and [5, 7], which share class 5"),
+        ([[0, 7], [2, 3]], "[0, 7] and [2, 3], which share class 2"),
+        ([[0]], "[0]; expected [first, last]"),
+        ([[]], "[]; expected [first, last]"),
+        ([[0, 1, 2]], "[0, 1, 2]; expected [first, last]"),
+        ([[-1, 0]], "[-1, 0]; expected [first, last]"),
+    ],
+)
+def test_ranges_that_are_none_or_overlap_are_refused(tmp_path, real_pictures, class_ranges, said):
+    config = config_for(by_class(tmp_path, real_pictures, 8), class_ranges=class_ranges)
+    for work in (folder.collect, check.check):
+        with pytest.raises(TwostageError, match=re.escape(said)):
+            work(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "number", "said"),
+    [
+        ("validation_index", 30, "data.validation_index leave 0 of 30 pictures for train and tune"),
+        ("validation_index", 29, "data.validation_index leave 1 of 30 pictures for train and tune"),
+        ("index", 2, "data.index leave 2 of 30 pictures for train, tune and validation"),
+    ],
+)
+def test_an_index_that_leaves_too_few_is_named_as_the_cause(pictures, tmp_path, key, number, said):
+    config = config_for(pictures, **{key: index_of(tmp_path, names_of(pictures)[:number])})
+    assert said in error_of(config, tmp_path)
+    with pytest.raises(TwostageError, match=said):
+        check.check(config)
+
+
+def test_held_out_pictures_of_other_classes_than_the_ranges_are_refused(pictures, tmp_path):
+    held_out = [name for name in names_of(pictures) if name.startswith("odd")][:3]
+    config = config_for(pictures, class_ranges=[[0, 0]], validation_index=index_of(tmp_path, held_out))
+    assert "none of the 3 pictures that data.validation_index names is of a class" in error_of(config, tmp_path)
