@@ -51,11 +51,11 @@ def parsed(parser: Parser, check: Callable[[argparse.Namespace], None] | None = 
 
     Answers --info and --cfg tree, runs all runs of a --multirun, and exits after each.
     """
-    arguments = parser.parse_intermixed_args()
-    if arguments.dry and not arguments.multirun:
-        parser.error("--dry goes with --multirun")
     with one_line_errors():
         start_log(None)
+        arguments = parser.parse_intermixed_args()
+        if arguments.dry and not arguments.multirun:
+            parser.error("--dry goes with --multirun")
         if arguments.config_dir is not None:
             composition.add_folder(arguments.config_dir)
         if check is not None:

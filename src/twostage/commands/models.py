@@ -3,20 +3,24 @@
 import argparse
 from pathlib import Path
 
-from twostage.commands.console import one_line_errors
+from twostage.commands.console import one_line_errors, start_log
+from twostage.commands.paths import writable_folder
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's own arguments."""
     found = argparse.ArgumentParser(prog="twostage models", description=__doc__)
-    found.add_argument("--results", type=Path, default=Path("results"), help="where the table goes (default: results)")
+    found.add_argument(
+        "--results", type=writable_folder, default=Path("results"), help="where the table goes (default: results)"
+    )
     return found
 
 
 def main() -> None:
     """Writes models.csv and models.md."""
-    arguments = parser().parse_args()
     with one_line_errors():
+        start_log(None)
+        arguments = parser().parse_args()
         from twostage.estimate.models import printed_models, write
 
         write(printed_models(), arguments.results)

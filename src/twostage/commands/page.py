@@ -3,20 +3,24 @@
 import argparse
 from pathlib import Path
 
-from twostage.commands.console import one_line_errors
+from twostage.commands.console import one_line_errors, start_log
+from twostage.commands.paths import writable_folder
 from twostage.page.build import write
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's own arguments."""
     found = argparse.ArgumentParser(prog="twostage page", description=__doc__)
-    found.add_argument("--results", type=Path, default=Path("results"), help="results of one scale (default: results)")
+    found.add_argument(
+        "--results", type=writable_folder, default=Path("results"), help="results of one scale (default: results)"
+    )
     return found
 
 
 def main() -> None:
     """Writes the page, and prints where it lies and how large it is."""
-    arguments = parser().parse_args()
     with one_line_errors():
+        start_log(None)
+        arguments = parser().parse_args()
         path = write(arguments.results)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

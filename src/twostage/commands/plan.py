@@ -7,6 +7,7 @@ from pathlib import Path
 
 from twostage.commands.arguments import Parser, names_and_overrides, parsed
 from twostage.commands.console import one_line_errors
+from twostage.commands.paths import writable_file
 from twostage.config.composition import add_study, compose, options
 from twostage.errors import TwostageError
 from twostage.planning import made
@@ -66,7 +67,9 @@ def parser() -> Parser:
     found.add_argument(
         "--estimate", action="store_true", help="GPU hours, memory and disk of each job, from its own training step"
     )
-    found.add_argument("--csv", type=Path, metavar="FILE", help="with --estimate: write the table there as well")
+    found.add_argument(
+        "--csv", type=writable_file, metavar="FILE", help="with --estimate: write the table there as well"
+    )
     return found
 
 

@@ -14,6 +14,7 @@ import yaml
 from twostage.commands.arguments import Parser, names_and_overrides, parsed
 from twostage.commands.console import log, one_line_errors
 from twostage.commands.drawings import EVALUATIONS, RESULTS, draw, drawing_jobs, place
+from twostage.commands.paths import writable_file, writable_folder
 from twostage.config.composition import compose
 from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
@@ -42,6 +43,9 @@ def redraw(studies: list[str], overrides: tuple[str, ...], out: Path) -> bool:
     if absent:
         log.info("git keeps no metrics yet of %s", ", ".join(absent))
     chosen = [_looking(jobs[name], figures) for name in studies or jobs if name not in absent]
+    for job in chosen:
+        for name in job.files:
+            writable_file(place(name, out))
     are_drawn = [_is_drawn(job, plan, out) for job in chosen]
     return all(are_drawn)
 
@@ -89,7 +93,7 @@ def parser() -> Parser:
         "or all. For example: twostage redraw edges figures.font_size=9",
         ("figures",),
     )
-    made.add_argument("--out", type=Path, default=RESULTS, help="the folder to write (default: results/)")
+    made.add_argument("--out", type=writable_folder, default=RESULTS, help="the folder to write (default: results/)")
     return made
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 
 from twostage.commands import run
 from twostage.commands.console import log, one_line_errors, start_log
+from twostage.commands.paths import writable_folder
 from twostage.config.composition import compose
 from twostage.config.overrides import override_of
 from twostage.errors import TwostageError
@@ -48,17 +49,19 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("words", nargs="*", metavar="NAME", help="entries to measure (default: all); or KEY=VALUE")
     found.add_argument("--data", type=Path, metavar="FOLDER", help="pictures of the entries' dataset")
     found.add_argument("--samples", type=int, default=0, metavar="N", help="FID of N samples; the paper draws 50000")
-    found.add_argument("--results", type=Path, default=Path("results"), help="where the table goes (default: results)")
+    found.add_argument(
+        "--results", type=writable_folder, default=Path("results"), help="where the table goes (default: results)"
+    )
     return found
 
 
 def main() -> None:
     """Writes released.csv and released.md."""
-    arguments = parser().parse_intermixed_args()
-    names = [word for word in arguments.words if "=" not in word]
-    typed = [word for word in arguments.words if "=" in word]
     with one_line_errors():
         start_log(None)
+        arguments = parser().parse_intermixed_args()
+        names = [word for word in arguments.words if "=" not in word]
+        typed = [word for word in arguments.words if "=" in word]
         chosen = {find_released(name).name for name in names} or {entry.name for entry in ENTRIES}
         if arguments.data is None and (typed or arguments.samples):
             raise TwostageError("overrides and --samples say how to measure; name the pictures too: --data FOLDER")

@@ -14,6 +14,7 @@ from twostage.commands import tracking
 from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import one_line_errors, start_log
 from twostage.commands.dispatch import config_of, work_of
+from twostage.commands.paths import writable, writable_file, writable_folder
 from twostage.config import plugins
 from twostage.config.composition import parse
 from twostage.errors import TwostageError
@@ -152,10 +153,12 @@ def run_import(name: str, about: str | None, work: Callable[[Path, Path, Path], 
     parser = argparse.ArgumentParser(prog=f"python -m twostage {name}", description=about)
     parser.add_argument("--config", type=Path, required=True, help="the released .yaml or .json")
     parser.add_argument("--checkpoint", type=Path, required=True, help="the released .ckpt or .pt")
-    parser.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and config.json")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--out", type=writable_folder, required=True, help="folder for model.safetensors and config.json"
+    )
     with one_line_errors():
         start_log(None)
+        arguments = parser.parse_args()
         work(arguments.config, arguments.checkpoint, arguments.out)
 
 
@@ -173,11 +176,11 @@ def verb_parser(name: str, command: str, about: str = "") -> Parser:
         "priors.learning_rate=1e-3. prior=DIR and tokenizer=DIR name trained models to use.",
         (*prompt.READS.get(name.split(".")[0], ()), "scale"),
     )
-    parser.add_argument("--out", type=Path, help="the folder to write, outside of artifacts/")
+    parser.add_argument("--out", type=writable, help="the folder to write, outside of artifacts/")
     if name == command:
         parser.add_argument("--config", type=Path, help="a resolved job (build/configs/...json)")
     parser.set_defaults(config=None)
-    parser.add_argument("--log", type=Path, help="also write the log to this file")
+    parser.add_argument("--log", type=writable_file, help="also write the log to this file")
     parser.add_argument("--tracker", help=f"also tell what is measured to one of {', '.join(tracking.LIBRARIES)}")
     parser.add_argument("--cfg", choices=["job", "tree"], help="print the job's config, or the whole tree, and exit")
     return parser
