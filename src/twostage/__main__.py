@@ -5,6 +5,8 @@ import importlib
 import os
 import sys
 
+from twostage.commands.console import one_line_errors, start_log
+from twostage.commands.device import require_device
 from twostage.commands.dispatch import COMMANDS, IMPORTS, NAMES
 from twostage.errors import TwostageError
 from twostage.home import home
@@ -15,6 +17,9 @@ def main() -> None:
     _check_cache()
     name, arguments = _chosen(sys.argv[1:])
     sys.argv = [f"twostage {name}", *arguments]
+    with one_line_errors():
+        start_log(None)
+        require_device()
     if name in COMMANDS:
         importlib.import_module(f"twostage.{COMMANDS[name][0]}").main()
         return
@@ -62,7 +67,9 @@ def _answer(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
         case ["--info"]:
             from twostage.commands.info import info
 
-            print(info())
+            with one_line_errors():
+                start_log(None)
+                print(info())
         case ["--completion", "bash" | "zsh" as shell]:
             from twostage.commands.completion import script
 

@@ -5,6 +5,7 @@ import platform
 
 from tabulate import tabulate
 
+from twostage.commands.device import require_device
 from twostage.config import composition
 from twostage.runtime.fingerprint import PACKAGE
 from twostage.sources.fetch import cache_folder
@@ -13,10 +14,11 @@ PACKAGES = ("twostage", "torch", "torchvision", "numpy", "hydra-core", "omegacon
 
 
 def info() -> str:
-    """Versions, paths, device and threads, one a line."""
+    """Versions, paths, device and threads, one a line. Raises TwostageError if TWOSTAGE_DEVICE names no device."""
     # Of all this only the device needs torch.
     import torch
 
+    require_device()
     from twostage.runtime import training
 
     lines = {"python": platform.python_version(), "platform": platform.platform()}

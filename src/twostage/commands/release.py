@@ -17,6 +17,8 @@ from torch.nn import functional
 
 from twostage import priors, tokenizers
 from twostage.commands.console import log, one_line_errors, start_log
+from twostage.commands.loading import write_checksums
+from twostage.commands.paths import writable_folder
 from twostage.commands.sample import described, draw
 from twostage.errors import TwostageError
 from twostage.latents.dataset import open_latents
@@ -49,7 +51,8 @@ OF_SAMPLES = {
 
 
 def release(name: str, prior: Path, samples: Path | None, out: Path) -> Path:
-    """Writes the folder `out`/NAME and returns it: tokenizer/, prior/, a picture, the prior's record and a card.
+    """Writes the folder `out`/NAME and returns it: tokenizer/, prior/, a picture, the prior's record, a card
+    and the checksums of all these files, which are compared when the model is loaded.
 
     `prior`: the folder of a prior in artifacts/, with its record, whose tokenizer, latents and data lie there too.
     `samples`: an evaluation of its samples, whose metrics the card then names. Weights are float16, but for a tensor
@@ -86,6 +89,7 @@ def release(name: str, prior: Path, samples: Path | None, out: Path) -> Path:
         draw(str(made), made / "samples.png", ())
         with atomic_path(made / "README.md") as path:
             path.write_text(_card(name, rows))
+        write_checksums(made)
         made.rename(out / name)
     return out / name
 
@@ -202,13 +206,13 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("name", help="what the model is called, such as cifar10-laptop")
     found.add_argument("--prior", type=Path, required=True, metavar="DIR", help="a prior's folder in artifacts/")
     found.add_argument("--samples", type=Path, metavar="DIR", help="an evaluation of its samples in artifacts/")
-    found.add_argument("--out", type=Path, default=Path("models"), metavar="DIR", help="default: models")
+    found.add_argument("--out", type=writable_folder, default=Path("models"), metavar="DIR", help="default: models")
     return found
 
 
 def main() -> None:
     """Command line."""
-    arguments = parser().parse_args()
     with one_line_errors():
         start_log(None)
+        arguments = parser().parse_args()
         log.info("%s", release(arguments.name, arguments.prior, arguments.samples, arguments.out))

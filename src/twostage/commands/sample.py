@@ -14,6 +14,7 @@ from twostage.commands import run
 from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import log, one_line_errors, start_log
 from twostage.commands.dispatch import config_of, work_of
+from twostage.commands.paths import expanded, writable_file
 from twostage.config.composition import compose, parse
 from twostage.config.schema import DENOISERS
 from twostage.errors import TwostageError
@@ -49,7 +50,7 @@ def _verb(prior: Any) -> str:
 
 def folder_of(model: str) -> Path:
     """The folder of a model, by its path or name. Raises TwostageError if there is none, or it is not whole."""
-    folders = (home(model), *(place / model for place in NAMED))
+    folders = (expanded(model), *(place / model for place in NAMED))
     folder = next((path for path in folders if path.is_dir()), None)
     if folder is None:
         names = sorted({path.name for place in NAMED if place.is_dir() for path in place.iterdir() if path.is_dir()})
@@ -62,8 +63,10 @@ def folder_of(model: str) -> Path:
 
 def draw(model: str, out: Path, overrides: tuple[str, ...]) -> None:
     """Draws images from a model and writes them as one picture, `out`. Raises TwostageError before it draws anything
-    if the model is not whole or conditional without a condition, or an override is not one of sampling.
+    if `out` cannot be written, the model is not whole, damaged, or conditional without a condition, or an override is
+    not one of sampling.
     """
+    writable_file(out)
     folder = folder_of(model)
     prior = described(folder / "prior")
     verb = _verb(prior)
@@ -71,11 +74,22 @@ def draw(model: str, out: Path, overrides: tuple[str, ...]) -> None:
     inputs = _inputs(folder, prior, config)
     # A mistake in what was typed need not wait for torch.
     work = work_of(verb)
+    _require_whole(inputs)
     with tempfile.TemporaryDirectory() as drawn:
         job = Job("sampling", verb.split(".")[1], folder.name, scale, config, inputs, drawn, VERBS[verb].files)
         work(parse(config_of(work), config), job)
         with atomic_path(out) as temporary:
             shutil.copyfile(Path(drawn) / "grid.png", temporary)
+
+
+def _require_whole(inputs: dict[str, str]) -> None:
+    """Loads the model's parts once, so that a damaged one is told before anything is drawn from it."""
+    from twostage.commands.loading import load_prior, load_tokenizer
+
+    load_prior(Path(inputs["prior"]))
+    for name in ("tokenizer", "condition_tokenizer"):
+        if name in inputs:
+            load_tokenizer(Path(inputs[name]))
 
 
 def _config(verb: str, prior: Tree, overrides: tuple[str, ...]) -> tuple[Tree, str]:
@@ -132,6 +146,8 @@ def check(arguments: argparse.Namespace) -> None:
     """Raises TwostageError if --model has no picture to write."""
     if arguments.model is not None and (arguments.out is None or arguments.out.suffix != ".png"):
         raise TwostageError("--model draws one picture; name it: --out x.png")
+    if arguments.model is not None:
+        writable_file(arguments.out)
     if arguments.model is not None and arguments.cfg is not None:
         raise TwostageError("--cfg prints what artifacts are made by; with --model there are none")
 

@@ -62,7 +62,10 @@ def test_a_model_is_half_as_large_and_says_what_it_is(tmp_path, architecture):
     model = release("tiny", prior, None, tmp_path / "models")
     kept = {str(path.relative_to(model)) for path in model.rglob("*") if path.is_file()}
     parts = {f"{part}/{name}" for part in ("tokenizer", "prior") for name in ("config.json", "model.safetensors")}
-    assert kept == {*parts, "README.md", "provenance.json", "samples.png"}
+    assert kept == {*parts, "README.md", "checksums.json", "provenance.json", "samples.png"}
+    assert read_json(model / "checksums.json") == {
+        name: sha256_file(model / name) for name in kept - {"checksums.json"}
+    }
     assert [path.name for path in model.parent.iterdir()] == ["tiny"]
     tensors, _ = read_tensors(model / "prior/model.safetensors")
     assert {each.dtype for each in tensors.values() if each.is_floating_point()} == {torch.float16}
