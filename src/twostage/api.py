@@ -7,15 +7,21 @@ The examples draw from two tiny models in the folders `model`, with a GPT, and `
 
 # N images, H W height and width in pixels, h w rows and columns of codes, C channels, T tokens, S condition tokens
 
+import contextlib
+import math
+import reprlib
 import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from twostage import priors, tokenizers
+from twostage import tokenizers
+from twostage.commands import loading
+from twostage.commands.paths import expanded
 from twostage.commands.sample import folder_of
 from twostage.config.composition import compose, parse
 from twostage.config.schema import ChainConfig
@@ -30,9 +36,10 @@ from twostage.priors.gpt import ReleasedGPT
 from twostage.priors.model import AnyModel, Model
 from twostage.priors.sundae import Sundae
 from twostage.runtime import training
+from twostage.sampling import denoising, draw
 from twostage.sampling.autoregressive import fill
-from twostage.sampling.denoising import Schedule, denoise
-from twostage.sampling.draw import Draw, uniform_table
+from twostage.sampling.denoising import denoise
+from twostage.sampling.draw import uniform_table
 from twostage.sampling.masks import code_mask
 from twostage.sampling.record import decoded
 from twostage.sampling.request import Request
@@ -46,8 +53,80 @@ __all__ = ["Draw", "Schedule", "decode", "encode", "inpaint", "load_prior", "loa
 
 BATCH = 64  # images drawn at once; results do not depend on it
 
+# Seeds that torch and numpy both take; and the largest number of images, codes or steps.
+LARGEST_SEED, LARGEST = 2**63 - 1, 2**31 - 1
+
 # Checksums of the tokenizers that were loaded here: they say whether a prior was trained on the same codes.
 _checksums: weakref.WeakKeyDictionary[AnyTokenizer, str] = weakref.WeakKeyDictionary()
+
+
+def _shown(value: Any) -> str:
+    # A whole number of thousands of digits has no text.
+    with contextlib.suppress(ValueError):
+        return " ".join(reprlib.repr(value).split())
+    return f"<{type(value).__name__}>"
+
+
+def _number(name: str, value: Any) -> float:
+    """A finite number. Raises TwostageError for anything else, such as a string or a bool."""
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        # An int may be larger than every float.
+        with contextlib.suppress(OverflowError):
+            if math.isfinite(float(value)):
+                return float(value)
+    raise TwostageError(f"{name}={_shown(value)} must be a finite number, such as 0.9")
+
+
+def _whole_number(name: str, value: Any, least: int, most: int = LARGEST) -> int:
+    """A whole number, of numpy too. Raises TwostageError for anything else, such as 1.0 or True, or out of range."""
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if is_whole and least <= value <= most:
+        return int(value)
+    raise TwostageError(f"{name}={_shown(value)} must be a whole number, at least {least} and at most {most}")
+
+
+def _pair(name: str, value: Any, each: Callable[[str, Any], Any]) -> tuple[Any, Any]:
+    """Two values that pass the check `each`. Raises TwostageError for anything else, such as one number."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TwostageError(f"{name}={_shown(value)} must be two numbers in a tuple, such as (1, 1)")
+    return each(name, value[0]), each(name, value[1])
+
+
+def _seed(seed: Any) -> int:
+    return _whole_number("seed", seed, 0, LARGEST_SEED)
+
+
+class Draw(draw.Draw):
+    """How a code is drawn from logits.
+
+    `temperature`, a positive finite number, divides them. `top_k`, a whole number, keeps the k likeliest codes. Of
+    these, `top_p`, in (0, 1], keeps the smallest set of likeliest codes whose probabilities sum to at least p. None
+    keeps all. Source: Holtzman et al. 2020 (top-p). Raises TwostageError for anything else.
+    """
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "temperature", _number("temperature", self.temperature))
+        if self.top_k is not None:
+            object.__setattr__(self, "top_k", _whole_number("top_k", self.top_k, 1))
+        if self.top_p is not None:
+            object.__setattr__(self, "top_p", _number("top_p", self.top_p))
+        super().__post_init__()
+
+
+class Schedule(denoising.Schedule):
+    """The number of steps of a chain, and for each step its temperature and the share of tokens that it draws.
+
+    `temperature`, positive and finite, and `proportion`, in (0, 1], are those of the first step and of the last, and
+    change linearly. After `min_steps` of the `steps`, whole numbers, a sample that a step does not change freezes.
+    Frozen samples cost nothing. Raises TwostageError for anything else.
+    """
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", _whole_number("steps", self.steps, 1))
+        object.__setattr__(self, "min_steps", _whole_number("min_steps", self.min_steps, 0))
+        object.__setattr__(self, "temperature", _pair("temperature", self.temperature, _number))
+        object.__setattr__(self, "proportion", _pair("proportion", self.proportion, _number))
+        super().__post_init__()
 
 
 def load_tokenizer(model: str | Path) -> AnyTokenizer:
@@ -55,14 +134,14 @@ def load_tokenizer(model: str | Path) -> AnyTokenizer:
 
     `model`: a folder with config.json and model.safetensors, such as `artifacts/laptop/tokenizers/cifar10.vqgan_f4`; a
     model's folder, which has it as tokenizer/; or the name of a model in models/. Raises TwostageError if there is
-    none, or if its files are missing, damaged or do not match.
+    none, or if its files are missing, damaged, not those that were released, or do not match.
 
     >>> tokenizer = twostage.load_tokenizer("model")
     >>> tokenizer.num_codes, tokenizer.factor
     (16, 4)
     """
     folder = _part(model, "tokenizer")
-    tokenizer = tokenizers.load(folder)
+    tokenizer = loading.load_tokenizer(folder)
     _checksums[tokenizer] = tokenizers.checksum(folder)
     return tokenizer
 
@@ -71,7 +150,7 @@ def load_prior(model: str | Path) -> Prior | DenoisingPrior:
     """The prior of a model, in evaluation mode, on the accelerator if there is one.
 
     `model`: as for `load_tokenizer`; the prior of a model's folder lies in prior/. Raises TwostageError if there is
-    none, if a file is missing, or if the weights do not match the config.
+    none, or if its files are missing, damaged, not those that were released, or do not match.
 
     `prior.logits(index_NT, condition_NS)` are the logits [N, T, V] of tokens in row-major order. With an autoregressive
     prior they give the likelihood of images:
@@ -81,13 +160,15 @@ def load_prior(model: str | Path) -> Prior | DenoisingPrior:
     >>> prior.logits(index_NT).shape
     torch.Size([1, 16, 16])
     """
-    prior = priors.load(_part(model, "prior"))
+    prior = loading.load_prior(_part(model, "prior"))
     prior.model.to(training.device())
     return prior
 
 
 def _part(model: str | Path, part: str) -> Path:
-    folder = home(model)
+    if not isinstance(model, str | Path):
+        raise TwostageError(f"a model is a folder or a name in models/, a str or a Path; got {_shown(model)}")
+    folder = expanded(model)
     return folder if (folder / "config.json").is_file() else folder_of(str(model)) / part
 
 
@@ -102,13 +183,17 @@ def encode(tokenizer: AnyTokenizer, image_NHWC: np.ndarray) -> torch.Tensor:
     >>> twostage.encode(tokenizer, np.zeros((2, 16, 24, 3), np.uint8)).shape
     torch.Size([2, 4, 6])
     """
-    if isinstance(tokenizer, Tokenizer) and _is_large(image_NHWC.shape[1:3]):
+    _require_tokenizer(tokenizer)
+    if isinstance(tokenizer, Tokenizer) and _is_large(image_NHWC):
         return torch.cat([tiles.encode(tokenizer, image_NHWC[n : n + 1]) for n in range(len(image_NHWC))])
     return tokenizer.encode(tokenizer.prepare(image_NHWC))
 
 
-def _is_large(size: tuple[int, ...]) -> bool:
-    return len(size) == 2 and size[0] * size[1] > tiles.WHOLE_PIXELS**2
+def _is_large(image_NHWC: Any) -> bool:
+    """Whether images go in tiles. What is no array of images does not: the tokenizer says what it takes."""
+    if not isinstance(image_NHWC, np.ndarray) or image_NHWC.ndim != 4 or not len(image_NHWC):
+        return False
+    return image_NHWC.shape[1] * image_NHWC.shape[2] > tiles.WHOLE_PIXELS**2
 
 
 def decode(tokenizer: AnyTokenizer, index_Nhw: torch.Tensor | np.ndarray) -> np.ndarray:
@@ -123,6 +208,7 @@ def decode(tokenizer: AnyTokenizer, index_Nhw: torch.Tensor | np.ndarray) -> np.
     >>> image_NHWC.shape, image_NHWC.dtype
     ((2, 16, 16, 3), dtype('uint8'))
     """
+    _require_tokenizer(tokenizer)
     index = _codes(index_Nhw)
     require_codes(index)
     index = index.to(training.device())
@@ -148,14 +234,15 @@ def sample(
     canvas: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """New images, uint8 [N, H, W, C] for N = `num_images`: codes drawn from the prior, decoded by the tokenizer.
+    """New images, uint8 [N, H, W, C] for N = `num_images` >= 1: codes drawn from the prior, decoded by the tokenizer.
 
     `how`: a `Draw` for priors that draw code by code, and for absorbing ones; by default at temperature 1 from all
     codes. For SUNDAE a `Schedule`; by default that of `sampling.denoising.chain` in conf/. `condition`: codes of the
     prior's condition, one row per image: integers [N] for classes, [N, h, w] or [N, S] for maps. `canvas`: rows and
     columns in tokens, for images larger than the prior's grid; only for autoregressive priors in row-major order, and
-    a map then has the canvas's size. The same seed draws the same images, as `twostage sample` does with the same
-    settings. Raises TwostageError if prior and tokenizer do not belong together, or an argument does not fit them.
+    a map then has the canvas's size. The same `seed`, a whole number from 0 to 2**63 - 1, draws the same images, as
+    `twostage sample` does with the same settings. Whole numbers may be numpy's. Raises TwostageError if
+    prior and tokenizer do not belong together, or an argument does not fit them.
 
     >>> prior, tokenizer = twostage.load_prior("model"), twostage.load_tokenizer("model")
     >>> twostage.sample(prior, tokenizer, 4, how=twostage.Draw(temperature=0.9, top_k=8)).shape
@@ -168,8 +255,8 @@ def sample(
     (4, 16, 16, 3)
     """
     model = _fitting(prior, tokenizer)
-    _require_images(num_images)
-    grid = model.tokens.grid if canvas is None else canvas
+    num_images, seed = _whole_number("num_images", num_images, 1), _seed(seed)
+    grid = model.tokens.grid if canvas is None else _pair("canvas", canvas, _whole_side)
     condition_NS = _condition(model, condition, num_images, grid)
     if isinstance(model, Denoiser):
         if canvas is not None:
@@ -213,7 +300,10 @@ def inpaint(
     """
     model = _fitting(prior, tokenizer)
     grid, factor = model.tokens.grid, tokenizer.factor
-    index_Nhw, mask_HW = encode(tokenizer, image_NHWC), np.asarray(mask_HW)
+    seed = _seed(seed)
+    index_Nhw = encode(tokenizer, image_NHWC)
+    if not isinstance(mask_HW, np.ndarray):
+        raise TwostageError(f"inpaint takes a mask as a bool array [H, W]; got {_shown(mask_HW)}")
     size = (grid[0] * factor, grid[1] * factor)
     if index_Nhw.shape[1:] != grid or mask_HW.shape != size or mask_HW.dtype != bool:
         raise TwostageError(
@@ -234,7 +324,12 @@ def inpaint(
 
 
 def _fitting(prior: Prior | DenoisingPrior, tokenizer: AnyTokenizer) -> AnyModel:
-    """The prior's network. Raises TwostageError if it cannot draw, or was trained on codes of another tokenizer."""
+    """The prior's network. Raises TwostageError if it cannot draw, or was trained on codes of another tokenizer, or one
+    of the two is something else.
+    """
+    if not isinstance(prior, Prior | DenoisingPrior):
+        raise TwostageError(f"the prior comes first, as load_prior gives it; got {_shown(prior)}")
+    _require_tokenizer(tokenizer)
     model = prior.model
     if isinstance(model, ReleasedGPT):
         raise TwostageError("an imported prior has no start token and draws no images; train a prior here")
@@ -248,9 +343,13 @@ def _fitting(prior: Prior | DenoisingPrior, tokenizer: AnyTokenizer) -> AnyModel
     return model
 
 
-def _require_images(num_images: int) -> None:
-    if num_images < 1:
-        raise TwostageError(f"num_images={num_images} must be at least 1")
+def _require_tokenizer(tokenizer: Any) -> None:
+    if not isinstance(tokenizer, AnyTokenizer):
+        raise TwostageError(f"the tokenizer must be as load_tokenizer gives it; got {_shown(tokenizer)}")
+
+
+def _whole_side(name: str, value: Any) -> int:
+    return _whole_number(name, value, 1)
 
 
 def _condition(
@@ -261,6 +360,11 @@ def _condition(
         require_rows(model.tokens, None, num_images)
         return None
     codes = _codes(condition)
+    if not isinstance(codes, torch.Tensor) or codes.dim() not in (1, 2, 3) or len(codes) != num_images:
+        raise TwostageError(
+            f"condition codes are integers [N], [N, S] or [N, h, w], an array or a tensor with one row for each of "
+            f"{num_images} images; got {_shown(condition)}"
+        )
     require_codes_of(model.tokens, codes)
     if grid == model.tokens.grid or codes.dim() < 3:
         codes = codes.reshape(len(codes), -1)
@@ -272,33 +376,33 @@ def _token_by_token(
     model: Model, how: Draw | Schedule | None, condition: torch.Tensor | None, shape: tuple[int, int, int], seed: int
 ) -> Request:
     """What `twostage sample` asks of an autoregressive prior. `shape`: number of images, rows and columns in tokens."""
-    draw = _code_by_code(model, how)
+    drawing = _code_by_code(model, how)
     num_images, height, width = shape
     if (height, width) != model.tokens.grid:
         check_window(model, (height, width))
     order_T = ordering(model.ordering, height, width)
     uniform_NT = uniform_table(num_images, height * width, torch.Generator().manual_seed(seed))
     codes = None if condition is None else condition.cpu().numpy()
-    return Request(model, draw, (height, width), uniform_NT, order_T, codes, None)
+    return Request(model, drawing, (height, width), uniform_NT, order_T, codes, None)
 
 
-def _code_by_code(model: Model, how: Draw | Schedule | None) -> Draw:
-    draw = Draw() if how is None else how
-    if not isinstance(draw, Draw):
-        raise TwostageError("a Schedule is for SUNDAE priors; give this one a Draw")
-    draw.check(model.tokens.num_codes)
-    return draw
+def _code_by_code(model: Model, how: Any) -> draw.Draw:
+    drawing = Draw() if how is None else how
+    if not isinstance(drawing, draw.Draw):
+        raise TwostageError(f"a Schedule is for SUNDAE priors; give this one a Draw, got a {type(how).__name__}")
+    drawing.check(model.tokens.num_codes)
+    return drawing
 
 
 def _whole(model: Denoiser, how: Draw | Schedule | None) -> Callable[..., Chains]:
     """How a prior draws whole grids, as `sampling.process.Process.draw`."""
     match model, how:
-        case Sundae(), Schedule() as schedule:
+        case Sundae(), denoising.Schedule() as schedule:
             return partial(denoise, model, schedule)
         case Sundae(), None:
             chain = parse(ChainConfig, compose()["sampling"]["denoising"]["chain"])
             return partial(denoise, model, Schedule.of(chain))
-        case Absorbing(), Draw() | None:
+        case Absorbing(), draw.Draw() | None:
             (how or Draw()).check(model.tokens.num_codes)
             return partial(unmask, model, num_steps_of(model, None), how or Draw())
         case _:

@@ -200,3 +200,145 @@ def test_a_mistake_is_one_line(asked, said):
     with pytest.raises(TwostageError, match=said) as raised:
         eval(asked, globals() | names)
     assert "\n" not in str(raised.value)
+
+
+# ---- Arguments of the wrong kind
+
+
+NO_IMAGES = np.zeros((0, 16, 16, 3), np.uint8)
+
+
+def says(call, said):
+    with pytest.raises(TwostageError, match=said) as raised:
+        call()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 2**63, 2**64, 10**400, 1.0, "1", True, np.float32(1), (1,), np.bool_(1)])
+@pytest.mark.parametrize("model", ["model", "sundae"])
+def test_a_seed_is_a_whole_number(model, seed):
+    prior, tokenizer = parts(model)
+    said = "seed.* must be a whole number, at least 0"
+    says(lambda: twostage.sample(prior, tokenizer, 1, seed=seed), said)
+    says(lambda: twostage.inpaint(prior, tokenizer, BLACK, RIGHT, seed=seed), said)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int32])
+@pytest.mark.parametrize("model", ["model", "sundae"])
+def test_whole_numbers_may_be_those_of_numpy(model, kind):
+    prior, tokenizer = parts(model)
+    assert (
+        twostage.sample(prior, tokenizer, kind(2), seed=kind(3)) == twostage.sample(prior, tokenizer, 2, seed=3)
+    ).all()
+    again = (twostage.inpaint(prior, tokenizer, BLACK, RIGHT, seed=seed) for seed in (kind(3), 3))
+    assert np.array_equal(*again)
+    assert twostage.Draw(np.float32(0.5), kind(3), np.float64(0.5)) == twostage.Draw(0.5, 3, 0.5)
+    assert twostage.Schedule(kind(3), kind(2), [1, kind(1)], (1, 1)) == twostage.Schedule(3, 2, (1.0, 1.0), (1.0, 1.0))
+
+
+@pytest.mark.parametrize("model", ["model", "sundae"])
+def test_the_largest_seed_draws(model):
+    assert len(twostage.sample(*parts(model), 1, seed=2**63 - 1)) == 1
+    # Python writes no number of so many digits.
+    says(lambda: twostage.sample(*parts(model), 1, seed=10**5000), "seed=<int> must be")
+
+
+@pytest.mark.parametrize("number", [1.0, True, "2", None, [2], 0, -1, 2**40, float("nan")])
+def test_a_number_of_images_is_a_whole_number(number):
+    for model in ("model", "sundae"):
+        says(
+            lambda model=model: twostage.sample(*parts(model), number),
+            "num_images=.* at least 1",
+        )
+
+
+@pytest.mark.parametrize(
+    "canvas", [(8,), 8, (8.0, 8.0), (8, 8, 8), (), "88", "8", (8, None), (True, 8), {8: 8}, (0, 8), (-8, 8)]
+)
+def test_a_canvas_is_two_whole_numbers(canvas):
+    says(lambda: twostage.sample(*parts("model"), 1, canvas=canvas), "canvas=")
+
+
+@pytest.mark.parametrize(
+    "wrong", [[0], "x", 0, 1.5, np.int64(0), np.array(0), torch.tensor(0), np.zeros(0, int), [[0]]]
+)
+def test_a_condition_is_an_array(models, wrong):
+    write_model(models / "classes", "gpt", TokenSpace(3, (1, 1), map="class"))
+    for model in ("model", "classes", "sundae"):
+        prior, tokenizer = parts(model)
+        says(lambda p=prior, t=tokenizer: twostage.sample(p, t, 1, condition=wrong), "condition")
+        says(lambda p=prior, t=tokenizer: twostage.inpaint(p, t, BLACK, RIGHT, condition=wrong), "condition")
+
+
+@pytest.mark.parametrize("wrong", ["1", None, True, float("nan"), float("inf"), -1.0, 0, 10**400, (1.0,), 1j])
+def test_a_temperature_is_a_finite_positive_number(wrong):
+    says(lambda: twostage.Draw(temperature=wrong), "temperature")
+    says(lambda: twostage.Schedule(9, 9, (1.0, wrong), (1.0, 1.0)), "temperature")
+    if wrong is not None:
+        says(lambda: twostage.Draw(top_p=wrong), "top_p")
+    says(lambda: twostage.Schedule(9, 9, (1.0, 1.0), (wrong, 1.0)), "proportion")
+
+
+@pytest.mark.parametrize("wrong", [1.5, "3", True, 0, -3, (3,)])
+def test_top_k_and_steps_are_whole_numbers(wrong):
+    says(lambda: twostage.Draw(top_k=wrong), "top_k=")
+    says(lambda: twostage.Schedule(wrong, 0, (1.0, 1.0), (1.0, 1.0)), "steps=")
+    if wrong != 0:
+        says(lambda: twostage.Schedule(9, wrong, (1.0, 1.0), (1.0, 1.0)), "min_steps=")
+
+
+@pytest.mark.parametrize("wrong", [1.0, (1.0,), (1.0, 1.0, 1.0), None, "11", (), {1, 2}, np.ones(2)])
+def test_a_schedule_has_two_temperatures_and_proportions(wrong):
+    says(lambda: twostage.Schedule(9, 9, wrong, (1.0, 1.0)), "temperature=.* must be two numbers")
+    says(lambda: twostage.Schedule(9, 9, (1.0, 1.0), wrong), "proportion=.* must be two numbers")
+
+
+@pytest.mark.parametrize("how", ["x", 5, {}, twostage.Draw, object()])
+def test_how_is_a_draw_or_a_schedule(how):
+    for model in ("model", "sundae"):
+        says(lambda model=model: twostage.sample(*parts(model), 1, how=how), "Draw|Schedule")
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 5, b"x", "x" * 5000, "x" * 300, ["model"], "~nouser/x", "x\0", ""], ids=lambda x: repr(x)[:9]
+)
+def test_a_model_is_a_path_or_a_name(wrong):
+    for load in (twostage.load_prior, twostage.load_tokenizer):
+        says(lambda load=load: load(wrong), ".")
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, [], "x", [[[0]]], 5, np.zeros(3, np.uint8), np.zeros((0, 16, 16, 3), np.uint8)]
+)
+def test_what_is_encoded_is_an_array_of_images(wrong):
+    for model in ("model", "sundae"):
+        prior, tokenizer = parts(model)
+        says(lambda t=tokenizer: twostage.encode(t, wrong), "takes")
+        says(lambda p=prior, t=tokenizer: twostage.inpaint(p, t, wrong, RIGHT), "takes")
+
+
+def test_no_images_are_refused_also_where_images_go_in_tiles(monkeypatch):
+    monkeypatch.setattr(tiles, "WHOLE_PIXELS", 8)
+    tokenizer = twostage.load_tokenizer("model")
+    for shape, kind in (
+        ((0, 16, 16, 3), np.uint8),
+        ((1, 16, 16, 3), float),
+        ((1, 16, 16), np.uint8),
+        ((1, 16, 16, 4), np.uint8),
+    ):
+        says(lambda shape=shape, kind=kind: twostage.encode(tokenizer, np.zeros(shape, kind)), "takes")
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "x", [[True]], [[True], []], RIGHT.tolist()])
+def test_a_mask_is_an_array(wrong):
+    says(lambda: twostage.inpaint(*parts("sundae"), BLACK, wrong), "mask as a bool array")
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "x", np.zeros(3), object()])
+def test_prior_and_tokenizer_are_those_that_were_loaded(wrong):
+    prior, tokenizer = parts("model")
+    for pair in ((tokenizer, prior), (wrong, tokenizer), (prior, wrong), (prior, prior), (wrong, wrong)):
+        says(lambda pair=pair: twostage.sample(*pair), "load_prior|load_tokenizer")
+        says(lambda pair=pair: twostage.inpaint(*pair, BLACK, RIGHT), "load_prior|load_tokenizer")
+    says(lambda: twostage.encode(wrong, BLACK), "load_tokenizer")
+    says(lambda: twostage.decode(prior, np.zeros((1, 4, 4), int)), "load_tokenizer")
