@@ -63,10 +63,8 @@ def folder_of(model: str) -> Path:
 
 def draw(model: str, out: Path, overrides: tuple[str, ...]) -> None:
     """Draws images from a model and writes them as one picture, `out`. Raises TwostageError before it draws anything
-    if `out` cannot be written, the model is not whole, damaged, or conditional without a condition, or an override is
-    not one of sampling.
+    if the model is incomplete, damaged, or conditional without a condition, or an override is not one of sampling.
     """
-    writable_file(out)
     folder = folder_of(model)
     prior = described(folder / "prior")
     verb = _verb(prior)

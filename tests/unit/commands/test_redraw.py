@@ -97,6 +97,15 @@ def test_a_mistake_is_one_line_and_draws_nothing(call, clone, words, said):
     assert files(clone / "results") == before
 
 
+def test_a_file_in_place_of_a_folder_of_figures_is_told_before_anything_is_drawn(call, clone):
+    (clone / "drawn").mkdir()
+    (clone / "drawn/figures").touch()
+    code, said = call(STUDY, "--out", "drawn")
+    assert (code, len(said.splitlines())) == (1, 1)
+    assert "drawn/figures is no folder" in said
+    assert list(files(clone / "drawn")) == ["figures"]
+
+
 def test_damaged_metrics_replace_nothing(call, clone):
     call(STUDY)
     before = files(clone / "results")
