@@ -2,23 +2,21 @@
 
 import argparse
 import importlib
-import os
 import sys
 
 from twostage.commands.console import one_line_errors, start_log
-from twostage.commands.device import require_device
 from twostage.commands.dispatch import COMMANDS, IMPORTS, NAMES
-from twostage.errors import TwostageError
-from twostage.home import home
+from twostage.commands.environment import require_cache, require_device
 
 
 def main() -> None:
     """Runs one command. `twostage COMMAND --help` says what it takes."""
-    _check_cache()
+    with one_line_errors():
+        start_log(None)
+        require_cache()
     name, arguments = _chosen(sys.argv[1:])
     sys.argv = [f"twostage {name}", *arguments]
     with one_line_errors():
-        start_log(None)
         require_device()
     if name in COMMANDS:
         importlib.import_module(f"twostage.{COMMANDS[name][0]}").main()
@@ -31,18 +29,6 @@ def main() -> None:
         return
     # Before torch is loaded: --help and mistakes in what was typed need none of it.
     run.run_verb(name, run.verb_arguments(name))
-
-
-def _check_cache() -> None:
-    """Exits with one line if the folder of downloads begins with a `~name` that has no home folder."""
-    if (folder := os.environ.get("TWOSTAGE_CACHE", "")).startswith("~"):
-        from twostage.commands.console import one_line_errors
-
-        with one_line_errors():
-            try:
-                home(folder)
-            except TwostageError as error:
-                raise TwostageError(f"TWOSTAGE_CACHE={error}") from error
 
 
 def _chosen(arguments: list[str]) -> tuple[str, list[str]]:

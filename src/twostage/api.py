@@ -26,7 +26,6 @@ from twostage.commands.sample import folder_of
 from twostage.config.composition import compose, parse
 from twostage.config.schema import ChainConfig
 from twostage.errors import TwostageError
-from twostage.home import home
 from twostage.latents.orderings import ordering
 from twostage.priors import DenoisingPrior, Prior
 from twostage.priors.absorbing import Absorbing
@@ -277,7 +276,7 @@ def inpaint(
     prior: Prior | DenoisingPrior,
     tokenizer: AnyTokenizer,
     image_NHWC: np.ndarray,
-    mask_HW: np.ndarray,
+    mask_HW: np.ndarray | torch.Tensor,
     *,
     how: Draw | Schedule | None = None,
     condition: torch.Tensor | np.ndarray | None = None,
@@ -302,6 +301,8 @@ def inpaint(
     grid, factor = model.tokens.grid, tokenizer.factor
     seed = _seed(seed)
     index_Nhw = encode(tokenizer, image_NHWC)
+    if isinstance(mask_HW, torch.Tensor):
+        mask_HW = mask_HW.cpu().numpy()
     if not isinstance(mask_HW, np.ndarray):
         raise TwostageError(f"inpaint takes a mask as a bool array [H, W]; got {_shown(mask_HW)}")
     size = (grid[0] * factor, grid[1] * factor)

@@ -329,6 +329,12 @@ def test_no_images_are_refused_also_where_images_go_in_tiles(monkeypatch):
         says(lambda shape=shape, kind=kind: twostage.encode(tokenizer, np.zeros(shape, kind)), "takes")
 
 
+def test_a_mask_may_be_a_tensor():
+    prior, tokenizer = parts("sundae")
+    by_array, by_tensor = (twostage.inpaint(prior, tokenizer, BLACK, mask) for mask in (RIGHT, torch.from_numpy(RIGHT)))
+    assert (by_array == by_tensor).all()
+
+
 @pytest.mark.parametrize("wrong", [None, 5, "x", [[True]], [[True], []], RIGHT.tolist()])
 def test_a_mask_is_an_array(wrong):
     says(lambda: twostage.inpaint(*parts("sundae"), BLACK, wrong), "mask as a bool array")

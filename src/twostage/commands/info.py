@@ -5,7 +5,7 @@ import platform
 
 from tabulate import tabulate
 
-from twostage.commands.device import require_device
+from twostage.commands.environment import require_device
 from twostage.config import composition
 from twostage.runtime.fingerprint import PACKAGE
 from twostage.sources.fetch import cache_folder

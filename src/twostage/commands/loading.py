@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from twostage import priors, tokenizers
-from twostage.commands.device import require_device
+from twostage.commands.environment import require_device
 from twostage.errors import TwostageError
 from twostage.priors import DenoisingPrior, Prior
 from twostage.runtime.artifacts import read_json, sha256_file, write_json

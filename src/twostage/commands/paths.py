@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from twostage.errors import TwostageError
+from twostage.home import home
 
 # Bytes that file systems take for one name and for a path, and for the name of a file that is written: it has a longer
 # one until it is whole.
@@ -13,10 +14,10 @@ LONGEST_NAME, LONGEST_PATH, LONGEST_WRITTEN = 255, 4000, 200
 def expanded(path: str | Path) -> Path:
     """The path with `~` as the home folder. Raises TwostageError for what no file or folder can be called."""
     try:
-        found = Path(path).expanduser()
+        found = home(path)
         names = [os.fsencode(name) for name in found.parts]
-    # An unknown user after ~, or characters that no name has.
-    except (RuntimeError, ValueError) as error:
+    # Characters that no name has.
+    except ValueError as error:
         raise TwostageError(f"{str(path)[:80]!r} names no file or folder ({error}); name another one") from error
     whole = b"/".join(names)
     if b"\0" in whole or len(whole) > LONGEST_PATH or any(len(name) > LONGEST_NAME for name in names):

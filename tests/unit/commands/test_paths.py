@@ -11,7 +11,7 @@ from twostage.errors import TwostageError
 # What cannot be written, and what is said of it. FILE is a file, DIR a folder.
 WRONG = [
     ("", "is empty"),
-    ("~nouser/x", "names no file or folder"),
+    ("~nouser/x", "no home folder for ~nouser"),
     ("FILE/x.png", "FILE is no folder"),
     ("FILE/x/y.png", "FILE is no folder"),
     ("x" * 256 + ".png", "too long"),

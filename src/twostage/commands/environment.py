@@ -1,8 +1,9 @@
-"""Checks the variable that names the device, before a command does anything on it."""
+"""Checks the variables that name the device and the folder of downloads, before a command does anything."""
 
 import os
 
 from twostage.errors import TwostageError
+from twostage.home import home
 
 VARIABLE = "TWOSTAGE_DEVICE"
 
@@ -28,3 +29,11 @@ def require_device() -> None:
         raise TwostageError(
             f"{VARIABLE}={named} names no device here; set one of {', '.join(known)}, or leave it unset for the best"
         )
+
+
+def require_cache() -> None:
+    """Raises TwostageError if TWOSTAGE_CACHE begins with a `~name` that has no home folder."""
+    try:
+        home(os.environ.get("TWOSTAGE_CACHE", ""))
+    except TwostageError as error:
+        raise TwostageError(f"TWOSTAGE_CACHE={error}") from error

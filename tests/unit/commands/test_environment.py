@@ -8,7 +8,7 @@ import torch
 import twostage
 from tests.models import write_model
 from twostage import __main__ as main
-from twostage.commands.device import require_device
+from twostage.commands.environment import require_device
 from twostage.errors import TwostageError
 
 WRONG = ["gpu", "CPU", "meta", "mps", "cpu:0", "cuda:99", "cuda:", " cpu", "vulkan"]
