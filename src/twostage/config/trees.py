@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import omegaconf.base
-import yaml
 from omegaconf import DictConfig, OmegaConf, flag_override
-from omegaconf._utils import get_yaml_loader
 from omegaconf.grammar_parser import parse
 
 from twostage.config.errors import UNREADABLE, first_line, place
 from twostage.config.values import check, check_paths, hint_of, without_unused
+from twostage.config.yaml_files import parsed_yaml, read_text
 from twostage.errors import TwostageError
 
 # OmegaConf (below 2.4: pyproject.toml) parses an interpolation anew each time that it resolves one, and a plan resolves
@@ -257,11 +256,8 @@ class Trees:
 
     def _parsed(self, name: str) -> dict[str, Any]:
         said = self._said(name)
-        try:
-            text = self._place(name).read_text(encoding="utf-8")
-            values = yaml.load(text, _loader())
-        except (yaml.YAMLError, ValueError, OSError) as error:
-            raise TwostageError(f"{said}: {place(error)}") from error
+        text = read_text(self._place(name), said)
+        values = parsed_yaml(text, said)
         if not isinstance(values, dict | None):
             raise TwostageError(f"{said} has no keys; write lines KEY: VALUE")
         if re.search(r"^#\s*@package", text, re.MULTILINE):
@@ -288,18 +284,3 @@ def _read_by(value: Any, level: int) -> frozenset[str] | None:
     above, others = _ABOVE.findall(value), _OTHER.findall(value)
     is_known = len(above) + len(others) == value.count("${") and all(len(dots) <= level for dots in above)
     return frozenset(others) if is_known else None
-
-
-@functools.cache
-def _loader() -> type[yaml.CSafeLoader]:
-    """Reads YAML as OmegaConf does (1e-4 is a number), but with PyYAML's C parser, in a tenth of the time."""
-
-    class Loader(yaml.CSafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if twice := [key for key in keys if keys.count(key) > 1]:
-                raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]} occurs twice", node.start_mark)
-            return super().construct_mapping(node, deep=deep)
-
-    Loader.yaml_implicit_resolvers = get_yaml_loader().yaml_implicit_resolvers
-    return Loader
