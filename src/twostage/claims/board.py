@@ -13,7 +13,8 @@ from twostage.claims.evidence import Effect, Table
 from twostage.claims.verdict import MEASURED, NEEDS, NOT_MEASURED, SETTING, Verdict, verdict
 from twostage.errors import TwostageError
 from twostage.figures.tables import write_text
-from twostage.runtime.artifacts import read_csv, read_json, write_csv
+from twostage.planning.results import read_table_record
+from twostage.runtime.artifacts import read_csv, write_csv
 
 # Together, all intervals hold with this probability: each is as wide as Bonferroni's correction makes it.
 TOGETHER = 0.95
@@ -112,7 +113,7 @@ def _scale(folder: Path, tables: dict[str, Table]) -> str:
         record = folder / f"{study_of(name)}.provenance.json"
         if not record.is_file():
             raise TwostageError(f"{record} is missing, which says at which scale {name}.csv was made; make it again")
-        found[read_json(record)["scale"]] = name
+        found[read_table_record(record, ("scale",))["scale"]] = name
     if len(found) > 1:
         said = ", ".join(f"{name}.csv of {scale}" for scale, name in found.items())
         raise TwostageError(f"{folder} holds tables of several scales ({said}); make them at one")

@@ -1,14 +1,13 @@
 """Claims as `conf/claims/*.yaml` holds them: what a paper says, and which number of which table decides it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from twostage.config.composition import CONF, options, parse
+from twostage.config.errors import first_line
 from twostage.config.values import at_least, one_of
+from twostage.config.yaml_files import read_yaml
 from twostage.errors import TwostageError
 
 # From small to large: a verdict means something from one of them on.
@@ -19,6 +18,19 @@ COUNTED = "models"
 
 Selector = dict[str, Any]  # column of a table -> its value
 
+# Kinds of relations -> what each needs.
+NEEDED = {
+    "less": ("left", "right"),
+    "greater": ("left", "right"),
+    "negative": ("left",),
+    "positive": ("left",),
+    "falls": ("along",),
+    "rises": ("along",),
+    "about": ("left", "expected"),
+    "lowest": ("along", "left"),
+    "highest": ("along", "left"),
+}
+
 
 @dataclass
 class Relation:
@@ -27,7 +39,7 @@ class Relation:
     # less, greater: `left` against every one of `right` | negative, positive: the number itself, less `than` |
     # falls, rises: from one of `along` to the next | about: `left` (over `over`) near `expected` |
     # lowest, highest: of `along`, one of `left`
-    kind: str = one_of("less", "greater", "negative", "positive", "falls", "rises", "about", "lowest", "highest")
+    kind: str = one_of(*NEEDED)
     left: list[Selector] = field(default_factory=list)
     right: list[Selector] = field(default_factory=list)
     along: list[Selector] = field(default_factory=list)
@@ -45,7 +57,11 @@ class Also:
     """A further quantity of the same rows that must compare in the same way, or in another one."""
 
     quantity: str
-    kind: str = ""  # empty: as `holds`
+    kind: str = ""  # one of a relation's; empty: as `holds`
+
+    def of(self, holds: Relation) -> Relation:
+        """How this quantity must compare."""
+        return replace(holds, kind=self.kind or holds.kind)
 
 
 @dataclass
@@ -86,13 +102,13 @@ def claims(folder: Path | None = None) -> list[Claim]:
     """Every claim of `conf/claims/`, paper by paper. Raises TwostageError, one line, for one that cannot be judged."""
     found: list[Claim] = []
     for path in sorted((folder or CONF / "claims").glob("*.yaml")):
-        try:
-            document = yaml.safe_load(path.read_text())
-        except yaml.YAMLError as error:
-            raise TwostageError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
+        document = read_yaml(path)
         if not isinstance(document, dict) or set(document) != {"paper", "claims"}:
             raise TwostageError(f"{path} must have two keys, paper and claims")
-        found += [_claim(path, each, document["paper"]) for each in document["claims"] or []]
+        listed = [] if document["claims"] is None else document["claims"]
+        if not isinstance(listed, list):
+            raise TwostageError(f"{path}: claims is {listed!r:.60}; write a list, each claim after a dash (- id: ...)")
+        found += [_claim(path, each, document["paper"]) for each in listed]
     ids = [claim.id for claim in found]
     if twice := [name for name in ids if ids.count(name) > 1]:
         raise TwostageError(f"two claims are called {twice[0]}; give one another id")
@@ -107,13 +123,14 @@ def at_least_as_large(scale: str, needed: str) -> bool:
     return SCALES.index(scale) >= SCALES.index(needed)
 
 
-def _claim(path: Path, tree: Mapping[str, Any], paper: str) -> Claim:
-    name = tree.get("id", "without an id") if isinstance(tree, dict) else "that is no mapping"
+def _claim(path: Path, tree: Any, paper: Any) -> Claim:
+    if not isinstance(tree, dict):
+        raise TwostageError(f"{path}: claim {tree!r:.60} is no mapping; write its keys, such as id: and claim:")
     try:
-        claim = parse(Claim, dict(tree) | {"paper": paper})
+        claim = parse(Claim, tree | {"paper": paper})
         _require_judgeable(claim)
-    except (TwostageError, TypeError, ValueError) as error:
-        raise TwostageError(f"{path}, claim {name}: {error}") from error
+    except (TwostageError, TypeError, ValueError, RecursionError) as error:
+        raise TwostageError(f"{path}, claim {tree.get('id', 'without an id')}: {first_line(error)}") from error
     return claim
 
 
@@ -129,21 +146,21 @@ def _require_judgeable(claim: Claim) -> None:
     if claim.holds is None or not claim.quantity:
         raise TwostageError("names a table; say with quantity and holds what of it decides")
     _require_whole(claim.holds)
+    for also in claim.also:
+        try:
+            if not also.quantity:
+                raise TwostageError("needs a quantity; name one of the table's")
+            _require_whole(also.of(claim.holds))
+        except TwostageError as error:
+            raise TwostageError(f"also {also.quantity}: {error}") from error
 
 
 def _require_whole(holds: Relation) -> None:
-    needed = {
-        "less": ("left", "right"),
-        "greater": ("left", "right"),
-        "negative": ("left",),
-        "positive": ("left",),
-        "falls": ("along",),
-        "rises": ("along",),
-        "about": ("left", "expected"),
-        "lowest": ("along", "left"),
-        "highest": ("along", "left"),
-    }[holds.kind]
-    if absent := [key for key in needed if not getattr(holds, key)]:
-        raise TwostageError(f"{holds.kind} needs {absent[0]}")
+    if holds.kind not in NEEDED:
+        raise TwostageError(f"kind is {holds.kind}; choose one of {', '.join(NEEDED)}")
+    if absent := [key for key in NEEDED[holds.kind] if not getattr(holds, key)]:
+        raise TwostageError(f"{holds.kind} needs {absent[0]}; add it to holds")
     if holds.kind in ("falls", "rises") and len(holds.along) < 2:
         raise TwostageError(f"{holds.kind} needs two or more of along")
+    if holds.kind in ("lowest", "highest") and all(each in holds.left for each in holds.along):
+        raise TwostageError(f"{holds.kind} needs rows of along beside those of left; add the ones to compare with")

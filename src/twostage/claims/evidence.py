@@ -12,10 +12,14 @@ from twostage.claims.claim import Selector, study_of
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import spread_over_images
 from twostage.evaluation.words import word
-from twostage.runtime.artifacts import read_csv, read_json
+from twostage.planning.results import read_mapping
+from twostage.runtime.artifacts import read_csv
 
 # Stands for the seed in tables that have no such column.
 WHOLE = "all"
+# What every long table has.
+LONG = ("source", "seed", "step", "quantity", "value")
+Row = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -61,62 +65,118 @@ class Table:
     """A table of results/, long (a line for each number) or wide (a column for each quantity)."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.name, self.folder = name, folder
-        self.rows = read_csv(folder / f"{name}.csv")
+        self.name, self.folder, self.path = name, folder, folder / f"{name}.csv"
+        self.rows = read_csv(self.path)
         self.is_long = name.endswith("_long")
+        if self.is_long:
+            self._require_columns(LONG)
 
     def numbers(self, selector: Selector, quantity: str) -> Numbers:
-        """What the rows that the selector names say of a quantity. Raises NoSuchRow if there are none."""
+        """What the rows that the selector names say of a quantity.
+
+        Raises NoSuchRow if there are none, and TwostageError, one line, for a column that is missing or a cell that is
+        no number.
+        """
+        self._require_columns(selector)
         found = self._long(selector, quantity) if self.is_long else self._wide(selector, quantity)
         if not found.by_seed:
             said = ", ".join(f"{key}={word(value)}" for key, value in selector.items()) or "any row"
-            raise NoSuchRow(f"results/{self.name}.csv has no {quantity} of {said}; name rows that it has")
+            raise NoSuchRow(f"{self.path} has no {quantity} of {said}; name rows that it has")
         return found
 
-    def _matching(self, selector: Selector) -> list[dict[str, str]]:
-        for key in selector:
-            if self.rows and key not in self.rows[0]:
-                known = ", ".join(self.rows[0])
-                raise TwostageError(f"results/{self.name}.csv has no column {key}; its columns are {known}")
-        return [row for row in self.rows if all(_equal(row[key], value) for key, value in selector.items())]
+    def _require_columns(self, names: Iterable[str]) -> None:
+        known = self.rows[0]
+        if absent := [name for name in names if name not in known]:
+            raise TwostageError(f"{self.path} has no column {absent[0]}; its columns are {', '.join(known)}")
+
+    def _matching(self, selector: Selector) -> dict[int, Row]:
+        """The rows that the selector names, by their places below the header, from 1."""
+        places = enumerate(self.rows, 1)
+        return {at: row for at, row in places if all(_equal(row[key], value) for key, value in selector.items())}
 
     def _long(self, selector: Selector, quantity: str) -> Numbers:
-        ours = [row for row in self._matching(selector) if row["source"] == "ours" and row["step"] == ""]
-        by_seed = _once(self.name, {}, ((row["seed"], row["value"]) for row in ours if row["quantity"] == quantity))
-        over_images = [float(row["value"]) for row in ours if row["quantity"] == spread_over_images(quantity)]
+        rows = self._matching(selector).items()
+        ours = {at: row for at, row in rows if row["source"] == "ours" and row["step"] == ""}
+        measured = {at: row for at, row in ours.items() if row["quantity"] == quantity}
+        by_seed = self._once({}, "value", measured, "seed")
+        spread = spread_over_images(quantity)
+        over_images = [self._spread(at, row, "value") for at, row in ours.items() if row["quantity"] == spread]
         if not over_images:
             return Numbers(by_seed)
         # Samples of one condition are alike, so conditions are what is counted.
-        conditions = read_json(self.folder / "evaluation" / study_of(self.name) / "metrics.json")
-        number = conditions.get("conditions", {}).get("num_conditions")
+        number = self._num_conditions()
         error = None if number is None else math.hypot(*over_images) / len(over_images) / math.sqrt(number)
         return Numbers(by_seed, error)
 
+    def _num_conditions(self) -> int | None:
+        path = self.folder / "evaluation" / study_of(self.name) / "metrics.json"
+        conditions = read_mapping(path).get("conditions", {})
+        number = conditions.get("num_conditions") if isinstance(conditions, dict) else 0
+        if number is not None and (type(number) is not int or number < 1):
+            raise TwostageError(
+                f"{path} has the conditions {conditions!r:.60}; num_conditions must be a whole number above 0: make "
+                "the file again"
+            )
+        return number
+
     def _wide(self, selector: Selector, quantity: str) -> Numbers:
-        rows = [row for row in self._matching(selector) if row.get("source", "ours") == "ours"]
-        if rows and quantity not in rows[0]:
-            raise TwostageError(f"results/{self.name}.csv has no column {quantity}; name one that it has")
-        filled = [row for row in rows if row[quantity] != ""]
-        by_seed = _once(self.name, selector, ((WHOLE, row[quantity]) for row in filled))
-        if not by_seed or not filled[0].get(f"{quantity}_std"):
+        rows = {at: row for at, row in self._matching(selector).items() if row.get("source", "ours") == "ours"}
+        if rows:
+            self._require_columns([quantity])
+        filled = {at: row for at, row in rows.items() if row[quantity] != ""}
+        by_seed = self._once(selector, quantity, filled)
+        if not by_seed:
             return Numbers(by_seed)
+        at, row = next(iter(filled.items()))
+        if not row.get(f"{quantity}_std"):
+            return Numbers(by_seed)
+        spread = self._spread(at, row, f"{quantity}_std")
         # The spread is over seeds, or else over images.
-        count = int(filled[0].get("num_seeds") or filled[0].get("num_images") or 0)
+        counted = next((name for name in ("num_seeds", "num_images") if row.get(name)), None)
+        count = 0 if counted is None else self._count(at, row, counted)
         if count < 2:
             return Numbers(by_seed)
-        freedom = count - 1 if "num_seeds" in filled[0] else math.inf
-        return Numbers(by_seed, float(filled[0][f"{quantity}_std"]) / math.sqrt(count), freedom)
+        freedom = count - 1 if "num_seeds" in row else math.inf
+        return Numbers(by_seed, spread / math.sqrt(count), freedom)
 
+    def _once(self, selector: Selector, column: str, rows: Mapping[int, Row], seed: str = "") -> dict[str, float]:
+        """The column's numbers by the column `seed`, of which no two rows may have the same."""
+        found: dict[str, float] = {}
+        for at, row in rows.items():
+            name = row[seed] if seed else WHOLE
+            if name in found:
+                raise TwostageError(
+                    f"{self.path} has several rows of {selector or 'one seed'}; name one of them by its columns"
+                )
+            found[name] = self._number(at, row, column)
+        return found
 
-def _once(name: str, selector: Selector, pairs: Iterable[tuple[str, str]]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for seed, value in pairs:
-        if seed in found:
-            raise TwostageError(
-                f"results/{name}.csv has several rows of {selector or 'one seed'}; name one of them by its columns"
-            )
-        found[seed] = float(value)
-    return found
+    def _number(self, at: int, row: Row, column: str) -> float:
+        try:
+            number = float(row[column])
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise self._wrong(at, row, column, "a finite number")
+        return number
+
+    def _spread(self, at: int, row: Row, column: str) -> float:
+        number = self._number(at, row, column)
+        if number < 0:
+            raise self._wrong(at, row, column, "a number of at least 0")
+        return number
+
+    def _count(self, at: int, row: Row, column: str) -> int:
+        number = self._number(at, row, column)
+        if number < 0 or not number.is_integer():
+            raise self._wrong(at, row, column, "a whole number of at least 0")
+        return int(number)
+
+    def _wrong(self, at: int, row: Row, column: str, expected: str) -> TwostageError:
+        return TwostageError(
+            f"{self.path}, row {at} below the header, column {column}: {row[column]!r:.60} is not {expected}; "
+            "make the table again, or take it from git"
+        )
 
 
 def _equal(cell: str, value: object) -> bool:

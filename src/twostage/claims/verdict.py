@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from twostage.claims.claim import Also, Claim, Relation, Selector, at_least_as_large
+from twostage.claims.claim import NEEDED, Claim, Relation, Selector, at_least_as_large
 from twostage.claims.evidence import Effect, NoSuchRow, Table, difference, itself
 from twostage.errors import TwostageError
 
@@ -39,7 +39,7 @@ def verdict(claim: Claim, table: Table | None, scale: str, level: float) -> Verd
         return Verdict(NEEDS.get(claim.needs, NOT_MEASURED))
     try:
         found = [_by(claim.holds, table, claim.quantity, level)]
-        found += [_by(_otherwise(claim.holds, also), table, also.quantity, level) for also in claim.also]
+        found += [_by(also.of(claim.holds), table, also.quantity, level) for also in claim.also]
     except NoSuchRow as error:
         if scale == claim.rows_at and not claim.missing:
             raise TwostageError(f"claim {claim.id}: {error}") from error
@@ -53,10 +53,6 @@ def verdict(claim: Claim, table: Table | None, scale: str, level: float) -> Verd
     if at_least_as_large(scale, claim.scale):
         return shown
     return replace(shown, verdict=NOT_MEASURED, first_look=judged)
-
-
-def _otherwise(holds: Relation, also: Also) -> Relation:
-    return replace(holds, kind=also.kind or holds.kind)
 
 
 def _by(holds: Relation, table: Table, quantity: str, level: float) -> Verdict:
@@ -115,10 +111,12 @@ def _effects(holds: Relation, table: Table, quantity: str, level: float) -> tupl
             rows = [(left, left | right) for left in holds.left for right in holds.right]
             found = [difference(table.numbers(at, quantity), table.numbers(to, quantity), level) for at, to in rows]
             numbers = [table.numbers(row, quantity).mean for row in (*holds.left, *(right for _, right in rows))]
-        case _:
+        case "falls" | "rises":
             along = [table.numbers(row, quantity) for row in holds.along]
             found = [difference(after, before, level) for before, after in pairwise(along)]
             numbers = [each.mean for each in along]
+        case unknown:
+            raise TwostageError(f"kind is {unknown}; choose one of {', '.join(NEEDED)}")
     if holds.kind in TURNED:
         found = [effect.turned() for effect in found]
     return [effect.moved(holds.margin) for effect in found], tuple(numbers)
@@ -150,8 +148,15 @@ def _about(holds: Relation, table: Table, quantity: str) -> Verdict:
 def _ratio(holds: Relation, table: Table, left: Selector, quantity: str) -> float:
     number = table.numbers(left, quantity).mean
     if holds.over is not None:
-        number /= table.numbers(left | holds.over, quantity).mean
-    return number / table.numbers(left, holds.other).mean if holds.other else number
+        number /= _divisor(table, left | holds.over, quantity)
+    return number / _divisor(table, left, holds.other) if holds.other else number
+
+
+def _divisor(table: Table, selector: Selector, quantity: str) -> float:
+    number = table.numbers(selector, quantity).mean
+    if number == 0:
+        raise TwostageError(f"{table.path}: {quantity} of {selector} is 0, by which a ratio divides; name another row")
+    return number
 
 
 def _extreme(holds: Relation, table: Table, quantity: str) -> Verdict:

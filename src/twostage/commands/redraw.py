@@ -9,13 +9,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from twostage.commands.arguments import Parser, names_and_overrides, parsed
 from twostage.commands.console import log, one_line_errors
 from twostage.commands.drawings import EVALUATIONS, RESULTS, draw, drawing_jobs, place
 from twostage.commands.paths import writable_file, writable_folder
-from twostage.config.composition import compose
+from twostage.config.composition import compose, options
+from twostage.config.yaml_files import read_yaml
 from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
 from twostage.planning.prompt import group_of
@@ -78,11 +77,16 @@ def _absent(job: Job, plan: Planned) -> list[Path]:
 
 
 def committed_scale() -> str:
-    """The scale whose results git keeps. Raises TwostageError outside of a clone."""
+    """The scale whose results git keeps. Raises TwostageError outside of a clone, or if params.yaml says of none."""
     path = Path("params.yaml")
     if not path.is_file():
         raise TwostageError(f"no {path} here, which says whose metrics git keeps; run in the root of a twostage clone")
-    return str(yaml.safe_load(path.read_text())["committed"])
+    params, known = read_yaml(path), options("scale")
+    if not isinstance(params, dict) or params.get("committed") not in known:
+        raise TwostageError(
+            f"{path} does not say whose metrics git keeps; write the line committed: SCALE, one of {', '.join(known)}"
+        )
+    return str(params["committed"])
 
 
 def parser() -> Parser:

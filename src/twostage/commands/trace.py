@@ -15,11 +15,13 @@ from tabulate import tabulate
 from twostage.commands.console import one_line_errors, start_log
 from twostage.config.composition import CONF
 from twostage.errors import TwostageError
+from twostage.planning.results import Record, read_mapping, read_table_record
 from twostage.planning.whole import plan_of
-from twostage.runtime.artifacts import read_csv, read_json, sha256_json
+from twostage.runtime.artifacts import read_csv, sha256_json
 from twostage.runtime.job import Job
 
-Record = dict[str, Any]
+# What every job's record says.
+OF_JOB = ("job", "scale", "commit", "uncommitted_changes", "config_sha256")
 
 
 def trace(table: Path, row: str, column: str | None, with_configs: bool = False) -> str:
@@ -32,7 +34,7 @@ def trace(table: Path, row: str, column: str | None, with_configs: bool = False)
     if not table.is_file() or not path.is_file():
         missing = table if not table.is_file() else path
         raise TwostageError(f"{missing} is missing; name a table of results/ with its record beside it")
-    record = read_json(path)
+    record = read_table_record(path, (*OF_JOB, "rests_on"), OF_JOB)
     cell = _cell(read_csv(table), table, row, column)
     records = {**record["rests_on"], record["job"]: _without_the_rest(record)}
     _completed(records, table.stem)
@@ -50,6 +52,8 @@ def _without_the_rest(record: Record) -> Record:
 
 def _cell(rows: list[dict[str, str]], table: Path, row: str, column: str | None) -> str:
     """ ": COLUMN = VALUE" of the row."""
+    if not row:
+        raise TwostageError(f"the row's name is empty; name one of {table}, such as {next(iter(rows[0].values()))}")
     found = next((line for name in rows[0] for line in rows if line[name] == row), None)
     if found is None:
         named = ", ".join(dict.fromkeys(next(iter(line.values())) for line in rows))
@@ -126,7 +130,7 @@ class Rates:
     def __init__(self, results: Path, records: dict[str, Record]) -> None:
         self.records = records
         self.measured = {
-            name: list(_rates(read_json(path)))
+            name: list(_rates(read_mapping(path)))
             for name in records
             if (path := results / "evaluation" / name.partition(" ")[2] / "metrics.json").is_file()
         }

@@ -24,6 +24,7 @@ from twostage.errors import TwostageError
 from twostage.evaluation.words import word
 from twostage.planning import made
 from twostage.planning.builder import Builder
+from twostage.planning.results import require_record
 from twostage.planning.whole import drawn, whole_plan
 from twostage.runtime.job import Job
 
@@ -162,7 +163,14 @@ def committed_record() -> dict[str, Any]:
     content = committed(RESULTS / "table1.provenance.json")
     if content is None:
         raise TwostageError(f"{RESULTS}/table1.provenance.json is not committed; run make table1 and commit results/")
-    record: dict[str, Any] = json.loads(content)
+    said = f"{RESULTS}/table1.provenance.json of the last commit"
+    try:
+        record: dict[str, Any] = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise TwostageError(f"{said} is not JSON ({error}); run make table1 and commit results/") from error
+    require_record(record, ("scale", "commit", "rests_on"), said)
+    for name, one in record["rests_on"].items():
+        require_record(one, ("code_sha256",), f"{said}, rests_on {name}")
     return record
 
 

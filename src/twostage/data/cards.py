@@ -5,9 +5,8 @@
 
 from dataclasses import dataclass, field
 
-import yaml
-
 from twostage.config import composition
+from twostage.config.yaml_files import read_yaml
 
 # Marks facts that we could not read on the publisher's page.
 AS_PUBLISHED = "see the publisher"
@@ -223,7 +222,7 @@ def document() -> str:
 
 
 def _section(name: str, card: Card) -> str:
-    config = yaml.safe_load((composition.CONF / "data" / f"{name}.yaml").read_text())
+    config = read_yaml(composition.CONF / "data" / f"{name}.yaml")
     maps = ", ".join(config["maps"]) or "none"
     if "num_labels" in config:
         maps += f" of {config['num_labels']} labels"

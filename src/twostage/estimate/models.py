@@ -6,11 +6,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 from omegaconf import MISSING
 
 from twostage.config.composition import CONF, compose, parse
 from twostage.config.schema import DENOISERS, PriorConfig, TokenizerConfig
+from twostage.config.yaml_files import read_yaml
+from twostage.errors import TwostageError
 from twostage.figures.tables import write_text
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.model import build, num_parameters
@@ -96,9 +97,25 @@ def printed_models(folder: Path | None = None) -> list[Counted]:
     """Every row of conf/models/, paper by paper. Raises TwostageError for one that no config describes."""
     found = []
     for path in sorted((folder or CONF / "models").glob("*.yaml")):
-        document = yaml.safe_load(path.read_text())
-        found += [_counted(document, parse(Printed, row)) for row in document["models"]]
+        document = _document(path)
+        for row in document["models"]:
+            try:
+                found.append(_counted(document, parse(Printed, row)))
+            except TwostageError as error:
+                raise TwostageError(f"{path}, model {row.get('name', 'without a name')}: {error}") from error
     return found
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """A file of conf/models/. Raises TwostageError, one line, for one of another form."""
+    document, kinds = read_yaml(path), {"paper": str, "grid": list, "set": list, "models": list}
+    if not isinstance(document, dict) or set(document) != set(kinds):
+        raise TwostageError(f"{path} must have the keys {', '.join(kinds)}")
+    if wrong := [key for key, kind in kinds.items() if not isinstance(document[key], kind)]:
+        raise TwostageError(f"{path}: {wrong[0]} is {document[wrong[0]]!r:.60}; write a {kinds[wrong[0]].__name__}")
+    if wrong := [row for row in document["models"] if not isinstance(row, dict)]:
+        raise TwostageError(f"{path}: model {wrong[0]!r:.60} is no mapping; write its keys, such as name: and set:")
+    return document
 
 
 def _counted(document: dict[str, Any], printed: Printed) -> Counted:

@@ -7,22 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from twostage.config.composition import CONF
+from twostage.config.yaml_files import parsed_yaml
 from twostage.errors import TwostageError
 from twostage.evaluation.quantities import QUANTITIES
 from twostage.latents.orderings import ORDERS, ordering
 from twostage.page.galleries import Film, Gallery, Slider, films, galleries, inpaintings, reconstructions
 from twostage.page.pictures import Picture, drawing
+from twostage.planning.results import read_mapping, read_table_record
 from twostage.rules.captions import title
-from twostage.runtime.artifacts import read_json
 
 # No study file, but a table and figures of its own: every tokenizer that a study trained.
 TOKENIZERS = "tokenizers"
 RECORD = ".provenance.json"
+# What the page shows of a record, and of those that it rests on.
+BEHIND = ("job", "commit", "config_sha256", "cpu_seconds")
+NEEDED = (
+    *BEHIND, "scale", "uncommitted_changes", "code_sha256", "device", "python", "versions", "finished", "files_sha256",
+    "rests_on", "total",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def studies(results: Path, first: list[str]) -> list[Study]:
 
 
 def _study(results: Path, name: str) -> Study:
-    record = read_json(results / f"{name}{RECORD}")
+    record = read_table_record(results / f"{name}{RECORD}", NEEDED, BEHIND)
     path = CONF / "study" / f"{name}.yaml"
     source = path.read_text() if path.is_file() else ""
     made = [file for file in record["files_sha256"] if (results / _place(file)).is_file()]
@@ -95,7 +101,7 @@ def _place(file: str) -> str:
 
 def _caption(file: str, name: str, study: str, source: str) -> str:
     """What a figure shows: its panels, where the study file lists them."""
-    listed = (yaml.safe_load(source) or {}).get("figures", []) if file == f"{name}.png" else []
+    listed = (parsed_yaml(source, f"conf/study/{name}.yaml") or {}).get("figures", []) if file == f"{name}.png" else []
     panels = [f"{QUANTITIES[each['y']].label} ({each['kind']})" for each in listed if each.get("y") in QUANTITIES]
     said = ", ".join(panels) or file.removesuffix(".png").removeprefix(f"{name}_").replace("_", " ")
     return study if said == study.lower() else f"{study}: {said}"
@@ -121,7 +127,7 @@ def _sliders(results: Path, name: str, record: dict[str, Any]) -> Iterator[Slide
 def _paths(results: Path, name: str) -> tuple[dict[str, list[int]], tuple[int, int]]:
     """The orders that a study compares, on the grid of its latents where their functions are here, else as stored."""
     path = results / "evaluation" / name / "metrics.json"
-    metrics = read_json(path) if path.is_file() else {}
+    metrics = read_mapping(path) if path.is_file() else {}
     stored: dict[str, list[int]] = metrics.get("orders", {})
     if not stored:
         return {}, (0, 0)

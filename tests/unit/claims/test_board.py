@@ -99,6 +99,29 @@ def test_tables_of_two_scales_without_a_record_or_none_are_one_line(long, wide, 
         board_of(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ("[]", "holds .., not keys with values; make it again"),
+        ("null", "holds None, not keys"),
+        ("5", "holds 5, not keys"),
+        ("{}", "has no scale, so it is no whole record of a job; make the table again"),
+        ('{"scale": ["a"]}', "has the scale .*'a'.*, which no record"),
+        ('{"scale": null}', "has the scale None, which no record"),
+        ("{", "is not JSON"),
+        ("[" * 100000 + "]" * 100000, "nests lists or keys too deeply"),
+    ],
+    ids=range(8),
+)
+def test_a_damaged_record_is_one_line(record, message, long, tmp_path):
+    long(SURE)
+    path = tmp_path / "orderings.provenance.json"
+    path.write_text(record)
+    with pytest.raises(TwostageError, match=f"^{path} {message}") as caught:
+        board_of(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_models_are_counted_at_no_scale_and_have_no_record(long, wide, tmp_path):
     long(SURE)
     wide({"model": "IN", "millions": 304.7, "printed_millions": 307}, name="models")

@@ -1,7 +1,5 @@
 """The claims of conf/claims/, and files that cannot be judged."""
 
-import re
-
 import pytest
 import yaml
 
@@ -57,23 +55,78 @@ def test_a_claim_is_read(read):
         ({"scale": "decade"}, "decade"),
         ({"verdict": "reproduced"}, "verdict"),
         ({"needs": "luck"}, "luck"),
+        ({"id": [1]}, "ListConfig"),
+        ({"holds": {"kind": "lowest", "left": [{"a": 1}], "along": [{"a": 1}]}}, "lowest needs rows of along beside"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_file_and_the_claim(change, message, read, tmp_path):
     with pytest.raises(TwostageError, match=message) as caught:
         read(GOOD | change)
-    assert str(caught.value).startswith(f"{tmp_path}/mine.yaml, claim X1: ")
+    assert str(caught.value).startswith(f"{tmp_path}/mine.yaml, claim {(GOOD | change)['id']}: ")
     assert "\n" not in str(caught.value)
 
 
-def test_two_of_one_name_and_files_of_another_form(read, tmp_path):
+FALLS = {"kind": "falls", "along": [{"ordering": "a"}, {"ordering": "b"}]}
+
+
+@pytest.mark.parametrize(
+    ("holds", "also", "message"),
+    [
+        (FALLS, {"kind": "Rises"}, "also fid: kind is Rises; choose one of less, greater, negative"),
+        (FALLS, {"kind": "increases"}, "also fid: kind is increases; choose one of less"),
+        (FALLS, {"kind": "less"}, "also fid: less needs left"),
+        (GOOD["holds"], {"kind": "nope"}, "also fid: kind is nope; choose one of less"),
+        (GOOD["holds"], {"kind": "falls"}, "also fid: falls needs along"),
+        (GOOD["holds"], {"kind": "about"}, "also fid: about needs expected"),
+        (GOOD["holds"], {"kind": "lowest"}, "also fid: lowest needs along"),
+        (GOOD["holds"], {"quantity": ""}, "also : needs a quantity"),
+    ],
+)
+def test_a_further_quantity_compares_in_a_known_and_whole_way(holds, also, message, read):
+    with pytest.raises(TwostageError, match=f"mine.yaml, claim X1: {message}"):
+        read(GOOD | {"holds": holds, "also": [{"quantity": "fid"} | also]})
+
+
+def test_a_further_quantity_may_compare_in_any_way_that_holds_serves(read):
+    (claim,) = read(GOOD | {"holds": FALLS, "also": [{"quantity": "fid"}, {"quantity": "kid", "kind": "rises"}]})
+    assert [also.of(claim.holds).kind for also in claim.also] == ["falls", "rises"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("claims: []", "must have two keys, paper and claims"),
+        ("", "must have two keys, paper and claims"),
+        ("[1]", "must have two keys, paper and claims"),
+        ("paper: x\nclaims: 5", "claims is 5; write a list, each claim after a dash"),
+        ("paper: x\nclaims: 0", "claims is 0; write a list"),
+        ("paper: x\nclaims: false", "claims is False; write a list"),
+        ("paper: x\nclaims: {A: 1}", "claims is {'A': 1}; write a list"),
+        ("paper: x\nclaims: [A]", "claim 'A' is no mapping; write its keys"),
+        ("paper: x\nclaims: [null]", "claim None is no mapping; write its keys"),
+        ("paper: [x]\nclaims: [{id: A}]", "claim A: .*ListConfig"),
+        ("paper: x\nclaims: [&a {id: A, also: [*a]}]", "claim A: .*recursion"),
+        ("paper: x\nclaims: [", "line 3: .*it must be YAML"),
+        ("paper: x\npaper: y\nclaims: []", "line 2: key paper occurs twice"),
+        (
+            "paper: x\nclaims:\n- id: A\n  holds: {kind: less}\n  holds: {kind: greater}",
+            "line 5: key holds occurs twice",
+        ),
+        ("paper: x\nclaims:\n- holds: {kind: less, kind: greater}", "line 3: key kind occurs twice"),
+        ("paper: x\nclaims:\n- scale: night\n  scale: paper", "line 4: key scale occurs twice"),
+        ("paper: \xe9\nclaims: []", "is no UTF-8 text .byte 7.; save it as UTF-8"),
+    ],
+)
+def test_a_file_of_another_form_is_one_line(text, message, tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(TwostageError, match=message) as caught:
+        claims(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/mine.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_two_of_one_name_are_refused_and_a_file_may_have_none(read, tmp_path):
     with pytest.raises(TwostageError, match="two claims are called X1"):
         read(GOOD, GOOD)
     (tmp_path / "mine.yaml").write_text("paper: mine\nclaims:\n")
     assert claims(tmp_path) == []
-    (tmp_path / "mine.yaml").write_text("claims: []\n")
-    with pytest.raises(TwostageError, match=re.escape("mine.yaml must have two keys, paper and claims")):
-        claims(tmp_path)
-    (tmp_path / "mine.yaml").write_text("claims: [\n")
-    with pytest.raises(TwostageError, match=r"mine\.yaml is no YAML"):
-        claims(tmp_path)

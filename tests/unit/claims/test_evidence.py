@@ -5,8 +5,9 @@ import math
 import pytest
 from scipy import stats
 
-from twostage.claims.evidence import Effect, NoSuchRow, Numbers, difference, interval, itself
+from twostage.claims.evidence import Effect, NoSuchRow, Numbers, Table, difference, interval, itself
 from twostage.errors import TwostageError
+from twostage.runtime.artifacts import write_csv, write_json
 
 
 def test_a_long_table_gives_our_final_numbers_by_seed(long):
@@ -68,6 +69,68 @@ def test_what_a_table_lacks_is_one_line(selector, quantity, message, long):
     with pytest.raises(TwostageError, match=message) as caught:
         table.numbers(selector, quantity)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["source", "seed", "step", "quantity", "value"])
+def test_a_long_table_without_one_of_its_columns_is_one_line(column, long, tmp_path):
+    table = long({("a", 0): 1.0, ("b", 0): 5.0})
+    write_csv(table.path, [{name: cell for name, cell in row.items() if name != column} for row in table.rows])
+    with pytest.raises(TwostageError, match=f"{table.path} has no column {column}; its columns are study, row"):
+        Table(tmp_path, table.name)
+
+
+CELLS = ["abc", "", "nan", "inf", "-inf", "1,5"]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cell_of_a_long_table_that_is_no_number_is_one_line(cell, long):
+    expected = f"orderings_long.csv, row 2 below the header, column value: {cell!r} is not a finite number; make the"
+    table = long({("a", 0): 1.0, ("a", 1): cell})
+    with pytest.raises(TwostageError, match=expected) as caught:
+        table.numbers({"kind": "a"}, "nll")
+    assert "\n" not in str(caught.value)
+    assert table.numbers({"kind": "a", "seed": 0}, "nll") == Numbers({"0": 1.0})
+    table = long({("a", 0): 1.0}, nll_std_over_images={("a", 0): cell})
+    with pytest.raises(TwostageError, match=expected):
+        table.numbers({"kind": "a"}, "nll")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        *(({"fid": cell}, "fid: .* is not a finite number") for cell in CELLS if cell),
+        *(({"fid_std": cell}, "fid_std: .* is not a finite number") for cell in CELLS if cell),
+        ({"fid_std": -1}, "fid_std: '-1' is not a number of at least 0"),
+        *(({"num_seeds": cell}, "num_seeds: .* is not a finite number") for cell in CELLS if cell),
+        ({"num_seeds": 1.5}, "num_seeds: '1.5' is not a whole number of at least 0"),
+        ({"num_seeds": -3}, "num_seeds: '-3' is not a whole number of at least 0"),
+        ({"num_seeds": "", "num_images": "many"}, "num_images: 'many' is not a finite number"),
+    ],
+)
+def test_a_cell_of_a_wide_table_that_is_no_number_is_one_line(change, expected, wide):
+    table = wide({"row": "x", "fid": 9}, {"row": "a", "fid": 2.0, "fid_std": 0.6, "num_seeds": 9} | change)
+    with pytest.raises(TwostageError, match=f"rejection.csv, row 2 below the header, column {expected}") as caught:
+        table.numbers({"row": "a"}, "fid")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        [],
+        None,
+        5,
+        {"conditions": []},
+        {"conditions": 5},
+        *({"conditions": {"num_conditions": n}} for n in (0, "a", 1.5)),
+    ],
+)
+def test_metrics_without_a_number_of_conditions_are_one_line(metrics, long, tmp_path):
+    table = long({("a", 0): 1.0}, nll_std_over_images={("a", 0): 3.0})
+    path = tmp_path / "evaluation/orderings/metrics.json"
+    write_json(path, metrics)
+    with pytest.raises(TwostageError, match=f"^{path} (holds|has the conditions)"):
+        table.numbers({"kind": "a"}, "nll")
 
 
 def test_seeds_are_paired():

@@ -182,6 +182,21 @@ def test_several_quantities_must_all_agree(long):
     assert judged(claim, table).verdict == DIRECTION_ONLY
 
 
+@pytest.mark.parametrize("kind", ["Rises", "increases", ""])
+def test_an_unknown_kind_is_none_of_the_others(kind, long):
+    with pytest.raises(TwostageError, match=f"claim X1: kind is {kind}; choose one of less, greater"):
+        judged(claim_of(kind, along=[LOW, HIGH]), long(SURE))
+
+
+@pytest.mark.parametrize(
+    ("relation", "quantity"), [({"over": LOW}, "nll of {'kind': 'low'}"), ({"other": "fid"}, "fid of {'kind': 'high'}")]
+)
+def test_a_ratio_to_zero_is_one_line(relation, quantity, long):
+    claim = claim_of("about", left=[HIGH], expected=2.0, **relation)
+    with pytest.raises(TwostageError, match=f"orderings_long.csv: {quantity} is 0, by which a ratio divides"):
+        judged(claim, long(over_seeds([0.0], [1.0]), fid=over_seeds([0.0], [0.0])))
+
+
 def test_a_scale_that_is_too_small_gives_a_first_look(long):
     claim = claim_of("less", scale="workstation", left=[LOW], right=[HIGH])
     found = judged(claim, long(SURE))
@@ -209,7 +224,7 @@ def test_a_scale_of_no_known_size_is_one_line(long):
 def test_rows_of_another_scale_are_no_mistake_and_those_of_this_one_are(long):
     claim = claim_of("less", left=[{"kind": "mistyped"}], right=[HIGH])
     assert judged(claim, long(SURE), "smoke").verdict == NOT_MEASURED
-    with pytest.raises(TwostageError, match=r"claim X1: results/orderings_long\.csv has no nll of kind=mistyped"):
+    with pytest.raises(TwostageError, match=r"claim X1: .*/orderings_long\.csv has no nll of kind=mistyped"):
         judged(claim, long(SURE))
     assert judged(replace(claim, missing="a new run"), long(SURE)).verdict == NOT_MEASURED
 

@@ -9,6 +9,7 @@ import pytest
 
 from twostage.commands import redraw
 from twostage.config import composition
+from twostage.errors import TwostageError
 from twostage.runtime.artifacts import read_csv
 
 ROOT = Path(__file__).parents[3]
@@ -117,3 +118,27 @@ def test_damaged_metrics_replace_nothing(call, clone):
     assert {name: content for name, content in files(clone / "results").items() if "metrics" not in name} == {
         name: content for name, content in before.items() if "metrics" not in name
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "does not say whose metrics git keeps; write the line committed: SCALE, one of laptop"),
+        ("- committed: laptop", "does not say whose metrics"),
+        ("committed", "does not say whose metrics"),
+        ("scale: laptop", "does not say whose metrics"),
+        ("committed:", "does not say whose metrics"),
+        ("committed: [laptop]", "does not say whose metrics"),
+        ("committed: decade", "does not say whose metrics"),
+        ("scale: laptop\n\tcommitted: laptop", "line 2: found a tab"),
+        ("committed: laptop\ncommitted: smoke", "line 2: key committed occurs twice"),
+        ("committed: \xe9", "is no UTF-8 text"),
+    ],
+)
+def test_params_that_name_no_committed_scale_are_one_line(text, message, tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_bytes(text.encode("latin-1"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(composition, "CONF", ROOT / "conf")
+    with pytest.raises(TwostageError, match=f"^params.yaml:? {message}") as caught:
+        redraw.committed_scale()
+    assert "\n" not in str(caught.value)

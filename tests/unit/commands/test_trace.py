@@ -8,7 +8,7 @@ import pytest
 from twostage.__main__ import main
 from twostage.commands.trace import trace
 from twostage.errors import TwostageError
-from twostage.runtime.artifacts import write_json
+from twostage.runtime.artifacts import read_json, write_json
 
 ROOT = Path(__file__).parents[3]
 COMMITS = {"data": "a" * 40, "tune": "b" * 40, "prior": "c" * 40, "row": "d" * 40}
@@ -68,6 +68,55 @@ def test_what_is_not_in_the_table_is_one_line_with_what_is(table):
         trace(table, "IN", "fid")
     with pytest.raises(TwostageError, match=re.escape("other.csv is missing")):
         trace(table.with_name("other.csv"), "IN", None)
+
+
+def test_an_empty_word_names_no_row(table):
+    table.write_text("row,nll\nIN,\nRIN,4.5\n")
+    with pytest.raises(TwostageError, match=f"the row's name is empty; name one of {table}, such as IN"):
+        trace(table, "", "nll")
+
+
+PRIOR, LAST = "priors.train IN.gpt.seed0", ""
+
+
+@pytest.mark.parametrize(
+    ("of", "change", "message"),
+    [
+        (LAST, [], "holds .., not keys with values"),
+        (LAST, None, "holds None, not keys"),
+        (LAST, {}, "has no job, so it is no whole record"),
+        *((LAST, key, f"has no {key}, so it is no whole record") for key in ("job", "scale", "commit", "rests_on")),
+        *((PRIOR, key, f", rests_on {PRIOR} has no {key}") for key in ("job", "scale", "commit", "config_sha256")),
+        (PRIOR, [], f", rests_on {PRIOR} holds .., which is no record of a job"),
+        (LAST, {"rests_on": []}, "has the rests_on .., which no record"),
+        (LAST, {"scale": 5}, "has the scale 5, which no record"),
+        (PRIOR, {"commit": 5}, f", rests_on {PRIOR} has the commit 5"),
+        (PRIOR, {"config": []}, f", rests_on {PRIOR} has the config .., which no record"),
+        (PRIOR, {"facts": None}, f", rests_on {PRIOR} has the facts None"),
+        (PRIOR, {"inputs": {"tune": ["x"]}}, f", rests_on {PRIOR} has an input .'x'., which is no name of a job"),
+    ],
+)
+def test_a_damaged_record_is_one_line(of, change, message, table):
+    path = table.with_suffix(".provenance.json")
+    whole = read_json(path)
+    one = whole["rests_on"][of] if of else whole
+    if isinstance(change, str):
+        damaged = {key: value for key, value in one.items() if key != change}
+    else:
+        damaged = one | change if change else change
+    write_json(path, whole | {"rests_on": whole["rests_on"] | {of: damaged}} if of else damaged)
+    with pytest.raises(TwostageError, match=f"^{path}{'' if of else ' '}{message}") as caught:
+        trace(table, "IN", "nll")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("metrics", ["[]", "5", "{", "[" * 100000 + "]" * 100000], ids=range(4))
+def test_damaged_metrics_are_one_line(metrics, table):
+    path = table.parent / "evaluation/table1.IN/metrics.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(metrics)
+    with pytest.raises(TwostageError, match=f"^{path} "):
+        trace(table, "IN", "nll")
 
 
 def test_the_committed_table_says_which_rate_made_a_number(monkeypatch):

@@ -57,5 +57,5 @@ def test_a_file_that_is_no_text_or_none_at_all_is_one_line(tmp_path):
         read_yaml(path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(TwostageError, match="conf/x.yaml cannot be read .Is a directory"):
+    with pytest.raises(TwostageError, match=r"conf/x\.yaml cannot be read .Is a directory"):
         read_yaml(path, "conf/x.yaml")

@@ -8,6 +8,7 @@ import torch
 from twostage.config import composition
 from twostage.config.composition import compose, parse
 from twostage.config.schema import PriorConfig, TokenizerConfig
+from twostage.errors import TwostageError
 from twostage.estimate.models import printed_models, write
 from twostage.planning.whole import plan_of
 from twostage.priors.model import build, num_parameters
@@ -179,3 +180,25 @@ def test_the_committed_table_is_this_count(models, tmp_path):
     for name in ("models.csv", "models.md"):
         assert (tmp_path / name).read_bytes() == (ROOT / "results" / name).read_bytes()
     assert {row["difference"] for row in read_csv(tmp_path / "models.csv") if row["model"] == "ADE20K"} == {"-0.1071"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", " must have the keys paper, grid, set, models"),
+        ("[]", " must have the keys"),
+        ("{paper: x, grid: [1, 1], set: []}", " must have the keys"),
+        ("{paper: x, grid: [1, 1], set: [], models: 5}", ": models is 5; write a list"),
+        ("{paper: x, grid: 16, set: [], models: []}", ": grid is 16; write a list"),
+        ("{paper: x, grid: [1, 1], set: [], models: [5]}", ": model 5 is no mapping; write its keys"),
+        ("{paper: x, grid: [1, 1], set: [], models: [{name: A, size: 5}]}", ", model A: .*size"),
+        ("{paper: x, grid: [1, 1], set: [], models: [{name: A, name: B}]}", ": line 1: key name occurs twice"),
+        ("{paper: x, grid: [1, 1], set: [nope=1], models: [{name: A, place: B}]}", ", model A: .*nope"),
+    ],
+)
+def test_a_file_of_models_of_another_form_is_one_line(text, message, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(TwostageError, match=f"^{path}{message}") as caught:
+        printed_models(tmp_path)
+    assert "\n" not in str(caught.value)
