@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from twostage.claims.claim import COUNTED, Claim, claims, study_of
-from twostage.claims.evidence import Effect, Table
+from twostage.claims.evidence import Effect, Table, is_number
 from twostage.claims.verdict import MEASURED, NEEDS, NOT_MEASURED, SETTING, Verdict, verdict
 from twostage.errors import TwostageError
 from twostage.figures.tables import write_text
@@ -18,6 +18,8 @@ from twostage.runtime.artifacts import read_csv, write_csv
 
 # Together, all intervals hold with this probability: each is as wide as Bonferroni's correction makes it.
 TOGETHER = 0.95
+# Columns of claims.csv that are empty or hold a number; an end of an interval may lie at infinity.
+EFFECT = ("effect", "low", "high")
 VERDICTS = (*MEASURED, NOT_MEASURED, *NEEDS.values(), SETTING)
 
 
@@ -192,10 +194,30 @@ def write(board: Board, folder: Path) -> None:
     write_text(folder / "claims.md", board.markdown())
 
 
+def read_board(folder: Path, needed: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of the folder's claims.csv. Raises TwostageError, one line, if it is missing, has not the columns
+    `needed`, or has an effect that is no number.
+    """
+    path, command = folder / "claims.csv", f"twostage claims --results {folder}"
+    mend = f"make it again: {command}"
+    if not path.is_file():
+        raise TwostageError(f"{path} is missing; make it: {command}")
+    rows = read_csv(path)
+    if absent := [name for name in needed if name not in rows[0]]:
+        raise TwostageError(f"{path} has no column {absent[0]}; {mend}")
+    for row in rows:
+        for name in (name for name in EFFECT if row.get(name)):
+            if not is_number(row[name]):
+                raise TwostageError(f"{path}, row {row['id']}: {name} is {row[name]!r:.60}, which is no number; {mend}")
+        if row["verdict"] not in VERDICTS or row.get("first_look", "") not in ("", *VERDICTS):
+            raise TwostageError(f"{path}, row {row['id']}: no verdict is called so; {mend}")
+    return rows
+
+
 def changed(board: Board, folder: Path) -> list[str]:
     """A line for every claim that stands otherwise in the folder's claims.csv; for all of them, if there is none."""
-    path = folder / "claims.csv"
-    before = {row["id"]: row for row in read_csv(path)} if path.is_file() else {}
+    is_there = (folder / "claims.csv").is_file()
+    before = {row["id"]: row for row in read_board(folder, ("id", "verdict", "effect"))} if is_there else {}
     now = {str(row["id"]): {key: str(value) for key, value in row.items()} for row in board.rows()}
     return [
         f"{name}: {_told(before.get(name))} -> {_told(now.get(name))}"

@@ -152,11 +152,7 @@ class Table:
         return found
 
     def _number(self, at: int, row: Row, column: str) -> float:
-        try:
-            number = float(row[column])
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
+        if not is_number(row[column]) or not math.isfinite(number := float(row[column])):
             raise self._wrong(at, row, column, "a finite number")
         return number
 
@@ -179,13 +175,18 @@ class Table:
         )
 
 
+def is_number(cell: str) -> bool:
+    """Whether a cell holds a number, which may be infinite."""
+    try:
+        return not math.isnan(float(cell))
+    except ValueError:
+        return False
+
+
 def _equal(cell: str, value: object) -> bool:
     """Whether a cell holds a value; numbers by what they are."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return float(cell) == float(value)
-        except ValueError:
-            return False
+        return is_number(cell) and float(cell) == float(value)
     return cell == ("" if value is None else word(value))
 
 

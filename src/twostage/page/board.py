@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from twostage.claims.board import VERDICTS
+from twostage.claims.board import EFFECT, VERDICTS, read_board
 from twostage.claims.claim import COUNTED, Claim, claims
 from twostage.claims.verdict import (
     DIRECTION_ONLY,
@@ -19,8 +19,9 @@ from twostage.claims.verdict import (
     TURNED,
 )
 from twostage.errors import TwostageError
-from twostage.runtime.artifacts import read_csv
 
+# The columns of claims.csv that the page shows.
+COLUMNS = ("id", "scale", "verdict", "first_look", *EFFECT, "ours", "printed", "note", "missing", "quantity")
 # Marks say a verdict without its colour; the sentence says what it means.
 MARKS = dict(zip(VERDICTS, ("✓", "↗", "✗", "≈", "○", "□", "□", "="), strict=True))
 MEANINGS = {
@@ -82,9 +83,7 @@ def board(results: Path, studies: Collection[str], scale: str) -> list[Line]:
     Raises TwostageError, one line, if there is none, or if it is of other claims than conf/claims or another scale.
     """
     path = results / "claims.csv"
-    if not path.is_file():
-        raise TwostageError(f"{path} is missing; make it: twostage claims --results {results}")
-    rows, known = read_csv(path), {claim.id: claim for claim in claims()}
+    rows, known = read_board(results, COLUMNS), {claim.id: claim for claim in claims()}
     if other := sorted({row["id"] for row in rows} ^ set(known)):
         raise TwostageError(
             f"{path} and conf/claims differ in {other[0]}; make it again: twostage claims --results {results}"

@@ -6,7 +6,7 @@ from tests.clone import ROOT
 from twostage.claims.board import Board, changed, write
 from twostage.claims.claim import Claim, Relation
 from twostage.errors import TwostageError
-from twostage.runtime.artifacts import read_csv
+from twostage.runtime.artifacts import read_csv, write_csv
 
 LESS = Relation("less", left=[{"kind": "low"}], right=[{"kind": "high"}])
 SURE = {("low", 0): 1.0, ("low", 1): 1.1, ("low", 2): 0.9, ("high", 0): 3.0, ("high", 1): 3.2, ("high", 2): 2.9}
@@ -119,6 +119,34 @@ def test_a_damaged_record_is_one_line(record, message, long, tmp_path):
     path.write_text(record)
     with pytest.raises(TwostageError, match=f"^{path} {message}") as caught:
         board_of(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"effect": "abc"}, ", row X1: effect is 'abc', which is no number; make it again: twostage claims"),
+        ({"low": "nan"}, ", row X1: low is 'nan', which is no number"),
+        ({"verdict": "proven"}, ", row X1: no verdict is called so"),
+        ({"first_look": "proven"}, ", row X1: no verdict is called so"),
+        ("id", " has no column id; make it again"),
+        ("verdict", " has no column verdict"),
+        ("effect", " has no column effect"),
+    ],
+)
+def test_a_damaged_board_is_one_line(change, message, long, tmp_path):
+    long(SURE)
+    board = board_of(tmp_path)
+    write(board, tmp_path)
+    path = tmp_path / "claims.csv"
+    rows = [dict(row) for row in read_csv(path)]
+    if isinstance(change, str):
+        rows = [{name: cell for name, cell in row.items() if name != change} for row in rows]
+    else:
+        rows[0] |= change
+    write_csv(path, rows)
+    with pytest.raises(TwostageError, match=f"^{path}{message}") as caught:
+        changed(board, tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -111,6 +111,22 @@ def test_without_committed_results_there_is_one_line(tmp_path, monkeypatch):
         verify.committed_record()
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "is not JSON"),
+        (b"[]", "holds .., which is no record of a job"),
+        (b'{"scale": "laptop"}', "has no commit"),
+        (b'{"scale": 5, "commit": "c", "rests_on": {}}', "has the scale 5"),
+        (b'{"scale": "laptop", "commit": "c", "rests_on": {"a b": {}}}', ", rests_on a b has no code_sha256"),
+    ],
+)
+def test_a_damaged_reference_is_one_line(content, message, monkeypatch):
+    monkeypatch.setattr(verify, "committed", lambda path: content)
+    with pytest.raises(TwostageError, match=f"^results/table1.provenance.json of the last commit ?{message}"):
+        verify.committed_record()
+
+
 def test_the_reference_is_the_last_commit_not_the_working_tree(job, tmp_path):
     for command in (["init", "-q"], ["add", "results"], ["commit", "-qm", "m"]):
         subprocess.run(

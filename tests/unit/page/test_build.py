@@ -81,6 +81,23 @@ def test_claims_that_do_not_fit_are_one_line(results):
         build(results)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ([], "holds .., not keys with values"),
+        ({"scale": ["a"]}, "has the scale"),
+        ({"rests_on": {"data.prepare d": 5}}, ", rests_on data.prepare d holds 5, which is no record"),
+        ({"rests_on": {"data.prepare d": {}}}, ", rests_on data.prepare d has no job"),
+        ({"files_sha256": []}, "has the files_sha256"),
+    ],
+)
+def test_a_damaged_record_is_one_line(change, message, results):
+    path = results / "orderings.provenance.json"
+    write_json(path, read_json(path) | change if change else change)
+    with pytest.raises(TwostageError, match=f"^{path} ?{message}"):
+        build(results)
+
+
 def test_no_tables_and_tables_of_two_scales_are_one_line(results, record, tmp_path):
     write_csv(results / "mine.csv", [{"a": 1}])
     record(results, "mine", ["mine.csv"], scale="smoke")
