@@ -6,7 +6,7 @@ import sys
 
 from twostage.commands.console import one_line_errors, start_log
 from twostage.commands.dispatch import COMMANDS, IMPORTS, NAMES
-from twostage.commands.environment import require_cache, require_device
+from twostage.commands.environment import require_cache
 
 
 def main() -> None:
@@ -16,8 +16,6 @@ def main() -> None:
         require_cache()
     name, arguments = _chosen(sys.argv[1:])
     sys.argv = [f"twostage {name}", *arguments]
-    with one_line_errors():
-        require_device()
     if name in COMMANDS:
         importlib.import_module(f"twostage.{COMMANDS[name][0]}").main()
         return

@@ -301,10 +301,10 @@ def inpaint(
     grid, factor = model.tokens.grid, tokenizer.factor
     seed = _seed(seed)
     index_Nhw = encode(tokenizer, image_NHWC)
-    if isinstance(mask_HW, torch.Tensor):
-        mask_HW = mask_HW.cpu().numpy()
-    if not isinstance(mask_HW, np.ndarray):
-        raise TwostageError(f"inpaint takes a mask as a bool array [H, W]; got {_shown(mask_HW)}")
+    try:
+        mask_HW = np.asarray(mask_HW.cpu() if isinstance(mask_HW, torch.Tensor) else mask_HW)
+    except ValueError as error:
+        raise TwostageError(f"inpaint takes a mask as a bool array [H, W]; got {_shown(mask_HW)}") from error
     size = (grid[0] * factor, grid[1] * factor)
     if index_Nhw.shape[1:] != grid or mask_HW.shape != size or mask_HW.dtype != bool:
         raise TwostageError(

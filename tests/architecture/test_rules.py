@@ -45,7 +45,7 @@ def test_modules_and_functions_stay_short(module):
 
 
 # They count as code of stored jobs, which a change would make anew. What they are given was looked at before: paths of
-# a config by `config.values.check_paths`, TWOSTAGE_CACHE by `twostage.__main__`.
+# a config by `config.values.check_paths`, and in commands TWOSTAGE_CACHE by `twostage.__main__`.
 BARE = {"sources/fetch.py", "sampling/masks.py", "sampling/condition_file.py"}
 
 

@@ -304,7 +304,9 @@ def test_how_is_a_draw_or_a_schedule(how):
 )
 def test_a_model_is_a_path_or_a_name(wrong):
     for load in (twostage.load_prior, twostage.load_tokenizer):
-        says(lambda load=load: load(wrong), ".")
+        says(
+            lambda load=load: load(wrong), "no model|a model is|too long|no home folder|NUL|names no file|lacks|missing"
+        )
 
 
 @pytest.mark.parametrize(
@@ -329,15 +331,16 @@ def test_no_images_are_refused_also_where_images_go_in_tiles(monkeypatch):
         says(lambda shape=shape, kind=kind: twostage.encode(tokenizer, np.zeros(shape, kind)), "takes")
 
 
-def test_a_mask_may_be_a_tensor():
+@pytest.mark.parametrize("mask", [torch.from_numpy(RIGHT), RIGHT.tolist()], ids=["tensor", "lists"])
+def test_a_mask_may_be_a_tensor_or_lists(mask):
     prior, tokenizer = parts("sundae")
-    by_array, by_tensor = (twostage.inpaint(prior, tokenizer, BLACK, mask) for mask in (RIGHT, torch.from_numpy(RIGHT)))
-    assert (by_array == by_tensor).all()
+    by_array, ours = (twostage.inpaint(prior, tokenizer, BLACK, each) for each in (RIGHT, mask))
+    assert (by_array == ours).all()
 
 
-@pytest.mark.parametrize("wrong", [None, 5, "x", [[True]], [[True], []], RIGHT.tolist()])
+@pytest.mark.parametrize("wrong", [None, 5, "x", [[True]], [[True], []], RIGHT.astype(int)])
 def test_a_mask_is_an_array(wrong):
-    says(lambda: twostage.inpaint(*parts("sundae"), BLACK, wrong), "mask as a bool array")
+    says(lambda: twostage.inpaint(*parts("sundae"), BLACK, wrong), "a mask (as a bool array|bool) \\[")
 
 
 @pytest.mark.parametrize("wrong", [None, 5, "x", np.zeros(3), object()])

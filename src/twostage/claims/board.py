@@ -209,8 +209,9 @@ def read_board(folder: Path, needed: Sequence[str]) -> list[dict[str, str]]:
         for name in (name for name in EFFECT if row.get(name)):
             if not is_number(row[name]):
                 raise TwostageError(f"{path}, row {row['id']}: {name} is {row[name]!r:.60}, which is no number; {mend}")
-        if row["verdict"] not in VERDICTS or row.get("first_look", "") not in ("", *VERDICTS):
-            raise TwostageError(f"{path}, row {row['id']}: no verdict is called so; {mend}")
+        for name in ("verdict", "first_look"):
+            if row.get(name, "") not in ("", *VERDICTS):
+                raise TwostageError(f"{path}, row {row['id']}: {name} is {row[name]!r:.60}, which is none; {mend}")
     return rows
 
 

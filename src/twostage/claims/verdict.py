@@ -155,7 +155,9 @@ def _ratio(holds: Relation, table: Table, left: Selector, quantity: str) -> floa
 def _divisor(table: Table, selector: Selector, quantity: str) -> float:
     number = table.numbers(selector, quantity).mean
     if number == 0:
-        raise TwostageError(f"{table.path}: {quantity} of {selector} is 0, by which a ratio divides; name another row")
+        raise TwostageError(
+            f"{table.path}: {quantity} of {selector} is 0, so the ratio would divide by zero; name another row"
+        )
     return number
 
 

@@ -5,19 +5,22 @@ from pathlib import Path
 
 from twostage.claims.board import VERDICTS, Board, write
 from twostage.commands.console import one_line_errors
+from twostage.commands.paths import writable_folder
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's own arguments."""
     found = argparse.ArgumentParser(prog="twostage claims", description=__doc__)
-    found.add_argument("--results", type=Path, default=Path("results"), help="tables of one scale (default: results)")
+    found.add_argument(
+        "--results", type=writable_folder, default=Path("results"), help="tables of one scale (default: results)"
+    )
     return found
 
 
 def main() -> None:
     """Writes claims.csv and claims.md beside the tables, and prints how many claims have which verdict."""
-    arguments = parser().parse_args()
     with one_line_errors():
+        arguments = parser().parse_args()
         board = Board.of(arguments.results)
         write(board, arguments.results)
     counts = board.counts()

@@ -36,8 +36,8 @@ class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
             )
         if isinstance(error, Exception):
             _keep_traceback(error)
-        if isinstance(error, OSError) and error.errno in NO_PLACE:
-            self._exit(f"{error.filename} is no place for a file ({error.strerror}); name another path")
+        if isinstance(error, OSError) and error.errno in NO_PLACE and error.filename:
+            self._exit(f"cannot write {error.filename} ({error.strerror}); name another path")
         if isinstance(error, FileNotFoundError) and "artifacts" in Path(str(error.filename)).parts:
             # A run takes a job's files away before it makes them anew; the job of a killed run may still be at work.
             self._exit(f"{error.filename} was taken away while this ran, as by a second run of the job; run it again")

@@ -19,7 +19,7 @@ def require_device() -> None:
         return
     import torch
 
-    # Without a look at the driver: CUDA reads once which cards it may use.
+    # CUDA must not start here: it reads only once which cards it may use.
     accelerator = torch.accelerator.current_accelerator(check_available=False)
     known = ["cpu"]
     if accelerator is not None and accelerator.type != "mps":

@@ -6,8 +6,7 @@ from pathlib import Path
 from twostage.errors import TwostageError
 from twostage.home import home
 
-# Bytes that file systems take for one name and for a path, and for the name of a file that is written: it has a longer
-# one until it is whole.
+# Bytes that file systems take for one name and for a path. A file that is written has a longer name until it is whole.
 LONGEST_NAME, LONGEST_PATH, LONGEST_WRITTEN = 255, 4000, 200
 
 
@@ -20,10 +19,12 @@ def expanded(path: str | Path) -> Path:
     except ValueError as error:
         raise TwostageError(f"{str(path)[:80]!r} names no file or folder ({error}); name another one") from error
     whole = b"/".join(names)
-    if b"\0" in whole or len(whole) > LONGEST_PATH or any(len(name) > LONGEST_NAME for name in names):
+    if b"\0" in whole:
+        raise TwostageError(f"{str(path)[:80]!r} has a NUL character, which no name may have; remove it")
+    if len(whole) > LONGEST_PATH or any(len(name) > LONGEST_NAME for name in names):
         raise TwostageError(
-            f"{str(path)[:80]!r}, {len(whole)} characters, is too long for a name or has one that no name has; name a "
-            "shorter one"
+            f"{str(path)[:80]!r} is too long with {len(whole)} bytes; take at most {LONGEST_NAME} for a name, "
+            f"{LONGEST_PATH} in all"
         )
     return found
 
@@ -37,10 +38,10 @@ def writable(typed: str | Path) -> Path:
     if not str(typed):
         raise TwostageError("the path to write is empty; name a file or folder, such as drawn")
     path = expanded(typed)
-    if len(os.fsencode(path.name)) > LONGEST_WRITTEN:
-        raise TwostageError(f"{path.name[:80]}... is too long for a name; take at most {LONGEST_WRITTEN} bytes")
-    folders = (path, *path.parents) if path.is_dir() else path.parents
-    place = next(folder for folder in folders if os.path.lexists(folder))
+    # A device such as /dev/null, or a folder: a finished one may be read-only, as nothing is written into it.
+    if path.is_dir() or (path.exists() and not path.is_file()):
+        return path
+    place = next(folder for folder in path.parents if os.path.lexists(folder))
     if not place.is_dir():
         raise TwostageError(f"{path} cannot be written: {place} is no folder; name another place")
     if not os.access(place, os.W_OK | os.X_OK):
@@ -60,5 +61,7 @@ def writable_file(typed: str | Path) -> Path:
     """As `writable`, and no folder lies there."""
     path = writable(typed)
     if path.is_dir():
-        raise TwostageError(f"{path} is a folder; name a file in it, such as {path / 'x.png'}")
+        raise TwostageError(f"{path} is a folder; name a file in it")
+    if len(os.fsencode(path.name)) > LONGEST_WRITTEN:
+        raise TwostageError(f"{path.name[:80]}... is too long for a file; take at most {LONGEST_WRITTEN} bytes")
     return path

@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from twostage import priors, tokenizers
 from twostage.commands.console import log, one_line_errors, start_log
-from twostage.commands.loading import write_checksums
 from twostage.commands.paths import writable_folder
 from twostage.commands.sample import described, draw
 from twostage.errors import TwostageError
@@ -26,6 +25,7 @@ from twostage.planning.made import read_record
 from twostage.priors import DenoisingPrior
 from twostage.runtime.artifacts import atomic_path, read_array, read_json, write_json
 from twostage.runtime.job import PROVENANCE
+from twostage.runtime.released import write_checksums
 from twostage.runtime.tensors import read_tensors, write_tensors
 
 Record = dict[str, Any]

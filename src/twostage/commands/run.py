@@ -14,6 +14,7 @@ from twostage.commands import tracking
 from twostage.commands.arguments import Parser, parsed
 from twostage.commands.console import one_line_errors, start_log
 from twostage.commands.dispatch import config_of, work_of
+from twostage.commands.environment import require_device
 from twostage.commands.paths import writable, writable_file, writable_folder
 from twostage.config import plugins
 from twostage.config.composition import parse
@@ -53,6 +54,8 @@ def run(name: str, kind: type[C], work: Callable[[C, Job], None], arguments: arg
         if arguments.cfg == "job":
             print(json.dumps(job.config, indent=2))
             return
+        if VERBS[name].gpu:
+            require_device()
         if launch.count() > 1 and not VERBS[name].spread:
             raise TwostageError(f"{name} runs in one process, got {launch.count()}; start it without torchrun")
         if not launch.is_first():

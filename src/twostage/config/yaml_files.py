@@ -44,7 +44,10 @@ def parsed_yaml(text: str, said: str) -> Any:
     except yaml.YAMLError as error:
         raise TwostageError(f"{said}: {place(error)}; it must be YAML that names each key once") from error
     except _UNFIT as error:
-        raise TwostageError(f"{said} has a value that does not fit its tag (!!...); remove the tag") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TwostageError(
+            f"{said} has a value that is none ({reason}); quote it, or remove its tag (!!...)"
+        ) from error
 
 
 @functools.cache

@@ -198,9 +198,11 @@ def _require_enough(config: DataConfig, number: int, used: Sequence[Path], held_
     left = len(used) - validation
     if left < fewest <= number:
         what = "train and tune" if held_out else "train, tune and validation"
+        named = "fewer pictures in data.validation_index" if held_out else "more pictures"
+        leave = "leave" if len(keys) > 1 else "leaves"
         raise TwostageError(
-            f"{by} leave {left} of {number} pictures for {what}, which need at least one each: name "
-            f"{'fewer pictures in data.validation_index' if held_out else 'more pictures'}, or add pictures"
+            f"{by} {leave} {left} of {number} pictures for {what}, which need at least one each: name {named}, or add "
+            "pictures"
         )
 
 

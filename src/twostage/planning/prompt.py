@@ -19,6 +19,7 @@ from twostage.planning.kept import kept_plan
 from twostage.planning.made import asked_sha256, brought, read_record
 from twostage.runtime.artifacts import read_json, sha256_json
 from twostage.runtime.job import Job
+from twostage.runtime.released import require_as_released
 
 # What a verb's jobs are made of, by its stage.
 READS = {
@@ -212,6 +213,7 @@ def _given(name: str, folder: str, overrides: tuple[str, ...]) -> Job:
     path = home(folder).resolve()
     if not (path / "config.json").is_file():
         raise TwostageError(f"{name}={folder} has no config.json; name the folder of a trained {name}")
+    require_as_released(path)
     stored = read_json(path / "config.json")
     if not isinstance(stored, dict):
         raise TwostageError(f"{path}/config.json describes no {name}; bring the folder again")

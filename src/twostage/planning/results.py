@@ -10,7 +10,7 @@ from twostage.runtime.artifacts import read_json
 Record = dict[str, Any]
 
 _NOTHING = type(None)
-# What records say, and of which types. Some things older versions did not record yet.
+# What records say, and of which types. Older versions did not record all of these.
 KINDS: dict[str, tuple[type, ...]] = {
     "job": (str,),
     "scale": (str,),

@@ -127,8 +127,8 @@ def test_a_damaged_record_is_one_line(record, message, long, tmp_path):
     [
         ({"effect": "abc"}, ", row X1: effect is 'abc', which is no number; make it again: twostage claims"),
         ({"low": "nan"}, ", row X1: low is 'nan', which is no number"),
-        ({"verdict": "proven"}, ", row X1: no verdict is called so"),
-        ({"first_look": "proven"}, ", row X1: no verdict is called so"),
+        ({"verdict": "proven"}, ", row X1: verdict is 'proven', which is none"),
+        ({"first_look": "proven"}, ", row X1: first_look is 'proven', which is none"),
         ("id", " has no column id; make it again"),
         ("verdict", " has no column verdict"),
         ("effect", " has no column effect"),

@@ -193,7 +193,7 @@ def test_an_unknown_kind_is_none_of_the_others(kind, long):
 )
 def test_a_ratio_to_zero_is_one_line(relation, quantity, long):
     claim = claim_of("about", left=[HIGH], expected=2.0, **relation)
-    with pytest.raises(TwostageError, match=f"orderings_long.csv: {quantity} is 0, by which a ratio divides"):
+    with pytest.raises(TwostageError, match=f"orderings_long.csv: {quantity} is 0, so the ratio would divide by zero"):
         judged(claim, long(over_seeds([0.0], [1.0]), fid=over_seeds([0.0], [0.0])))
 
 

@@ -1,5 +1,6 @@
-"""TWOSTAGE_DEVICE: a device that is not here is one line, by every command and by the functions of `twostage`."""
+"""TWOSTAGE_DEVICE: a device that is not here is one line, by all that compute on one."""
 
+import contextlib
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ import twostage
 from tests.models import write_model
 from twostage import __main__ as main
 from twostage.commands.environment import require_device
+from twostage.config import composition
 from twostage.errors import TwostageError
 
 WRONG = ["gpu", "CPU", "meta", "mps", "cpu:0", "cuda:99", "cuda:", " cpu", "vulkan"]
@@ -23,9 +25,10 @@ def test_what_is_no_device_here_is_refused(monkeypatch, tmp_path, named):
             call()
 
 
-@pytest.mark.parametrize("words", [("sample", "--model", "m", "--out", "x.png"), ("data.prepare",), ("--info",)])
+@pytest.mark.parametrize("words", [("priors.train", "scale=smoke"), ("--info",)])
 def test_a_command_says_it_in_one_line(monkeypatch, tmp_path, capfd, words):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(composition, "CONF", composition.PACKAGED)
     monkeypatch.setenv("TWOSTAGE_DEVICE", "gpu")
     monkeypatch.setattr(sys, "argv", ["twostage", *words])
     with pytest.raises(SystemExit) as stop:
@@ -33,6 +36,17 @@ def test_a_command_says_it_in_one_line(monkeypatch, tmp_path, capfd, words):
     said = capfd.readouterr().err
     assert (stop.value.code, len(said.splitlines())) == (1, 1)
     assert "TWOSTAGE_DEVICE=gpu" in said
+
+
+@pytest.mark.parametrize("words", [("plan", "scale=smoke", "--help"), ("data.prepare", "scale=smoke", "--cfg", "job")])
+def test_what_needs_no_device_asks_for_none(monkeypatch, tmp_path, capfd, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(composition, "CONF", composition.PACKAGED)
+    monkeypatch.setenv("TWOSTAGE_DEVICE", "gpu")
+    monkeypatch.setattr(sys, "argv", ["twostage", *words])
+    with contextlib.suppress(SystemExit):
+        main.main()
+    assert "TWOSTAGE_DEVICE" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("cards", [0, 2])

@@ -13,10 +13,10 @@ from tests.clone import ROOT
 from tests.models import write_model
 from tests.unit.sampling.conftest import GRID
 from twostage.commands import sample
-from twostage.commands.loading import CHECKSUMS, write_checksums
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
 from twostage.runtime.artifacts import read_json, sha256_file, write_json
+from twostage.runtime.released import CHECKSUMS, write_checksums
 from twostage.runtime.tensors import read_tensors, write_tensors
 from twostage.tokenizers import pixels
 from twostage.tokenizers.pixels import PixelTokenizer
@@ -133,7 +133,7 @@ def test_sizes_that_are_none_are_refused(model, monkeypatch, capfd, part, wrong)
     path = model / part / "config.json"
     values = read_json(path)
     write_json(path, values | {"config" if part == "tokenizer" else values["architecture"]: wrong})
-    refused(model, part, ".", monkeypatch, capfd)
+    refused(model, part, f"{part}/config.json|describes no {part}", monkeypatch, capfd)
 
 
 def test_a_condition_is_described_as_the_tokens_are(tmp_path):

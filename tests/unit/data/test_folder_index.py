@@ -152,9 +152,9 @@ def test_ranges_that_are_none_or_overlap_are_refused(tmp_path, real_pictures, cl
 @pytest.mark.parametrize(
     ("key", "number", "said"),
     [
-        ("validation_index", 30, "data.validation_index leave 0 of 30 pictures for train and tune"),
-        ("validation_index", 29, "data.validation_index leave 1 of 30 pictures for train and tune"),
-        ("index", 2, "data.index leave 2 of 30 pictures for train, tune and validation"),
+        ("validation_index", 30, "data.validation_index leaves 0 of 30 pictures for train and tune"),
+        ("validation_index", 29, "data.validation_index leaves 1 of 30 pictures for train and tune"),
+        ("index", 2, "data.index leaves 2 of 30 pictures for train, tune and validation"),
     ],
 )
 def test_an_index_that_leaves_too_few_is_named_as_the_cause(pictures, tmp_path, key, number, said):
