@@ -52,7 +52,6 @@ def _answer(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
             from twostage.commands.info import info
 
             with one_line_errors():
-                start_log(None)
                 print(info())
         case ["--completion", "bash" | "zsh" as shell]:
             from twostage.commands.completion import script

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from twostage.commands.console import one_line_errors, start_log
+from twostage.commands.console import one_line_errors
 from twostage.commands.paths import writable_folder
 
 
@@ -19,7 +19,6 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Writes models.csv and models.md."""
     with one_line_errors():
-        start_log(None)
         arguments = parser().parse_args()
         from twostage.estimate.models import printed_models, write
 

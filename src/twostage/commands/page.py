@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from twostage.commands.console import one_line_errors, start_log
+from twostage.commands.console import one_line_errors
 from twostage.commands.paths import writable_folder
 from twostage.page.build import write
 
@@ -20,7 +20,6 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Writes the page, and prints where it lies and how large it is."""
     with one_line_errors():
-        start_log(None)
         arguments = parser().parse_args()
         path = write(arguments.results)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -88,6 +88,7 @@ def _check(config: DataConfig) -> None:
             raise TwostageError(f"data.class_ranges has {list(pair)}; expected [first, last], counted from 0")
 
 
+# Under its private name, `_check` counts as code of stored jobs: another name would make them anew.
 def require_valid(config: DataConfig) -> None:
     """Raises TwostageError for values of the config that `prepare` refuses, without looking at the data."""
     _check(config)

@@ -140,8 +140,14 @@ def _require_own_files(name: str, new: Mapping[str, Job], plan: Builder) -> None
 
 
 # What else results/ has: measurements, verdicts, models, what a scale costs, and the sum of all studies.
-_OF_NO_STUDY = {name: f"{name}.csv" for name in ("claims", "models", "plan", "released")}
-_OF_NO_STUDY |= {"evaluation": "folder evaluation", "summary": "summary.json"}
+_OF_NO_STUDY = {
+    "evaluation": "folder evaluation",
+    "claims": "claims.csv",
+    "models": "models.csv",
+    "released": "released.csv",
+    "plan": "plan.csv",
+    "summary": "summary.json",
+}
 # Files in results/ whose names do not begin with that of their study.
 _NAMED_OTHERWISE = {"tokenizers": "table1", "reconstructions": "table1"}
 
