@@ -183,6 +183,8 @@ def _cast(operation: Any, dtype: torch.dtype | None) -> Any:
 @functools.cache
 def _registered() -> torch.library.Library:
     """The device made known to torch, and kernels by which `torch.tensor(..., device="second")` passes by the mode."""
+    # At its first backward, torch starts a thread for each device it knows; afterwards no fork can run a backward.
+    torch.ones((), requires_grad=True).backward()
     _setup_privateuseone_for_python_backend(NAME, _MODULE, _Hook())
     library = torch.library.Library("aten", "IMPL")
 
@@ -227,7 +229,7 @@ def second_device(own_generator: bool = False) -> Iterator[torch.device]:
             stack.enter_context(mock.patch.object(torch.accelerator, "synchronize"))
             stack.enter_context(mock.patch.dict(os.environ))
             os.environ.pop("TWOSTAGE_DEVICE", None)
-            # Backward has threads only for the devices that were there when the process first ran it.
+            # Backward has no thread for this device.
             stack.enter_context(torch.autograd.set_multithreading_enabled(False))
             stack.enter_context(_Mode())
             yield torch.device(NAME)

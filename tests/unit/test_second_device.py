@@ -1,9 +1,13 @@
 """The second device of tests: it computes as the CPU does and refuses what CUDA refuses, so tests on it can fail."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from tests.clone import ROOT
 from tests.second_device import assert_same_on_both, second_device
 from twostage.planning.provenance import device_name
 from twostage.runtime import processes, training
@@ -29,6 +33,28 @@ def test_without_it_the_cpu_is_taken(monkeypatch):
         pass
     # Where there is a GPU, too: this process has the second device for its accelerator from now on.
     assert training.device() == torch.device("cpu")
+
+
+def test_processes_forked_later_can_run_backward():
+    # In a process of its own, whose first backward comes after the device.
+    code = """
+import torch
+from tests.processes import together
+from tests.clone import ROOT
+from tests.second_device import second_device
+
+def work():
+    weight = torch.ones(3, requires_grad=True)
+    weight.pow(2).sum().backward()
+    return weight.grad.tolist()
+
+with second_device():
+    pass
+work()
+assert together(2, work) == [[2.0] * 3] * 2
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_mps_is_not_taken_by_itself(monkeypatch):
