@@ -23,6 +23,8 @@ RUN = {
     "snakemake -n results/table1.csv": None,
     "snakemake -n results/table1.csv --config scale=paper": None,
     "snakemake --cores all results/orderings.csv": None,
+    "snakemake --cores all results/crossing.csv --config scale=night":
+        "snakemake --cores all results/crossing.csv --config scale=smoke",
     "snakemake -n": None,
     "snakemake --unlock": None,
     "snakemake --cores all data": None,

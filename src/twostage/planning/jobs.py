@@ -127,12 +127,15 @@ def _prior_name(tree: Tree, latents: Job, condition: Job | None, spell_row_major
     return f"{latents.variant}{given}.{tree['priors']['architecture']}{spelled}"
 
 
-def tune_job(tree: Tree, latents: Job, condition: Job | None) -> Job:
-    """The learning-rate sweep of one architecture; it does not depend on the budget of the final run."""
+def tune_job(tree: Tree, latents: Job, condition: Job | None, label: str = "") -> Job:
+    """The learning-rate sweep of one architecture; it does not depend on the budget of the final run.
+
+    `label` tells sweeps of several sizes apart.
+    """
     config = _own_slice(tree["priors"])
     steps = config["sweep"]["steps"]
     loop = config["loop"] | {"steps": steps, "evaluate_every": steps, "checkpoint_every": steps, "seed": 0}
-    variant = f"{_prior_name(tree, latents, condition)}.tune"
+    variant = ".".join(part for part in (_prior_name(tree, latents, condition), label, "tune") if part)
     return new_job("priors.tune", variant, tree, config | {"loop": loop}, _prior_inputs(latents, condition))
 
 

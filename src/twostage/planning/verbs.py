@@ -95,6 +95,7 @@ VERBS = {
     ),
     "evaluation.reconstruct": Verb(["metrics.json", "grid.npy"], memory_mb=4000, minutes=120, gpu=True),
     "evaluation.compare": Verb(["metrics.json"], {r".*": NUMBERS}),
+    "evaluation.crossing": Verb(["metrics.json"], {r".*": NUMBERS}, minutes=30),
     "evaluation.classifier": Verb([*MODEL, "metrics.json"], memory_mb=3000, minutes=720, gpu=True),
     "evaluation.features": Verb(["features.npy", "metadata.json"], memory_mb=4000, minutes=240, gpu=True, spread=True),
     "evaluation.samples": Verb(["metrics.json"], memory_mb=6000, minutes=240, gpu=True, spread=True),
@@ -151,6 +152,7 @@ VERBS = {
     "figures.study": Verb([f"{{variant}}{end}" for end in (".csv", "_long.csv", ".md", ".tex")]),
     "figures.tokenizers": Verb(["tokenizers.csv", "reconstructions.pdf", "reconstructions.png"]),
     "figures.table1": Verb(["table1.csv", "table1.md", "table1.tex", "table1_curves.pdf", "table1_curves.png"]),
+    "figures.crossing": Verb(DRAWN),
     "figures.summary": Verb(
         ["summary.json", "metrics.json"]
         + [f"{name}.csv" for name in ("table1_curves", "orderings_curves", "rejection_curve")]

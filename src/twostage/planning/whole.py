@@ -10,7 +10,7 @@ from twostage.errors import TwostageError
 from twostage.home import home
 from twostage.planning.builder import Builder
 from twostage.planning.designs import classes, denoisers, factors
-from twostage.planning.designs.table1 import table1
+from twostage.planning.designs.table1 import crossing, table1
 from twostage.planning.study import plan_study
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job, Tree
@@ -18,6 +18,7 @@ from twostage.runtime.job import Job, Tree
 # Files of conf/study/ with a plan of their own; every other one is read by `add_study`.
 DESIGNS: dict[str, Callable[[Builder], None]] = {
     "table1": table1,
+    "crossing": crossing,
     "pixels_vs_latents": factors.pixels_vs_latents,
     "f_sweep": factors.f_sweep,
     "f_sweep_conditional": factors.f_sweep,

@@ -29,6 +29,20 @@ def test_table1_has_all_its_jobs_at_every_scale(scale):
 
 
 @pytest.mark.parametrize("scale", SCALES)
+def test_the_crossing_shares_table1s_row_and_sweeps_every_rival_of_its_own(scale):
+    plan, rows = rules(scale, "crossing"), 2 if scale == "paper" else 4
+    assert plan["evaluation_compare"] == plan["priors_pace"] == rows
+    assert plan["priors_tune"] == 2 * rows
+    assert plan["priors_train"] == 2 * rows * (3 if scale == "workstation" else 2)
+    assert plan["tokenizers_train"] == (1 if scale == "paper" else 2)
+    # One row's rivals are those of Table 1's IN.
+    shared = rules(scale, "crossing") + rules(scale, "table1") - rules(scale, "crossing", "table1")
+    assert shared["priors_tune"] == 2
+    assert shared["priors_pace"] == 1
+    assert shared["evaluation_compare"] == 0
+
+
+@pytest.mark.parametrize("scale", SCALES)
 def test_orderings_have_all_their_jobs_at_every_scale(scale):
     plan = rules(scale, "orderings")
     seeds = 3 if scale in ("night", "workstation") else 2

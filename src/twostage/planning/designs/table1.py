@@ -1,13 +1,25 @@
-"""The plan of Table 1: GPT against PixelSNAIL, at equal steps and at equal time. Esser et al. 2021, Sec. 4.1."""
+"""The plans of GPT against PixelSNAIL (Esser et al. 2021, Sec. 4.1): Table 1, at one budget, and over budgets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
-from twostage.planning.jobs import pace_job, prior_job
+from twostage.planning.jobs import pace_job, prior_job, tune_job
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job
 
 # Of Table 1: the rival, and the transformer that is matched to it in steps and in time.
 ARCHITECTURES = ("pixelsnail", "gpt")
+
+
+@dataclass
+class CrossingCell(Cell):
+    """A row over budgets: data, tokenizer, and sizes unlike the scale's."""
+
+    label: str = ""  # of its priors' names, where other priors have the same latents
+    batch_size: int | None = None  # images a step; null: the scale's
 
 
 def table1(plan: Builder) -> None:
@@ -16,7 +28,12 @@ def table1(plan: Builder) -> None:
     cells = plan.rows(Cell)
     # Rows that others borrow the learning rates of come first.
     order = sorted(rows, key=lambda label: cells[label].tune_on is not None)
-    compared = {label: _row(plan, label, cells[label]) for label in order}
+    compared: dict[str, Job] = {}
+    for label in order:
+        cell = cells[label]
+        latents, condition = _read(plan, cell)
+        tunes = {name: plan.tuned(label, cell, name, latents, condition) for name in ARCHITECTURES}
+        compared[label] = _row(plan, label, cell, tunes)
     config = plan.tree["figures"]
     printed = {label: row["paper_nll"] for label, row in rows.items()}
     figure = {"figures": config, "rows": list(rows), "paper_nll": printed}
@@ -26,18 +43,47 @@ def table1(plan: Builder) -> None:
     plan.add(new_job("figures.tokenizers", "tokenizers", plan.tree, {"figures": config}, tokenizers))
 
 
-def _row(plan: Builder, label: str, cell: Cell) -> Job:
-    latents = plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data)
-    condition = plan.condition(cell)
-    tunes = {name: plan.tuned(label, cell, name, latents, condition) for name in ARCHITECTURES}
-    own, rival = (prior_job(plan.tree_of(cell, priors=name), latents, condition, {}) for name in ("gpt", "pixelsnail"))
-    pace = plan.add(pace_job(plan.tree, own, rival))
+def crossing(plan: Builder) -> None:
+    """Adds the jobs of Table 1 for every row, each with sweeps of its own, and what becomes of the gap over budgets."""
+    compared: dict[str, Job] = {}
+    for label, cell in plan.rows(CrossingCell).items():
+        latents, condition = _read(plan, cell)
+        more = {} if cell.batch_size is None else {"priors.loop.batch_size": cell.batch_size}
+        trees = {name: plan.tree_of(cell, priors=name, more=more) for name in ARCHITECTURES}
+        tunes = {name: plan.add(tune_job(tree, latents, condition, cell.label)) for name, tree in trees.items()}
+        compared[label] = _row(plan, label, cell, tunes, more, cell.label)
+    inputs = compared | {f"{label}.latents": plan.jobs[job.inputs["latents"]] for label, job in compared.items()}
+    found = plan.add(new_job("evaluation.crossing", "crossing", plan.tree, {"rows": list(compared)}, inputs))
+    figure = {"figures": plan.tree["figures"], "paper_says": plan.study["paper_says"]}
+    plan.add(new_job("figures.crossing", "crossing", plan.tree, figure, {"crossing": found}))
+
+
+def _read(plan: Builder, cell: Cell) -> tuple[Job, Job | None]:
+    """What the priors of a row read: latents, and those of the condition."""
+    return plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data), plan.condition(cell)
+
+
+def _row(
+    plan: Builder,
+    label: str,
+    cell: Cell,
+    tunes: Mapping[str, Job],
+    more: Mapping[str, Any] | None = None,
+    name_of_size: str = "",
+) -> Job:
+    """Adds both rivals of a row, one a seed, their pace, and the row's summary."""
+    latents, condition = _read(plan, cell)
+
+    def prior(name: str, seed: int, inputs: Mapping[str, Job]) -> Job:
+        tree = plan.tree_of(cell, priors=name, seed=seed, more=more)
+        return prior_job(tree, latents, condition, inputs, label=name_of_size)
+
+    pace = plan.add(pace_job(plan.tree, *(prior(name, 0, {}) for name in ("gpt", "pixelsnail"))))
     runs: dict[str, Job] = {}
     for seed in plan.study["seeds"]:
         for name in ARCHITECTURES:
-            more = {"tune": tunes[name]} | ({"pace": pace} if name == "gpt" else {})
-            job = prior_job(plan.tree_of(cell, priors=name, seed=seed), latents, condition, more)
-            runs[f"{name}.seed{seed}"] = plan.add(job)
+            inputs = {"tune": tunes[name]} | ({"pace": pace} if name == "gpt" else {})
+            runs[f"{name}.seed{seed}"] = plan.add(prior(name, seed, inputs))
     row = {
         "row": label,
         "data": cell.data,
@@ -46,4 +92,4 @@ def _row(plan: Builder, label: str, cell: Cell) -> Job:
         "seeds": plan.study["seeds"],
     }
     inputs = runs | {"latents": latents, "pace": pace}
-    return plan.add(new_job("evaluation.compare", f"table1.{label}", plan.tree, row, inputs))
+    return plan.add(new_job("evaluation.compare", f"{plan.study['name']}.{label}", plan.tree, row, inputs))
