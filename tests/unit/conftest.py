@@ -17,6 +17,7 @@ ON_REQUEST = {
     "layouts_ade20k",
     "layouts_coco_stuff",
     "codebook_size_priors",
+    "completion_pixels",
     "crossing",
     "gpt_dropout",
     "discriminator",
