@@ -183,7 +183,8 @@ def _cast(operation: Any, dtype: torch.dtype | None) -> Any:
 @functools.cache
 def _registered() -> torch.library.Library:
     """The device made known to torch, and kernels by which `torch.tensor(..., device="second")` passes by the mode."""
-    # At its first backward, torch starts a thread for each device it knows; afterwards no fork can run a backward.
+    # At its first backward, torch starts a thread for each device that it knows then. A process with such threads
+    # cannot run backward after a fork, so the first one is run while only the CPU is known.
     torch.ones((), requires_grad=True).backward()
     _setup_privateuseone_for_python_backend(NAME, _MODULE, _Hook())
     library = torch.library.Library("aten", "IMPL")

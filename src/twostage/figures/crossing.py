@@ -1,4 +1,4 @@
-"""GPT against PixelSNAIL over budgets, as table and curves. Draws stored numbers, computes none."""
+"""GPT against PixelSNAIL over budgets, as table and curves. Draws stored numbers and the laws that these describe."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +10,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from twostage.config.schema import FiguresConfig
-from twostage.evaluation.crossing import AXES, RIVALS, PowerLaw
+from twostage.evaluation.crossing import AXES, FITTED_FROM, RIVALS, PowerLaw
 from twostage.figures.style import save, style
 from twostage.figures.table1 import NAMES
 from twostage.figures.tables import write_tables
 from twostage.runtime.artifacts import read_json
 from twostage.runtime.job import Job
 
+# S seeds, P budgets
 Metrics = dict[str, Any]
 
-UNITS = {"steps": "steps", "seconds": "s", "gflops": "GFLOP"}
+# Units of a budget -> its name, what it is divided by and its format in the rendered table.
+UNITS = {"steps": ("steps", 1, ",.0f"), "seconds": ("s", 1, ",.1f"), "gflops": ("TFLOP", 1000, ",.1f")}
 COSTS = ("num_parameters", "learning_rate", "learning_rate_at_edge", "seconds_per_step", "gflops_per_step")
 # Laws are drawn up to so many times the budget of the runs.
 DRAWN_TO = 10
@@ -44,74 +46,91 @@ def crossing(config: CrossingConfig, job: Job) -> None:
 
 def _numbers(row: Metrics, scale: str) -> dict[str, Any]:
     """One line of the CSV: NLLs and gaps in nats per token, budgets in the unit that their names end with."""
-    line = {"row": row["row"], "scale": scale, "data": row["data"], "grid": "x".join(map(str, row["grid"]))}
-    line |= {"steps": row["steps"], "num_seeds": len(row["seeds"])}
+    line = {"row": row["row"], "scale": scale, "data": row["data"], "grid": _grid(row)}
+    line |= {key: row[key] for key in ("steps", "batch_size", "epochs", "unigram_entropy_nats")}
+    line |= {"num_seeds": len(row["seeds"])}
     line |= {f"{rival}_{key}": row["cost"][rival][key] for rival in RIVALS for key in COSTS}
+    line |= {f"{rival}_nll{part}": row["nll"][rival][key] for rival in RIVALS
+             for part, key in (("", "mean"), ("_std", "std"))}  # fmt: skip
     for axis, gap in row["gaps"].items():
         end = gap["at_end"]
         line |= {f"budget_{axis}": gap["budget"][-1], f"difference_{axis}": end["mean"]}
-        line |= {f"difference_{axis}_{part}": end[part] for part in ("std", "ci95_low", "ci95_high", "p_holm")}
-        line |= {f"ahead_from_{axis}": gap["ahead_from"]}
+        line |= {f"difference_{axis}_{part}": end.get(part) for part in ("std", "ci95_low", "ci95_high", "p_holm")}
+        line |= {f"difference_{axis}_at_half": gap["at_half"], f"ahead_from_{axis}": gap["ahead_from"]}
         line |= {f"extrapolated_{part}_{axis}": value for part, value in gap["extrapolated"].items()}
     for rival, law in row["laws"].items():
         line |= {f"{rival}_law_{part}": value for part, value in law.items()}
     return line
 
 
+def _grid(row: Metrics) -> str:
+    return "x".join(map(str, row["grid"]))
+
+
 def _printed(row: Metrics, farthest: int) -> list[dict[str, str]]:
     """The lines of one row in the rendered table, one for each unit of the budget."""
+    cost, laws = row["cost"], row["laws"]
+    about = {
+        "row": row["row"],
+        "tokens": _grid(row),
+        "params [M]": " / ".join(f"{cost[rival]['num_parameters'] / 1e6:.2f}" for rival in RIVALS),
+        "epochs": f"{row['epochs']:.3g}",
+        "rate": " / ".join(_rate(cost[rival]) for rival in RIVALS),
+        "NLL": " / ".join(f"{row['nll'][rival]['mean']:.3f}" for rival in RIVALS),
+    }
+    missed = " / ".join(f"{laws[rival]['missed']:+.3f}{'!' if laws[rival]['at_edge'] else ''}" for rival in RIVALS)
     lines = []
     for axis, gap in row["gaps"].items():
-        end, budget = gap["at_end"], gap["budget"][-1]
-        p = "" if end["p_holm"] is None else f", p {end['p_holm']:.2g}"
+        name, divisor, form = UNITS[axis]
+        end = gap["at_end"]
+        p = "" if end.get("p_holm") is None else f", p {end['p_holm']:.2g}"
         interval = "" if end["ci95_low"] is None else f" [{end['ci95_low']:+.3f}, {end['ci95_high']:+.3f}]"
-        lines.append(
-            {
-                "row": row["row"],
-                "tokens": "x".join(map(str, row["grid"])),
-                "params [M]": " / ".join(f"{row['cost'][rival]['num_parameters'] / 1e6:.2f}" for rival in RIVALS),
-                "equal": UNITS[axis],
-                "budget": f"{budget:,.4g}",
-                "Δ at half": f"{_at_share(gap, 0.5):+.3f}",
-                "Δ at the end": f"{end['mean']:+.3f}{interval}{p}",
-                "ahead from": "not yet" if gap["ahead_from"] is None else f"{gap['ahead_from']:,.4g}",
-                "extrapolated": _extrapolated(gap, budget, farthest),
-                "laws missed": " / ".join(f"{row['laws'][rival]['missed']:+.3f}" for rival in RIVALS),
-            }
-        )
+        found = {
+            "equal": name,
+            "budget": f"{gap['budget'][-1] / divisor:{form}}",
+            "Δ at half": "" if gap["at_half"] is None else f"{gap['at_half']:+.3f}",
+            "Δ at the end": f"{end['mean']:+.3f}{interval}{p}",
+            "ahead from": "not yet" if gap["ahead_from"] is None else f"{gap['ahead_from'] / divisor:{form}}",
+            "extrapolated": _extrapolated(gap, farthest),
+            "laws missed": missed,
+        }
+        lines.append(about | found)
     return lines
 
 
-def _at_share(gap: Metrics, share: float) -> float:
-    """The gap, mean over seeds, at a share of the budget: linear between evaluation points."""
-    mean = np.mean(list(gap["per_seed"].values()), axis=0)
-    return float(np.interp(share * gap["budget"][-1], gap["budget"], mean))
+def _rate(cost: Metrics) -> str:
+    return f"{cost['learning_rate']:g}{'!' if cost['learning_rate_at_edge'] else ''}"
 
 
-def _extrapolated(gap: Metrics, budget: float, farthest: int) -> str:
-    """Where the laws cross, in budgets of the runs, with its interval."""
-    found, never = gap["extrapolated"], f"> {farthest}"
-
-    def told(value: float | None) -> str:
-        return never if value is None else f"{value / budget:.3g}"
-
-    return f"{told(found['from'])} [{told(found['low'])}, {told(found['high'])}] budgets"
+def _extrapolated(gap: Metrics, farthest: int) -> str:
+    """Where the lead changes by the laws, in budgets of the runs, with its interval."""
+    found, budget = gap["extrapolated"], gap["budget"][-1]
+    change = "loses the lead" if found["gpt_leads"] else "takes the lead"
+    if found["changes_at"] is None:
+        return f"{'ahead' if found['gpt_leads'] else 'behind'} up to {farthest} ({found['share_of_draws']:.0%} change)"
+    low, high = (f"> {farthest}" if found[end] is None else f"{found[end] / budget:.3g}" for end in ("low", "high"))
+    return f"{change} at {found['changes_at'] / budget:.3g} [{low}, {high}]"
 
 
 def _caption(metrics: Metrics, paper_says: str) -> str:
-    first = metrics["rows"][0]
+    first, tested = metrics["rows"][0], 2 * len(metrics["rows"])
     return (
-        f"Scale {metrics['scale']}, {first['data']}, {first['steps']} PixelSNAIL steps, {len(first['seeds'])} seeds. "
-        "Δ: validation NLL of the transformer less that of PixelSNAIL at equal budget, nats per token, paired by seed, "
-        "with its 95 % t interval and the p of the paired t test, corrected for all Δ at the end (Holm); negative: the "
-        "transformer is better. Two values in a cell: transformer / PixelSNAIL. Seconds: of a step in their pace, both "
-        "stepping in turn in one process. GFLOP: matrix products and convolutions, forward and backward. Ahead from: "
-        "the smallest budget from which on the mean Δ stays below 0. Extrapolated, not measured: where power laws of "
-        "both curves (NLL = floor + drop x budget^-power, points from a quarter of the steps on) cross after the runs, "
-        f"in budgets of these, with the 95 % interval of {metrics['draws']} bootstrap draws of the points. These "
-        "are not independent, so the interval is too narrow. Laws missed: the NLL at the end less that of a law of the "
-        "points up to 0.6 of the steps; where it is as large as Δ, the extrapolation says nothing. "
-        f"Paper: {paper_says}."
+        f"Scale {metrics['scale']}, {first['data']}, {first['steps']} PixelSNAIL steps, {len(first['seeds'])} "
+        "seeds. Δ: validation NLL of the transformer less that of PixelSNAIL at equal budget, nats per token, "
+        f"paired by seed, with its 95 % t interval and the p of the paired t test, corrected for the {tested} Δ at "
+        "equal steps and time (Holm); negative: the transformer is better. Seeds are of the priors: each tokenizer "
+        "was trained once, and no interval covers its seed. Two values in a cell: transformer / PixelSNAIL. "
+        "Epochs: of PixelSNAIL's run; rows differ in them. NLL: at the end of each run. Rate: !: at the edge of "
+        "its sweep. Seconds: steps times the seconds of a step, measured with both rivals stepping in turn in one "
+        "process. TFLOP: matrix products and convolutions, forward and backward, those of attention whole, masked "
+        "or not. Between evaluations, an NLL is linear in the logarithm of the step. Ahead from: the smallest "
+        "budget from which on the mean Δ stays below 0. Extrapolated, not measured: where the lead changes after "
+        "the runs by power laws of both curves (NLL = floor + drop x budget^-power, of the points from a quarter "
+        f"of the steps on), in budgets of the runs, with the 95 % interval of {metrics['draws']} bootstrap draws of "
+        "the points, which are not independent, so it is too narrow. The laws know of no end of the training "
+        "images and of no other rate. Laws missed: the NLL at the end less that of a law of the points up to 0.6 "
+        "of the steps; where it is as large as Δ, or a law lies at the edge of what is fitted (!), the "
+        f"extrapolation says nothing. Paper: {paper_says}."
     )
 
 
@@ -123,14 +142,16 @@ def _figure(metrics: Metrics, config: FiguresConfig, folder: Path) -> None:
             _curves(axes[0, column], row, config, "gflops_per_step", 1e-3, "compute [TFLOP]")
             _curves(axes[1, column], row, config, "seconds_per_step", 1.0, "time [s]")
             _gaps(axes[2, column], row)
-            million = row["cost"]["gpt"]["num_parameters"] / 1e6
-            axes[0, column].set_title(f"{'x'.join(map(str, row['grid']))} tokens\n{million:.2g} M parameters")
+            million = " / ".join(f"{row['cost'][rival]['num_parameters'] / 1e6:.3g}" for rival in RIVALS)
+            title = f"{_grid(row)} tokens, {million} M\n{row['epochs']:.3g} epochs"
+            axes[0, column].set_title(title, fontsize="x-small")
         axes[0, 0].set_ylabel("validation NLL\n[nats per token]")
         axes[1, 0].set_ylabel("validation NLL\n[nats per token]")
         axes[2, 0].set_ylabel("Δ NLL, transformer\nless PixelSNAIL")
         figure.suptitle(
-            f"NLL over the budget of training, scale {metrics['scale']}, {rows[0]['data']}, a line per seed. "
-            "Thin: power laws, extrapolated",
+            f"Transformer against PixelSNAIL over the training budget, scale {metrics['scale']}, {rows[0]['data']}. "
+            "Above: a line per seed;\nthin: power laws, dotted where extrapolated. Below: mean over seeds, from the "
+            "lowest to the highest",
             fontsize="small",
         )
         for row in (0, 2):
@@ -139,7 +160,7 @@ def _figure(metrics: Metrics, config: FiguresConfig, folder: Path) -> None:
 
 
 def _curves(axes: Axes, row: Metrics, config: FiguresConfig, cost: str, factor: float, label: str) -> None:
-    """A line a seed, and the law through all, from the first point of its fit to DRAWN_TO times the end."""
+    """A line a seed, and the law of all: over the points that it is fitted to, and on to DRAWN_TO times the end."""
     shown = []
     for rival in RIVALS:
         per_step, law = row["cost"][rival][cost] * factor, row["laws"][rival]
@@ -148,12 +169,13 @@ def _curves(axes: Axes, row: Metrics, config: FiguresConfig, cost: str, factor: 
             curve = row["curves"][f"{rival}.seed{seed}"]
             step, nll = (np.array(curve[key], float)[1:] for key in ("step", "nll"))
             axes.plot(step * per_step, nll, dash, color=colour, lw=1, label=None if at else NAMES[rival])
-            shown += [*nll[step >= step[-1] / 4]]
-        share = np.geomspace(0.25, DRAWN_TO, 100)
-        fitted = PowerLaw(law["floor"], law["drop"], law["power"]).at(share)
-        axes.plot(share * law["end_step"] * per_step, fitted, dash, color=colour, lw=0.4)
+            shown += [*nll[step >= FITTED_FROM * step[-1]]]
+        for begin, end, style_of_line in ((FITTED_FROM, 1, dash), (1, DRAWN_TO, ":")):
+            share = np.geomspace(begin, end, 50)
+            fitted = PowerLaw(law["floor"], law["drop"], law["power"]).at(share)
+            axes.plot(share * law["end_step"] * per_step, fitted, style_of_line, color=colour, lw=0.5)
         shown.append(fitted[-1])
-    margin = 0.05 * (max(shown) - min(shown))
+    margin = 0.05 * (max(shown) - min(shown)) or 0.1
     axes.set(xscale="log", ylim=(min(shown) - margin, max(shown) + margin), xlabel=label)
 
 
@@ -162,9 +184,7 @@ def _gaps(axes: Axes, row: Metrics) -> None:
     axes.axhline(0, color="0.5", lw=0.8, ls="--")
     for axis, colour, dash in zip(AXES, ("#000000", "#CC79A7", "#009E73"), ("-", "--", ":"), strict=True):
         gap = row["gaps"][axis]
-        share, per_seed = np.array(gap["budget"]) / gap["budget"][-1], np.array(list(gap["per_seed"].values()))
-        axes.plot(
-            share, per_seed.mean(axis=0), dash, color=colour, lw=1, label=f"equal {axis}".replace("gflops", "GFLOP")
-        )
-        axes.fill_between(share, per_seed.min(axis=0), per_seed.max(axis=0), color=colour, alpha=0.2, lw=0)
+        share, gap_SP = np.array(gap["budget"]) / gap["budget"][-1], np.array(list(gap["per_seed"].values()))
+        axes.plot(share, gap_SP.mean(axis=0), dash, color=colour, lw=1, label=f"equal {UNITS[axis][0]}")
+        axes.fill_between(share, gap_SP.min(axis=0), gap_SP.max(axis=0), color=colour, alpha=0.2, lw=0)
     axes.set_xlabel("share of the budget")

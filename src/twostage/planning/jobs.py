@@ -169,7 +169,8 @@ def pace_job(tree: Tree, own: Job, rival: Job) -> Job:
         inputs |= {f"{name}.{kind}": job.inputs[kind] for kind in ("latents", "condition") if kind in job.inputs}
     ours, theirs = (job.variant.rpartition(".seed")[0] for job in (own, rival))
     # On the same latents the rival is told by what it is, else by its latents too.
-    theirs = theirs.removeprefix(f"{ours.rpartition('.')[0]}.")
+    on_latents = ours.partition(f".{own.config['architecture']}")[0]
+    theirs = theirs.removeprefix(f"{on_latents}.")
     job = new_job("priors.pace", f"{ours}.against_{theirs}", tree, config, {})
     return reading(replace(job, inputs=inputs), (own, rival))
 

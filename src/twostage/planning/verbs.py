@@ -95,7 +95,7 @@ VERBS = {
     ),
     "evaluation.reconstruct": Verb(["metrics.json", "grid.npy"], memory_mb=4000, minutes=120, gpu=True),
     "evaluation.compare": Verb(["metrics.json"], {r".*": NUMBERS}),
-    "evaluation.crossing": Verb(["metrics.json"], {r".*": NUMBERS}, minutes=30),
+    "evaluation.crossing": Verb(["metrics.json"], {r".*": NUMBERS}),
     "evaluation.classifier": Verb([*MODEL, "metrics.json"], memory_mb=3000, minutes=720, gpu=True),
     "evaluation.features": Verb(["features.npy", "metadata.json"], memory_mb=4000, minutes=240, gpu=True, spread=True),
     "evaluation.samples": Verb(["metrics.json"], memory_mb=6000, minutes=240, gpu=True, spread=True),

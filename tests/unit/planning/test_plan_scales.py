@@ -33,7 +33,7 @@ def test_the_crossing_shares_table1s_row_and_sweeps_every_rival_of_its_own(scale
     plan, rows = rules(scale, "crossing"), 2 if scale == "paper" else 4
     assert plan["evaluation_compare"] == plan["priors_pace"] == rows
     assert plan["priors_tune"] == 2 * rows
-    assert plan["priors_train"] == 2 * rows * (3 if scale == "workstation" else 2)
+    assert plan["priors_train"] == 2 * rows * (3 if scale in ("night", "workstation") else 2)
     assert plan["tokenizers_train"] == (1 if scale == "paper" else 2)
     # One row's rivals are those of Table 1's IN.
     shared = rules(scale, "crossing") + rules(scale, "table1") - rules(scale, "crossing", "table1")

@@ -1,4 +1,4 @@
-"""Both priors of every row of Table 1 have the same number of parameters, within 5 %, at every scale."""
+"""Both rivals of every row have the same number of parameters, within 5 %, at every scale."""
 
 from pathlib import Path
 
@@ -29,11 +29,12 @@ def parameters(plan, job):
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "night", "workstation", "paper"])
-def test_pixelsnail_matches_the_transformer_in_every_row(monkeypatch, scale):
+@pytest.mark.parametrize("study", ["table1", "crossing"])
+def test_pixelsnail_matches_the_transformer_in_every_row(monkeypatch, study, scale):
     monkeypatch.setattr(composition, "CONF", ROOT / "conf")
-    plan = plan_of("table1", scale)
+    plan = plan_of(study, scale)
     rows = [job for job in plan.jobs.values() if job.verb == "compare"]
-    assert len(rows) == 5
+    assert len(rows) == (5 if study == "table1" else 2 if scale == "paper" else 4)
     for row in rows:
         sizes = {name: parameters(plan, plan.jobs[row.inputs[f"{name}.seed0"]]) for name in ("gpt", "pixelsnail")}
         assert sizes["pixelsnail"] == pytest.approx(sizes["gpt"], rel=0.05), row.variant

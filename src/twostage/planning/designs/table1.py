@@ -4,19 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from twostage.errors import TwostageError
 from twostage.planning.builder import Builder
 from twostage.planning.cells import Cell
 from twostage.planning.jobs import pace_job, prior_job, tune_job
 from twostage.planning.verbs import new_job
 from twostage.runtime.job import Job
 
-# Of Table 1: the rival, and the transformer that is matched to it in steps and in time.
+# The rival, and the transformer that is matched to it in steps and in time.
 ARCHITECTURES = ("pixelsnail", "gpt")
 
 
 @dataclass
 class CrossingCell(Cell):
-    """A row over budgets: data, tokenizer, and sizes unlike the scale's."""
+    """A row over budgets: data, tokenizer, and sizes unlike the scale's. It has sweeps of its own."""
 
     label: str = ""  # of its priors' names, where other priors have the same latents
     batch_size: int | None = None  # images a step; null: the scale's
@@ -31,9 +32,9 @@ def table1(plan: Builder) -> None:
     compared: dict[str, Job] = {}
     for label in order:
         cell = cells[label]
-        latents, condition = _read(plan, cell)
+        latents, condition = _encoded(plan, cell)
         tunes = {name: plan.tuned(label, cell, name, latents, condition) for name in ARCHITECTURES}
-        compared[label] = _row(plan, label, cell, tunes)
+        compared[label] = _row(plan, label, cell, latents, condition, tunes)
     config = plan.tree["figures"]
     printed = {label: row["paper_nll"] for label, row in rows.items()}
     figure = {"figures": config, "rows": list(rows), "paper_nll": printed}
@@ -44,22 +45,30 @@ def table1(plan: Builder) -> None:
 
 
 def crossing(plan: Builder) -> None:
-    """Adds the jobs of Table 1 for every row, each with sweeps of its own, and what becomes of the gap over budgets."""
+    """Adds the jobs of Table 1 for every row, and what becomes of the gap over budgets.
+
+    Raises TwostageError for a row that would take another one's learning rates.
+    """
     compared: dict[str, Job] = {}
+    inputs: dict[str, Job] = {}
+    batch_sizes: dict[str, int] = {}
     for label, cell in plan.rows(CrossingCell).items():
-        latents, condition = _read(plan, cell)
+        if cell.tune_on is not None:
+            raise TwostageError(f"study.rows.{label} of crossing: tune_on={cell.tune_on}; every row has its own sweeps")
+        latents, condition = _encoded(plan, cell)
         more = {} if cell.batch_size is None else {"priors.loop.batch_size": cell.batch_size}
         trees = {name: plan.tree_of(cell, priors=name, more=more) for name in ARCHITECTURES}
         tunes = {name: plan.add(tune_job(tree, latents, condition, cell.label)) for name, tree in trees.items()}
-        compared[label] = _row(plan, label, cell, tunes, more, cell.label)
-    inputs = compared | {f"{label}.latents": plan.jobs[job.inputs["latents"]] for label, job in compared.items()}
-    found = plan.add(new_job("evaluation.crossing", "crossing", plan.tree, {"rows": list(compared)}, inputs))
+        compared[label] = _row(plan, label, cell, latents, condition, tunes, more)
+        inputs |= {label: compared[label], f"{label}.latents": latents}
+        batch_sizes[label] = trees["gpt"]["priors"]["loop"]["batch_size"]
+    found = plan.add(new_job("evaluation.crossing", "crossing", plan.tree, {"batch_sizes": batch_sizes}, inputs))
     figure = {"figures": plan.tree["figures"], "paper_says": plan.study["paper_says"]}
     plan.add(new_job("figures.crossing", "crossing", plan.tree, figure, {"crossing": found}))
 
 
-def _read(plan: Builder, cell: Cell) -> tuple[Job, Job | None]:
-    """What the priors of a row read: latents, and those of the condition."""
+def _encoded(plan: Builder, cell: Cell) -> tuple[Job, Job | None]:
+    """Adds everything up to the latents that the priors of a row learn, and up to those of their condition."""
     return plan.encoded(cell, cell.tokenizer, cell.tokenizer_data or cell.data), plan.condition(cell)
 
 
@@ -67,22 +76,23 @@ def _row(
     plan: Builder,
     label: str,
     cell: Cell,
+    latents: Job,
+    condition: Job | None,
     tunes: Mapping[str, Job],
     more: Mapping[str, Any] | None = None,
-    name_of_size: str = "",
 ) -> Job:
-    """Adds both rivals of a row, one a seed, their pace, and the row's summary."""
-    latents, condition = _read(plan, cell)
+    """Adds both rivals of a row, one a seed, their pace, and the row's summary. `more`: keys and values of both."""
 
     def prior(name: str, seed: int, inputs: Mapping[str, Job]) -> Job:
         tree = plan.tree_of(cell, priors=name, seed=seed, more=more)
-        return prior_job(tree, latents, condition, inputs, label=name_of_size)
+        return prior_job(tree, latents, condition, inputs, label=getattr(cell, "label", ""))
 
-    pace = plan.add(pace_job(plan.tree, *(prior(name, 0, {}) for name in ("gpt", "pixelsnail"))))
+    rival, own = ARCHITECTURES
+    pace = plan.add(pace_job(plan.tree, prior(own, 0, {}), prior(rival, 0, {})))
     runs: dict[str, Job] = {}
     for seed in plan.study["seeds"]:
         for name in ARCHITECTURES:
-            inputs = {"tune": tunes[name]} | ({"pace": pace} if name == "gpt" else {})
+            inputs = {"tune": tunes[name]} | ({"pace": pace} if name == own else {})
             runs[f"{name}.seed{seed}"] = plan.add(prior(name, seed, inputs))
     row = {
         "row": label,
