@@ -20,8 +20,8 @@ from twostage.runtime.job import Job
 # S seeds, P budgets
 Metrics = dict[str, Any]
 
-# Units of a budget -> its name, what it is divided by and its format in the rendered table.
-UNITS = {"steps": ("steps", 1, ",.0f"), "seconds": ("s", 1, ",.1f"), "gflops": ("TFLOP", 1000, ",.1f")}
+# Units of a budget -> the name of what is told, and what it is divided by.
+UNITS = {"steps": ("steps", 1), "seconds": ("s", 1), "gflops": ("TFLOP", 1000)}
 COSTS = ("num_parameters", "learning_rate", "learning_rate_at_edge", "seconds_per_step", "gflops_per_step")
 # Laws are drawn up to so many times the budget of the runs.
 DRAWN_TO = 10
@@ -81,21 +81,25 @@ def _printed(row: Metrics, farthest: int) -> list[dict[str, str]]:
     missed = " / ".join(f"{laws[rival]['missed']:+.3f}{'!' if laws[rival]['at_edge'] else ''}" for rival in RIVALS)
     lines = []
     for axis, gap in row["gaps"].items():
-        name, divisor, form = UNITS[axis]
         end = gap["at_end"]
         p = "" if end.get("p_holm") is None else f", p {end['p_holm']:.2g}"
         interval = "" if end["ci95_low"] is None else f" [{end['ci95_low']:+.3f}, {end['ci95_high']:+.3f}]"
         found = {
-            "equal": name,
-            "budget": f"{gap['budget'][-1] / divisor:{form}}",
+            "equal": UNITS[axis][0],
+            "budget": _budget(axis, gap["budget"][-1]),
             "Δ at half": "" if gap["at_half"] is None else f"{gap['at_half']:+.3f}",
             "Δ at the end": f"{end['mean']:+.3f}{interval}{p}",
-            "ahead from": "not yet" if gap["ahead_from"] is None else f"{gap['ahead_from'] / divisor:{form}}",
+            "ahead from": "not yet" if gap["ahead_from"] is None else _budget(axis, gap["ahead_from"]),
             "extrapolated": _extrapolated(gap, farthest),
             "laws missed": missed,
         }
         lines.append(about | found)
     return lines
+
+
+def _budget(axis: str, value: float) -> str:
+    told = value / UNITS[axis][1]
+    return f"{told:,.0f}" if told >= 1000 else f"{told:.3g}"
 
 
 def _rate(cost: Metrics) -> str:
@@ -182,9 +186,10 @@ def _curves(axes: Axes, row: Metrics, config: FiguresConfig, cost: str, factor: 
 def _gaps(axes: Axes, row: Metrics) -> None:
     """The gap over the share of the budget, mean over seeds, between the lowest and the highest seed."""
     axes.axhline(0, color="0.5", lw=0.8, ls="--")
-    for axis, colour, dash in zip(AXES, ("#000000", "#CC79A7", "#009E73"), ("-", "--", ":"), strict=True):
+    names = ("equal steps", "equal time", "equal operations")
+    for axis, colour, dash, name in zip(AXES, ("#000000", "#CC79A7", "#009E73"), ("-", "--", ":"), names, strict=True):
         gap = row["gaps"][axis]
         share, gap_SP = np.array(gap["budget"]) / gap["budget"][-1], np.array(list(gap["per_seed"].values()))
-        axes.plot(share, gap_SP.mean(axis=0), dash, color=colour, lw=1, label=f"equal {UNITS[axis][0]}")
+        axes.plot(share, gap_SP.mean(axis=0), dash, color=colour, lw=1, label=name)
         axes.fill_between(share, gap_SP.min(axis=0), gap_SP.max(axis=0), color=colour, alpha=0.2, lw=0)
     axes.set_xlabel("share of the budget")

@@ -75,8 +75,8 @@ def test_operations_are_told_in_the_unit_of_the_figure(made):
     crossing(CrossingConfig("", LOOK), made)
     text = (made.folder / "crossing.md").read_text()
     operations = next(line for line in text.splitlines() if "TFLOP" in line and "16x16-large" in line)
-    assert "| 50.0 " in operations
-    assert "| 25.0 " in operations
+    assert "| 50 " in operations
+    assert "| 25 " in operations
 
 
 def test_the_titles_of_the_panels_can_be_read_at_every_size(made, monkeypatch):
