@@ -40,7 +40,6 @@ def test_processes_forked_later_can_run_backward():
     code = """
 import torch
 from tests.processes import together
-from tests.clone import ROOT
 from tests.second_device import second_device
 
 def work():

@@ -177,7 +177,9 @@ def change_of_lead(laws: Mapping[str, PowerLaw], ends: Mapping[str, float]) -> t
     return bool(leads_P[0]), float(budget_P[changed[0]]) if len(changed) else None
 
 
-def _extrapolated(laws: Mapping[str, PowerLaw], drawn: Sequence[Mapping[str, PowerLaw]], ends: Metrics) -> Metrics:
+def _extrapolated(
+    laws: Mapping[str, PowerLaw], drawn: Sequence[Mapping[str, PowerLaw]], ends: Mapping[str, float]
+) -> Metrics:
     """Who leads at the end by the laws, the budget at which that changes, and its 95 % interval over the draws.
 
     A draw in which the other leads already has changed at the end. None: not up to FARTHEST times the runs.

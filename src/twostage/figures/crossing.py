@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from twostage.config.schema import FiguresConfig
-from twostage.evaluation.crossing import AXES, FITTED_FROM, RIVALS, PowerLaw
+from twostage.evaluation.crossing import AXES, CHECKED_FROM, FITTED_FROM, RIVALS, TESTED, PowerLaw
 from twostage.figures.style import save, style
 from twostage.figures.table1 import NAMES
 from twostage.figures.tables import write_tables
@@ -117,7 +117,7 @@ def _extrapolated(gap: Metrics, farthest: int) -> str:
 
 
 def _caption(metrics: Metrics, paper_says: str) -> str:
-    first, tested = metrics["rows"][0], 2 * len(metrics["rows"])
+    first, tested = metrics["rows"][0], len(TESTED) * len(metrics["rows"])
     return (
         f"Scale {metrics['scale']}, {first['data']}, {first['steps']} PixelSNAIL steps, {len(first['seeds'])} "
         "seeds. Δ: validation NLL of the transformer less that of PixelSNAIL at equal budget, nats per token, "
@@ -132,9 +132,9 @@ def _caption(metrics: Metrics, paper_says: str) -> str:
         "the runs by power laws of both curves (NLL = floor + drop x budget^-power, of the points from a quarter "
         f"of the steps on), in budgets of the runs, with the 95 % interval of {metrics['draws']} bootstrap draws of "
         "the points, which are not independent, so it is too narrow. The laws know of no end of the training "
-        "images and of no other rate. Laws missed: the NLL at the end less that of a law of the points up to 0.6 "
-        "of the steps; where it is as large as Δ, or a law lies at the edge of what is fitted (!), the "
-        f"extrapolation says nothing. Paper: {paper_says}."
+        "images and of no other rate. Laws missed: the NLL at the end less that of a law of the points up to "
+        f"{CHECKED_FROM:g} of the steps; where it is as large as Δ, or a law lies at the edge of what is fitted (!), "
+        f"the extrapolation says nothing. Paper: {paper_says}."
     )
 
 
@@ -174,9 +174,10 @@ def _curves(axes: Axes, row: Metrics, config: FiguresConfig, cost: str, factor: 
             step, nll = (np.array(curve[key], float)[1:] for key in ("step", "nll"))
             axes.plot(step * per_step, nll, dash, color=colour, lw=1, label=None if at else NAMES[rival])
             shown += [*nll[step >= FITTED_FROM * step[-1]]]
+        fit = PowerLaw(law["floor"], law["drop"], law["power"])
         for begin, end, style_of_line in ((FITTED_FROM, 1, dash), (1, DRAWN_TO, ":")):
             share = np.geomspace(begin, end, 50)
-            fitted = PowerLaw(law["floor"], law["drop"], law["power"]).at(share)
+            fitted = fit.at(share)
             axes.plot(share * law["end_step"] * per_step, fitted, style_of_line, color=colour, lw=0.5)
         shown.append(fitted[-1])
     margin = 0.05 * (max(shown) - min(shown)) or 0.1

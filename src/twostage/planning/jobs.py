@@ -120,11 +120,12 @@ def _prior_inputs(latents: Job, condition: Job | None) -> dict[str, Job]:
     return {"latents": latents} | ({"condition": condition} if condition else {})
 
 
-def _prior_name(tree: Tree, latents: Job, condition: Job | None, spell_row_major: bool = False) -> str:
+def _prior_name(tree: Tree, latents: Job, condition: Job | None, spell_row_major: bool = False, label: str = "") -> str:
     given = f".given_{condition.variant.partition('.')[2]}" if condition else ""
     ordering = tree["priors"]["ordering"]
     spelled = f".{ordering}" if spell_row_major or ordering != "row_major" else ""
-    return f"{latents.variant}{given}.{tree['priors']['architecture']}{spelled}"
+    labelled = f".{label}" if label else ""
+    return f"{latents.variant}{given}.{tree['priors']['architecture']}{spelled}{labelled}"
 
 
 def tune_job(tree: Tree, latents: Job, condition: Job | None, label: str = "") -> Job:
@@ -135,7 +136,7 @@ def tune_job(tree: Tree, latents: Job, condition: Job | None, label: str = "") -
     config = _own_slice(tree["priors"])
     steps = config["sweep"]["steps"]
     loop = config["loop"] | {"steps": steps, "evaluate_every": steps, "checkpoint_every": steps, "seed": 0}
-    variant = ".".join(part for part in (_prior_name(tree, latents, condition), label, "tune") if part)
+    variant = f"{_prior_name(tree, latents, condition, label=label)}.tune"
     return new_job("priors.tune", variant, tree, config | {"loop": loop}, _prior_inputs(latents, condition))
 
 
@@ -153,8 +154,7 @@ def prior_job(
     budgets apart.
     """
     config = _own_slice(tree["priors"]) | {"sweep": None}
-    name = ".".join(part for part in (_prior_name(tree, latents, condition, spell_row_major), label) if part)
-    variant = f"{name}.seed{config['loop']['seed']}"
+    variant = f"{_prior_name(tree, latents, condition, spell_row_major, label)}.seed{config['loop']['seed']}"
     return new_job("priors.train", variant, tree, config, _prior_inputs(latents, condition) | dict(more_inputs))
 
 
@@ -169,7 +169,7 @@ def pace_job(tree: Tree, own: Job, rival: Job) -> Job:
         inputs |= {f"{name}.{kind}": job.inputs[kind] for kind in ("latents", "condition") if kind in job.inputs}
     ours, theirs = (job.variant.rpartition(".seed")[0] for job in (own, rival))
     # On the same latents the rival is told by what it is, else by its latents too.
-    on_latents = ours.partition(f".{own.config['architecture']}")[0]
+    on_latents = ours.rpartition(f".{own.config['architecture']}")[0]
     theirs = theirs.removeprefix(f"{on_latents}.")
     job = new_job("priors.pace", f"{ours}.against_{theirs}", tree, config, {})
     return reading(replace(job, inputs=inputs), (own, rival))

@@ -43,8 +43,7 @@ def made(tmp_path):
     rows = [row("8x8-small", [8, 8], 0.06, None, never), row("8x8-large", [8, 8], 0.03, None, later),
             row("16x16-large", [16, 16], -0.05, 25000.0, lost, million=310)]  # fmt: skip
     write_json(tmp_path / "in/metrics.json", {"scale": "smoke", "farthest": 30, "draws": 200, "rows": rows})
-    files = VERBS["figures.crossing"].files
-    files = [name.format(variant="crossing") for name in files]
+    files = [name.format(variant="crossing") for name in VERBS["figures.crossing"].files]
     inputs = {"crossing": str(tmp_path / "in")}
     return Job("figures", "crossing", "crossing", "smoke", {}, inputs, str(tmp_path / "out"), files)
 

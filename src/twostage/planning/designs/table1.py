@@ -49,7 +49,6 @@ def crossing(plan: Builder) -> None:
 
     Raises TwostageError for a row that would take another one's learning rates.
     """
-    compared: dict[str, Job] = {}
     inputs: dict[str, Job] = {}
     batch_sizes: dict[str, int] = {}
     for label, cell in plan.rows(CrossingCell).items():
@@ -59,8 +58,8 @@ def crossing(plan: Builder) -> None:
         more = {} if cell.batch_size is None else {"priors.loop.batch_size": cell.batch_size}
         trees = {name: plan.tree_of(cell, priors=name, more=more) for name in ARCHITECTURES}
         tunes = {name: plan.add(tune_job(tree, latents, condition, cell.label)) for name, tree in trees.items()}
-        compared[label] = _row(plan, label, cell, latents, condition, tunes, more)
-        inputs |= {label: compared[label], f"{label}.latents": latents}
+        compared = _row(plan, label, cell, latents, condition, tunes, more, cell.label)
+        inputs |= {label: compared, f"{label}.latents": latents}
         batch_sizes[label] = trees["gpt"]["priors"]["loop"]["batch_size"]
     found = plan.add(new_job("evaluation.crossing", "crossing", plan.tree, {"batch_sizes": batch_sizes}, inputs))
     figure = {"figures": plan.tree["figures"], "paper_says": plan.study["paper_says"]}
@@ -80,12 +79,16 @@ def _row(
     condition: Job | None,
     tunes: Mapping[str, Job],
     more: Mapping[str, Any] | None = None,
+    size: str = "",
 ) -> Job:
-    """Adds both rivals of a row, one a seed, their pace, and the row's summary. `more`: keys and values of both."""
+    """Adds both rivals of a row, one a seed, their pace, and the row's summary.
+
+    `more`: keys and values of both. `size`: tells their names apart from those of other sizes.
+    """
 
     def prior(name: str, seed: int, inputs: Mapping[str, Job]) -> Job:
         tree = plan.tree_of(cell, priors=name, seed=seed, more=more)
-        return prior_job(tree, latents, condition, inputs, label=getattr(cell, "label", ""))
+        return prior_job(tree, latents, condition, inputs, label=size)
 
     rival, own = ARCHITECTURES
     pace = plan.add(pace_job(plan.tree, prior(own, 0, {}), prior(rival, 0, {})))
