@@ -432,9 +432,9 @@ class FiguresConfig:
 
     style: str = MISSING  # a tueplots bundle
     palette: dict[str, str] = MISSING
-    png_dpi: int = at_least(1)
+    png_dpi: int = between(1, 2400)
     # points; scales all text. null: 7, as in a conference column
-    font_size: float | None = above(0, default=None)
+    font_size: float | None = between(1, 72, default=None)
 
 
 @dataclass

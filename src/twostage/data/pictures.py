@@ -17,8 +17,8 @@ refuses a file whose meaning is ambiguous. Modes have Pillow's names.
 brightness. Edges and masks: a file that holds only 0 and 1 is used as it is. Any other file is cut at half of its
 range, and refused if nothing remains. Label maps must be lossless, so JPEG and similar formats are refused. EXIF
 orientation is applied. Colour profiles are ignored: numbers are taken as sRGB. A file with several frames is refused,
-except MPO, whose first frame is the photograph. A picture or depth map of the data stage is refused if its numbers of 8
-bits are stored in 16.
+except MPO, whose first frame is the photograph. A picture or depth map is refused if its numbers of 8 bits are stored
+in 16.
 """
 
 # H height, W width, C channels; sizes are (height, width)

@@ -31,10 +31,7 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """A JSON file that holds keys with values. Raises TwostageError, one line, for one that is missing or damaged."""
-    try:
-        found = read_json(path)
-    except RecursionError as error:
-        raise TwostageError(f"{path} nests lists or keys too deeply to be read; make it again") from error
+    found = read_json(path)
     if not isinstance(found, dict):
         raise TwostageError(f"{path} holds {found!r:.60}, not keys with values; make it again, or take it from git")
     return found

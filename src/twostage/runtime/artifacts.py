@@ -17,6 +17,7 @@ import secrets
 import shutil
 import time
 import tokenize
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,8 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}") from error
+    except RecursionError as error:
+        raise TwostageError(f"{path} nests lists or keys too deeply to be read; make it again") from error
     except ValueError as error:
         raise TwostageError(f"{path} is not JSON ({error}); delete it and ask snakemake for it again") from error
 
@@ -146,7 +149,8 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Reads the rows of a CSV with a header line. All values are strings.
 
-    Raises TwostageError if the file is missing, truncated or not text, or if a row does not match the header.
+    Raises TwostageError if the file is missing, truncated or not text, if two columns have one name, or if a row does
+    not match the header.
     """
     try:
         text = Path(path).read_bytes().decode()
@@ -158,6 +162,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         raise TwostageError(f"{path} is not a CSV ({error}); delete it and ask snakemake for it again") from error
     if len(lines) < 2 or any(len(line) != len(lines[0]) for line in lines):
         raise TwostageError(f"{path} is truncated; delete it and ask snakemake for it again")
+    if twins := sorted(name for name, count in Counter(lines[0]).items() if count > 1):
+        raise TwostageError(f"{path} has two columns {twins[0]}; delete it and ask snakemake for it again")
     return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
 
 

@@ -24,12 +24,21 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file. Raises TwostageError if it is missing or damaged."""
+    """The tensors and the metadata of a safetensors file.
+
+    Raises TwostageError if it is missing or damaged, or has a number that is not finite.
+    """
     if not Path(path).exists():
         raise TwostageError(f"{path} is missing; ask snakemake for it: snakemake --cores all {path}")
     try:
         with safe_open(path, framework="pt") as file:
             kept = json.loads((file.metadata() or {}).get(_ONLY_KEY, "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, kept  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise TwostageError(f"{path} is not a complete safetensors file ({error}); delete it and run again") from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise TwostageError(
+                f"{path} is damaged: tensor {name} has values that are not finite; delete it and make or bring it again"
+            )
+    return tensors, kept

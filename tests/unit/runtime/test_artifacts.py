@@ -133,6 +133,26 @@ def test_csv_leaves_a_missing_key_empty_and_refuses_no_rows(tmp_path):
         artifacts.write_csv(tmp_path / "d.csv", [])
 
 
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    (tmp_path / "c.csv").write_text("step,loss,loss\n0,1,2\n")
+    with pytest.raises(TwostageError, match=r"c\.csv has two columns loss;"):
+        artifacts.read_csv(tmp_path / "c.csv")
+
+
+def test_json_that_nests_too_deeply_is_one_line(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(TwostageError, match=r"deep\.json nests lists or keys too deeply") as raised:
+        artifacts.read_json(tmp_path / "deep.json")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_tensors_with_values_that_are_not_finite_are_refused(tmp_path, value):
+    tensors.write_tensors(tmp_path / "t.safetensors", {"a": torch.zeros(2), "b": torch.tensor([0.0, value])})
+    with pytest.raises(TwostageError, match=r"t\.safetensors is damaged: tensor b has values that are not finite"):
+        tensors.read_tensors(tmp_path / "t.safetensors")
+
+
 def test_tensors_round_trip_bit_for_bit(tmp_path):
     stored = {"a": torch.randn(3, 4).t(), "b": torch.arange(5)}
     tensors.write_tensors(tmp_path / "t.safetensors", stored, {"kind": "test"})

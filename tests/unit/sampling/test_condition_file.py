@@ -202,6 +202,17 @@ def test_a_map_of_few_bits_conditions_as_one_of_eight(make_mapped, tmp_path):
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("depth", "grey"), ("image", "colour")])
+def test_numbers_of_8_bits_stored_in_16_are_refused(make_mapped, tmp_path, name, kind):
+    write_conditional(tmp_path / "by_map", name)
+    save(Tokenizer(small_config(map=name), kind, 3 if kind == "colour" else 1), tmp_path / "condition_tokenizer")
+    number_HW = np.arange(32 * 48, dtype=np.uint16).reshape(32, 48) % 256
+    Image.fromarray(number_HW).save(tmp_path / "deep.png")
+    job = make_mapped(canvas_pixels=[32, 48], condition_file=str(tmp_path / "deep.png"))
+    with pytest.raises(TwostageError, match=r"deep\.png .* no number above 255, so all of it would become black"):
+        run(job)
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "mode"),
     [("depth", "grey", "F"), ("depth", "grey", "RGB"), ("edges", "binary", "LA"), ("image", "colour", "F")],
