@@ -152,6 +152,8 @@ LEFT_OUT = {
     "python -m twostage fetch vqgan_imagenet_f16_1024": "downloads a gigabyte; test_released.py downloads small ones",
     "twostage released --data /data/imagenet/val": "needs ImageNet; test_released.py",
     "twostage released cin_transformer --data /data/imagenet/train --samples 50000": "needs ImageNet; test_released.py",
+    "twostage released coco_transformer --data /data/coco/val --samples 4998 'data.maps=[segmentation]' "
+    "data.num_labels=183 data.label_offset=1": "needs COCO-Stuff; test_released.py",
     "twostage sample --model NAME --out x.png": PLACEHOLDER + "; test_import_released.py does",
     "pytest -q -s --no-cov tests/unit/priors/test_table3.py": "a test of this suite",
     "snakemake --cores all results/photos.csv --config study=docs/examples/photos.yaml":

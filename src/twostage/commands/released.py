@@ -1,9 +1,10 @@
 """`twostage released [NAME ...] [--data FOLDER]`: the authors' checkpoints, measured on a folder of yours.
 
 Converts each checkpoint that was fetched to models/NAME, measures the rFID of its tokenizer on the pictures of FOLDER
-and, with --samples, the FID of its samples against them. Writes results/released.csv and .md: all entries, beside the
-printed numbers. What is not measured this time keeps its numbers. KEY=VALUE overrides the protocol, by default that of
-scale=paper; the table of another scale is results/SCALE/released.csv.
+and, with --samples, the FID of its samples against them. A prior of maps draws from the maps of the pictures. Writes
+results/released.csv and .md: all entries, beside the printed numbers. What is not measured this time keeps its numbers.
+KEY=VALUE overrides the protocol, by default that of scale=paper; the table of another scale is
+results/SCALE/released.csv.
 """
 
 import argparse
@@ -19,8 +20,11 @@ import pandas as pd
 from twostage.commands import run
 from twostage.commands.console import log, one_line_errors, start_log
 from twostage.commands.paths import writable_folder
-from twostage.config.composition import compose
+from twostage.config.composition import compose, parse
 from twostage.config.overrides import override_of
+from twostage.config.schema import DataConfig
+from twostage.data.folder import found_images, root_folder
+from twostage.data.listing import walk
 from twostage.errors import TwostageError
 from twostage.figures.tables import write_text
 from twostage.planning import prompt
@@ -31,8 +35,9 @@ from twostage.sources.released import ENTRIES, LICENCE, Released, find_released
 from twostage.sources.resumed import CHECKPOINT, Fetched, fetched
 
 MODELS = Path("models")  # `twostage sample --model NAME` looks here
-# Conditions that need no maps of the user's.
-DRAWN = (None, "class")
+# Conditions under which samples are measured: none, every class in turn, and the maps of the pictures.
+MAPS = ("segmentation", "depth")
+DRAWN = (None, "class", *MAPS)
 UNMEASURED = "needs --data FOLDER"
 CONVERTED = "converted.json"  # in a model's folder: the checksums of the files that it was made of
 # Groups of overrides that decide what is measured.
@@ -74,7 +79,10 @@ def main() -> None:
 
 
 def _protocol(data: Path, typed: Sequence[str]) -> tuple[str, ...]:
-    """Overrides: all pictures of the folder but two, as a dataset here has three splits of one picture at least."""
+    """Overrides: all pictures of the folder but two, as a dataset here has three splits of one picture at least.
+
+    They are the split from which sampling takes its maps.
+    """
     if not data.is_dir():
         raise TwostageError(f"--data {data} is not a folder; name a folder of pictures")
     if other := [word for word in typed if prompt.group_of(word) not in READ]:
@@ -89,11 +97,15 @@ def _protocol(data: Path, typed: Sequence[str]) -> tuple[str, ...]:
         "data.name": f"{basename}_{meaning[:8]}",
         "data.root": override_of("data.root", root).partition("=")[2],
         "data.tune_images": "1",
-        "data.validation_images": "1",
-        "evaluation.features.split": "train",
+        "evaluation.features.split": "validation",
     }
     asked = usual | dict(word.split("=", 1) for word in typed)
-    return tuple(f"{key}={value}" for key, value in asked.items())
+    protocol = tuple(f"{key}={value}" for key, value in asked.items())
+    config = parse(DataConfig, compose(_of(protocol, "scale", "data"))["data"])
+    if config.source != "folder" or "data.validation_images" in asked:
+        return protocol
+    pictures, _ = found_images(config, walk(root_folder(config)))
+    return (*protocol, f"data.validation_images={max(1, len(pictures) - 2)}")
 
 
 def _place(protocol: tuple[str, ...] | None) -> str:
@@ -193,7 +205,10 @@ def _measured(entry: Released, folder: Path, protocol: tuple[str, ...], num_samp
     if entry.kind == "tokenizer" or not num_samples:
         return found
     if entry.condition not in DRAWN:
-        return found | {"why": f"samples need maps of {entry.condition}: twostage sample --model {entry.name}"}
+        return found | {"why": f"no FID of samples is printed: twostage sample --model {entry.name}"}
+    # Labels of another dataset, which a network could make, are not those of the model.
+    if entry.condition == "segmentation" and "segmentation" not in compose(measured)["data"]["maps"]:
+        return found | {"why": "samples need the label maps: 'data.maps=[segmentation]' data.num_labels=N"}
     return found | {"fid": _fid(entry, folder, protocol, num_samples), "fid_samples": num_samples}
 
 
@@ -209,8 +224,8 @@ def _fid(entry: Released, folder: Path, protocol: tuple[str, ...], num_samples: 
     models = [f"{name}={folder / name}" for name in ("prior", "tokenizer")]
     asked = (*_of(protocol, "scale", "data"), *models, *(f"{key}={value}" for key, value in how.items()))
     drawn = prompt.asked("sampling.generate", asked)
-    if entry.condition == "class":
-        given = {**drawn.job.inputs, "condition": str((folder / "condition").resolve())}
+    if entry.condition is not None:
+        given = {**drawn.job.inputs, "condition": _codes(entry, folder, protocol)}
         drawn = replace(drawn, job=replace(drawn.job, inputs=given))
     real = prompt.asked("evaluation.features", measured)
     config = compose(measured)["evaluation"]["samples"]
@@ -223,6 +238,15 @@ def _fid(entry: Released, folder: Path, protocol: tuple[str, ...], num_samples: 
     job = Job("evaluation", "samples", variant, scale, config, inputs, out, files)
     fid: float = read_json(run.make(replace(real, job=job, jobs={})) / "metrics.json")["fid"]
     return fid
+
+
+def _codes(entry: Released, folder: Path, protocol: tuple[str, ...]) -> str:
+    """The folder of the codes that condition the samples: all classes, or the maps of the pictures, encoded."""
+    if entry.condition == "class":
+        return str((folder / "condition").resolve())
+    whole = ("latents.train_images=null", "latents.validation_images=null")
+    tokenizer = f"tokenizer={folder / 'condition_tokenizer'}"
+    return str(run.make(prompt.asked("latents.encode", (*_of(protocol, "scale", "data"), *whole, tokenizer))))
 
 
 def _page(rows: Sequence[dict[str, Any]]) -> str:

@@ -217,7 +217,9 @@ def _given(name: str, folder: str, overrides: tuple[str, ...]) -> Job:
     stored = read_json(path / "config.json")
     if not isinstance(stored, dict):
         raise TwostageError(f"{path}/config.json describes no {name}; bring the folder again")
-    of = stored.get("map", "image") if name == "tokenizer" else "image"
+    # A palette names no map: its colours are those of images.
+    trained = stored.get("config")
+    of = trained.get("map", "image") if name == "tokenizer" and isinstance(trained, dict) else "image"
     tree = composition.compose(overrides)
     variant = f"{tree['data']['name']}.{path.name}"
     config = {"map": of, "name": path.name}

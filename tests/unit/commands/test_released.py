@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -9,7 +10,7 @@ from PIL import Image
 from tests.released import SIDE, write_released
 from tests.unit.evaluation.conftest import TinyExtractor, random_images
 from twostage.commands import released as command
-from twostage.runtime.artifacts import read_csv
+from twostage.runtime.artifacts import read_csv, read_json
 from twostage.runtime.tensors import write_tensors
 from twostage.sources.released import RELEASED
 from twostage.sources.resumed import folder_of, obtain_released
@@ -139,10 +140,51 @@ def test_priors_are_measured_by_their_samples(call):
         assert float(rows[name]["fid"]) > 0
         assert rows[name]["fid_samples"] == "30"
     assert rows["faceshq_transformer"]["fid"] == ""
-    assert "samples need maps of coordinates" in rows["faceshq_transformer"]["why"]
+    assert "no FID of samples is printed" in rows["faceshq_transformer"]["why"]
     assert rows["sflckr"]["why"] == "not fetched: twostage fetch sflckr"
     _, rows = call("sflckr")
     assert rows["ffhq_transformer"]["why"] == "not asked for"
+
+
+def with_maps(folder, name, largest):
+    """Moves the pictures to where the data stage looks for them, beside random maps."""
+    pictures = list(folder.iterdir())
+    (folder / name).mkdir()
+    (folder / "images").mkdir()
+    draws = np.random.default_rng(0)
+    for picture in pictures:
+        picture.rename(folder / "images" / picture.name)
+        map_HW = draws.integers(0, largest + 1, (SIDE, SIDE)).astype(np.uint8)
+        Image.fromarray(map_HW).save(folder / name / picture.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "condition", "keys"),
+    [("coco_transformer", "segmentation", ["data.num_labels=6"]), ("drin_transformer", "depth", [])],
+)
+def test_samples_of_a_prior_of_maps_are_drawn_from_those_of_the_pictures(call, tmp_path, name, condition, keys):
+    small = (*SMALL, "evaluation.samples.kid_subset_size=10", "evaluation.samples.kid_subsets=2", "sampling.top_k=5")
+    obtain_released(put(name, condition))
+    with_maps(tmp_path / "pictures", condition, 5 if condition == "segmentation" else 255)
+    asked = (name, "--data", "pictures", "--samples", str(NUM_PICTURES - 2), *small)
+    if condition == "segmentation":
+        code, rows = call(*asked)
+        assert (code, rows[name]["fid"]) == (0, "")
+        assert "samples need the label maps: 'data.maps=[segmentation]'" in rows[name]["why"]
+    code, rows = call(*asked, f"data.maps=[{condition}]", *keys)
+    assert (code, rows[name]["why"]) == (0, "")
+    assert float(rows[name]["fid"]) > 0
+    assert rows[name]["fid_samples"] == str(NUM_PICTURES - 2)
+    # The codes of the maps conditioned the samples, each of its own map.
+    (drawn,) = (tmp_path / "artifacts/smoke/sampling").iterdir()
+    inputs = read_json(drawn / "provenance.json")["inputs"]
+    (codes,) = (tmp_path / "artifacts/smoke/latents").iterdir()
+    assert read_json(codes / "metadata.json")["map"] == condition
+    assert "condition" in inputs
+    assert read_json(drawn / "metrics.json")["conditional"]
+    # More samples than maps.
+    code, rows = call(*asked[:4], str(NUM_PICTURES), *small, f"data.maps=[{condition}]", *keys)
+    assert "not measured" in rows[name]["why"] or rows[name]["fid_samples"] == str(NUM_PICTURES - 2)
 
 
 def test_a_checkpoint_that_cannot_be_read_keeps_its_line(call):

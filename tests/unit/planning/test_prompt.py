@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.tokenizers.conftest import small_config
 from twostage.errors import TwostageError
 from twostage.planning.prompt import asked
 from twostage.planning.provenance import origin, write_record
 from twostage.planning.whole import whole_plan
 from twostage.runtime.artifacts import write_json
 from twostage.runtime.job import Job
+from twostage.tokenizers import Tokenizer
+from twostage.tokenizers.model import save
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
 
@@ -173,8 +176,13 @@ def trained(folder, job, config):
     return job
 
 
+def model_of_ones_own(tmp_path, name="image"):
+    job = Job("tokenizers", "train", "a", "smoke", {}, {}, "", [])
+    return trained(tmp_path / "t", job, {"config": {"map": name}})
+
+
 def test_a_prior_of_ones_own_brings_its_tokenizer_and_condition(tmp_path):
-    tokenizer = trained(tmp_path / "t", Job("tokenizers", "train", "a", "smoke", {}, {}, "", []), {"map": "image"})
+    tokenizer = model_of_ones_own(tmp_path)
     latents = trained(
         tmp_path / "l", Job("latents", "encode", "b", "smoke", {}, {"tokenizer": tokenizer.out}, "", []), {}
     )
@@ -188,12 +196,22 @@ def test_a_prior_of_ones_own_brings_its_tokenizer_and_condition(tmp_path):
 
 
 def test_a_tokenizer_of_ones_own_takes_the_place_of_the_chains(tmp_path, plan):
-    tokenizer = trained(tmp_path / "t", Job("tokenizers", "train", "a", "smoke", {}, {}, "", []), {"map": "image"})
+    tokenizer = model_of_ones_own(tmp_path)
     latents = asked("latents.encode", (*SMOKE, f"tokenizer={tokenizer.out}")).job
     assert latents.inputs["tokenizer"] == tokenizer.out
     assert latents.out not in plan
     prior = asked("priors.train", (*SMOKE, f"tokenizer={tokenizer.out}", "priors.learning_rate=1e-3")).job
     assert prior.inputs["latents"] == latents.out
+
+
+@pytest.mark.parametrize(("name", "kind"), [("image", "colour"), ("edges", "binary"), ("depth", "grey")])
+def test_a_tokenizer_of_ones_own_encodes_its_map(tmp_path, name, kind):
+    save(Tokenizer(small_config(map=name), kind, 3 if kind == "colour" else 1), tmp_path / "mine")
+    job = asked("latents.encode", (*SMOKE, f"tokenizer={tmp_path}/mine")).job
+    assert job.config["map"] == name
+    assert Path(job.inputs["data"]).name.partition(".by_hand_")[0] == (
+        "cifar10" if name == "image" else f"cifar10.{name}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -230,10 +248,6 @@ def test_out_takes_a_folder_that_the_same_verb_wrote_or_began_and_no_others(tmp_
     assert asked("priors.train", SMOKE, Path("mine")).job.out == "mine"
     with pytest.raises(TwostageError, match=r"--out mine holds something that tokenizers.train did not write"):
         asked("tokenizers.train", SMOKE, Path("mine"))
-
-
-def model_of_ones_own(tmp_path):
-    return trained(tmp_path / "t", Job("tokenizers", "train", "a", "smoke", {}, {}, "", []), {"map": "image"})
 
 
 @pytest.mark.parametrize("verb", ["evaluation.reconstruct", "evaluation.rfid"])
