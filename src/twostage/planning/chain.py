@@ -50,6 +50,8 @@ def chain(
         usual = composition.compose((f"scale={tree['scale']['name']}",))
         refuse_unread(verb, tree["priors"]["architecture"], tree["sampling"], usual["sampling"])
     data = data_job(tree)
+    if verb == "data.annotate":
+        return [data, _annotation(tree)]
     chosen = (given or {}).get("tokenizer")
     tokenizers = [chosen] if chosen else _tokenizer_jobs(tree)
     tokenizer = tokenizers[-1]
@@ -93,6 +95,17 @@ def _target(verb: str, tree: Tree, jobs: Mapping[str, Job], condition: Job | Non
             return inpainting_job(tree, prior, tokenizer, latents, condition)
         case other:
             raise TwostageError(f"{other} needs --config with a resolved job; snakemake writes it to build/configs/")
+
+
+def _annotation(tree: Tree) -> Job:
+    """What makes the map of `tree["tokenizers"]`. Raises TwostageError if there is nothing to make."""
+    name, data = tree["tokenizers"]["map"], tree["data"]
+    maps = maps_job(tree, name)
+    if name == "image":
+        raise TwostageError("data.annotate makes a map of images; name a tokenizer of that map: tokenizers=edges_f4")
+    if maps.verb != "annotate":
+        raise TwostageError(f"dataset {data['name']} brings its own map {name}; data.prepare reads it")
+    return maps
 
 
 def _ending_in(target: Job, jobs: list[Job]) -> list[Job]:

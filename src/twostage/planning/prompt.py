@@ -31,7 +31,8 @@ READS = {
     "evaluation": ("data", "tokenizers", "evaluation"),
 }
 # Keys that stand in the names of variants, or say of which data they are.
-NAMED = ("data.", "priors.condition=", "priors.ordering=", "priors.loop.seed=")
+CONDITION = "priors.condition="
+NAMED = ("data.", CONDITION, "priors.ordering=", "priors.loop.seed=")
 # Folders of the user's in place of what the chain would make, and the verbs that read them.
 GIVEN = {
     "prior": ("sampling.generate", "sampling.denoise", "sampling.inpaint"),
@@ -66,12 +67,21 @@ class Asked:
         verb = job.name
         kept = [each for each in self.overrides if group_of(each) in (*READS.get(job.stage, ()), "scale")]
         folders = [f"{name}={folder}" for name, folder in self.folders.items() if verb in GIVEN[name]]
+        if verb == "latents.plain":
+            kept.append(f"latents.map={job.config['map']}")
+        if verb == "data.annotate":
+            kept.append(f"tokenizers={self._tokenizer_of(job.config['map'])}")
         of_map = self._map_tokenizer(job)
         if of_map is not None:
             kept = [*(each for each in kept if group_of(each) != "tokenizers"), f"tokenizers={of_map}"]
             folders = []
         configs = [f"--config-dir={folder}" for folder in composition.added_folders()]
         return f"make it: python -m twostage {verb} {shlex.join([*kept, *folders, *configs])}".rstrip()
+
+    def _tokenizer_of(self, name: str) -> str:
+        """A tokenizer of this map, which begins its name: the one that is asked for, or the first."""
+        named = [each.partition("=")[2] for each in self.overrides if each.startswith(("tokenizers=", CONDITION))]
+        return next(each for each in (*named, *composition.options("tokenizers")) if each.startswith(f"{name}_"))
 
     def _map_tokenizer(self, job: Job) -> str | None:
         """The name of the tokenizer that the job makes or reads, if it is that of the condition."""
@@ -181,8 +191,9 @@ def _with_its_folder(job: Job, planned: Job | None, usual: Job | None, in_place:
         return job
     if planned is not None and _is_the_same(job, planned):
         return planned
-    is_labelled = ".drawn_" in job.variant
-    if planned is None and in_place and (job == usual or is_labelled):
+    # The names of these say all that makes them, beside what they read.
+    is_named_whole = ".drawn_" in job.variant or job.name == "data.annotate"
+    if planned is None and in_place and (job == usual or is_named_whole):
         return job
     digest = sha256_json([job.verb, asked_sha256(job), job.inputs, brought(job) if job.stage != "data" else {}])
     variant = f"{job.variant}.by_hand_{digest[:6]}"

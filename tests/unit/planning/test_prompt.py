@@ -1,6 +1,7 @@
 """What a person asks for by overrides: which job, in which folder, and what it rests on."""
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +164,46 @@ def test_how_to_make_what_is_missing_is_a_command_that_makes_it():
     assert got.how(prior) == "make it: python -m twostage priors.train scale=smoke priors.learning_rate=1e-3"
 
 
+@pytest.mark.parametrize(
+    ("verb", "overrides"),
+    [
+        ("tokenizers.train", ("tokenizers=edges_f4",)),
+        ("tokenizers.train", ("tokenizers=low_resolution_f2",)),
+        ("tokenizers.train", ("data=fashion_mnist", "tokenizers=segmentation_f4", "tokenizers.dropout=0.1")),
+        ("latents.encode", ("tokenizers=depth_f4", "data.canny_sigma=3")),
+        ("priors.train", ("priors.condition=edges_f4", "priors.learning_rate=1e-3")),
+        ("priors.train", ("priors.condition=low_resolution_f1", "priors.learning_rate=1e-3")),
+        ("sampling.generate", ("priors.condition=class", "tokenizers.dropout=0.1")),
+        ("priors.train", ("priors.condition=coordinates", "tokenizers=vqgan_f2", "latents.flips=false")),
+        ("sampling.generate", ("priors.condition=depth_f4", "priors=pixelsnail")),
+        ("sampling.denoise", ("priors=sundae", "priors.condition=edges_f8", "data.canny_sigma=3")),
+        ("evaluation.rfid", ("tokenizers=adversarial_f4", "tokenizers.dropout=0.1")),
+        ("evaluation.reconstruct", ("tokenizers=edges_f4",)),
+        ("sampling.generate", ("priors.condition=edges_f4", "scale.data.low_resolution_factor=2")),
+    ],
+)
+def test_each_command_that_makes_what_is_missing_makes_just_that(verb, overrides):
+    got = asked(verb, (*SMOKE, *overrides))
+    for job in got.jobs.values():
+        if job.stage == "weights":
+            continue
+        name, *words = shlex.split(got.how(job).removeprefix("make it: python -m twostage "))
+        assert (name, asked(name, tuple(words)).job.out) == (job.name, job.out)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ((), r"data\.annotate makes a map of images; name a tokenizer of that map: tokenizers=edges_f4"),
+        (("data=fashion_mnist", "tokenizers=segmentation_f4"), "dataset fashion_mnist brings its own map segmentation"),
+        (("tokenizers=pose_f4",), "dataset cifar10 has no map pose and none can be made"),
+    ],
+)
+def test_a_map_that_is_not_to_be_made_is_one_line(overrides, said):
+    with pytest.raises(TwostageError, match=said):
+        asked("data.annotate", (*SMOKE, *overrides))
+
+
 # ---- Folders of the user's
 
 
@@ -204,14 +245,16 @@ def test_a_tokenizer_of_ones_own_takes_the_place_of_the_chains(tmp_path, plan):
     assert prior.inputs["latents"] == latents.out
 
 
+TOKENIZER_OF = {"image": "vqgan_f4", "edges": "edges_f4", "depth": "depth_f4"}
+
+
 @pytest.mark.parametrize(("name", "kind"), [("image", "colour"), ("edges", "binary"), ("depth", "grey")])
 def test_a_tokenizer_of_ones_own_encodes_its_map(tmp_path, name, kind):
     save(Tokenizer(small_config(map=name), kind, 3 if kind == "colour" else 1), tmp_path / "mine")
     job = asked("latents.encode", (*SMOKE, f"tokenizer={tmp_path}/mine")).job
     assert job.config["map"] == name
-    assert Path(job.inputs["data"]).name.partition(".by_hand_")[0] == (
-        "cifar10" if name == "image" else f"cifar10.{name}"
-    )
+    maps = asked("data.prepare" if name == "image" else "data.annotate", (*SMOKE, f"tokenizers={TOKENIZER_OF[name]}"))
+    assert job.inputs["data"] == maps.job.out
 
 
 @pytest.mark.parametrize(
