@@ -5,12 +5,13 @@ next begins, until all kills are spent. The moments are drawn in seconds from Sn
 planning and the time between two jobs are met.
 """
 
+import itertools
 import random
 import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -125,7 +126,9 @@ class Disturbance:
     def _disturb(self, run: subprocess.Popen) -> bool:
         """Kills at a random moment; False if the run ended before it came."""
         kind = self.random.choice(KINDS)
-        delay = self.random.uniform(0, self.report.latest_share * self.report.seconds_undisturbed)
+        latest = self.report.latest_share * self.report.seconds_undisturbed
+        # A job that takes longer than that would be killed for ever.
+        delay = self.random.uniform(0, latest * (1 + in_vain(self.report.kills)))
         start = time.monotonic()
         while run.poll() is None:
             jobs = processes(self.clone) if time.monotonic() - start >= delay else []
@@ -162,6 +165,12 @@ class Disturbance:
             raise RuntimeError(f"snakemake ended with {code}, though nobody killed it or its jobs: {text}")
         self.report.refusals += 1
         psutil.wait_procs(orphans, timeout=600)
+
+
+def in_vain(kills: Sequence[Kill]) -> int:
+    """How many kills in a row, up to the last, came with no more jobs finished than at the kill before."""
+    finished = [(kill.disturbed_run, kill.jobs_finished) for kill in reversed(kills)]
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], itertools.pairwise(finished)))
 
 
 def killed(process: psutil.Process) -> bool:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.chaos.full import into_a_full_disk, jobs_to_try
-from tests.chaos.kills import Report, disturb, snakemake
+from tests.chaos.kills import Kill, Report, disturb, in_vain, snakemake
 from tests.clone import Clone
 
 # A tokenizer and its data.
@@ -35,6 +35,14 @@ def test_what_is_killed_and_resumed_is_what_nobody_disturbed(made, tmp_path):
     assert 1 <= report.resumes - report.refusals <= 3
     assert report.compared_files > 12
     assert report.differing == []
+
+
+@pytest.mark.parametrize(
+    ("finished", "number"),
+    [([], 0), ([(1, 3)], 0), ([(1, 3), (1, 4)], 0), ([(1, 4), (1, 4), (1, 4)], 2), ([(1, 4), (1, 4), (2, 4)], 0)],
+)
+def test_kills_in_vain_are_those_between_which_no_job_was_finished(finished, number):
+    assert in_vain([Kill(1, run, "job", 0.0, "", jobs) for run, jobs in finished]) == number
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6])
