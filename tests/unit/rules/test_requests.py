@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from twostage.planning.verbs import VERBS
-from twostage.planning.whole import Planned, plan_of
+from twostage.planning.whole import Planned, plan_of, whole_plan
 from twostage.rules import requests
 from twostage.rules.requests import Requests
 
@@ -67,7 +67,8 @@ def test_without_the_plan_of_cost_every_verb_has_its_own(asked):
 def test_the_estimates_in_git_name_the_jobs_of_scale_paper(monkeypatch):
     requests._estimates.cache_clear()
     estimates = requests._estimates("paper")
-    trained = [job for job in plan_of("table1", "paper").jobs.values() if job.name == "priors.train"]
-    assert trained
-    for job in trained:
-        assert float(estimates[f"{job.name} {job.variant}"][requests.HOURS]) > 0
+    jobs = whole_plan("paper").jobs.values()
+    trained = [f"{job.name} {job.variant}" for job in jobs if job.name in ("priors.train", "tokenizers.train")]
+    # Of a study that came later: write the file again, as docs/cost.md says.
+    assert [name for name in trained if name not in estimates] == []
+    assert all(float(estimates[name][requests.HOURS]) > 0 for name in trained)
