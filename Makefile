@@ -23,7 +23,7 @@ ACTIVATE := source $(VENV)/bin/activate
 REPRODUCED := tests/workflow/test_dvc.py tests/workflow/test_smoke.py \
 	tests/workflow/test_foreign_models.py tests/workflow/test_documented_commands.py
 
-.PHONY: help table1 test docs chaos slurm check verify pull storage install lock clean benchmarks
+.PHONY: help table1 test docs chaos slurm s3 check verify pull storage install lock clean benchmarks
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ chaos: $(INSTALLED)  ## kills smoke runs 200 times, about an hour, fills disks u
 slurm: $(INSTALLED)  ## jobs, faults and cancelling on a Slurm that it starts itself; as root, after apt-get install slurm-wlm munge
 	$(PIP) install --quiet --no-build-isolation --editable '.[slurm]'
 	$(ACTIVATE) && pytest -m slurm --no-cov tests/slurm
+
+s3: $(INSTALLED)  ## artifacts in the bucket of a local S3 server, ten minutes
+	$(PIP) install --quiet --no-build-isolation --editable '.[s3]' 'moto[server]>=5.2'
+	$(ACTIVATE) && pytest -m s3 --no-cov tests/storage
 
 check: $(INSTALLED)  ## style, types, imports, workflow lint
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy && lint-imports

@@ -112,6 +112,10 @@ LEFT_OUT = {
     "source .venv/bin/activate": INSTALLS,
     "pip install --editable '.[slurm]'": INSTALLS,
     "make slurm": CLUSTER,
+    "make s3": INSTALLS + "; starts a server",
+    "pip install --editable '.[s3]'": INSTALLS,
+    "snakemake --cores all --default-storage-provider s3 --default-storage-prefix s3://BUCKET/twostage -- "
+    "results/table1.csv": PLACEHOLDER + "; make s3 does",
     "snakemake --profile profiles/slurm -- results/table1.csv": CLUSTER,
     "snakemake --profile profiles/slurm --default-resources slurm_account=NAME slurm_partition=NAME "
     "--config scale=workstation -- results/table1.csv": CLUSTER,

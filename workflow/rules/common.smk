@@ -9,7 +9,7 @@ from twostage.errors import TwostageError
 from twostage.planning.kept import kept_plan
 from twostage.planning.outside import add_studies
 from twostage.planning.whole import refuse_broken, tables
-from twostage.rules import asked, gpu_limit, lock, own_time, progress
+from twostage.rules import asked, bucket, gpu_limit, lock, own_time, progress
 from twostage.rules.captions import SHOWN, caption_of, labels
 from twostage.rules.planned import PlannedRules, places
 from twostage.rules.requests import Requests
@@ -34,6 +34,7 @@ try:
             print(f"warning: left out of the plan: {line}", file=sys.stderr)
         if asked.needs_whole_plan():
             refuse_broken(PLAN.plan, asked.targets() or ["all"])
+    bucket.link_artifacts(workflow)
     lock.take_over()
     own_time.look_checksums_up()
     progress.take_the_terminal(PLAN)

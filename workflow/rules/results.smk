@@ -53,8 +53,8 @@ rule results_evaluation:
 rule results_claims:
     input:
         tables=lambda wildcards: sorted({*TABLES, *PLAN.tables_here()}),
-        claims=sorted(map(str, Path("conf/claims").glob("*.yaml"))),
-        code=sorted(map(str, Path("src/twostage/claims").glob("*.py"))),
+        claims=local(sorted(map(str, Path("conf/claims").glob("*.yaml")))),
+        code=local(sorted(map(str, Path("src/twostage/claims").glob("*.py")))),
     output:
         table=reported(f"{RESULTS}/claims.csv", "claims.rst", "Claims"),
         page=f"{RESULTS}/claims.md",
@@ -77,11 +77,13 @@ rule results_index:
     input:
         rules.results_claims.output,
         lambda wildcards: PLAN.shown({*TABLES, *PLAN.tables_here()}),
-        conf=sorted(map(str, Path("conf/study").glob("*.yaml"))),
-        code=sorted(
-            str(path)
-            for path in Path("src/twostage/page").rglob("*.*")
-            if path.suffix != ".pyc"
+        conf=local(sorted(map(str, Path("conf/study").glob("*.yaml")))),
+        code=local(
+            sorted(
+                str(path)
+                for path in Path("src/twostage/page").rglob("*.*")
+                if path.suffix != ".pyc"
+            )
         ),
     output:
         reported(f"{RESULTS}/index.html", "page.rst", "Page"),
@@ -102,15 +104,19 @@ rule results_index:
 # The models that the papers print, counted.
 rule results_models:
     input:
-        conf=sorted(
-            str(path)
-            for group in ("models", "priors", "scale", "tokenizers")
-            for path in Path("conf", group).glob("*.yaml")
+        conf=local(
+            sorted(
+                str(path)
+                for group in ("models", "priors", "scale", "tokenizers")
+                for path in Path("conf", group).glob("*.yaml")
+            )
         ),
-        code=sorted(
-            str(path)
-            for stage in ("estimate", "priors", "tokenizers")
-            for path in Path("src/twostage", stage).glob("*.py")
+        code=local(
+            sorted(
+                str(path)
+                for stage in ("estimate", "priors", "tokenizers")
+                for path in Path("src/twostage", stage).glob("*.py")
+            )
         ),
     output:
         table=reported("results/models.csv", "models.rst", "Models"),

@@ -30,5 +30,6 @@ for name, row, number, paths, variants in (
         # The shell's line is read when the job runs, and then `name` is the last of the loop.
         params:
             verb=name,
+            **PLAN.parameters(name),
         shell:
-            line(num_processes(row.spread, GPUS_PER_JOB))
+            line(num_processes(row.spread, GPUS_PER_JOB), PLAN.in_storage)

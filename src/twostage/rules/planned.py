@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from snakemake.io import IOFile
+from snakemake.io import IOFile, ancient
 
 from twostage.errors import TwostageError
 from twostage.planning import made
 from twostage.planning.outside import ignore
 from twostage.planning.verbs import VERBS, files_read
 from twostage.planning.whole import Planned
+from twostage.rules import bucket
 from twostage.runtime.artifacts import sha256_json, write_json
 from twostage.runtime.fingerprint import fingerprint
 from twostage.runtime.job import PROVENANCE, Job
@@ -35,6 +36,8 @@ class PlannedRules:
     def __init__(self, plan: Planned, results: str, workflow: Any) -> None:
         self.plan, self.results, self.workflow = plan, results, workflow
         self.artifacts = f"artifacts/{plan.scale}"
+        # A job then finds only what its rule names.
+        self.in_storage = bucket.is_used(workflow)
         self.drawn = [job for job in plan.jobs.values() if job.stage == "figures"]
 
     def kinds(self, verb: str) -> list[tuple[list[str], str]]:
@@ -57,23 +60,39 @@ class PlannedRules:
         """A path in the job's own folder, with the wildcard {variant}."""
         return f"{self.artifacts}/{verb.split('.')[0]}/{{variant}}/{name}"
 
+    def _job(self, verb: str, wildcards: Any) -> Job:
+        folder = f"{self.artifacts}/{verb.split('.')[0]}/{wildcards.variant}"
+        if folder not in self.plan.jobs:
+            raise TwostageError(f"{folder} is in no study at scale {self.plan.scale}; known: conf/study/*.yaml")
+        return self.plan.jobs[folder]
+
     def inputs(self, verb: str) -> Callable[[Any], dict[str, Any]]:
         """Input function of a rule: the job's resolved config, its code's fingerprint and the files of its upstream."""
 
         def look_up(wildcards: Any) -> dict[str, Any]:
-            folder = f"{self.artifacts}/{verb.split('.')[0]}/{wildcards.variant}"
-            if folder not in self.plan.jobs:
-                raise TwostageError(f"{folder} is in no study at scale {self.plan.scale}; known: conf/study/*.yaml")
-            job = self.plan.jobs[folder]
+            job = self._job(verb, wildcards)
+            upstream = [self.plan.jobs[folder] for folder in job.inputs.values()]
+            read = {"upstream": [f"{one.out}/{file}" for one in upstream for file in files_read(job, one)]}
+            if self.in_storage:
+                # They tell of times and machines, so another one is no reason to make anything again.
+                return read | {"records": [ancient(f"{one.out}/{PROVENANCE}") for one in upstream]}
             self._distrust(job)
             if job.stage == "data" and self.left_behind:
                 _say_what_was_left_behind()
-            upstream = [self.plan.jobs[folder] for folder in job.inputs.values()]
-            return asked_of(job) | {
-                "upstream": [f"{one.out}/{file}" for one in upstream for file in files_read(job, one)]
-            }
+            return asked_of(job) | read
 
         return look_up
+
+    def parameters(self, verb: str) -> dict[str, Callable[[Any], str]]:
+        """Parameters of a rule whose inputs lie in a storage: the config and the code's fingerprint.
+
+        The storage cannot keep these two, as each machine plans and so writes them by itself.
+        """
+
+        def look_up(name: str) -> Callable[[Any], str]:
+            return lambda wildcards: asked_of(self._job(verb, wildcards))[name]
+
+        return {name: look_up(name) for name in ("config", "code")} if self.in_storage else {}
 
     def _distrust(self, job: Job) -> None:
         """Has a job run whose folder holds what it did not make, whatever the times say: a swapped or damaged model,

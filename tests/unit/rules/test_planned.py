@@ -24,7 +24,9 @@ def plan():
 def rules(plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     workflow = SimpleNamespace(
-        dag=SimpleNamespace(forcefiles=set()), persistence=SimpleNamespace(metadata=lambda file: None)
+        dag=SimpleNamespace(forcefiles=set()),
+        persistence=SimpleNamespace(metadata=lambda file: None),
+        storage_registry=SimpleNamespace(default_storage_provider=None),
     )
     return PlannedRules(plan, "results/smoke", workflow)
 
