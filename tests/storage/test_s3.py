@@ -9,9 +9,15 @@ from tests.workflow.conftest import rules_of
 pytestmark = pytest.mark.s3
 
 PRIOR = "artifacts/smoke/priors/cifar10.vqgan_f4.gpt.seed0/metrics.json"
+# A map of its own, and one that is made.
+MAPS = [
+    f"artifacts/smoke/latents/{name}/metadata.json"
+    for name in ("cifar10_animals.edges_f4", "cifar10.low_resolution_f1")
+]
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
 # Of equal models; records and metrics tell of times.
 CONTENT = (".npy", ".safetensors")
+UNREAD = "discriminator.safetensors"  # no job reads it, and no rule names it
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +62,17 @@ def content(bucket):
 
 
 def test_what_lies_in_a_bucket_is_what_lies_on_a_disk(clone, bucket, command, tmp_path):
-    clone.ask(*command[:5], "--", PRIOR)
+    clone.ask(*command[:5], "--", PRIOR, *MAPS)
     remote = clone.clone(tmp_path / "remote")
-    remote.ask(*command, PRIOR)
+    remote.ask(*command, PRIOR, *MAPS)
     folder = clone.folder / "artifacts"
-    local = {str(path): (folder / path).read_bytes() for path in files(folder) if str(path).endswith(CONTENT)}
-    assert len(local) > 12
+    kept = [name for name in files(folder) if name.endswith(CONTENT) and not name.endswith(UNREAD)]
+    local = {name: (folder / name).read_bytes() for name in kept}
+    assert len(local) > 24
     assert content(bucket) == local
     # Nothing is left of it here: what the next job reads comes out of the bucket.
     assert not (remote.folder / PRIOR).exists()
-    assert "Nothing to be done" in remote.log_of(*command, PRIOR)
+    assert "Nothing to be done" in remote.log_of(*command, PRIOR, *MAPS)
     # A change makes again what it touches, and nothing before that.
     remote.edit("conf/scale/smoke.yaml", "  warmup_steps: 2\n  sweep_steps", "  warmup_steps: 1\n  sweep_steps")
     plan = remote.ask(*command[:-1], "-n", "--", PRIOR)

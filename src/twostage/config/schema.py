@@ -117,6 +117,7 @@ class LoopConfig:
     precision: str = one_of("float32", "bfloat16")  # float32 | bfloat16 (autocast)
     # The batch of a process is cut into so many parts, whose gradients are added up: less memory, the same step.
     accumulate: int = option(at_least(1, default=1))
+    pin_memory: bool = option(field(default=False))  # to CUDA from page-locked memory, while the card computes
     # The next three are of priors. fsdp: each process keeps a part of weights, gradients and optimizer state
     sharding: str = option(one_of("none", "fsdp", default="none"))
     checkpoint_activations: bool = option(field(default=False))  # backward computes what is within a block again

@@ -130,7 +130,8 @@ class PriorTask:
         return functional.cross_entropy(logits_BTV.flatten(0, 1).float(), image_BT.flatten(), reduction="none")
 
     def _gather(self, index_NT: np.ndarray, positions_B: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(index_NT[positions_B].astype(np.int64)).to(self.device)
+        index_BT = torch.from_numpy(index_NT[positions_B].astype(np.int64))
+        return training.to_device(index_BT, self.config.loop.pin_memory)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The tensors to store, as `priors.model.store` takes them: the last weights, or their average."""

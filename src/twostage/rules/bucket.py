@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from twostage.errors import TwostageError
+from twostage.planning.verbs import SPLITS
+from twostage.runtime.job import Job
 
 ARTIFACTS = Path("artifacts")
 
@@ -30,6 +32,18 @@ def link_artifacts(workflow: Any) -> None:
     elif ARTIFACTS.exists():
         _remove_if_empty()
     ARTIFACTS.symlink_to(local)
+
+
+def maps_of(job: Job) -> list[str]:
+    """Files of a dataset's maps. On a disk no rule names them, as metadata.json beside them vouches for them."""
+    match job.name:
+        case "data.prepare":
+            names = job.config["maps"]
+        case "data.annotate":
+            names = [job.config["map"]]
+        case _:
+            names = []
+    return [f"{split}_{name}.npy" for name in names for split in SPLITS]
 
 
 def _remove_if_empty() -> None:

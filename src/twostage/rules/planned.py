@@ -47,7 +47,7 @@ class PlannedRules:
         found: dict[tuple[str, ...], list[str]] = {}
         for job in self.plan.jobs.values():
             if job.name == verb:
-                files = (re.sub(f"^{re.escape(job.variant)}", "{variant}", name) for name in job.files)
+                files = (re.sub(f"^{re.escape(job.variant)}", "{variant}", name) for name in self._files(job))
                 found.setdefault(tuple(files), []).append(re.escape(job.variant))
         # An empty pattern would constrain nothing: a verb that no study asks for matches no path.
         found = found or {tuple(VERBS[verb].files): ["(?!)"]}
@@ -55,6 +55,9 @@ class PlannedRules:
             ([self.beside(verb, file) for file in (*files, PROVENANCE)], "|".join(variants))
             for files, variants in found.items()
         ]
+
+    def _files(self, job: Job) -> list[str]:
+        return [*job.files, *bucket.maps_of(job)] if self.in_storage else job.files
 
     def beside(self, verb: str, name: str) -> str:
         """A path in the job's own folder, with the wildcard {variant}."""
@@ -74,8 +77,10 @@ class PlannedRules:
             upstream = [self.plan.jobs[folder] for folder in job.inputs.values()]
             read = {"upstream": [f"{one.out}/{file}" for one in upstream for file in files_read(job, one)]}
             if self.in_storage:
+                read["maps"] = [f"{one.out}/{file}" for one in upstream for file in bucket.maps_of(one)]
                 # They tell of times and machines, so another one is no reason to make anything again.
-                return read | {"records": [ancient(f"{one.out}/{PROVENANCE}") for one in upstream]}
+                read["records"] = [ancient(f"{one.out}/{PROVENANCE}") for one in upstream]
+                return read
             self._distrust(job)
             if job.stage == "data" and self.left_behind:
                 _say_what_was_left_behind()

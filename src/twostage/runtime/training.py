@@ -69,6 +69,14 @@ def device() -> torch.device:
     return torch.device("cpu") if found is None or found.type == "mps" else found
 
 
+def to_device(tensor: torch.Tensor, pin_memory: bool = False) -> torch.Tensor:
+    """The tensor, of the CPU, on this process's device. `pin_memory`: to CUDA by page-locked memory, without a wait."""
+    target = device()
+    if pin_memory and target.type == "cuda":
+        return tensor.pin_memory().to(target, non_blocking=True)
+    return tensor.to(target)
+
+
 def autocast(precision: str) -> torch.autocast:
     """The autocast of a `LoopConfig.precision` on this process's device. Raises TwostageError for an unknown one."""
     match precision:

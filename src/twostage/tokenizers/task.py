@@ -23,6 +23,7 @@ from twostage.runtime.artifacts import read_array, read_json
 from twostage.tokenizers.codebook import CodebookKeeper
 from twostage.tokenizers.discriminator import PatchDiscriminator, smallest_side
 from twostage.tokenizers.losses import reconstruction_loss
+from twostage.tokenizers.maps import prepare_map
 from twostage.tokenizers.model import Tokenizer
 from twostage.tokenizers.quantizer import count_codes, perplexity
 from twostage.tokenizers.stabilisers import LeCam, Randomness
@@ -264,7 +265,8 @@ class TokenizerTask:
         flipped_B = np.random.default_rng(_stream(loop.seed, step, "flips")).random(len(position_B))[rows] < 0.5
         map_BHWC = self.data.train_NHWC[position_B[rows]]
         map_BHWC = np.where(flipped_B[:, None, None, None], map_BHWC[:, :, ::-1], map_BHWC)
-        return self.models.tokenizer.prepare(map_BHWC).contiguous(memory_format=torch.channels_last)
+        image_BCHW = prepare_map(map_BHWC, self.data.kind, self.data.num_channels)
+        return training.to_device(image_BCHW.contiguous(memory_format=torch.channels_last), loop.pin_memory)
 
     @torch.no_grad()
     def _start_codebook(self, parts: list[Tensor], generator: torch.Generator) -> None:

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from twostage.errors import TwostageError
-from twostage.rules.bucket import is_used, link_artifacts
+from twostage.planning.whole import whole_plan
+from twostage.rules.bucket import is_used, link_artifacts, maps_of
 
 ARTIFACTS = Path("artifacts")
 
@@ -64,3 +65,13 @@ def test_empty_folders_make_way_and_files_do_not():
     with pytest.raises(TwostageError, match="artifacts/ holds files of runs without a storage; start in a fresh clone"):
         link_artifacts(run())
     assert (ARTIFACTS / "smoke/x").is_file()
+
+
+@pytest.mark.usefixtures("repository_conf")
+def test_maps_are_named_where_a_storage_must_keep_them(monkeypatch):
+    jobs = whole_plan("smoke").jobs
+    found = {job.variant: maps_of(job) for job in jobs.values() if maps_of(job)}
+    assert found["cifar10_animals"] == ["train_edges.npy", "tune_edges.npy", "validation_edges.npy"]
+    assert "train_low_resolution.npy" in found["cifar10.low_resolution_x4"]
+    assert "cifar10" not in found
+    assert all(jobs[f"artifacts/smoke/data/{variant}"].stage == "data" for variant in found)

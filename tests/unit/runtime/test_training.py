@@ -129,3 +129,27 @@ def test_batches_depend_on_seed_and_step_alone():
     assert (batch_positions(100, 8, 1, 30) == batch_positions(100, 8, 1, 30)).all()
     assert (batch_positions(100, 8, 1, 30) != batch_positions(100, 8, 2, 30)).any()
     assert (batch_positions(100, 8, 1, 0) != batch_positions(100, 8, 1, 12)).any()
+
+
+@pytest.mark.parametrize("pin_memory", [False, True])
+def test_a_batch_is_copied_to_a_card_from_page_locked_memory_if_asked(monkeypatch, pin_memory):
+    calls = []
+
+    class OnCpu:
+        def pin_memory(self):
+            calls.append("pinned")
+            return self
+
+        def to(self, device, non_blocking=False):
+            calls.append((device.type, non_blocking))
+            return self
+
+    monkeypatch.setenv("TWOSTAGE_DEVICE", "cuda")
+    training.to_device(OnCpu(), pin_memory)
+    assert calls == (["pinned", ("cuda", True)] if pin_memory else [("cuda", False)])
+
+
+def test_without_a_card_nothing_is_pinned(monkeypatch):
+    monkeypatch.setenv("TWOSTAGE_DEVICE", "cpu")
+    batch_B = torch.arange(3)
+    assert training.to_device(batch_B, pin_memory=True) is batch_B
