@@ -127,7 +127,7 @@ class Disturbance:
         """Kills at a random moment; False if the run ended before it came."""
         kind = self.random.choice(KINDS)
         latest = self.report.latest_share * self.report.seconds_undisturbed
-        # A job that takes longer than that would be killed for ever.
+        # A job that takes longer than that would be killed forever.
         delay = self.random.uniform(0, latest * (1 + in_vain(self.report.kills)))
         start = time.monotonic()
         while run.poll() is None:

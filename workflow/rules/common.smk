@@ -34,8 +34,9 @@ try:
             print(f"warning: left out of the plan: {line}", file=sys.stderr)
         if asked.needs_whole_plan():
             refuse_broken(PLAN.plan, asked.targets() or ["all"])
-    bucket.link_artifacts(workflow)
     lock.take_over()
+    if asked.is_job() or not asked.only_looks():
+        bucket.link_artifacts(workflow)
     own_time.look_checksums_up()
     progress.take_the_terminal(PLAN)
 except TwostageError as error:

@@ -52,7 +52,7 @@ rule results_evaluation:
 # What the papers claim, held against all these tables.
 rule results_claims:
     input:
-        tables=lambda wildcards: sorted({*TABLES, *PLAN.tables_here()}),
+        tables=lambda wildcards: PLAN.read_by_claims({*TABLES, *PLAN.tables_here()}),
         claims=local(sorted(map(str, Path("conf/claims").glob("*.yaml")))),
         code=local(sorted(map(str, Path("src/twostage/claims").glob("*.py")))),
     output:

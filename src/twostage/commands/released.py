@@ -36,8 +36,7 @@ from twostage.sources.resumed import CHECKPOINT, Fetched, fetched
 
 MODELS = Path("models")  # `twostage sample --model NAME` looks here
 # Conditions under which samples are measured: none, every class in turn, and the maps of the pictures.
-MAPS = ("segmentation", "depth")
-DRAWN = (None, "class", *MAPS)
+DRAWN = (None, "class", "segmentation", "depth")
 UNMEASURED = "needs --data FOLDER"
 CONVERTED = "converted.json"  # in a model's folder: the checksums of the files that it was made of
 # Groups of overrides that decide what is measured.
@@ -105,7 +104,7 @@ def _protocol(data: Path, typed: Sequence[str]) -> tuple[str, ...]:
     if config.source != "folder" or "data.validation_images" in asked:
         return protocol
     pictures, _ = found_images(config, walk(root_folder(config)))
-    return (*protocol, f"data.validation_images={max(1, len(pictures) - 2)}")
+    return (*protocol, f"data.validation_images={max(1, len(pictures) - 1 - config.tune_images)}")
 
 
 def _place(protocol: tuple[str, ...] | None) -> str:
@@ -205,7 +204,7 @@ def _measured(entry: Released, folder: Path, protocol: tuple[str, ...], num_samp
     if entry.kind == "tokenizer" or not num_samples:
         return found
     if entry.condition not in DRAWN:
-        return found | {"why": f"no FID of samples is printed: twostage sample --model {entry.name}"}
+        return found | {"why": f"samples of {entry.condition} are not measured: twostage sample --model {entry.name}"}
     # Labels of another dataset, which a network could make, are not those of the model.
     if entry.condition == "segmentation" and "segmentation" not in compose(measured)["data"]["maps"]:
         return found | {"why": "samples need the label maps: 'data.maps=[segmentation]' data.num_labels=N"}
@@ -244,9 +243,9 @@ def _codes(entry: Released, folder: Path, protocol: tuple[str, ...]) -> str:
     """The folder of the codes that condition the samples: all classes, or the maps of the pictures, encoded."""
     if entry.condition == "class":
         return str((folder / "condition").resolve())
-    whole = ("latents.train_images=null", "latents.validation_images=null")
+    read = ("latents.train_images=1", "latents.validation_images=null")
     tokenizer = f"tokenizer={folder / 'condition_tokenizer'}"
-    return str(run.make(prompt.asked("latents.encode", (*_of(protocol, "scale", "data"), *whole, tokenizer))))
+    return str(run.make(prompt.asked("latents.encode", (*_of(protocol, "scale", "data"), *read, tokenizer))))
 
 
 def _page(rows: Sequence[dict[str, Any]]) -> str:

@@ -100,9 +100,9 @@ def _target(verb: str, tree: Tree, jobs: Mapping[str, Job], condition: Job | Non
 def _annotation(tree: Tree) -> Job:
     """What makes the map of `tree["tokenizers"]`. Raises TwostageError if there is nothing to make."""
     name, data = tree["tokenizers"]["map"], tree["data"]
-    maps = maps_job(tree, name)
     if name == "image":
         raise TwostageError("data.annotate makes a map of images; name a tokenizer of that map: tokenizers=edges_f4")
+    maps = maps_job(tree, name)
     if maps.verb != "annotate":
         raise TwostageError(f"dataset {data['name']} brings its own map {name}; data.prepare reads it")
     return maps

@@ -32,7 +32,7 @@ READS = {
 }
 # Keys that stand in the names of variants, or say of which data they are.
 CONDITION = "priors.condition="
-NAMED = ("data.", CONDITION, "priors.ordering=", "priors.loop.seed=")
+NAMED = ("data.", "latents.map=", CONDITION, "priors.ordering=", "priors.loop.seed=")
 # Folders of the user's in place of what the chain would make, and the verbs that read them.
 GIVEN = {
     "prior": ("sampling.generate", "sampling.denoise", "sampling.inpaint"),

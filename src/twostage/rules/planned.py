@@ -138,7 +138,9 @@ class PlannedRules:
         return [f"{self.results}/evaluation/{job.variant}/{file}" for job in sources for file in job.files]
 
     def tables_here(self) -> list[str]:
-        """Tables in `results` that are there, of studies on request as well."""
+        """Tables in `results` that are there, of studies on request as well. A storage is not asked."""
+        if self.in_storage:
+            return []
         named = (f"{self.results}/{job.variant}.csv" for job in self.drawn)
         return [path for path in named if Path(path).is_file()]
 
@@ -147,6 +149,10 @@ class PlannedRules:
         drawn = [job for job in self.drawn if f"{self.results}/{job.variant}.csv" in set(tables)]
         copies = {f"{self.results}/{place}" for job in drawn for place in places(job)}
         return sorted(copies.union(*(self.evaluated(job) for job in drawn)))
+
+    def read_by_claims(self, tables: Iterable[str]) -> list[str]:
+        """These tables. A storage fetches only what is named: the long tables, records and counts, too."""
+        return [*self.shown(tables), "results/models.csv"] if self.in_storage else sorted(set(tables))
 
     def make_the_folders_that_dvc_stores(self) -> None:
         """All outputs of dvc.yaml's stage, so that a part of the workflow can be committed and pushed as well."""
@@ -174,6 +180,8 @@ class PlannedRules:
         text = "".join(Path(log).read_text() for log in logs)
         found = re.findall(r"^Error in \w+ (\w+):$.*?^ +log: (\S+)", text, re.M | re.S)
         for name, path in dict.fromkeys(found):
+            # Of a storage, the local copy.
+            path = path[max(path.find("artifacts/"), 0) :]
             job = self.plan.jobs.get(str(Path(path).parent))
             if job is not None:
                 # It may have failed before it could say that it began.

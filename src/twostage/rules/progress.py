@@ -33,13 +33,13 @@ def take_the_terminal(rules: PlannedRules) -> None:
     """Has this run tell of its jobs in a line each, and its jobs say the rest to their logs alone.
 
     Not if stderr is no terminal, if Snakemake only looks or runs one job of another run, or with --verbose or
-    --printshellcmds.
+    --printshellcmds, or if a storage names the files in its own way.
     """
     settings = rules.workflow.output_settings
     own = next((each for each in snakemakes.handlers if each.name == "DefaultStreamHandler"), None)
     if own is None or not sys.stderr.isatty() or asked.only_looks() or asked.is_job():
         return
-    if settings.verbose or settings.printshellcmds:
+    if settings.verbose or settings.printshellcmds or rules.in_storage:
         return
     told = Progress(rules.plan, rules.jobs_to_run, rules.jobs_at_once, sys.stderr)
     for each in own.filters:

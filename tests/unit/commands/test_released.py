@@ -140,7 +140,7 @@ def test_priors_are_measured_by_their_samples(call):
         assert float(rows[name]["fid"]) > 0
         assert rows[name]["fid_samples"] == "30"
     assert rows["faceshq_transformer"]["fid"] == ""
-    assert "no FID of samples is printed" in rows["faceshq_transformer"]["why"]
+    assert "samples of coordinates are not measured" in rows["faceshq_transformer"]["why"]
     assert rows["sflckr"]["why"] == "not fetched: twostage fetch sflckr"
     _, rows = call("sflckr")
     assert rows["ffhq_transformer"]["why"] == "not asked for"
@@ -158,11 +158,18 @@ def with_maps(folder, name, largest):
         Image.fromarray(map_HW).save(folder / name / picture.name)
 
 
+def test_pictures_to_tune_on_are_left_out(call):
+    obtain_released(put("vqgan_imagenet_f16_1024"))
+    code, rows = call("--data", "pictures", *SMALL, "data.tune_images=5")
+    assert code == 0
+    assert rows["vqgan_imagenet_f16_1024"]["rfid_images"] == str(NUM_PICTURES - 6)
+
+
 @pytest.mark.parametrize(
     ("name", "condition", "keys"),
     [("coco_transformer", "segmentation", ["data.num_labels=6"]), ("drin_transformer", "depth", [])],
 )
-def test_samples_of_a_prior_of_maps_are_drawn_from_those_of_the_pictures(call, tmp_path, name, condition, keys):
+def test_samples_of_a_prior_of_maps_are_drawn_from_those_of_the_pictures(call, tmp_path, capfd, name, condition, keys):
     small = (*SMALL, "evaluation.samples.kid_subset_size=10", "evaluation.samples.kid_subsets=2", "sampling.top_k=5")
     obtain_released(put(name, condition))
     with_maps(tmp_path / "pictures", condition, 5 if condition == "segmentation" else 255)
@@ -182,9 +189,11 @@ def test_samples_of_a_prior_of_maps_are_drawn_from_those_of_the_pictures(call, t
     assert read_json(codes / "metadata.json")["map"] == condition
     assert "condition" in inputs
     assert read_json(drawn / "metrics.json")["conditional"]
-    # More samples than maps.
+    # More samples than maps: the numbers of before stay.
+    capfd.readouterr()
     code, rows = call(*asked[:4], str(NUM_PICTURES), *small, f"data.maps=[{condition}]", *keys)
-    assert "not measured" in rows[name]["why"] or rows[name]["fid_samples"] == str(NUM_PICTURES - 2)
+    assert rows[name]["fid_samples"] == str(NUM_PICTURES - 2)
+    assert f"has {NUM_PICTURES - 2} validation images for them" in capfd.readouterr().err
 
 
 def test_a_checkpoint_that_cannot_be_read_keeps_its_line(call):

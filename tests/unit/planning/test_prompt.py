@@ -175,6 +175,8 @@ def test_how_to_make_what_is_missing_is_a_command_that_makes_it():
         ("priors.train", ("priors.condition=low_resolution_f1", "priors.learning_rate=1e-3")),
         ("sampling.generate", ("priors.condition=class", "tokenizers.dropout=0.1")),
         ("priors.train", ("priors.condition=coordinates", "tokenizers=vqgan_f2", "latents.flips=false")),
+        ("priors.train", ("priors.condition=coordinates",)),
+        ("priors.train", ("priors.condition=class", "data=folder", "data.name=mine")),
         ("sampling.generate", ("priors.condition=depth_f4", "priors=pixelsnail")),
         ("sampling.denoise", ("priors=sundae", "priors.condition=edges_f8", "data.canny_sigma=3")),
         ("evaluation.rfid", ("tokenizers=adversarial_f4", "tokenizers.dropout=0.1")),

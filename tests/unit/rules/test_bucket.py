@@ -49,6 +49,19 @@ def test_another_bucket_is_linked_anew():
     assert Path(".snakemake/storage/s3/one/artifacts/x").exists()
 
 
+def test_a_link_that_is_right_is_left_alone():
+    link_artifacts(run())
+    before = ARTIFACTS.lstat()
+    link_artifacts(run())
+    assert ARTIFACTS.lstat() == before
+
+
+def test_a_run_without_a_storage_does_not_write_through_the_link():
+    link_artifacts(run())
+    with pytest.raises(TwostageError, match="artifacts/ is a link of a run with a storage; name that storage again"):
+        link_artifacts(run(provider=None))
+
+
 def test_without_a_storage_nothing_is_linked():
     assert not is_used(run(provider=None))
     link_artifacts(run(provider=None))
@@ -68,7 +81,7 @@ def test_empty_folders_make_way_and_files_do_not():
 
 
 @pytest.mark.usefixtures("repository_conf")
-def test_maps_are_named_where_a_storage_must_keep_them(monkeypatch):
+def test_maps_are_named_where_a_storage_must_keep_them():
     jobs = whole_plan("smoke").jobs
     found = {job.variant: maps_of(job) for job in jobs.values() if maps_of(job)}
     assert found["cifar10_animals"] == ["train_edges.npy", "tune_edges.npy", "validation_edges.npy"]

@@ -31,3 +31,8 @@ def test_a_job_of_several_gpus_is_started_by_torchrun(verb, gpus_per_job, begins
 def test_the_line_of_one_process_is_what_finished_jobs_were_started_by():
     """Another text would run every job again."""
     assert line(1) == ALONE
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_under_a_storage_the_config_is_no_input(number):
+    assert line(number, in_storage=True) == line(number).replace("{input.config}", "{params.config}")

@@ -49,6 +49,33 @@ def test_a_rule_reads_config_code_and_the_part_of_its_upstream_that_the_table_of
     assert f"{tokenizer.out}/curve.csv" not in asked["upstream"]
 
 
+def test_under_a_storage_a_rule_names_all_that_its_job_reads_and_nothing_that_lies_beside_the_clone(rules, plan):
+    rules.in_storage = True
+    wildcards = SimpleNamespace(variant="cifar10_animals.edges_f4")
+    read = rules.inputs("latents.encode")(wildcards)
+    data, tokenizer = (plan.jobs[f"artifacts/smoke/{each}"] for each in
+                       ("data/cifar10_animals", "tokenizers/cifar10_animals.edges_f4"))  # fmt: skip
+    assert f"{data.out}/train_edges.npy" in read["maps"]
+    assert set(read["records"]) == {f"{job.out}/provenance.json" for job in (data, tokenizer)}
+    assert not any(path.startswith("build/") for paths in read.values() for path in paths)
+    parameters = rules.parameters("latents.encode")
+    assert parameters["config"](wildcards).startswith("build/configs/latents/cifar10_animals.edges_f4/")
+    assert parameters["code"](wildcards).startswith("build/code/latents.encode/")
+    # The maps are outputs, too.
+    (paths,) = (paths for paths, variants in rules.kinds("data.prepare") if "cifar10_animals" in variants)
+    assert "artifacts/smoke/data/{variant}/train_edges.npy" in paths
+    rules.in_storage = False
+    assert rules.parameters("latents.encode") == {}
+
+
+def test_claims_name_their_records_where_a_storage_fetches_only_what_is_named(rules):
+    tables = ["results/smoke/table1.csv"]
+    assert rules.read_by_claims(tables) == tables
+    rules.in_storage = True
+    assert {"results/smoke/table1.provenance.json", "results/models.csv"} < set(rules.read_by_claims(tables))
+    assert rules.tables_here() == []
+
+
 def test_what_no_study_asks_for_is_one_line(rules):
     with pytest.raises(TwostageError, match="artifacts/smoke/latents/mine is in no study at scale smoke"):
         rules.inputs("latents.encode")(SimpleNamespace(variant="mine"))

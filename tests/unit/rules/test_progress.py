@@ -136,7 +136,11 @@ def snakemake(monkeypatch):
     monkeypatch.delenv("TWOSTAGE_LOG_ALONE", raising=False)
     settings = SimpleNamespace(verbose=False, printshellcmds=False)
     rules = SimpleNamespace(
-        workflow=SimpleNamespace(output_settings=settings), plan=None, jobs_to_run=list, jobs_at_once=lambda: 1
+        workflow=SimpleNamespace(output_settings=settings),
+        plan=None,
+        jobs_to_run=list,
+        jobs_at_once=lambda: 1,
+        in_storage=False,
     )
     yield rules
     os.environ.pop("TWOSTAGE_LOG_ALONE", None)
