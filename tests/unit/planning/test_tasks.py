@@ -10,14 +10,14 @@ from twostage.planning.whole import plan_of, studies, tables, whole_plan
 
 @pytest.fixture
 def write(edited_conf):
-    """Writes conf/study/mine.yaml: another task's file after some edits."""
+    """Writes conf/study/mine.yaml, or another name's: another task's file after some edits."""
 
-    def written(of, *edits):
+    def written(of, *edits, name="mine"):
         text = (edited_conf / f"study/{of}.yaml").read_text()
         for old, new in (("name: " + of, "name: mine"), *edits):
             assert old in text
             text = text.replace(old, new)
-        (edited_conf / "study/mine.yaml").write_text(text)
+        (edited_conf / f"study/{name}.yaml").write_text(text.replace("name: mine", f"name: {name}"))
 
     return written
 
@@ -101,7 +101,19 @@ def test_a_mistake_in_a_task_is_one_line(write, edit, said):
         plan_of("mine", "smoke")
     assert "\n" not in str(caught.value)
     assert "mine" in str(caught.value)
-    assert str(caught.value) in whole_plan("smoke").broken["mine"]
+
+
+def test_all_mistakes_at_once_are_left_out_of_the_plan_one_by_one(write):
+    names = [f"mine_{number}" for number in range(len(WRONG))]
+    for name, (edit, _) in zip(names, WRONG.values(), strict=True):
+        write("edges", edit, name=name)
+    whole = whole_plan("smoke")
+    assert set(whole.broken) == set(names)
+    for name in names:
+        with pytest.raises(TwostageError) as caught:
+            plan_of(name, "smoke")
+        assert str(caught.value) in whole.broken[name]
+    assert "artifacts/smoke/figures/edges" in whole.jobs
 
 
 @pytest.mark.parametrize("text", ["", "- mine\n", "mine\n", "name: mine\n"])
