@@ -39,7 +39,6 @@ from twostage.data.pictures import (
     grey_array,
     image_array,
     label_array,
-    require_range_used,
     upright_size,
 )
 from twostage.errors import TwostageError
@@ -81,9 +80,7 @@ class FolderCollection:
         return np.stack(in_parallel(lambda record: self.read_map(name, paths[record.position], record), records))
 
     def _image(self, path: Path) -> np.ndarray:
-        picture = decode(path)
-        require_range_used(picture)
-        return image_array(picture, (self.config.size, self.config.size))
+        return image_array(decode(path), (self.config.size, self.config.size))
 
     def read_map(self, name: str, path: Path, record: Record) -> np.ndarray:
         """One map, uint8 [size, size]. Raises TwostageError if it is damaged or has a wrong size or wrong labels."""
@@ -102,7 +99,6 @@ class FolderCollection:
                 assert self.config.num_labels is not None
                 return label_array(picture, crop, self.config.num_labels, self.config.label_offset)
             case "depth":
-                require_range_used(picture)
                 return grey_array(picture, crop)
             case _:
                 return binary_array(picture, crop)

@@ -247,7 +247,8 @@ def fitted(picture: Image.Image, size: tuple[int, int], resample: Image.Resampli
 def image_array(picture: Picture, size: tuple[int, int]) -> np.ndarray:
     """Colours, uint8 [H, W, 3]. Transparent pixels are put on white.
 
-    Raises RefusedError for pixels with an unknown range (see the table above), and TooSmallError.
+    Raises RefusedError for pixels with an unknown range (see the table above) or numbers of 8 bits stored in 16, and
+    TooSmallError.
     """
     return np.asarray(fitted(_colours(picture), size, Image.Resampling.LANCZOS))
 
@@ -383,6 +384,7 @@ def _deep_top(picture: Picture) -> int | None:
 def _colours(picture: Picture) -> Image.Image:
     """Mode RGB, any size. Transparent pixels are put on white."""
     _require_range(picture)
+    require_range_used(picture)
     if picture.top is not None and picture.top > 255:
         return Image.fromarray(_eight_bits(*_shown(picture))).convert("RGB")
     if not picture.has_transparency:
@@ -419,8 +421,10 @@ def _one_channel(picture: Picture, expected: str) -> Picture:
 def grey_array(picture: Picture, size: tuple[int, int]) -> np.ndarray:
     """Grey values, uint8 [H, W]. 16-bit values are scaled to 0..255.
 
-    Raises RefusedError for colours, transparent pixels and numbers with an unknown range, and TooSmallError.
+    Raises RefusedError for colours, transparent pixels, numbers with an unknown range or numbers of 8 bits stored in
+    16, and TooSmallError.
     """
+    require_range_used(picture)
     picture = _one_channel(picture, "grey values of 8 or 16 bits")
     shown_HW, top = _shown(picture)
     if top == 255:

@@ -131,7 +131,7 @@ class PriorTask:
 
     def _gather(self, index_NT: np.ndarray, positions_B: np.ndarray) -> torch.Tensor:
         index_BT = torch.from_numpy(index_NT[positions_B].astype(np.int64))
-        return training.to_device(index_BT, self.config.loop.pin_memory)
+        return training.to_device(index_BT, self.device, self.config.loop.pin_memory)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The tensors to store, as `priors.model.store` takes them: the last weights, or their average."""

@@ -69,9 +69,8 @@ def device() -> torch.device:
     return torch.device("cpu") if found is None or found.type == "mps" else found
 
 
-def to_device(tensor: torch.Tensor, pin_memory: bool = False) -> torch.Tensor:
-    """The tensor, of the CPU, on this process's device. `pin_memory`: to CUDA by page-locked memory, without a wait."""
-    target = device()
+def to_device(tensor: torch.Tensor, target: torch.device, pin_memory: bool) -> torch.Tensor:
+    """The tensor, of the CPU, on a device. `pin_memory`: to CUDA by page-locked memory, without a wait."""
     if pin_memory and target.type == "cuda":
         return tensor.pin_memory().to(target, non_blocking=True)
     return tensor.to(target)

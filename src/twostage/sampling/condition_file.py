@@ -17,7 +17,6 @@ from twostage.data.pictures import (
     grey_array,
     image_array,
     label_array,
-    require_range_used,
 )
 from twostage.errors import TwostageError
 from twostage.latents.dataset import TokenSpace
@@ -87,12 +86,10 @@ def read_condition(config: DrawingConfig, kind: str, size: tuple[int, int], num_
                 offset = config.condition_label_offset
                 return label_array(picture, size, num_labels, offset)[..., None]
             case "grey":
-                require_range_used(picture)
                 return grey_array(picture, size)[..., None]
             case "binary":
                 return binary_array(picture, size)[..., None]
             case _:
-                require_range_used(picture)
                 return image_array(picture, size)
     except UndecodableError as error:
         raise TwostageError(f"sampling.condition_file={path} cannot be decoded: {error}; replace it") from error

@@ -266,7 +266,8 @@ class TokenizerTask:
         map_BHWC = self.data.train_NHWC[position_B[rows]]
         map_BHWC = np.where(flipped_B[:, None, None, None], map_BHWC[:, :, ::-1], map_BHWC)
         image_BCHW = prepare_map(map_BHWC, self.data.kind, self.data.num_channels)
-        return training.to_device(image_BCHW.contiguous(memory_format=torch.channels_last), loop.pin_memory)
+        image_BCHW = image_BCHW.contiguous(memory_format=torch.channels_last)
+        return training.to_device(image_BCHW, self.models.tokenizer.quantizer.codebook_KD.device, loop.pin_memory)
 
     @torch.no_grad()
     def _start_codebook(self, parts: list[Tensor], generator: torch.Generator) -> None:

@@ -19,7 +19,10 @@ class Provider:
         return SimpleNamespace(local_path=lambda: f".snakemake/storage/s3/{query.removeprefix('s3://')}")
 
 
-def run(prefix="s3://lab/twostage", provider=Provider()):  # noqa: B008
+PROVIDER = Provider()
+
+
+def run(prefix="s3://lab/twostage", provider=PROVIDER):
     return SimpleNamespace(
         storage_registry=SimpleNamespace(default_storage_provider=provider),
         storage_settings=SimpleNamespace(default_storage_prefix=prefix),

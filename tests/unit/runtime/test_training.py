@@ -132,7 +132,7 @@ def test_batches_depend_on_seed_and_step_alone():
 
 
 @pytest.mark.parametrize("pin_memory", [False, True])
-def test_a_batch_is_copied_to_a_card_from_page_locked_memory_if_asked(monkeypatch, pin_memory):
+def test_a_batch_is_copied_to_a_card_from_page_locked_memory_if_asked(pin_memory):
     calls = []
 
     class OnCpu:
@@ -144,12 +144,10 @@ def test_a_batch_is_copied_to_a_card_from_page_locked_memory_if_asked(monkeypatc
             calls.append((device.type, non_blocking))
             return self
 
-    monkeypatch.setenv("TWOSTAGE_DEVICE", "cuda")
-    training.to_device(OnCpu(), pin_memory)
+    training.to_device(OnCpu(), torch.device("cuda"), pin_memory)
     assert calls == (["pinned", ("cuda", True)] if pin_memory else [("cuda", False)])
 
 
-def test_without_a_card_nothing_is_pinned(monkeypatch):
-    monkeypatch.setenv("TWOSTAGE_DEVICE", "cpu")
+def test_without_a_card_nothing_is_pinned():
     batch_B = torch.arange(3)
-    assert training.to_device(batch_B, pin_memory=True) is batch_B
+    assert training.to_device(batch_B, torch.device("cpu"), pin_memory=True) is batch_B
