@@ -29,7 +29,7 @@ for name, row, number, paths, variants in (
             gpu=num_gpus(row.gpu, row.spread, GPUS_PER_JOB),
         # The shell's line is read when the job runs, and then `name` is the last of the loop.
         params:
-            verb=name,
             **PLAN.parameters(name),
+            verb=name,
         shell:
             line(num_processes(row.spread, GPUS_PER_JOB), PLAN.in_storage)
