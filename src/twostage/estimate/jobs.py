@@ -125,7 +125,7 @@ class Estimates:
 
     def _prior(self, job: Job) -> Cost:
         config, tokens = parse(PriorConfig, job.config), self._tokens(job)
-        step, loop = _prior_step(config, tokens), config.loop
+        step, loop = once_per_size(config, tokens), config.loop
         _, validation, tune = self._images(job.inputs["latents"])
         steps, evaluated, runs = float(loop.steps), validation, 1
         if job.verb == "tune" and config.sweep is not None:
@@ -145,7 +145,7 @@ class Estimates:
         return self._rival(job, "own"), self._rival(job, "rival")
 
     def _rival(self, job: Job, name: str) -> Step:
-        return _prior_step(parse(PriorConfig, job.config[name]), self._tokens(job, f"{name}."))
+        return once_per_size(parse(PriorConfig, job.config[name]), self._tokens(job, f"{name}."))
 
     def _pace(self, job: Job) -> Cost:
         own, rival = self._rivals(job)
@@ -196,7 +196,7 @@ class Estimates:
         if prior.stage != "priors" or tokenizer.verb != "train":
             return None
         config, tokens = parse(PriorConfig, prior.config), self._tokens(prior)
-        step = _prior_step(config, tokens)
+        step = once_per_size(config, tokens)
         # With a cache a sequence costs what one pass over it costs; a denoiser's every step is such a pass.
         passes = 1.0
         if config.architecture in DENOISERS:
@@ -295,8 +295,8 @@ def _inference(image: Step, images: float, batch_size: int, disk_bytes: float, k
     return Cost(batches, step, images * image.flops, batches * image.operations, batch_size, "float32", disk_bytes, key)
 
 
-def _prior_step(config: PriorConfig, tokens: TokenSpace) -> Step:
-    """Seeds, rates and budgets change nothing of a step."""
+def once_per_size(config: PriorConfig, tokens: TokenSpace) -> Step:
+    """A step of a prior, run once: seeds, rates and budgets change nothing of it."""
     own = {name: getattr(config, name) for name in ("gpt", "pixelsnail", "sundae", "absorbing", "own")}
     return _once(
         ("prior", repr(own), tokens, config.loop.batch_size, config.loop.precision), prior_step, config, tokens

@@ -1,6 +1,6 @@
 """Every model that the papers print (conf/models/), built without memory and counted."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,17 @@ from twostage.config.composition import CONF, compose, parse
 from twostage.config.schema import DENOISERS, PriorConfig, TokenizerConfig
 from twostage.config.yaml_files import read_yaml
 from twostage.errors import TwostageError
+from twostage.estimate.jobs import CARD_BYTES, FORWARD, Card, once_per_size
+from twostage.estimate.step import Step, decoder_pass
 from twostage.figures.tables import write_text
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.model import build, num_parameters
 from twostage.runtime.artifacts import write_csv
 from twostage.runtime.job import Tree
 from twostage.tokenizers import Tokenizer
+
+# Of McKinney & Willcocks 2022, on which they sample. Source: the maker's data sheet.
+GTX_1080_TI = Card("GTX 1080 Ti", 11, {"float32": 11.3})
 
 
 @dataclass
@@ -32,6 +37,7 @@ class Printed:
     length: int | None = None  # of the sequence, condition and image, as printed
     millions: int | None = None  # parameters of the prior, as printed
     is_tokenizer: bool = False  # no prior
+    steps: int | None = None  # of a denoiser's chain, as printed below samples; null: none is printed
     why: str = ""  # where ours has not the printed number: the reason
 
     @property
@@ -92,6 +98,27 @@ class Counted:
             "why": printed.why,
         }
 
+    def costs(self) -> dict[str, Any]:
+        """What it takes on a card: of a prior gigabytes to train with two sequences a batch, and of one whose chain is
+        printed seconds an image.
+        """
+        if self.prior is None:
+            return {}
+        step = once_per_size(replace(self.prior, loop=replace(self.prior.loop, batch_size=2)), self.tokens)
+        gigabytes = (step.state_bytes + step.live_bytes + CARD_BYTES) / 1e9
+        found = {"gb_at_batch_2": f"{gigabytes:.1f}"}
+        if self.printed.steps is not None:
+            found["gtx_1080_ti_least_seconds"] = f"{self._least_seconds(step, self.printed.steps):.2f}"
+        return found
+
+    def _least_seconds(self, step: Step, steps: int) -> float:
+        """An image's chain and its decoding at the card's peak. No code reaches that, so it takes longer."""
+        assert self.prior is not None
+        unrolls = self.prior.sundae.unrolls if self.prior.sundae is not None else 1
+        chain = steps * FORWARD * step.flops / unrolls / 2
+        decoder = decoder_pass(parse(TokenizerConfig, self.tokenizer), "colour", 3, self.tokens.grid)
+        return (chain + decoder.flops) / (1e12 * GTX_1080_TI.teraflops["float32"])
+
 
 def printed_models(folder: Path | None = None) -> list[Counted]:
     """Every row of conf/models/, paper by paper. Raises TwostageError for one that no config describes."""
@@ -139,7 +166,7 @@ def _counted(document: dict[str, Any], printed: Printed) -> Counted:
 
 def write(counted: list[Counted], folder: Path) -> None:
     """Writes models.csv and models.md."""
-    write_csv(folder / "models.csv", [each.row() for each in counted])
+    write_csv(folder / "models.csv", [each.row() | each.costs() for each in counted])
     write_text(folder / "models.md", _page(counted))
 
 
