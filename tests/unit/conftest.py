@@ -12,6 +12,7 @@ SCALES = ["smoke", "laptop", "night", "workstation", "paper"]
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("[!_]*.yaml"))
 # On data that the user brings at every scale, or more than `all` has time for.
 ON_REQUEST = {
+    "adversarial_phase",
     "depth",
     "pose",
     "layouts_ade20k",
