@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from twostage.config import composition
+from twostage.planning import whole
 from twostage.runtime.fingerprint import NOT_COUNTED
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -88,3 +89,13 @@ def edited_conf(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     monkeypatch.setattr(composition, "CONF", tmp_path / "conf")
     return tmp_path / "conf"
+
+
+@pytest.fixture
+def few_studies(edited_conf, monkeypatch):
+    """That copy with five studies, as to plan all of them takes seconds."""
+    monkeypatch.setattr(whole, "DESIGNS", {"table1": whole.DESIGNS["table1"]})
+    for path in (edited_conf / "study").glob("[!_]*.yaml"):
+        if path.stem not in ("edges", "edges_sundae", "gpt_dropout", "orderings", "table1"):
+            path.unlink()
+    return edited_conf

@@ -8,7 +8,6 @@ import pytest
 
 from twostage.config import composition
 from twostage.planning import kept as module
-from twostage.planning import whole as of_whole
 from twostage.planning.kept import kept_plan
 from twostage.planning.whole import whole_plan
 
@@ -19,16 +18,6 @@ def planned(monkeypatch):
     scales = []
     monkeypatch.setattr(module, "whole_plan", lambda scale: (scales.append(scale), whole_plan(scale))[1])
     return scales
-
-
-@pytest.fixture
-def few_studies(edited_conf, monkeypatch):
-    """A copy of conf/ with two studies, as to plan all of them takes seconds."""
-    monkeypatch.setattr(of_whole, "DESIGNS", {})
-    for path in (edited_conf / "study").glob("[!_]*.yaml"):
-        if path.stem not in ("orderings", "codebook_size"):
-            path.unlink()
-    return edited_conf
 
 
 def test_what_is_kept_is_the_whole_plan(edited_conf, planned):

@@ -36,7 +36,7 @@ WITH_PLUGIN = STUDY | {
 
 
 @pytest.fixture
-def folder(edited_conf, tmp_path, monkeypatch):
+def folder(few_studies, tmp_path, monkeypatch):
     """A folder of the user's; what is added is forgotten after the test."""
     monkeypatch.setattr(composition, "_studies", {})
     monkeypatch.chdir(tmp_path)

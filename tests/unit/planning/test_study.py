@@ -424,10 +424,10 @@ def test_samples_of_maps_are_refused_while_planning():
     assert stage(planned(PRIORS | {"rows": rows}), "priors.train")
 
 
-def test_a_copy_under_another_file_name_is_refused(edited_conf):
+def test_a_copy_under_another_file_name_is_refused(few_studies):
     """Two files would be one study, whose jobs and results have its name."""
-    text = (edited_conf / "study/gpt_dropout.yaml").read_text()
-    (edited_conf / "study/mine.yaml").write_text(text)
+    text = (few_studies / "study/gpt_dropout.yaml").read_text()
+    (few_studies / "study/mine.yaml").write_text(text)
     (line,) = whole_plan("smoke").broken.values()
     assert "mine" in line
     assert "gpt_dropout" in line
@@ -445,17 +445,17 @@ def test_a_copy_under_another_file_name_is_refused(edited_conf):
         ("summary", "summary.json"),
     ],
 )
-def test_a_study_that_would_write_the_file_of_another_one_stops_itself_alone(edited_conf, name, file):
-    text = (edited_conf / "study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", f"name: {name}")
-    (edited_conf / f"study/{name}.yaml").write_text(text)
+def test_a_study_that_would_write_the_file_of_another_one_stops_itself_alone(few_studies, name, file):
+    text = (few_studies / "study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", f"name: {name}")
+    (few_studies / f"study/{name}.yaml").write_text(text)
     plan = whole_plan("smoke")
     assert plan.broken == {name: f"study {name}: results/ has another {file}; give the study another name"}
     assert "edges" in tables(plan)
 
 
-def test_a_study_of_a_users_own_joins_the_whole_plan_unless_it_is_on_request(edited_conf):
-    path = edited_conf / "study/mine.yaml"
-    text = (edited_conf / "study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine")
+def test_a_study_of_a_users_own_joins_the_whole_plan_unless_it_is_on_request(few_studies):
+    path = few_studies / "study/mine.yaml"
+    text = (few_studies / "study/gpt_dropout.yaml").read_text().replace("name: gpt_dropout", "name: mine")
     text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("on_request"))
     path.write_text(text)
     plan = whole_plan("smoke")

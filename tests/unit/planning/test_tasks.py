@@ -9,15 +9,15 @@ from twostage.planning.whole import plan_of, studies, tables, whole_plan
 
 
 @pytest.fixture
-def write(edited_conf):
+def write(few_studies):
     """Writes conf/study/mine.yaml, or another name's: another task's file after some edits."""
 
     def written(of, *edits, name="mine"):
-        text = (edited_conf / f"study/{of}.yaml").read_text()
+        text = (few_studies / f"study/{of}.yaml").read_text()
         for old, new in (("name: " + of, "name: mine"), *edits):
             assert old in text
             text = text.replace(old, new)
-        (edited_conf / f"study/{name}.yaml").write_text(text.replace("name: mine", f"name: {name}"))
+        (few_studies / f"study/{name}.yaml").write_text(text.replace("name: mine", f"name: {name}"))
 
     return written
 
@@ -117,8 +117,8 @@ def test_all_mistakes_at_once_are_left_out_of_the_plan_one_by_one(write):
 
 
 @pytest.mark.parametrize("text", ["", "- mine\n", "mine\n", "name: mine\n"])
-def test_a_file_that_is_no_study_at_all_is_one_line(edited_conf, text):
-    (edited_conf / "study/mine.yaml").write_text(text)
+def test_a_file_that_is_no_study_at_all_is_one_line(few_studies, text):
+    (few_studies / "study/mine.yaml").write_text(text)
     (line,) = whole_plan("smoke").broken.values()
     assert "mine" in line
     assert "\n" not in line
