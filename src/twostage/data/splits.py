@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 
+from twostage.config.schema import SPLITS
 from twostage.data.collection import Record
 from twostage.data.listing import nfc
 from twostage.errors import TwostageError
 
-SPLITS = ("train", "tune", "validation")
 # ours: one seed for all scales and studies, so that all models are compared on the same images
 SEED = 0
 

@@ -119,7 +119,7 @@ class Estimates:
                 return self._tokenizer(job)
             case "latents.encode":
                 return self._encoded(job)
-            case "sampling.generate" | "sampling.denoise":
+            case "sampling.generate" | "sampling.denoise" | "sampling.inpaint":
                 return self._drawn(job)
         return None
 
@@ -206,14 +206,20 @@ class Estimates:
             passes /= unrolls
         kind, channels, side = self._map(tokenizer)
         decoder = decoder_pass(_tokenizer_config(tokenizer), kind, channels, tokens.grid)
-        images = float(job.config["num_images"])
+        # Inpainting draws several results an image, and decodes the image itself beside them.
+        results = job.config["results"] if job.verb == "inpaint" else 1
+        decoded = 1 + 1 / results if job.verb == "inpaint" else 1.0
+        images = float(job.config["num_images"]) * results
         both = replace(
             decoder,
             parameters=decoder.parameters + step.parameters,
-            flops=decoder.flops + passes * FORWARD * step.flops / config.loop.batch_size,
-            operations=decoder.operations + round(passes * FORWARD * step.operations / config.loop.batch_size),
+            flops=decoded * decoder.flops + passes * FORWARD * step.flops / config.loop.batch_size,
+            operations=round(
+                decoded * decoder.operations + passes * FORWARD * step.operations / config.loop.batch_size
+            ),
         )
-        return _inference(both, images, job.config["batch_size"], images * side * side * 3, "scale.sampling.batch_size")
+        written = images * decoded * side * side * 3
+        return _inference(both, images, job.config["batch_size"], written, "scale.sampling.batch_size")
 
     def _tokens(self, job: Job, prefix: str = "") -> TokenSpace:
         space = self._space(job.inputs[f"{prefix}latents"])

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from twostage import tokenizers
-from twostage.config.schema import LatentsConfig
+from twostage.config.schema import SPLITS, LatentsConfig
 from twostage.data.keypoints import MIRRORED
 from twostage.errors import TwostageError
 from twostage.latents.dataset import index_file
@@ -24,7 +24,6 @@ from twostage.runtime.job import Job
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "tune", "validation")
 MAX_CODES = 2**16  # the number of values of uint16
 
 

@@ -11,7 +11,7 @@ from twostage.config.composition import compose, parse
 from twostage.config.schema import PriorConfig, TokenizerConfig
 from twostage.estimate import report
 from twostage.estimate.jobs import CARDS, Cost, Estimates, studies_of
-from twostage.estimate.step import Step, prior_step, tokenizer_step
+from twostage.estimate.step import Step, decoder_pass, prior_step, tokenizer_step
 from twostage.latents.dataset import Split, TokenSpace
 from twostage.planning.whole import plan_of
 from twostage.priors.model import build, num_parameters
@@ -88,3 +88,17 @@ def test_every_job_that_trains_has_a_cost_and_shared_ones_count_once():
     total = sum(cost.disk_bytes for folder in jobs if (cost := estimates.of(folder))) / 1e9
     assert float(rows["all"]["disk_gb"]) == pytest.approx(total, rel=0.01)
     assert {f"study {name}" for name in studies_of(jobs)} <= rows.keys()
+
+
+def test_inpainting_draws_several_results_an_image_and_decodes_it_once_more():
+    jobs = plan_of("sundae_inpainting", "smoke").jobs
+    folder, job = next((folder, job) for folder, job in jobs.items() if job.verb == "inpaint")
+    found = Estimates(jobs).of(folder)
+    images, results = job.config["num_images"], job.config["results"]
+    prior, tokenizer = (jobs[job.inputs[name]].config for name in ("prior", "tokenizer"))
+    config = parse(PriorConfig, prior)
+    forward = prior_step(config, TokenSpace(tokenizer["quantizer"]["num_codes"], (8, 8))).flops / 3
+    chain = job.config["chain"]["steps"] * forward / config.loop.batch_size / config.sundae.unrolls
+    decoding = decoder_pass(parse(TokenizerConfig, tokenizer), "colour", 3, (8, 8)).flops
+    assert found.flops == pytest.approx(images * (results * chain + (results + 1) * decoding), rel=1e-6)
+    assert found.disk_bytes == images * (results + 1) * 32 * 32 * 3
