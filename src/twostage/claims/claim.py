@@ -49,6 +49,7 @@ class Relation:
     expected: float | None = None
     no_effect: float | None = None  # about: the number of no effect; beyond it, away from it is a direction
     within: float = at_least(0, default=0.0)  # about: the share of `expected` that a number may be off
+    is_bound: bool = False  # about: the numbers are bounds from below, which may refute a claim and never bear it out
     margin: float = at_least(0, default=0.0)  # less, greater: so much worse still counts as no worse
 
 

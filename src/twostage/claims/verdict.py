@@ -133,12 +133,17 @@ def _own(holds: Relation, table: Table, left: Selector, quantity: str, level: fl
 
 def _about(holds: Relation, table: Table, quantity: str) -> Verdict:
     """Near the expected number in every row, within the share of it that the claim allows. Without an interval that is
-    a direction, as is a number beyond `no_effect` on the side of the expected one.
+    a direction, as is a number beyond `no_effect` on the side of the expected one. A bound from below says no more than
+    that the number itself is larger.
     """
     expected = holds.expected
     assert expected is not None
     found = [_ratio(holds, table, left, quantity) for left in holds.left]
     off = max(found, key=lambda number: abs(number - expected))
+    if holds.is_bound:
+        highest = max(found)
+        judged = INCONCLUSIVE if highest <= (1 + holds.within) * expected else NOT_REPRODUCED
+        return Verdict(judged, Effect(highest), ours=tuple(found))
     is_near = abs(off - expected) <= holds.within * abs(expected)
     none = holds.no_effect
     is_towards = none is not None and all((number - none) * (expected - none) > 0 for number in found)

@@ -1,4 +1,4 @@
-"""`twostage models`: the number of parameters of every model that the papers print, beside the printed one."""
+"""`twostage models`: what every printed model has and takes: parameters beside the paper's, memory, seconds."""
 
 import argparse
 from pathlib import Path

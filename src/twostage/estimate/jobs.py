@@ -78,7 +78,7 @@ class Cost:
     @property
     def device_bytes(self) -> float:
         """Weights, optimizer, gradients and activations."""
-        return self.step.state_bytes + self.step.live_bytes
+        return self.step.device_bytes
 
     def fits(self, card: Card) -> bool:
         """Whether the card has the memory."""
@@ -202,8 +202,7 @@ class Estimates:
         if config.architecture in DENOISERS:
             chain = job.config.get("denoising") or job.config
             passes = float((chain.get("chain") or chain.get("unmasking") or {}).get("steps") or tokens.num_tokens)
-            unrolls = config.sundae.unrolls if config.sundae is not None else 1
-            passes /= unrolls
+        share = passes * share_of_a_pass(config)
         kind, channels, side = self._map(tokenizer)
         decoder = decoder_pass(_tokenizer_config(tokenizer), kind, channels, tokens.grid)
         # Inpainting draws several results an image, and decodes the image itself beside them.
@@ -213,10 +212,8 @@ class Estimates:
         both = replace(
             decoder,
             parameters=decoder.parameters + step.parameters,
-            flops=decoded * decoder.flops + passes * FORWARD * step.flops / config.loop.batch_size,
-            operations=round(
-                decoded * decoder.operations + passes * FORWARD * step.operations / config.loop.batch_size
-            ),
+            flops=decoded * decoder.flops + share * step.flops,
+            operations=round(decoded * decoder.operations + share * step.operations),
         )
         written = images * decoded * side * side * 3
         return _inference(both, images, job.config["batch_size"], written, "scale.sampling.batch_size")
@@ -299,6 +296,12 @@ def _inference(image: Step, images: float, batch_size: int, disk_bytes: float, k
     live = image.live_bytes * batch_size - 8.0 * image.parameters
     step = replace(image, flops=image.flops * batch_size, live_bytes=live)
     return Cost(batches, step, images * image.flops, batches * image.operations, batch_size, "float32", disk_bytes, key)
+
+
+def share_of_a_pass(config: PriorConfig) -> float:
+    """What a pass over one sequence is of a training step, which has a batch of them and unrolls some priors."""
+    unrolls = config.sundae.unrolls if config.sundae is not None else 1
+    return FORWARD / unrolls / config.loop.batch_size
 
 
 def once_per_size(config: PriorConfig, tokens: TokenSpace) -> Step:

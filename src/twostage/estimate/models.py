@@ -12,8 +12,8 @@ from twostage.config.composition import CONF, compose, parse
 from twostage.config.schema import DENOISERS, PriorConfig, TokenizerConfig
 from twostage.config.yaml_files import read_yaml
 from twostage.errors import TwostageError
-from twostage.estimate.jobs import CARD_BYTES, FORWARD, Card, once_per_size
-from twostage.estimate.step import Step, decoder_pass
+from twostage.estimate.jobs import CARD_BYTES, once_per_size, share_of_a_pass
+from twostage.estimate.step import decoder_pass
 from twostage.figures.tables import write_text
 from twostage.latents.dataset import TokenSpace
 from twostage.priors.model import build, num_parameters
@@ -21,8 +21,8 @@ from twostage.runtime.artifacts import write_csv
 from twostage.runtime.job import Tree
 from twostage.tokenizers import Tokenizer
 
-# Of McKinney & Willcocks 2022, on which they sample. Source: the maker's data sheet.
-GTX_1080_TI = Card("GTX 1080 Ti", 11, {"float32": 11.3})
+# Of the card on which McKinney & Willcocks 2022 sample, in float32. Source: the maker's data sheet, at its boost clock.
+GTX_1080_TI_FLOPS = 11.3e12
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Printed:
     length: int | None = None  # of the sequence, condition and image, as printed
     millions: int | None = None  # parameters of the prior, as printed
     is_tokenizer: bool = False  # no prior
-    steps: int | None = None  # of a denoiser's chain, as printed below samples; null: none is printed
+    steps: int | None = None  # of a denoiser's chain, as printed; null: none is timed
     why: str = ""  # where ours has not the printed number: the reason
 
     @property
@@ -98,26 +98,20 @@ class Counted:
             "why": printed.why,
         }
 
-    def costs(self) -> dict[str, Any]:
+    def costs(self) -> dict[str, str]:
         """What it takes on a card: of a prior gigabytes to train with two sequences a batch, and of one whose chain is
-        printed seconds an image.
+        printed the least seconds an image, as no code reaches the card's peak.
         """
         if self.prior is None:
             return {}
-        step = once_per_size(replace(self.prior, loop=replace(self.prior.loop, batch_size=2)), self.tokens)
-        gigabytes = (step.state_bytes + step.live_bytes + CARD_BYTES) / 1e9
-        found = {"gb_at_batch_2": f"{gigabytes:.1f}"}
+        prior = replace(self.prior, loop=replace(self.prior.loop, batch_size=2))
+        step = once_per_size(prior, self.tokens)
+        found = {"gb_at_batch_2": f"{(step.device_bytes + CARD_BYTES) / 1e9:.1f}"}
         if self.printed.steps is not None:
-            found["gtx_1080_ti_least_seconds"] = f"{self._least_seconds(step, self.printed.steps):.2f}"
+            decoder = decoder_pass(parse(TokenizerConfig, self.tokenizer), "colour", 3, self.tokens.grid)
+            flops = self.printed.steps * share_of_a_pass(prior) * step.flops + decoder.flops
+            found["gtx_1080_ti_least_seconds"] = f"{flops / GTX_1080_TI_FLOPS:.2f}"
         return found
-
-    def _least_seconds(self, step: Step, steps: int) -> float:
-        """An image's chain and its decoding at the card's peak. No code reaches that, so it takes longer."""
-        assert self.prior is not None
-        unrolls = self.prior.sundae.unrolls if self.prior.sundae is not None else 1
-        chain = steps * FORWARD * step.flops / unrolls / 2
-        decoder = decoder_pass(parse(TokenizerConfig, self.tokenizer), "colour", 3, self.tokens.grid)
-        return (chain + decoder.flops) / (1e12 * GTX_1080_TI.teraflops["float32"])
 
 
 def printed_models(folder: Path | None = None) -> list[Counted]:
@@ -166,11 +160,12 @@ def _counted(document: dict[str, Any], printed: Printed) -> Counted:
 
 def write(counted: list[Counted], folder: Path) -> None:
     """Writes models.csv and models.md."""
-    write_csv(folder / "models.csv", [each.row() | each.costs() for each in counted])
-    write_text(folder / "models.md", _page(counted))
+    costs = [each.costs() for each in counted]
+    write_csv(folder / "models.csv", [each.row() | taken for each, taken in zip(counted, costs, strict=True)])
+    write_text(folder / "models.md", _page(counted, costs))
 
 
-def _page(counted: list[Counted]) -> str:
+def _page(counted: list[Counted], costs: list[dict[str, str]]) -> str:
     compared = sum(each.difference is not None for each in counted)
     apart = sum(each.printed.why != "" for each in counted)
     lines = [
@@ -179,14 +174,18 @@ def _page(counted: list[Counted]) -> str:
         f"Parameters of all {len(counted)} models of [conf/models](../conf/models) at scale paper, built without",
         f"memory (`twostage models`). The papers print {compared} of these numbers. {compared - apart} are ours to the",
         f"printed digit, {apart} are not, and the row says why.",
+        "",
+        "Memory is that of one training step with two sequences: weights, optimizer, gradients and activations, and",
+        "1.5 GB that a process is assumed to take on a card. Seconds are a bound from below for one sample of SUNDAE:",
+        "its operations over the peak of a GTX 1080 Ti, the card of its paper.",
     ]
     for paper in dict.fromkeys(each.paper for each in counted):
-        cells = [_cells(each) for each in counted if each.paper == paper]
+        cells = [_cells(each, taken) for each, taken in zip(counted, costs, strict=True) if each.paper == paper]
         lines += ["", f"## {paper}", "", str(pd.DataFrame(cells).to_markdown(index=False, disable_numparse=True))]
     return "\n".join(lines) + "\n"
 
 
-def _cells(each: Counted) -> dict[str, str]:
+def _cells(each: Counted, taken: dict[str, str]) -> dict[str, str]:
     def millions(count: int | None) -> str:
         return "" if count is None else f"{count / 1e6:.1f} M"
 
@@ -200,5 +199,7 @@ def _cells(each: Counted) -> dict[str, str]:
         "prior": millions(each.parameters),
         "paper": f"{printed.millions} M" if printed.millions else "",
         "difference": "" if each.difference is None else f"{each.difference:+.1%}",
+        "memory at batch 2 [GB]": taken.get("gb_at_batch_2", ""),
+        "least time of a sample [s]": taken.get("gtx_1080_ti_least_seconds", ""),
         "why": printed.why,
     }

@@ -14,6 +14,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -52,6 +54,11 @@ class Step:
         """Of the weights and both moments of Adam, float32."""
         return 12.0 * self.parameters
 
+    @property
+    def device_bytes(self) -> float:
+        """Of all of it."""
+        return self.state_bytes + self.live_bytes
+
 
 class _Watch(TorchDispatchMode):
     """Counts operations, their FLOPs and the storage that is alive."""
@@ -85,6 +92,16 @@ class _Watch(TorchDispatchMode):
         self.live -= size
 
 
+class _AttentionOfCards(TorchFunctionMode):
+    """Attention without its dropout, with which torch holds all scores on a CPU. Kernels of cards never do."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is functional.scaled_dot_product_attention:
+            kwargs = kwargs | {"dropout_p": 0.0}
+        return func(*args, **kwargs)
+
+
 def _tensors(tree: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
@@ -109,7 +126,7 @@ def prior_step(config: PriorConfig, tokens: TokenSpace) -> Step:
     with torch.device("meta"):
         model = build(config, tokens)
     parameters = num_parameters(model)
-    with _fake():
+    with _fake(), _AttentionOfCards():
         model.to_empty(device="cpu")
         # It is where it shall be, and torch cannot move fake tensors.
         vars(model)["to"] = lambda *_: model

@@ -31,8 +31,7 @@ COLUMNS = (
 # Only where a prior has one: summaries of before there was such a prior do not name it.
 BOUND = "bound_nats_per_token"
 # What the paper prints, and the column of ours that it stands in.
-PRINTED = {"steps": "chain_steps", "fid": "fid", "density": "density", "coverage": "coverage",
-           "seconds": "sampling_seconds_per_image"}  # fmt: skip
+PRINTED = {"steps": "chain_steps", "fid": "fid", "density": "density", "coverage": "coverage"}
 BARS = (
     ("fid", "FID\n(low: good)"),
     ("density", "density\n(high: good)"),
@@ -115,7 +114,6 @@ def _printed(metrics: Metrics) -> list[dict[str, str]]:
         | {metrics["label"]: f"paper: {row['label']}", "FID": f"{row['fid']:.2f}"}
         | {key: f"{row[key]:.2f}" for key in ("density", "coverage") if key in row}
         | ({"network evaluations": f"{row['steps']}"} if "steps" in row else {})
-        | ({"s per image": f"{row['seconds']:g}"} if "seconds" in row else {})
         for row in metrics["paper_rows"]
     ]
     return ours + paper

@@ -51,6 +51,18 @@ def test_what_lives_grows_with_the_batch_and_holds_the_gradients():
     assert (large.live_bytes - gradients) / (small.live_bytes - gradients) == pytest.approx(2, rel=0.1)
 
 
+@pytest.mark.parametrize("architecture", ["gpt", "pixelsnail", "sundae"])
+def test_dropout_costs_masks_and_no_scores_of_attention(architecture):
+    """Kernels of cards hold no scores. On a CPU, dropout makes torch hold all of them, which a long sequence shows."""
+    tokens, size = TokenSpace(64, (32, 32)), prior(architecture).loop.batch_size
+    without, with_dropout = (
+        prior_step(prior(architecture, f"priors.{architecture}.dropout={dropout}"), tokens) for dropout in (0.0, 0.1)
+    )
+    assert with_dropout.flops == without.flops
+    # The scores of a head are of 1024 x 1024 tokens. So much the masks of all other dropouts do not add.
+    assert 0 < with_dropout.live_bytes - without.live_bytes < 4 * size * 1024**2
+
+
 def test_the_adversarial_phase_costs_more():
     config = parse(TokenizerConfig, compose(("scale=smoke", "tokenizers=vqgan_f4"))["tokenizers"])
     before, after = (tokenizer_step(config, "colour", 3, 32, phase, "alex") for phase in (Phase(0), Phase(2)))
