@@ -27,6 +27,7 @@ NEEDED = {
     "falls": ("along",),
     "rises": ("along",),
     "about": ("left", "expected"),
+    "bound": ("left", "expected"),
     "lowest": ("along", "left"),
     "highest": ("along", "left"),
 }
@@ -38,6 +39,7 @@ class Relation:
 
     # less, greater: `left` against every one of `right` | negative, positive: the number itself, less `than` |
     # falls, rises: from one of `along` to the next | about: `left` (over `over`) near `expected` |
+    # bound: as about, of which `left` is a bound from below, which may refute it and never bear it out |
     # lowest, highest: of `along`, one of `left`
     kind: str = one_of(*NEEDED)
     left: list[Selector] = field(default_factory=list)
@@ -48,8 +50,7 @@ class Relation:
     than: float = 0.0  # negative, positive: what counts as zero, such as chance
     expected: float | None = None
     no_effect: float | None = None  # about: the number of no effect; beyond it, away from it is a direction
-    within: float = at_least(0, default=0.0)  # about: the share of `expected` that a number may be off
-    is_bound: bool = False  # about: the numbers are bounds from below, which may refute a claim and never bear it out
+    within: float = at_least(0, default=0.0)  # about, bound: the share of `expected` that a number may be off
     margin: float = at_least(0, default=0.0)  # less, greater: so much worse still counts as no worse
 
 

@@ -60,6 +60,8 @@ def _by(holds: Relation, table: Table, quantity: str, level: float) -> Verdict:
     match holds.kind:
         case "about":
             return _about(holds, table, quantity)
+        case "bound":
+            return _bound(holds, table, quantity)
         case "lowest" | "highest":
             return _extreme(holds, table, quantity)
     effects, numbers = _effects(holds, table, quantity, level)
@@ -133,21 +135,25 @@ def _own(holds: Relation, table: Table, left: Selector, quantity: str, level: fl
 
 def _about(holds: Relation, table: Table, quantity: str) -> Verdict:
     """Near the expected number in every row, within the share of it that the claim allows. Without an interval that is
-    a direction, as is a number beyond `no_effect` on the side of the expected one. A bound from below says no more than
-    that the number itself is larger.
+    a direction, as is a number beyond `no_effect` on the side of the expected one.
     """
     expected = holds.expected
     assert expected is not None
     found = [_ratio(holds, table, left, quantity) for left in holds.left]
     off = max(found, key=lambda number: abs(number - expected))
-    if holds.is_bound:
-        highest = max(found)
-        judged = INCONCLUSIVE if highest <= (1 + holds.within) * expected else NOT_REPRODUCED
-        return Verdict(judged, Effect(highest), ours=tuple(found))
     is_near = abs(off - expected) <= holds.within * abs(expected)
     none = holds.no_effect
     is_towards = none is not None and all((number - none) * (expected - none) > 0 for number in found)
     return Verdict(DIRECTION_ONLY if is_near or is_towards else NOT_REPRODUCED, Effect(off), ours=tuple(found))
+
+
+def _bound(holds: Relation, table: Table, quantity: str) -> Verdict:
+    """Whether bounds from below leave room for the expected number. They say no more than that it is larger."""
+    assert holds.expected is not None
+    found = [_ratio(holds, table, left, quantity) for left in holds.left]
+    highest = max(found)
+    judged = INCONCLUSIVE if highest <= (1 + holds.within) * holds.expected else NOT_REPRODUCED
+    return Verdict(judged, Effect(highest), ours=tuple(found))
 
 
 def _ratio(holds: Relation, table: Table, left: Selector, quantity: str) -> float:

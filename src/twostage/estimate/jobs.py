@@ -73,16 +73,11 @@ class Cost:
 
     def cpu_bytes(self, core: Core) -> float:
         """The most that a process on the CPU holds."""
-        return core.process_bytes + self.device_bytes
-
-    @property
-    def device_bytes(self) -> float:
-        """Weights, optimizer, gradients and activations."""
-        return self.step.device_bytes
+        return core.process_bytes + self.step.device_bytes
 
     def fits(self, card: Card) -> bool:
         """Whether the card has the memory."""
-        return self.device_bytes + CARD_BYTES <= card.gigabytes * 1e9
+        return self.step.device_bytes + CARD_BYTES <= card.gigabytes * 1e9
 
     def advice(self, card: Card) -> str:
         """Which key to change so that it fits; empty if it does."""
@@ -125,7 +120,7 @@ class Estimates:
 
     def _prior(self, job: Job) -> Cost:
         config, tokens = parse(PriorConfig, job.config), self._tokens(job)
-        step, loop = once_per_size(config, tokens), config.loop
+        step, loop = step_of_prior(config, tokens), config.loop
         _, validation, tune = self._images(job.inputs["latents"])
         steps, evaluated, runs = float(loop.steps), validation, 1
         if job.verb == "tune" and config.sweep is not None:
@@ -145,7 +140,7 @@ class Estimates:
         return self._rival(job, "own"), self._rival(job, "rival")
 
     def _rival(self, job: Job, name: str) -> Step:
-        return once_per_size(parse(PriorConfig, job.config[name]), self._tokens(job, f"{name}."))
+        return step_of_prior(parse(PriorConfig, job.config[name]), self._tokens(job, f"{name}."))
 
     def _pace(self, job: Job) -> Cost:
         own, rival = self._rivals(job)
@@ -196,7 +191,7 @@ class Estimates:
         if prior.stage != "priors" or tokenizer.verb != "train":
             return None
         config, tokens = parse(PriorConfig, prior.config), self._tokens(prior)
-        step = once_per_size(config, tokens)
+        step = step_of_prior(config, tokens)
         # With a cache a sequence costs what one pass over it costs; a denoiser's every step is such a pass.
         passes = 1.0
         if config.architecture in DENOISERS:
@@ -304,7 +299,7 @@ def share_of_a_pass(config: PriorConfig) -> float:
     return FORWARD / unrolls / config.loop.batch_size
 
 
-def once_per_size(config: PriorConfig, tokens: TokenSpace) -> Step:
+def step_of_prior(config: PriorConfig, tokens: TokenSpace) -> Step:
     """A step of a prior, run once: seeds, rates and budgets change nothing of it."""
     own = {name: getattr(config, name) for name in ("gpt", "pixelsnail", "sundae", "absorbing", "own")}
     return _once(

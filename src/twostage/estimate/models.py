@@ -1,6 +1,7 @@
 """Every model that the papers print (conf/models/), built without memory and counted."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from twostage.config.composition import CONF, compose, parse
 from twostage.config.schema import DENOISERS, PriorConfig, TokenizerConfig
 from twostage.config.yaml_files import read_yaml
 from twostage.errors import TwostageError
-from twostage.estimate.jobs import CARD_BYTES, once_per_size, share_of_a_pass
+from twostage.estimate.jobs import CARD_BYTES, share_of_a_pass, step_of_prior
 from twostage.estimate.step import decoder_pass
 from twostage.figures.tables import write_text
 from twostage.latents.dataset import TokenSpace
@@ -98,6 +99,7 @@ class Counted:
             "why": printed.why,
         }
 
+    @cached_property
     def costs(self) -> dict[str, str]:
         """What it takes on a card: of a prior gigabytes to train with two sequences a batch, and of one whose chain is
         printed the least seconds an image, as no code reaches the card's peak.
@@ -105,7 +107,7 @@ class Counted:
         if self.prior is None:
             return {}
         prior = replace(self.prior, loop=replace(self.prior.loop, batch_size=2))
-        step = once_per_size(prior, self.tokens)
+        step = step_of_prior(prior, self.tokens)
         found = {"gb_at_batch_2": f"{(step.device_bytes + CARD_BYTES) / 1e9:.1f}"}
         if self.printed.steps is not None:
             decoder = decoder_pass(parse(TokenizerConfig, self.tokenizer), "colour", 3, self.tokens.grid)
@@ -160,12 +162,11 @@ def _counted(document: dict[str, Any], printed: Printed) -> Counted:
 
 def write(counted: list[Counted], folder: Path) -> None:
     """Writes models.csv and models.md."""
-    costs = [each.costs() for each in counted]
-    write_csv(folder / "models.csv", [each.row() | taken for each, taken in zip(counted, costs, strict=True)])
-    write_text(folder / "models.md", _page(counted, costs))
+    write_csv(folder / "models.csv", [each.row() | each.costs for each in counted])
+    write_text(folder / "models.md", _page(counted))
 
 
-def _page(counted: list[Counted], costs: list[dict[str, str]]) -> str:
+def _page(counted: list[Counted]) -> str:
     compared = sum(each.difference is not None for each in counted)
     apart = sum(each.printed.why != "" for each in counted)
     lines = [
@@ -180,12 +181,12 @@ def _page(counted: list[Counted], costs: list[dict[str, str]]) -> str:
         "its operations over the peak of a GTX 1080 Ti, the card of its paper.",
     ]
     for paper in dict.fromkeys(each.paper for each in counted):
-        cells = [_cells(each, taken) for each, taken in zip(counted, costs, strict=True) if each.paper == paper]
+        cells = [_cells(each) for each in counted if each.paper == paper]
         lines += ["", f"## {paper}", "", str(pd.DataFrame(cells).to_markdown(index=False, disable_numparse=True))]
     return "\n".join(lines) + "\n"
 
 
-def _cells(each: Counted, taken: dict[str, str]) -> dict[str, str]:
+def _cells(each: Counted) -> dict[str, str]:
     def millions(count: int | None) -> str:
         return "" if count is None else f"{count / 1e6:.1f} M"
 
@@ -199,7 +200,7 @@ def _cells(each: Counted, taken: dict[str, str]) -> dict[str, str]:
         "prior": millions(each.parameters),
         "paper": f"{printed.millions} M" if printed.millions else "",
         "difference": "" if each.difference is None else f"{each.difference:+.1%}",
-        "memory at batch 2 [GB]": taken.get("gb_at_batch_2", ""),
-        "least time of a sample [s]": taken.get("gtx_1080_ti_least_seconds", ""),
+        "memory at batch 2 [GB]": each.costs.get("gb_at_batch_2", ""),
+        "least time of a sample [s]": each.costs.get("gtx_1080_ti_least_seconds", ""),
         "why": printed.why,
     }

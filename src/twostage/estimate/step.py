@@ -56,7 +56,7 @@ class Step:
 
     @property
     def device_bytes(self) -> float:
-        """Of all of it."""
+        """Of weights, optimizer, gradients and activations."""
         return self.state_bytes + self.live_bytes
 
 

@@ -26,9 +26,9 @@ COLUMNS = ("id", "scale", "verdict", "first_look", *EFFECT, "ours", "printed", "
 MARKS = dict(zip(VERDICTS, ("✓", "↗", "✗", "≈", "○", "□", "□", "="), strict=True))
 MEANINGS = {
     REPRODUCED: "The numbers lie as claimed, and the interval excludes the opposite.",
-    DIRECTION_ONLY: "The numbers lie as claimed, but there is no interval: one seed, or one run.",
+    DIRECTION_ONLY: "The numbers lie as claimed, but there is no interval: one seed, one run, or a count.",
     NOT_REPRODUCED: "The numbers lie the other way round.",
-    INCONCLUSIVE: "The interval holds both, or two numbers are equal.",
+    INCONCLUSIVE: "The interval holds both, two numbers are equal, or a bound does not refute the claim.",
     NOT_MEASURED: "No study measures it yet, or this scale is too small. A first look is the verdict of this scale.",
     NEEDS["data"]: "You must bring the data.",
     NEEDS["weights"]: "You must bring released weights.",
@@ -143,7 +143,7 @@ def _why(claim: Claim, row: dict[str, str], studies: Collection[str]) -> str:
 def _bar(claim: Claim, effect: float | None, low: float | None, high: float | None) -> Bar | None:
     """None for relations that no line divides, and where the quantity that is shown may compare in another way."""
     holds = claim.holds
-    if effect is None or holds is None or holds.kind in ("about", "lowest", "highest"):
+    if effect is None or holds is None or holds.kind in ("about", "bound", "lowest", "highest"):
         return None
     if any(also.kind not in ("", holds.kind) for also in claim.also):
         return None

@@ -175,8 +175,9 @@ class TokenizerTask:
         replicas = {name: processes.replicated(it) for name, it in trained.items() if it is not None}
         models = dataclasses.replace(models, replicas=replicas)
         self.config, self.models, self.data = config, models, data
+        self.device = training.device()
         self.early_models = dataclasses.replace(models, perceptual=early_perceptual)
-        self.keeper = CodebookKeeper(config.quantizer).to(training.device())
+        self.keeper = CodebookKeeper(config.quantizer).to(self.device)
         learned = [parameter for parameter in models.tokenizer.parameters() if parameter.requires_grad]
         self.optimizers = {"tokenizer": _adam(learned, config.betas)}
         self.rates = {"tokenizer": learning_rate}
@@ -267,7 +268,7 @@ class TokenizerTask:
         map_BHWC = np.where(flipped_B[:, None, None, None], map_BHWC[:, :, ::-1], map_BHWC)
         image_BCHW = prepare_map(map_BHWC, self.data.kind, self.data.num_channels)
         image_BCHW = image_BCHW.contiguous(memory_format=torch.channels_last)
-        return training.to_device(image_BCHW, self.models.tokenizer.quantizer.codebook_KD.device, loop.pin_memory)
+        return training.to_device(image_BCHW, self.device, loop.pin_memory)
 
     @torch.no_grad()
     def _start_codebook(self, parts: list[Tensor], generator: torch.Generator) -> None:
@@ -284,7 +285,7 @@ class TokenizerTask:
         """
         self._watch_discriminator()
         sums: dict[str, float] = {}
-        count_K = torch.zeros(self.config.quantizer.num_codes, dtype=torch.int64, device=training.device())
+        count_K = torch.zeros(self.config.quantizer.num_codes, dtype=torch.int64, device=self.device)
         for image_BCHW, num_counted in self._tune_batches(EVALUATION_IMAGES):
             output_BCHW, _, quantized = self.models.tokenizer.eval()(image_BCHW)
             first = len(image_BCHW) - num_counted
@@ -338,7 +339,7 @@ class TokenizerTask:
         """`codes_used` and `perplexity` on the whole tune split. Raises TwostageError if the codebook collapsed."""
         num_codes = self.config.quantizer.num_codes
         tokenizer = self.models.tokenizer.eval()
-        count_K = torch.zeros(num_codes, dtype=torch.int64, device=training.device())
+        count_K = torch.zeros(num_codes, dtype=torch.int64, device=self.device)
         for image_BCHW, num_counted in self._tune_batches(None):
             index_BHW = tokenizer.encode(image_BCHW)
             count_K += count_codes(index_BHW[len(index_BHW) - num_counted :], num_codes)

@@ -146,7 +146,7 @@ def test_about_a_ratio_of_rows_or_of_columns(ratio, no_effect, expected, long, w
 
 @pytest.mark.parametrize(("bound", "expected"), [(0.1, INCONCLUSIVE), (2.5, INCONCLUSIVE), (2.6, NOT_REPRODUCED)])
 def test_a_bound_from_below_refutes_and_never_bears_out(bound, expected, wide):
-    claim = claim_of("about", quantity="ours", left=[{"row": "IN"}], expected=2.0, within=0.25, is_bound=True)
+    claim = claim_of("bound", quantity="ours", left=[{"row": "IN"}], expected=2.0, within=0.25)
     found = judged(claim, wide({"row": "IN", "ours": bound}))
     assert (found.verdict, found.effect.value, found.ours) == (expected, bound, (bound,))
 

@@ -184,8 +184,8 @@ def test_the_committed_table_is_this_count(models, tmp_path, monkeypatch):
     committed = read_csv(ROOT / "results/models.csv")
     kept = {row["model"]: {key: row[key] for key in COSTS if row[key]} for row in committed}
     for name in ("COCO-Stuff", "ADE20K", "DeepFashion", "FFHQ1024"):
-        assert models[name].costs() == kept[name], name
-    monkeypatch.setattr(Counted, "costs", lambda self: kept[self.printed.name])
+        assert models[name].costs == kept[name], name
+    monkeypatch.setattr(Counted, "costs", property(lambda self: kept[self.printed.name]))
     write(list(models.values()), tmp_path)
     for name in ("models.csv", "models.md"):
         assert (tmp_path / name).read_bytes() == (ROOT / "results" / name).read_bytes()
@@ -203,7 +203,7 @@ def test_a_training_step_of_two_holds_weights_adam_and_gradients(models):
     model = models["DeepFashion"]
     gigabytes = 16e-9 * model.parameters
     # Beside them activations, and 1.5 GB of a process on a card.
-    assert gigabytes + 1.5 < float(model.costs()["gb_at_batch_2"]) < 1.5 * gigabytes + 1.5
+    assert gigabytes + 1.5 < float(model.costs["gb_at_batch_2"]) < 1.5 * gigabytes + 1.5
 
 
 def test_a_megapixel_takes_its_chain_and_its_decoding(models):
@@ -212,7 +212,7 @@ def test_a_megapixel_takes_its_chain_and_its_decoding(models):
     outer = 5 * (2 * tokens * (4 * inner * width + 8 * width**2) + 4 * tokens**2 * inner)
     within = 12 * (2 * (tokens // 4) * (4 * inner * width + 8 * width**2) + 4 * (tokens // 4) ** 2 * inner)
     chain = 50 * (outer + within + 2 * tokens * width * codes)
-    seconds = float(models["FFHQ1024"].costs()["gtx_1080_ti_least_seconds"])
+    seconds = float(models["FFHQ1024"].costs["gtx_1080_ti_least_seconds"])
     # Resampling, and the decoder, which takes as much as a dozen passes.
     assert 1.2 * chain / 11.3e12 < seconds < 1.45 * chain / 11.3e12
 
