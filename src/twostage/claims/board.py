@@ -94,8 +94,8 @@ class Board:
             "Every verdict is computed from the tables of this folder (`twostage claims`), by the relation that "
             "[conf/claims](../conf/claims) states. The effect is a difference of two numbers, or a number, with the "
             f"interval; all {self.num_intervals} intervals hold together with {TOGETHER:.0%}. *Direction only*: the "
-            "numbers lie as claimed, but there is no interval: one seed, or one run. *First look*: what this scale "
-            "shows; the claim needs a larger one.",
+            "numbers lie as claimed, but there is no interval: one seed, one run, or a count. *First look*: what this "
+            "scale shows; the claim needs a larger one.",
         ]
         for paper in dict.fromkeys(claim.paper for claim, _ in self.judged):
             of_paper = [(claim, said) for claim, said in self.judged if claim.paper == paper]
