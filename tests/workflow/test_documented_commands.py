@@ -25,6 +25,8 @@ RUN = {
     "snakemake --cores all results/orderings.csv": None,
     "snakemake --cores all results/crossing.csv --config scale=night":
         "snakemake --cores all results/crossing.csv --config scale=smoke",
+    "snakemake --cores all results/table1.csv --config scale=night":
+        "snakemake --cores all results/table1.csv --config scale=smoke",
     "snakemake -n": None,
     "snakemake --unlock": None,
     "snakemake --cores all data": None,
@@ -51,6 +53,7 @@ RUN = {
     "twostage models": "python -m twostage models",
     "twostage released": "python -m twostage released",
     "twostage plan scale=paper --estimate": f"python -m twostage plan edges {SMOKE} --estimate",
+    "twostage plan table1 scale=night --estimate": f"python -m twostage plan table1 {SMOKE} --estimate",
     "twostage plan scale=paper --estimate --csv results/plan.csv":
         f"python -m twostage plan edges {SMOKE} --estimate --csv plan.csv",
     "snakemake --report report.html -- all": None,

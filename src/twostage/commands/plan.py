@@ -65,7 +65,9 @@ def parser() -> Parser:
         ("study", "scale"),
     )
     found.add_argument(
-        "--estimate", action="store_true", help="GPU hours, memory and disk of each job, from its own training step"
+        "--estimate",
+        action="store_true",
+        help="hours on a GPU or a core, memory and disk of each job, from its own training step",
     )
     found.add_argument(
         "--csv", type=writable_file, metavar="FILE", help="with --estimate: write the table there as well"
@@ -91,15 +93,16 @@ def main() -> None:
     arguments = parsed(parser(), check)
     names, (_, overrides) = arguments.names, names_and_overrides(arguments)
     with one_line_errors():
-        scale = compose(overrides)["scale"]["name"]
-        jobs = planned(names[0] if names else None, scale)
+        scale = compose(overrides)["scale"]
+        jobs = planned(names[0] if names else None, scale["name"])
         if not arguments.estimate:
             print("\n".join(lines(jobs)))
             return
         # Steps run on torch; without --estimate a plan needs none.
         from twostage.estimate import report
 
-        rows = report.rows(jobs)
+        on = report.devices(scale["gpus_per_job"])
+        rows = report.rows(jobs, on)
         if arguments.csv is not None:
             write_csv(arguments.csv, rows)
-        print("\n".join(report.lines(rows)))
+        print("\n".join(report.lines(rows, on)))

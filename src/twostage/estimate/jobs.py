@@ -44,6 +44,7 @@ CARD_BYTES = 1.5e9
 class Core:
     """One core of the machine on which docs/cost.md was measured: benchmarks/cost.py."""
 
+    name: str = "core"
     flops_per_second: float = 45e9
     seconds_per_operation: float = 9e-6
     start_seconds: float = 6.0  # imports
@@ -63,9 +64,11 @@ class Cost:
     disk_bytes: float
     key: str  # that sets the batch size
 
-    def hours(self, card: Card) -> float:
-        """On one card at `UTILISATION` of its peak."""
-        return self.flops / (card.teraflops[self.precision] * 1e12 * UTILISATION) / 3600
+    def hours(self, device: Card | Core) -> float:
+        """On one core, or on one card at `UTILISATION` of its peak."""
+        if isinstance(device, Core):
+            return self.cpu_seconds(device) / 3600
+        return self.flops / (device.teraflops[self.precision] * 1e12 * UTILISATION) / 3600
 
     def cpu_seconds(self, core: Core) -> float:
         """On one core."""

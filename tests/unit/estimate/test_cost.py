@@ -96,10 +96,19 @@ def test_every_job_that_trains_has_a_cost_and_shared_ones_count_once():
     trained = [folder for folder, job in jobs.items() if job.verb == "train"]
     assert trained
     assert all(estimates.of(folder) for folder in trained)
-    rows = {row["job"]: row for row in report.rows(jobs)}
+    rows = {row["job"]: row for row in report.rows(jobs, report.devices(1))}
+    assert {"A100_hours", "H100_hours"} <= rows["all"].keys()
     total = sum(cost.disk_bytes for folder in jobs if (cost := estimates.of(folder))) / 1e9
     assert float(rows["all"]["disk_gb"]) == pytest.approx(total, rel=0.01)
     assert {f"study {name}" for name in studies_of(jobs)} <= rows.keys()
+
+
+@pytest.mark.parametrize("study", ["table1", "crossing"])
+def test_a_night_has_six_hours_of_two_cores(study):
+    rows = report.rows(plan_of(study, "night").jobs, report.devices(0))
+    assert rows[-1].keys() >= {"core_hours"}
+    assert "A100_hours" not in rows[-1]
+    assert 6 < float(rows[-1]["core_hours"]) <= 12
 
 
 def test_inpainting_draws_several_results_an_image_and_decodes_it_once_more():

@@ -75,7 +75,7 @@ def test_options_that_came_later_are_asked_for_only_where_they_are_on(plan):
 def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
     runs = stage(plan, "priors.train")
     pairs = [(runs[name], runs[name.replace(".gpt.", ".pixelsnail.")]) for name in runs if ".gpt." in name]
-    assert len(pairs) == 5 * len(plan.study["seeds"])
+    assert len(pairs) == len(stage(plan, "evaluation.compare")) * len(plan.study["seeds"])
     for gpt, pixelsnail in pairs:
         assert gpt.config["loop"] == pixelsnail.config["loop"]
         assert gpt.inputs["latents"] == pixelsnail.inputs["latents"]
@@ -91,9 +91,9 @@ def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
 
 
 def test_every_row_has_one_pace_and_its_table_reads_it(plan):
-    paces = stage(plan, "priors.pace")
-    assert len(paces) == 5
-    for row in stage(plan, "evaluation.compare").values():
+    paces, rows = stage(plan, "priors.pace"), stage(plan, "evaluation.compare")
+    assert len(paces) == len(rows)
+    for row in rows.values():
         runs = [plan.jobs[folder] for name, folder in row.inputs.items() if name.startswith("gpt.")]
         assert {run.inputs["pace"] for run in runs} == {row.inputs["pace"]}
     for pace in paces.values():
@@ -208,6 +208,36 @@ def test_a_mistyped_key_of_a_row_is_named():
 def test_a_row_that_borrows_from_no_sweep_is_named():
     with pytest.raises(TwostageError, match="row RIN says tune_on=LSUN-CT, which has no sweep of its own"):
         plan_of("table1", "smoke", with_row(tune_on="LSUN-CT"))
+
+
+def with_only(rows):
+    def compose(overrides):
+        tree = trees(overrides)
+        if tree["study"]:
+            tree["study"]["only"] = rows
+        return tree
+
+    trees = composition.trees()
+    return compose
+
+
+def test_a_scale_may_have_some_rows_alone():
+    plan = plan_of("table1", "smoke", with_only(["IN"]))
+    assert [job.variant for job in plan.jobs.values() if job.verb == "compare"] == ["table1.IN"]
+    drawn = plan.jobs["artifacts/smoke/figures/table1"]
+    assert drawn.config["rows"] == list(drawn.config["paper_nll"]) == list(drawn.inputs) == ["IN"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["IN", "OUT"], r"study\.only of table1 names OUT; its rows are RIN, LSUN-CT, IN, D-RIN, S-FLCKR"),
+        (["RIN"], "row RIN says tune_on=IN, which has no sweep of its own"),
+    ],
+)
+def test_rows_that_there_are_not_or_that_rest_on_others_are_one_line(rows, said):
+    with pytest.raises(TwostageError, match=said):
+        plan_of("table1", "smoke", with_only(rows))
 
 
 @pytest.mark.parametrize("unknown", [{"data": "cifar11"}, {"tokenizer": "vqgan_f5"}, {"condition": "smells_f4"}])

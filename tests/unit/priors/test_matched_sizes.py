@@ -34,7 +34,8 @@ def test_pixelsnail_matches_the_transformer_in_every_row(monkeypatch, study, sca
     monkeypatch.setattr(composition, "CONF", ROOT / "conf")
     plan = plan_of(study, scale)
     rows = [job for job in plan.jobs.values() if job.verb == "compare"]
-    assert len(rows) == (5 if study == "table1" else 2 if scale == "paper" else 4)
+    expected = (2 if scale == "night" else 5) if study == "table1" else 2 if scale == "paper" else 4
+    assert len(rows) == expected
     for row in rows:
         sizes = {name: parameters(plan, plan.jobs[row.inputs[f"{name}.seed0"]]) for name in ("gpt", "pixelsnail")}
         assert sizes["pixelsnail"] == pytest.approx(sizes["gpt"], rel=0.05), row.variant
