@@ -153,6 +153,7 @@ class TokenizerConfig:
     channel_multipliers: list[int] = at_least(1)  # one per level; paper: m levels, released: m + 1
     num_res_blocks: int = at_least(0)  # per level
     attention_levels: list[int] = at_least(0)  # released layout: levels that also have attention blocks
+    middle: bool = option(field(default=True))  # blocks, one non-local, between the levels and the codes
     z_channels: int = at_least(1)  # width of the encoder's output before the 1x1 projection to code_dim
     dropout: float = share()
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)

@@ -195,9 +195,12 @@ def _levels(
     return nn.Sequential(*(Level(width, plan, resample, dropout) for width, plan in zip(widths, plans, strict=True)))
 
 
-def _middle(width: int, dropout: float) -> nn.Sequential:
+def _middle(width: int, config: TokenizerConfig) -> nn.Sequential:
+    """What lets a code see the whole image. Empty without `middle`: a code sees its surroundings alone."""
+    if not config.middle:
+        return nn.Sequential()
     return nn.Sequential(
-        ResidualBlock(width, width, dropout), NonLocalBlock(width), ResidualBlock(width, width, dropout)
+        ResidualBlock(width, width, config.dropout), NonLocalBlock(width), ResidualBlock(width, width, config.dropout)
     )
 
 
@@ -209,7 +212,7 @@ class Encoder(nn.Module):
         plans = encoder_plan(config)
         self.conv_in = nn.Conv2d(num_channels, config.channels, 3, padding=1)
         self.levels = _levels(config.channels, plans, Downsample, config.dropout)
-        self.middle = _middle(plans[-1].width, config.dropout)
+        self.middle = _middle(plans[-1].width, config)
         self.norm_out = _norm(plans[-1].width)
         self.conv_out = nn.Conv2d(plans[-1].width, num_features, 3, padding=1)
 
@@ -227,7 +230,7 @@ class Decoder(nn.Module):
         plans = decoder_plan(config)
         widest = _widths(config)[-1]
         self.conv_in = nn.Conv2d(num_features, widest, 3, padding=1)
-        self.middle = _middle(widest, config.dropout)
+        self.middle = _middle(widest, config)
         self.levels = _levels(widest, plans, Upsample, config.dropout)
         self.norm_out = _norm(plans[-1].width)
         self.conv_out = nn.Conv2d(plans[-1].width, num_channels, 3, padding=1)

@@ -1,10 +1,15 @@
 """The claims of conf/claims/, and files that cannot be judged."""
 
+import re
+
 import pytest
 import yaml
 
 from twostage.claims.claim import claims
+from twostage.config.composition import options
 from twostage.errors import TwostageError
+from twostage.planning.verbs import VERBS
+from twostage.sources.released import RELEASED
 
 GOOD = {
     "id": "X1", "place": "Sec. 1", "claim": "so it is", "scale": "laptop", "table": "orderings_long", "quantity": "nll",
@@ -34,6 +39,23 @@ def test_what_is_not_measured_says_what_is_missing():
     for claim in claims():
         assert claim.table or claim.missing or claim.is_setting, claim.id
         assert not (claim.needs != "nothing" and not claim.missing), claim.id
+
+
+def test_what_is_missing_comes_with_a_command_that_there_is():
+    # A tokenizer of two levels is not built.
+    for claim in (each for each in claims() if each.missing and each.id != "E11"):
+        commands = re.findall(r"\b(?:snakemake|make|(?:python -m )?twostage) [^;]+", claim.missing)
+        assert commands, claim.id
+        words = " ".join(commands).replace(",", " ").split()
+        studies = [word.removeprefix("results/").removesuffix(".csv") for word in words if word.startswith("results/")]
+        verbs = [word for word in words if re.fullmatch(r"(data|tokenizers|evaluation|sampling)\.[a-z]+", word)]
+        entries = [word for word in words if word.endswith("_transformer")]
+        chosen = [word for word in words if re.match(r"(data|tokenizers|scale)=", word)]
+        assert set(studies) <= {*options("study")}, claim.id
+        assert set(verbs) <= set(VERBS), claim.id
+        assert set(entries) <= set(RELEASED), claim.id
+        for group, _, name in (word.partition("=") for word in chosen):
+            assert name in options(group), claim.id
 
 
 def test_a_claim_is_read(read):

@@ -528,7 +528,8 @@ def test_f_sweep_with_coordinates_shares_the_windows_of_f_sweep():
     study = composition.trees()(("scale=laptop", "study=f_sweep_coordinates"))["study"]
     for row in study["rows"].values():
         if row["stand_in"]:
-            row["stand_in"] |= {"data": "cifar10", "tune_on": "cifar10"}
+            palette = row["paper"]["tokenizers"]  # Fashion-MNIST's own are its grey levels
+            row["stand_in"] |= {"data": "cifar10", "tune_on": "cifar10", "tokenizers": palette}
     plan, swept = planned(study | {"name": "mine"}, "laptop"), plan_of("f_sweep", "laptop")
     windows = stage(plan, "latents.crop")
     for name in ("cifar10.vqgan_f2.windows_8", "cifar10.kmeans_f1.windows_8"):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from twostage.errors import TwostageError
 from twostage.tokenizers.networks import (
@@ -32,6 +33,26 @@ def test_paper_layout_is_table_6():
     for network in (encoder, decoder):
         assert [type(block) for block in network.middle] == [ResidualBlock, NonLocalBlock, ResidualBlock]
         assert sum(isinstance(module, NonLocalBlock) for module in network.modules()) == 1
+
+
+def reach(config, side=64):
+    """How many pixels, from the first to the last of a row, one code depends on."""
+    torch.manual_seed(0)
+    image_BCHW = torch.randn(1, 3, side, side, requires_grad=True)
+    code_BDHW = Encoder(config, 3, 4).eval()(image_BCHW)
+    at = code_BDHW.shape[-1] // 2
+    (gradient,) = torch.autograd.grad(code_BDHW[0, :, at, at].sum(), image_BCHW)
+    columns = (gradient.abs().sum((0, 1, 2)) > 0).nonzero()
+    return int(columns.max() - columns.min()) + 1
+
+
+def test_without_its_middle_a_code_sees_its_surroundings_alone(monkeypatch):
+    # Group norm, too, sees the whole image, though nothing but its mean and spread.
+    monkeypatch.setattr(nn.GroupNorm, "forward", lambda self, x: x)
+    deep, shallow = small_config(), small_config(middle=False)
+    assert reach(deep) == 64
+    assert reach(shallow) < 40
+    assert len(Decoder(shallow, 3, 4).middle) == 0
 
 
 def test_released_layout_has_a_level_more_and_attention_in_it():
