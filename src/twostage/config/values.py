@@ -1,11 +1,12 @@
 """Ranges and choices of config values. Each field declares its own; `check` checks them all."""
 
 import dataclasses
+import functools
 import math
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from omegaconf import MISSING
@@ -68,11 +69,15 @@ def option(field: Any) -> Any:
     return dataclasses.field(default=field.default, metadata={**field.metadata, "is_option": True})
 
 
+# The types of a dataclass's fields. To find them anew takes a tenth of the time of a plan.
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
+
+
 def without_unused(kind: Any, values: Any) -> Any:
     """The values of the dataclass `kind`, as plain dicts, without each `option` that has its default."""
     if not dataclasses.is_dataclass(kind) or not isinstance(values, dict):
         return values
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     defaults = {each.name: each.default for each in dataclasses.fields(kind) if "is_option" in each.metadata}
     return {
         key: without_unused(without_none(hints[key]), value) if key in hints else value
@@ -97,7 +102,7 @@ def check_paths(kind: Any, values: Any, key: str, said: str) -> None:
     """
     if not dataclasses.is_dataclass(kind) or not isinstance(values, dict):
         return
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     for field in dataclasses.fields(kind):
         value, name = values.get(field.name), f"{key}.{field.name}"
         check_paths(without_none(hints[field.name]), value, name, said)
@@ -119,7 +124,7 @@ def _wrong(kind: Any, values: Any, key: str) -> Iterator[str]:
         yield from _wrong_name(values.get("name"), "scale.name")
     if not dataclasses.is_dataclass(kind) or not isinstance(values, dict):
         return
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     for field in dataclasses.fields(kind):
         value, inner = values.get(field.name), without_none(hints[field.name])
         if value is None or value == MISSING:
@@ -142,7 +147,7 @@ def hint_of(schema: Any, key: str) -> Any:
     hint = without_none(schema)
     for part in key.split("."):
         if dataclasses.is_dataclass(hint):
-            hint = typing.get_type_hints(hint).get(part)
+            hint = _hints(hint).get(part)
         elif typing.get_origin(hint) is dict:
             hint = typing.get_args(hint)[1]
         else:
