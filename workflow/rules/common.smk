@@ -28,7 +28,8 @@ try:
     # Of the user's, outside of the clone.
     if "study" in config:
         add_studies(config["study"])
-    PLAN = PlannedRules(kept_plan(SCALE, of_run=asked.is_job()), RESULTS, workflow)
+    kept = kept_plan(SCALE, of_run=asked.is_job(), only=asked.studies)
+    PLAN = PlannedRules(kept, RESULTS, workflow)
     if PLAN.plan.broken and not asked.is_job():
         for line in PLAN.plan.broken.values():
             print(f"warning: left out of the plan: {line}", file=sys.stderr)

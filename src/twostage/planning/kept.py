@@ -4,6 +4,7 @@ Snakemake asks for it at every call, and to compose some five hundred trees take
 """
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from twostage.runtime.fingerprint import PACKAGE
 from twostage.runtime.job import Job
 
 
-def kept_plan(scale: str, of_run: bool = False) -> Planned:
+def kept_plan(scale: str, of_run: bool = False, only: Callable[[], Sequence[str]] = list) -> Planned:
     """`whole_plan(scale)`, out of build/plans/ where it is of these very files. Errors as there; none is kept.
 
     `of_run`: for a job of a run, which takes whatever plan is there: its run left it, and jobs on other nodes should
     neither look at all files of the clone nor plan anew what the run has planned.
+    `only`: says which studies suffice where none is kept, if not all; their plan is not kept.
     Loads the plugins of the plan's studies.
     """
     path = _place(scale)
@@ -37,6 +39,9 @@ def kept_plan(scale: str, of_run: bool = False) -> Planned:
     kept = _read(path)
     if kept is not None and kept.get("key") == key and _are_as_they_were(kept["plugins"]):
         return _planned_then(scale, kept)
+    if some := only():
+        plan = whole_plan(scale, some)
+        return Planned(scale, plan.jobs, plan.tree, plan.broken)
     plan = whole_plan(scale)
     write_json(
         path,

@@ -1,7 +1,7 @@
 """Studies x scale -> the list of jobs: each study by its design, all of them as one plan."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +75,8 @@ def studies() -> list[str]:
     return [*DESIGNS, *(name for name in files if name not in DESIGNS)]
 
 
-def whole_plan(scale: str) -> Builder:
-    """The jobs of every study at one scale, as one plan: what several of them want is one job.
+def whole_plan(scale: str, only: Sequence[str] = ()) -> Builder:
+    """The jobs of every study at one scale, or of `only` some, as one plan: what several of them want is one job.
 
     One job more sums up what all of them measured, but for those on data that nobody may have brought. A study
     that cannot be planned is left out and named in `broken`. Raises TwostageError if none can be. Of the user's
@@ -87,12 +87,12 @@ def whole_plan(scale: str) -> Builder:
     trees((f"scale={scale}",))
     plans: list[Builder] = []
     broken: dict[str, str] = {}
-    for name in studies():
+    for name in only or studies():
         try:
             plans.append(plan_of(name, scale, trees))
         except TwostageError as error:
             broken[name] = _of(name, error)
-    usual = [each for each in plans if not each.on_request]
+    usual = plans if only else [each for each in plans if not each.on_request]
     if not usual:
         raise TwostageError(next(iter(broken.values()), "conf/study/ holds no study"))
     plan, *others = usual
@@ -102,7 +102,7 @@ def whole_plan(scale: str) -> Builder:
     measured = {job.variant: job for job in drawn(plan)}
     plan.add(new_job("figures.summary", "summary", plan.tree, {}, measured))
     for other in plans:
-        if other.on_request:
+        if other not in usual:
             _join(plan, other)
     for name in composition.added_studies():
         _join(plan, plan_of(name, scale, trees))
@@ -158,16 +158,20 @@ def refuse_broken(plan: Builder | Planned, targets: Iterable[str]) -> None:
     not be planned: by its name, or with all others.
     """
     usual = [line for name, line in plan.broken.items() if not _is_on_request(name)]
-    owners = {name: name for name in (*studies(), *composition.added_studies())} | _NAMED_OTHERWISE
     for target in targets:
         of_all = re.fullmatch(r"all|figures|results/(\w+/)?(metrics|summary)\.json|.*/figures/summary/.*", target)
         if usual and of_all:
             raise TwostageError(usual[0])
-        # The longest: f_sweep_conditional.csv is none of f_sweep's.
-        named = [name for name in owners if re.search(rf"(^|/){name}([._/]|$)", target)]
-        owner = owners[max(named, key=len)] if named else ""
-        if owner in plan.broken:
+        if (owner := study_of(target)) in plan.broken:
             raise TwostageError(plan.broken[owner])
+
+
+def study_of(target: str) -> str:
+    """The study that a target of snakemake's is of, by its path; empty if it is of none, or of all."""
+    owners = {name: name for name in (*studies(), *composition.added_studies())} | _NAMED_OTHERWISE
+    named = [name for name in owners if re.search(rf"(^|/){name}([._/]|$)", target)]
+    # The longest: f_sweep_conditional.csv is none of f_sweep's.
+    return owners[max(named, key=len)] if named else ""
 
 
 def _is_on_request(study: str) -> bool:

@@ -9,7 +9,9 @@ from typing import Any
 
 from snakemake.cli import get_argument_parser
 
+from twostage.config.composition import added_studies
 from twostage.errors import TwostageError
+from twostage.planning.whole import study_of
 
 # A plan of the work, as people spell it.
 DRY = {"-n", "-np", "--dry-run", "--dryrun"}
@@ -44,6 +46,13 @@ def needs_whole_plan() -> bool:
 def targets() -> list[str]:
     """What Snakemake is asked to make; files by their paths from here."""
     return [os.path.relpath(name) if "/" in name else name for name in _arguments((*sys.argv[1:],)).targets]
+
+
+def studies() -> list[str]:
+    """The studies that a dry run is about, if each of its targets is of one; none: it is about the whole plan."""
+    found = [study_of(target) if target.startswith("results/") else "" for target in targets()]
+    is_of_studies = DRY & set(sys.argv) and all(found) and not added_studies()
+    return list(dict.fromkeys(found)) if is_of_studies else []
 
 
 def scale(config: Mapping[str, Any]) -> str:

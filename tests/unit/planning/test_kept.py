@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from twostage.config import composition
+from twostage.errors import TwostageError
 from twostage.planning import kept as module
 from twostage.planning.kept import kept_plan
 from twostage.planning.whole import whole_plan
@@ -37,6 +38,27 @@ def test_a_changed_line_is_planned_anew(few_studies, planned):
     after = kept_plan("smoke")
     assert planned == ["smoke", "smoke"]
     assert after.jobs != before.jobs
+
+
+def test_a_look_at_some_studies_plans_these_alone_and_keeps_nothing(few_studies):
+    for names in (["table1"], ["gpt_dropout"], ["table1", "orderings"]):
+        some = kept_plan("smoke", only=lambda names=names: names)
+        assert not (few_studies.parent / "build/plans").exists()
+        assert {f"artifacts/smoke/figures/{name}" for name in names} <= set(some.jobs)
+    whole = kept_plan("smoke").jobs
+    assert len(some.jobs) < len(whole)
+    summary = some.jobs.pop("artifacts/smoke/figures/summary")
+    assert some.jobs == {folder: whole[folder] for folder in some.jobs}
+    assert summary.inputs.items() < whole[summary.out].inputs.items()
+    # What is kept is whole, and at hand.
+    assert kept_plan("smoke", only=lambda: pytest.fail("there is a plan")).jobs == whole
+
+
+def test_a_broken_study_that_is_looked_at_is_one_line(few_studies):
+    path = few_studies / "study/orderings.yaml"
+    path.write_text(path.read_text().replace("spiral_in]", "spiral_up]"))
+    with pytest.raises(TwostageError, match=r"study orderings, row IN: .*spiral_up"):
+        kept_plan("smoke", only=lambda: ["orderings"])
 
 
 def test_a_broken_study_is_named_every_time(few_studies, planned):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from twostage.config import composition
 from twostage.errors import TwostageError
 from twostage.rules import asked
 
@@ -28,3 +29,33 @@ def test_what_is_no_scale_is_one_line(config, named):
         asked.scale(config)
     assert named in str(caught.value)
     assert "conf/scale" in str(caught.value)
+
+
+@pytest.mark.usefixtures("repository_conf")
+@pytest.mark.parametrize(
+    ("words", "studies"),
+    [
+        ("-n results/table1.csv", ["table1"]),
+        ("-n results/tokenizers.csv results/table1.md", ["table1"]),
+        ("--dry-run --config scale=night -- results/night/f_sweep_conditional.csv", ["f_sweep_conditional"]),
+        ("-n results/figures/orderings_samples.png results/table1.csv", ["orderings", "table1"]),
+        ("-n", []),
+        ("-n all", []),
+        ("-n results/table1.csv data", []),
+        ("-n results/claims.csv", []),
+        ("-n artifacts/smoke/tokenizers/cifar10.vqgan_f4/metrics.json", []),
+        ("results/table1.csv", []),
+        ("--summary", []),
+    ],
+)
+def test_a_look_at_tables_is_about_their_studies_alone(monkeypatch, words, studies):
+    monkeypatch.setattr("sys.argv", ["snakemake", *words.split()])
+    assert asked.studies() == studies
+
+
+@pytest.mark.usefixtures("repository_conf")
+def test_a_look_beside_a_study_of_the_users_is_about_all(monkeypatch, tmp_path):
+    (tmp_path / "mine.yaml").write_text((composition.CONF / "study/gpt_dropout.yaml").read_text())
+    monkeypatch.setattr(composition, "_studies", {"mine": tmp_path / "mine.yaml"})
+    monkeypatch.setattr("sys.argv", ["snakemake", "-n", "results/table1.csv"])
+    assert asked.studies() == []
