@@ -33,6 +33,7 @@ ON_REQUEST = {
     "sundae_freezing",
     "sundae_steps_celeba",
     "sundae_unrolls",
+    "tokenizers_1024",
 }
 
 

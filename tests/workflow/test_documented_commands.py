@@ -72,7 +72,7 @@ RUN = {
     "python -m twostage sampling.generate": f"python -m twostage sampling.generate {SMOKE} sampling.num_images=2",
     "python -m twostage sampling.denoise priors=sundae": f"python -m twostage sampling.denoise priors=sundae {SMOKE}",
     "python -m twostage sampling.inpaint priors=sundae": f"python -m twostage sampling.inpaint priors=sundae {SMOKE}",
-    "python -m twostage sampling.generate data=cifar10 'sampling.canvas_pixels=[1024,1024]'":
+    "python -m twostage sampling.generate data=cifar10 'sampling.canvas_pixels=[1024,1024]' sampling.num_images=1":
         f"python -m twostage sampling.generate data=cifar10 'sampling.canvas_pixels=[64,64]' {SMOKE} "
         "sampling.num_images=1",
     "python -c \"from sklearn.datasets import load_sample_image as load; from PIL import Image; "

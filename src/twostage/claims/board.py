@@ -133,10 +133,12 @@ def _ends(effect: Effect | None) -> dict[str, str]:
 
 
 def _missing(claim: Claim, said: Verdict) -> str:
-    """What a verdict takes that there is none yet; a command where there is one."""
+    """What a verdict takes that there is none yet, and what to type."""
     if said.verdict in (*MEASURED, SETTING):
         return ""
-    return claim.missing or f"snakemake --cores all results/{claim.study}.csv --config scale={claim.scale}"
+    of_study = [f"snakemake --cores all results/{claim.study}.csv --config scale={claim.scale}"]
+    said_so = [part for part in (claim.missing, *claim.commands) if part]
+    return "; ".join(said_so or of_study)
 
 
 def _quantities(claim: Claim) -> list[str]:

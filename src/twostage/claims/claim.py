@@ -81,8 +81,9 @@ class Claim:
     printed: str = ""  # the paper's numbers
     note: str = ""  # what a reader must know about the number at scale `rows_at`
     rows_at: str = one_of(*SCALES, default="laptop")  # the scale whose rows `holds` names, where scales differ in them
-    # What a verdict takes: data, weights, a study; a command where there is one. Beside a table, which may lack it yet.
+    # What a verdict takes: data, weights, what is not built; and what to type. Beside a table, which may lack it yet.
     missing: str = ""
+    commands: list[str] = field(default_factory=list)
     needs: str = one_of("nothing", "data", "weights", default="nothing")  # that the user must bring
     is_setting: bool = False  # a choice of the paper, not a finding
     is_central: bool = False  # one of the few that a reader asks for first
@@ -140,8 +141,10 @@ def _require_judgeable(claim: Claim) -> None:
     if claim.is_setting:
         return
     if not claim.table:
-        if not claim.missing:
-            raise TwostageError("has neither a table nor missing; say which number decides it, or what it takes")
+        if not (claim.commands or "not built" in claim.missing):
+            raise TwostageError(
+                "has neither a table nor commands; say which number decides it, what to type, or that it is not built"
+            )
         return
     if claim.study not in {*options("study"), "tokenizers", COUNTED}:
         raise TwostageError(f"table {claim.table} is of no study; known: {', '.join(sorted(options('study')))}")

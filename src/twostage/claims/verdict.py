@@ -41,7 +41,7 @@ def verdict(claim: Claim, table: Table | None, scale: str, level: float) -> Verd
         found = [_by(claim.holds, table, claim.quantity, level)]
         found += [_by(also.of(claim.holds), table, also.quantity, level) for also in claim.also]
     except NoSuchRow as error:
-        if scale == claim.rows_at and not claim.missing:
+        if scale == claim.rows_at and not (claim.missing or claim.commands):
             raise TwostageError(f"claim {claim.id}: {error}") from error
         return Verdict(NOT_MEASURED)
     except TwostageError as error:

@@ -106,7 +106,7 @@ def parse(kind: type[T], values: dict[str, Any]) -> T:
     Raises TwostageError if a key is unknown or missing, or if a value has the wrong type or is out of range.
     """
     try:
-        merged = OmegaConf.unsafe_merge(OmegaConf.structured(kind), values)
+        merged = OmegaConf.merge(OmegaConf.structured(kind), values)
         parsed: T = OmegaConf.to_object(merged)  # type: ignore[assignment]
     except UNREADABLE as error:
         raise TwostageError(f"{kind.__name__}: {first_line(error)}") from error

@@ -124,7 +124,7 @@ def _wrong(kind: Any, values: Any, key: str) -> Iterator[str]:
         yield from _wrong_name(values.get("name"), "scale.name")
     if not dataclasses.is_dataclass(kind) or not isinstance(values, dict):
         return
-    hints = _hints(kind)
+    hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         value, inner = values.get(field.name), without_none(hints[field.name])
         if value is None or value == MISSING:

@@ -32,6 +32,7 @@ def rows(jobs: Mapping[str, Job], on: Devices) -> list[dict[str, Any]]:
 
 
 def _row(job: Job, cost: Cost, studies: Mapping[str, set[str]], on: Devices) -> dict[str, Any]:
+    core = next((device for device in on if isinstance(device, Core)), None)
     return {
         "job": job_id(job),
         "scale": job.scale,
@@ -42,6 +43,7 @@ def _row(job: Job, cost: Cost, studies: Mapping[str, set[str]], on: Devices) -> 
         "steps": round(cost.steps),
         "optimizer_gb": f"{cost.step.state_bytes / 1e9:.3g}",
         "activations_gb": f"{cost.step.live_bytes / 1e9:.3g}",
+        **({} if core is None else {"process_gb": f"{cost.cpu_bytes(core) / 1e9:.3g}"}),
         "disk_gb": f"{cost.disk_bytes / 1e9:.3g}",
         **_hours(on, cost),
         "change": "; ".join(advice for card in on if isinstance(card, Card) and (advice := cost.advice(card))),
@@ -63,12 +65,17 @@ def _sum(name: str, folders: Iterable[str], costs: Mapping[str, Cost], on: Devic
     }
 
 
+def _gigabytes(row: Mapping[str, Any]) -> float:
+    """On a card what a step takes; on a core the whole process."""
+    return float(row.get("process_gb") or float(row["optimizer_gb"]) + float(row["activations_gb"]))
+
+
 def lines(found: list[dict[str, Any]], on: Devices) -> list[str]:
     """The same to read: hours on each device, memory, and the key to change where a card is too small."""
     said = [f"{'hours: ' + ' / '.join(device.name for device in on):34} {'memory':>8}  job"]
     for row in found:
         hours = " / ".join(row[f"{device.name}_hours"] for device in on)
-        memory = f"{float(row['optimizer_gb']) + float(row['activations_gb']):.1f} GB" if "optimizer_gb" in row else ""
+        memory = f"{_gigabytes(row):.1f} GB" if "optimizer_gb" in row else ""
         change = f"  does not fit {row['change']}" if row.get("change") else ""
         said.append(f"{hours:34} {memory:>8}  {row['job']}{change}")
     return said

@@ -70,16 +70,17 @@ class Builder:
 
     def rows(self, kind: type[C]) -> dict[str, C]:
         """The rows of the study in the column of the scale, but for those that have none there (null), and for those
-        that `only` of the study does not name, if it names any.
+        that `only` of the study does not name, if it is a list.
 
         Raises TwostageError, naming the row, for a key that the dataclass `kind` lacks, for one that is missing, and
-        for a row of `only` that there is not.
+        for an unknown row in `only`.
         """
         column, name = self.tree["scale"]["sources"], self.study["name"]
         rows = self.study["rows"]
-        only = self.study.get("only") or rows
-        if unknown := [label for label in only if label not in rows]:
-            raise TwostageError(f"study.only of {name} names {unknown[0]}; its rows are {', '.join(rows)}")
+        only = self.study.get("only")
+        only = list(rows) if only is None else only
+        if not isinstance(only, list) or not only or any(label not in rows for label in only):
+            raise TwostageError(f"study.only of {name} is {only}; write null for all, or a list of {', '.join(rows)}")
         found: dict[str, C] = {}
         for label, row in rows.items():
             if label not in only:

@@ -196,7 +196,7 @@ def _levels(
 
 
 def _middle(width: int, config: TokenizerConfig) -> nn.Sequential:
-    """What lets a code see the whole image. Empty without `middle`: a code sees its surroundings alone."""
+    """What lets a code see the whole image. Without `middle` only group norms do, and attention in levels."""
     if not config.middle:
         return nn.Sequential()
     return nn.Sequential(

@@ -18,7 +18,16 @@ def board_of(tmp_path, *more):
             "X1", "Sec. 1", "Low is lower.", "laptop", "orderings_long", "nll", LESS, printed="4 against 5", paper="P"
         ),
         Claim("X2", "Sec. 2", "So is this.", "workstation", "orderings_long", "nll", LESS, paper="P"),
-        Claim("X3", "Sec. 3", "And that.", "paper", missing="luck", needs="weights", paper="Q"),
+        Claim(
+            "X3",
+            "Sec. 3",
+            "And that.",
+            "paper",
+            missing="luck",
+            commands=["roll", "wait"],
+            needs="weights",
+            paper="Q",
+        ),
         Claim("X4", "Sec. 4", "And those.", "laptop", "rejection", "fid", LESS, paper="Q"),
         *more,
     ]
@@ -43,7 +52,7 @@ def test_the_table_has_every_claim_with_its_numbers(long, tmp_path):
     assert (first["ours"], first["printed"], first["missing"]) == ("1 3.033", "4 against 5", "")
     assert rows["X2"]["first_look"] == "reproduced"
     assert rows["X2"]["missing"] == "snakemake --cores all results/orderings.csv --config scale=workstation"
-    assert rows["X3"]["missing"] == "luck"
+    assert rows["X3"]["missing"] == "luck; roll; wait"
     assert rows["X4"]["missing"] == "snakemake --cores all results/rejection.csv --config scale=laptop"
     # Nothing is empty without a reason.
     assert all(row["effect"] or row["missing"] for row in rows.values())

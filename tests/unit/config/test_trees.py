@@ -1,5 +1,6 @@
 """Trees of plans equal what Hydra composes, and depend on nothing but the files, the overrides and what these name."""
 
+import copy
 import itertools
 import json
 import os
@@ -69,6 +70,14 @@ def test_every_override_of_a_whole_plan_gives_hydras_tree(monkeypatch):
             by_hydra["study"] = None
         # As text: the order of keys, and 1 against 1.0, count too.
         assert json.dumps(trees(overrides)) == json.dumps(by_hydra), overrides
+
+
+def test_a_copy_of_a_config_has_flags_of_its_own():
+    original = OmegaConf.create({"a": {"b": 1}})
+    copied = copy.deepcopy(original)
+    OmegaConf.set_readonly(copied.a, True)
+    original.a.b = 2
+    assert (original.a.b, copied.a.b) == (2, 1)
 
 
 @pytest.mark.usefixtures("repository_conf")

@@ -10,7 +10,7 @@ from twostage.config import composition
 from twostage.config.composition import compose, parse
 from twostage.config.schema import PriorConfig, TokenizerConfig
 from twostage.estimate import report
-from twostage.estimate.jobs import CARDS, Cost, Estimates, studies_of
+from twostage.estimate.jobs import CARDS, Core, Cost, Estimates, studies_of
 from twostage.estimate.step import Step, decoder_pass, prior_step, tokenizer_step
 from twostage.latents.dataset import Split, TokenSpace
 from twostage.planning.whole import plan_of
@@ -90,6 +90,10 @@ def test_hours_follow_peak_and_precision():
     assert fast == pytest.approx(19.5 / 312)
 
 
+def test_hours_of_a_core_are_its_seconds():
+    assert cost(flops=45e9 * 3600).hours(Core()) == pytest.approx(1, rel=0.01)
+
+
 def test_every_job_that_trains_has_a_cost_and_shared_ones_count_once():
     jobs = plan_of("edges", "smoke").jobs
     estimates = Estimates(jobs)
@@ -106,9 +110,13 @@ def test_every_job_that_trains_has_a_cost_and_shared_ones_count_once():
 @pytest.mark.parametrize("study", ["table1", "crossing"])
 def test_a_night_has_six_hours_of_two_cores(study):
     rows = report.rows(plan_of(study, "night").jobs, report.devices(0))
-    assert rows[-1].keys() >= {"core_hours"}
     assert "A100_hours" not in rows[-1]
     assert 6 < float(rows[-1]["core_hours"]) <= 12
+    # The memory is that of the process, whose libraries alone have 0.85 GB.
+    jobs = [row for row in rows if row.get("process_gb")]
+    assert min(float(row["process_gb"]) for row in jobs) > 0.85
+    for row, line in zip(jobs, report.lines(jobs, report.devices(0))[1:], strict=True):
+        assert f" {float(row['process_gb']):.1f} GB " in line
 
 
 def test_inpainting_draws_several_results_an_image_and_decodes_it_once_more():

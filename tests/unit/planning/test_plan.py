@@ -231,7 +231,9 @@ def test_a_scale_may_have_some_rows_alone():
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (["IN", "OUT"], r"study\.only of table1 names OUT; its rows are RIN, LSUN-CT, IN, D-RIN, S-FLCKR"),
+        (["IN", "OUT"], r"study\.only of table1 is \['IN', 'OUT'\]; write null for all, or a list of RIN, LSUN-CT"),
+        ([], r"study\.only of table1 is \[\]"),
+        ("IN", r"study\.only of table1 is IN; "),
         (["RIN"], "row RIN says tune_on=IN, which has no sweep of its own"),
     ],
 )
