@@ -10,7 +10,6 @@ import functools
 import json
 import os
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,19 +26,6 @@ from twostage.errors import TwostageError
 # OmegaConf (below 2.4: pyproject.toml) parses an interpolation anew each time that it resolves one, and a plan resolves
 # few different ones. Its parse trees are only read.
 omegaconf.base.parse = functools.cache(parse)
-
-
-def _copied(metadata: Any, _memo: Any) -> Any:
-    """A copy of a node's metadata. Types and names never change in place, so they are shared; deepcopy spent half of a
-    node's time on them.
-    """
-    found = copy.copy(metadata)
-    found.flags = None if metadata.flags is None else dict(metadata.flags)
-    found.resolver_cache = copy.deepcopy(metadata.resolver_cache) if metadata.resolver_cache else defaultdict(dict)
-    return found
-
-
-omegaconf.base.Metadata.__deepcopy__ = _copied  # type: ignore[attr-defined]
 
 # No verb reads this group. It is composed only on request, so that a broken study stops only itself.
 ON_REQUEST = "study"

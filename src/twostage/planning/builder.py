@@ -4,10 +4,14 @@ Rows of a study share every job they can: jobs are keyed by their folder, and tw
 are an error.
 """
 
+import copy
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
+
+import omegaconf.base
 
 from twostage.config import composition
 from twostage.errors import TwostageError
@@ -30,6 +34,20 @@ from twostage.planning.jobs import (
 from twostage.runtime.job import Job, Tree
 
 C = TypeVar("C")
+
+
+def _copied(metadata: Any, _memo: Any) -> Any:
+    """A copy of a node's metadata. Types and names never change in place, so they are shared; deepcopy spent half of a
+    node's time on them.
+    """
+    found = copy.copy(metadata)
+    found.flags = None if metadata.flags is None else dict(metadata.flags)
+    found.resolver_cache = copy.deepcopy(metadata.resolver_cache) if metadata.resolver_cache else defaultdict(dict)
+    return found
+
+
+# Here, as every job counts what changes in the config package when it is imported.
+omegaconf.base.Metadata.__deepcopy__ = _copied  # type: ignore[attr-defined]
 
 
 class Builder:
