@@ -69,13 +69,21 @@ class Builder:
         return self.add(rfid_job(tree, tokenizer, data, features))
 
     def rows(self, kind: type[C]) -> dict[str, C]:
-        """The rows of the study in the column of the scale, but for those that have none there (null).
+        """The rows of the study in the column of the scale, but for those that have none there (null), and for those
+        that `only` of the study does not name, if it names any.
 
-        Raises TwostageError, naming the row, for a key that the dataclass `kind` lacks and for one that is missing.
+        Raises TwostageError, naming the row, for a key that the dataclass `kind` lacks, for one that is missing, and
+        for a row of `only` that there is not.
         """
         column, name = self.tree["scale"]["sources"], self.study["name"]
+        rows = self.study["rows"]
+        only = self.study.get("only") or rows
+        if unknown := [label for label in only if label not in rows]:
+            raise TwostageError(f"study.only of {name} names {unknown[0]}; its rows are {', '.join(rows)}")
         found: dict[str, C] = {}
-        for label, row in self.study["rows"].items():
+        for label, row in rows.items():
+            if label not in only:
+                continue
             try:
                 if row[column] is not None:
                     found[label] = composition.parse(kind, row[column])

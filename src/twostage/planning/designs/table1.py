@@ -21,14 +21,15 @@ class CrossingCell(Cell):
 
     label: str = ""  # of its priors' names, where other priors have the same latents
     batch_size: int | None = None  # images a step; null: the scale's
+    steps: int | None = None  # of each prior; null: the scale's
+    sweep_steps: int | None = None  # of each rate of a sweep; null: the scale's
 
 
 def table1(plan: Builder) -> None:
     """Adds both rivals of every row, one a seed, their pace, the row's summary, and both tables."""
-    rows = plan.study["rows"]
     cells = plan.rows(Cell)
     # Rows that others borrow the learning rates of come first.
-    order = sorted(rows, key=lambda label: cells[label].tune_on is not None)
+    order = sorted(cells, key=lambda label: cells[label].tune_on is not None)
     compared: dict[str, Job] = {}
     for label in order:
         cell = cells[label]
@@ -36,9 +37,9 @@ def table1(plan: Builder) -> None:
         tunes = {name: plan.tuned(label, cell, name, latents, condition) for name in ARCHITECTURES}
         compared[label] = _row(plan, label, cell, latents, condition, tunes)
     config = plan.tree["figures"]
-    printed = {label: row["paper_nll"] for label, row in rows.items()}
-    figure = {"figures": config, "rows": list(rows), "paper_nll": printed}
-    inputs = {label: compared[label] for label in rows}
+    printed = {label: plan.study["rows"][label]["paper_nll"] for label in cells}
+    figure = {"figures": config, "rows": list(cells), "paper_nll": printed}
+    inputs = {label: compared[label] for label in cells}
     plan.add(new_job("figures.table1", "table1", plan.tree, figure, inputs))
     tokenizers = {job.variant: job for job in plan.jobs.values() if job.verb == "reconstruct"}
     plan.add(new_job("figures.tokenizers", "tokenizers", plan.tree, {"figures": config}, tokenizers))
@@ -49,18 +50,22 @@ def crossing(plan: Builder) -> None:
 
     Raises TwostageError for a row that would take another one's learning rates.
     """
-    compared: dict[str, Job] = {}
     inputs: dict[str, Job] = {}
     batch_sizes: dict[str, int] = {}
     for label, cell in plan.rows(CrossingCell).items():
         if cell.tune_on is not None:
             raise TwostageError(f"study.rows.{label} of crossing: tune_on={cell.tune_on}; every row has its own sweeps")
         latents, condition = _encoded(plan, cell)
-        more = {} if cell.batch_size is None else {"priors.loop.batch_size": cell.batch_size}
+        budget = {
+            "priors.loop.batch_size": cell.batch_size,
+            "priors.loop.steps": cell.steps,
+            "priors.sweep.steps": cell.sweep_steps,
+        }
+        more = {key: value for key, value in budget.items() if value is not None}
         trees = {name: plan.tree_of(cell, priors=name, more=more) for name in ARCHITECTURES}
         tunes = {name: plan.add(tune_job(tree, latents, condition, cell.label)) for name, tree in trees.items()}
-        compared[label] = _row(plan, label, cell, latents, condition, tunes, more)
-        inputs |= {label: compared[label], f"{label}.latents": latents}
+        compared = _row(plan, label, cell, latents, condition, tunes, more, cell.label)
+        inputs |= {label: compared, f"{label}.latents": latents}
         batch_sizes[label] = trees["gpt"]["priors"]["loop"]["batch_size"]
     found = plan.add(new_job("evaluation.crossing", "crossing", plan.tree, {"batch_sizes": batch_sizes}, inputs))
     figure = {"figures": plan.tree["figures"], "paper_says": plan.study["paper_says"]}
@@ -80,12 +85,16 @@ def _row(
     condition: Job | None,
     tunes: Mapping[str, Job],
     more: Mapping[str, Any] | None = None,
+    size: str = "",
 ) -> Job:
-    """Adds both rivals of a row, one a seed, their pace, and the row's summary. `more`: keys and values of both."""
+    """Adds both rivals of a row, one a seed, their pace, and the row's summary.
+
+    `more`: keys and values of both. `size`: tells their names apart from those of other sizes.
+    """
 
     def prior(name: str, seed: int, inputs: Mapping[str, Job]) -> Job:
         tree = plan.tree_of(cell, priors=name, seed=seed, more=more)
-        return prior_job(tree, latents, condition, inputs, label=getattr(cell, "label", ""))
+        return prior_job(tree, latents, condition, inputs, label=size)
 
     rival, own = ARCHITECTURES
     pace = plan.add(pace_job(plan.tree, prior(own, 0, {}), prior(rival, 0, {})))
