@@ -37,6 +37,11 @@ ON_REQUEST = {
 }
 
 
+def rows_of_table1(scale):
+    """How many rows Table 1 has: at scale night those that one night can make."""
+    return 2 if scale == "night" else 5
+
+
 def stage(plan, name):
     """The jobs of one verb in a plan, by their variants."""
     return {job.variant: job for job in plan.jobs.values() if job.name == name}

@@ -39,20 +39,19 @@ def kept_plan(scale: str, of_run: bool = False, only: Callable[[], Sequence[str]
     kept = _read(path)
     if kept is not None and kept.get("key") == key and _are_as_they_were(kept["plugins"]):
         return _planned_then(scale, kept)
-    if some := only():
-        plan = whole_plan(scale, some)
-        return Planned(scale, plan.jobs, plan.tree, plan.broken)
-    plan = whole_plan(scale)
-    write_json(
-        path,
-        {
-            # A broken study is tried again: its line may speak of what lies outside of these files.
-            "key": None if plan.broken or reads_environment else key,
-            "plugins": {str(file): sha256_file(file) for file in plugins.loaded()},
-            "jobs": {folder: job.as_json() for folder, job in plan.jobs.items()},
-            "tree": plan.tree,
-        },
-    )
+    some = only()
+    plan = whole_plan(scale, some)
+    if not some:
+        write_json(
+            path,
+            {
+                # A broken study is tried again: its line may speak of what lies outside of these files.
+                "key": None if plan.broken or reads_environment else key,
+                "plugins": {str(file): sha256_file(file) for file in plugins.loaded()},
+                "jobs": {folder: job.as_json() for folder, job in plan.jobs.items()},
+                "tree": plan.tree,
+            },
+        )
     return Planned(scale, plan.jobs, plan.tree, plan.broken)
 
 

@@ -66,6 +66,8 @@ def test_what_is_to_type_exists(command):
             names = [word for word in rest[1:] if "=" not in word and not word.startswith(("-", "/"))]
             if rest[0] in ("fetch", "released"):
                 assert {name for name in names if not name.isdigit()} <= set(RELEASED)
+            if rest[0] == "plan":
+                assert set(names) <= {*options("study")}
             compose(settings)
         case "python":
             assert (ROOT / rest[0]).is_file()

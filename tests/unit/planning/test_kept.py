@@ -17,7 +17,7 @@ from twostage.planning.whole import whole_plan
 def planned(monkeypatch):
     """The scales that were planned anew."""
     scales = []
-    monkeypatch.setattr(module, "whole_plan", lambda scale: (scales.append(scale), whole_plan(scale))[1])
+    monkeypatch.setattr(module, "whole_plan", lambda scale, only: (scales.append(scale), whole_plan(scale, only))[1])
     return scales
 
 

@@ -2,7 +2,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from tests.unit.conftest import SCALES, STUDIES, stage
+from tests.unit.conftest import SCALES, STUDIES, rows_of_table1, stage
 from twostage.config import composition
 from twostage.config.composition import parse
 from twostage.errors import TwostageError
@@ -75,7 +75,7 @@ def test_options_that_came_later_are_asked_for_only_where_they_are_on(plan):
 def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
     runs = stage(plan, "priors.train")
     pairs = [(runs[name], runs[name.replace(".gpt.", ".pixelsnail.")]) for name in runs if ".gpt." in name]
-    assert len(pairs) == len(stage(plan, "evaluation.compare")) * len(plan.study["seeds"])
+    assert len(pairs) == rows_of_table1(plan.scale) * len(plan.study["seeds"])
     for gpt, pixelsnail in pairs:
         assert gpt.config["loop"] == pixelsnail.config["loop"]
         assert gpt.inputs["latents"] == pixelsnail.inputs["latents"]
@@ -91,9 +91,9 @@ def test_both_priors_of_a_row_share_latents_seeds_and_budget(plan):
 
 
 def test_every_row_has_one_pace_and_its_table_reads_it(plan):
-    paces, rows = stage(plan, "priors.pace"), stage(plan, "evaluation.compare")
-    assert len(paces) == len(rows)
-    for row in rows.values():
+    paces = stage(plan, "priors.pace")
+    assert len(paces) == rows_of_table1(plan.scale)
+    for row in stage(plan, "evaluation.compare").values():
         runs = [plan.jobs[folder] for name, folder in row.inputs.items() if name.startswith("gpt.")]
         assert {run.inputs["pace"] for run in runs} == {row.inputs["pace"]}
     for pace in paces.values():

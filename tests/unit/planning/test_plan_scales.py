@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.unit.conftest import SCALES, with_upstream
+from tests.unit.conftest import SCALES, rows_of_table1, with_upstream
 from twostage.planning.whole import whole_plan
 
 pytestmark = pytest.mark.usefixtures("repository_conf")
@@ -25,7 +25,7 @@ def rules(scale, *names):
 @pytest.mark.parametrize("scale", SCALES)
 def test_table1_has_all_its_jobs_at_every_scale(scale):
     plan = rules(scale, "table1")
-    assert plan["evaluation_compare"] == (2 if scale == "night" else 5)
+    assert plan["evaluation_compare"] == rows_of_table1(scale)
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.unit.conftest import rows_of_table1
 from twostage.config import composition
 from twostage.config.composition import parse
 from twostage.config.schema import PriorConfig
@@ -34,8 +35,7 @@ def test_pixelsnail_matches_the_transformer_in_every_row(monkeypatch, study, sca
     monkeypatch.setattr(composition, "CONF", ROOT / "conf")
     plan = plan_of(study, scale)
     rows = [job for job in plan.jobs.values() if job.verb == "compare"]
-    expected = (2 if scale == "night" else 5) if study == "table1" else 2 if scale == "paper" else 4
-    assert len(rows) == expected
+    assert len(rows) == (rows_of_table1(scale) if study == "table1" else 2 if scale == "paper" else 4)
     for row in rows:
         sizes = {name: parameters(plan, plan.jobs[row.inputs[f"{name}.seed0"]]) for name in ("gpt", "pixelsnail")}
         assert sizes["pixelsnail"] == pytest.approx(sizes["gpt"], rel=0.05), row.variant
