@@ -22,14 +22,13 @@ from twostage.config.schema import DENOISERS, VOC_LABELS, Config, SamplingConfig
 from twostage.errors import TwostageError
 from twostage.planning import made, prompt
 from twostage.planning.chain import condition_jobs
-from twostage.planning.jobs import grid_side
+from twostage.planning.jobs import grid_side, num_codes
 from twostage.planning.whole import plan_of
 from twostage.runtime.artifacts import atomic_path, read_json
 from twostage.runtime.job import Tree
 from twostage.sampling.condition_file import read_condition
 from twostage.sampling.request import canvas_size, check_classes, check_condition, checked_draw
 from twostage.sampling.sliding import windowed
-from twostage.tokenizers.greys import NUM_GREYS
 
 # How the maps that are no colours are stored.
 KIND_OF = {"segmentation": "labels", "pose": "labels", "edges": "binary", "depth": "grey"}
@@ -39,7 +38,7 @@ def check(overrides: tuple[str, ...]) -> None:
     """What would be noticed only after the training. Raises TwostageError."""
     tree = compose(overrides)
     config = parse(SamplingConfig, tree["sampling"])
-    checked_draw(config, _num_codes(tree))
+    checked_draw(config, num_codes(tree["tokenizers"]))
     factor = 2 ** tree["tokenizers"]["num_downsamplings"]
     grid = (grid_side(tree),) * 2
     height, width = canvas_size(config, grid, factor)
@@ -72,12 +71,6 @@ def _check_own_name(tree: Tree, overrides: tuple[str, ...]) -> None:
         raise TwostageError(
             f"{changed[0]} makes other data of {tree['data']['name']}; give them a name of their own: data.name=mine"
         )
-
-
-def _num_codes(tree: Tree) -> int:
-    """Size of the image's codebook."""
-    tokenizer = tree["tokenizers"]
-    return NUM_GREYS if tokenizer["greys"] else int((tokenizer["kmeans"] or tokenizer["quantizer"])["num_codes"])
 
 
 def _check_classes(tree: Tree, names: list[str]) -> None:

@@ -29,6 +29,9 @@ TOKENIZED = ("image", *MAPS, "low_resolution")
 VOC_LABELS = 21
 POSE_LABELS = 19
 
+# Codes of a tokenizer whose codes are grey levels.
+NUM_GREYS = 256
+
 
 @dataclass
 class WeightsConfig:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from twostage.config.composition import parse
-from twostage.config.schema import DENOISERS, POSE_LABELS, VOC_LABELS, PriorConfig, TokenizerConfig
+from twostage.config.schema import DENOISERS, NUM_GREYS, POSE_LABELS, VOC_LABELS, PriorConfig, TokenizerConfig
 from twostage.estimate.step import Step, decoder_pass, encoder_pass, prior_step, tokenizer_step
 from twostage.latents.dataset import TokenSpace
 from twostage.runtime.job import Job
@@ -241,7 +241,7 @@ class Estimates:
             codes = tokenizer.config["quantizer"]["num_codes"]
             side //= 2 ** tokenizer.config["num_downsamplings"]
         else:
-            codes = tokenizer.config["kmeans"]["num_codes"] if tokenizer.verb == "cluster" else 256
+            codes = tokenizer.config["kmeans"]["num_codes"] if tokenizer.verb == "cluster" else NUM_GREYS
         return TokenSpace(codes, (side, side), map=tokenizer.config["map"])
 
     def _map(self, job: Job) -> tuple[str, int, int]:

@@ -17,6 +17,7 @@ from twostage.estimate.jobs import CARD_BYTES, share_of_a_pass, step_of_prior
 from twostage.estimate.step import decoder_pass
 from twostage.figures.tables import write_text
 from twostage.latents.dataset import TokenSpace
+from twostage.planning.jobs import num_codes
 from twostage.priors.model import build, num_parameters
 from twostage.runtime.artifacts import write_csv
 from twostage.runtime.job import Tree
@@ -144,7 +145,7 @@ def _document(path: Path) -> dict[str, Any]:
 def _counted(document: dict[str, Any], printed: Printed) -> Counted:
     tree = compose(("scale=paper", *document["set"], *printed.set))
     tokenizer = tree["tokenizers"]
-    palette = tokenizer["kmeans"]["num_codes"] if tokenizer["kmeans"] else 256 if tokenizer["greys"] else None
+    is_palette = tokenizer["greys"] or tokenizer["kmeans"] is not None
     rows, columns = printed.grid or document["grid"]
     condition = None
     if printed.given is not None:
@@ -152,10 +153,10 @@ def _counted(document: dict[str, Any], printed: Printed) -> Counted:
         codes, length = printed.given
         shape = (rows, columns) if length == rows * columns else (1, length)
         condition = TokenSpace(codes, shape, map="condition")
-    tokens = TokenSpace(palette or tokenizer["quantizer"]["num_codes"], (rows, columns), condition)
+    tokens = TokenSpace(num_codes(tokenizer), (rows, columns), condition)
     prior = None if printed.is_tokenizer else parse(PriorConfig, tree["priors"])
     with torch.device("meta"):
-        learned = None if palette else num_parameters(Tokenizer(parse(TokenizerConfig, tokenizer), "colour", 3))
+        learned = None if is_palette else num_parameters(Tokenizer(parse(TokenizerConfig, tokenizer), "colour", 3))
         own = None if prior is None else num_parameters(build(prior, tokens))
     return Counted(document["paper"], printed, tokenizer, learned, prior, tokens, own)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from twostage.config.schema import NUM_GREYS
 from twostage.errors import TwostageError
 from twostage.planning.unread import way_of
 from twostage.planning.verbs import new_job, reading
@@ -53,6 +54,14 @@ def grid_side(tree: Tree) -> int:
     return side
 
 
+def num_codes(tokenizer: Tree) -> int:
+    """Size of the codebook that the tree of a tokenizer asks for: learned, of colours or of greys."""
+    if tokenizer["greys"]:
+        return NUM_GREYS
+    codes: int = (tokenizer["kmeans"] or tokenizer["quantizer"])["num_codes"]
+    return codes
+
+
 def plain_job(tree: Tree, kind: str) -> Job:
     """Class labels or coordinates of `tree["data"]` as the condition of priors over codes of `tree["tokenizers"]`."""
     config = {"map": kind} | {key: tree["latents"][key] for key in ("flips", "train_images", "validation_images")}
@@ -60,7 +69,7 @@ def plain_job(tree: Tree, kind: str) -> Job:
     if kind == "coordinates":
         tokenizer = tree["tokenizers"]
         config["factor"] = 2 ** tokenizer["num_downsamplings"]
-        config["num_codes"] = (tokenizer["kmeans"] or tokenizer["quantizer"])["num_codes"]
+        config["num_codes"] = num_codes(tokenizer)
         variant += f"_f{config['factor']}"
     return new_job("latents.plain", variant, tree, config, {"data": data})
 

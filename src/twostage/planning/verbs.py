@@ -3,9 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+from omegaconf import MISSING
 
 from twostage.config import plugins
 from twostage.config.schema import SPLITS
+from twostage.errors import TwostageError
 from twostage.planning.choices import Choices, choices_of, joined
 from twostage.runtime.job import Job, Tree
 
@@ -195,6 +199,8 @@ def new_job(
     """
     stage, verb = name.split(".")
     scale = tree["scale"]["name"]
+    if (key := _unset(config)) is not None:
+        raise TwostageError(f"{name} of {variant}: nothing gives {key} a value; its config group does not set it")
     job = Job(
         stage=stage,
         verb=verb,
@@ -211,6 +217,17 @@ def new_job(
         shown = joined({"quantity": (each.choices or {}).get("quantity", [])} for each in inputs.values())
         return replace(job, plugins=plugins.files_of(shown or {}))
     return reading(job, inputs.values())
+
+
+def _unset(value: Any) -> str | None:
+    """The dotted key of the first leaf that has no value (???); None if all have one."""
+    if value == MISSING:
+        return ""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in items:
+        if (rest := _unset(each)) is not None:
+            return f"{key}.{rest}" if rest else str(key)
+    return None
 
 
 def reading(job: Job, upstream: Iterable[Job]) -> Job:

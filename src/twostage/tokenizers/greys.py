@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from twostage.config.schema import NUM_GREYS
 from twostage.errors import TwostageError
 from twostage.runtime import training
 from twostage.runtime.artifacts import write_json
@@ -18,7 +19,6 @@ from twostage.tokenizers.pixels import PixelTokenizer
 from twostage.tokenizers.quantizer import count_codes, perplexity
 from twostage.tokenizers.task import MapData
 
-NUM_GREYS = 256
 # Images per batch of encoding.
 BATCH = 250
 
