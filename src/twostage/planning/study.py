@@ -62,6 +62,8 @@ from twostage.runtime.job import Job, Tree
 
 # What may be a part of a job's name as it is.
 _WORD = re.compile(r"[A-Za-z0-9_.+-]{0,40}")
+# Characters of the values of a mapping in a name; of a longer one stands a hash.
+_LONGEST = 80
 # Where a denoiser's chain stands in the config tree; which of its keys the name of the samples tells anyway.
 CHAIN = "sampling.denoising.chain"
 TOKENIZER_SEED = "tokenizers.loop.seed"
@@ -167,7 +169,7 @@ def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree, to
     told = ("priors.architecture", "priors.ordering", "priors.condition", *told)
     own = {key: value for key, value in own.items() if key not in told}
     unlike = {key: value for key, value in own.items() if _at(usual, key) != value}
-    return [_word(short(study, key), value) for key, value in (unlike or own).items()]
+    return [word for key, value in (unlike or own).items() if (word := _word(short(study, key), value))]
 
 
 def _at(tree: Any, key: str) -> Any:
@@ -191,7 +193,8 @@ def _word(key: str, value: Any) -> str:
             said = "_".join(map(str, value))
             return f"{key}{said if _WORD.fullmatch(said) else sha256_json(value)[:6]}"
         case dict():
-            return "_".join(_word(name, each) for name, each in value.items())
+            said = "_".join(_word(name, each) for name, each in value.items())
+            return said if len(said) <= _LONGEST else f"{key}_{sha256_json(value)[:6]}"
         case _:
             # A path names no folder.
             said = str(value) if _WORD.fullmatch(str(value)) else sha256_json(value)[:6]
