@@ -168,8 +168,15 @@ def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree, to
     # These stand in every name.
     told = ("priors.architecture", "priors.ordering", "priors.condition", *told)
     own = {key: value for key, value in own.items() if key not in told}
-    unlike = {key: value for key, value in own.items() if _at(usual, key) != value}
+    unlike = {key: value for key, value in own.items() if _at(usual, key) != value and not _is_fixed(study, key, value)}
     return [word for key, value in (unlike or own).items() if (word := _word(short(study, key), value))]
+
+
+def _is_fixed(study: Study, key: str, value: Any) -> bool:
+    """Whether a varied key has the value of a section that the study fixes, and so is told by that."""
+    section, _, name = key.rpartition(".")
+    fixed = study.fixed.get(section)
+    return isinstance(fixed, dict) and name in fixed and bool(fixed[name] == value)
 
 
 def _at(tree: Any, key: str) -> Any:
