@@ -160,7 +160,7 @@ def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree, to
 
     A section that is the usual one has the usual name, so that studies share the job.
     """
-    if tree[section] == usual[section]:
+    if _unseeded(tree[section]) == _unseeded(usual[section]):
         return []
     asked = study.fixed | point.row_overrides | point.varied
     asked = {key: asked[key] for key in study.fixed | point.varied if short(study, key)}
@@ -170,6 +170,11 @@ def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree, to
     own = {key: value for key, value in own.items() if key not in told}
     unlike = {key: value for key, value in own.items() if _at(usual, key) != value and not _is_fixed(study, key, value)}
     return [word for key, value in (unlike or own).items() if (word := _word(short(study, key), value))]
+
+
+def _unseeded(section: Tree) -> Tree:
+    """The section of a model with seed 0: names tell the seed by themselves."""
+    return section | {"loop": section["loop"] | {"seed": 0}} if isinstance(section.get("loop"), dict) else section
 
 
 def _is_fixed(study: Study, key: str, value: Any) -> bool:

@@ -17,7 +17,7 @@ from twostage.planning.jobs import (
     weights_job,
 )
 from twostage.planning.prompt import asked
-from twostage.planning.verbs import VERBS, files_read
+from twostage.planning.verbs import VERBS, files_read, new_job
 from twostage.planning.whole import plan_of, refuse_broken, whole_plan
 from twostage.priors.pace import PaceConfig
 from twostage.runtime.job import Job
@@ -166,6 +166,33 @@ def test_two_jobs_for_one_folder_are_refused():
     job = next(iter(plan.jobs.values()))
     with pytest.raises(TwostageError, match="two different jobs want"):
         plan.add(type(job)(**{**asdict(job), "config": {"name": "other"}}))
+
+
+def test_a_value_that_nothing_sets_is_one_line():
+    tree = composition.compose(("scale=smoke", "data=cifar10"))
+    with pytest.raises(TwostageError, match=r"^data\.prepare of cifar10: nothing gives folder\.parts\.1\.size a value"):
+        new_job("data.prepare", "cifar10", tree, {"folder": {"parts": [{"size": 1}, {"size": "???"}]}}, {})
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_coordinates_are_as_many_codes_as_the_images(scale):
+    jobs = plan_of("f_sweep_coordinates", scale).jobs
+    for job in jobs.values():
+        if job.name == "priors.train" and "condition" in job.inputs:
+            (given, images) = (whole_latents(jobs, job.inputs[key]) for key in ("condition", "latents"))
+            tokenizer = jobs[images.inputs["tokenizer"]]
+            codes = (
+                256
+                if tokenizer.verb == "greys"
+                else (tokenizer.config.get("kmeans") or tokenizer.config["quantizer"])["num_codes"]
+            )
+            assert given.config["num_codes"] == codes
+
+
+def whole_latents(jobs, folder):
+    """The latents that those of windows are cut from."""
+    job = jobs[folder]
+    return jobs[job.inputs["latents"]] if job.verb == "crop" else job
 
 
 def test_an_unknown_study_is_named():

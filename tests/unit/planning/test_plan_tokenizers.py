@@ -18,6 +18,10 @@ def trained(plan):
     return {variant: job.config for variant, job in stage(plan, "tokenizers.train").items()}
 
 
+def first_seed(plan):
+    return {name: config for name, config in trained(plan).items() if config["loop"]["seed"] == 0}
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_every_run_is_trained_reconstructed_and_given_an_rfid(name, scale):
@@ -34,7 +38,7 @@ def test_every_run_is_trained_reconstructed_and_given_an_rfid(name, scale):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_vqvae_is_a_vqgan_but_for_its_name_and_loss(scale):
-    vqgan, vqvae = trained(plan_of("vqgan_vs_vqvae", scale)).values()
+    vqgan, vqvae = first_seed(plan_of("vqgan_vs_vqvae", scale)).values()
     assert {key for key in vqgan if vqgan[key] != vqvae[key]} == {"name", "loss"}
     loss = vqvae["loss"]
     assert (loss["reconstruction"], loss["perceptual"], loss["early_perceptual"]) == ("l2", "none", "none")
@@ -44,7 +48,7 @@ def test_a_vqvae_is_a_vqgan_but_for_its_name_and_loss(scale):
 @pytest.mark.parametrize("scale", SCALES)
 def test_tokenizers_of_two_sizes_differ_in_codes_and_the_patience_with_them(scale):
     plan = plan_of("codebook_size", scale)
-    configurations = list(trained(plan).values())
+    configurations = list(first_seed(plan).values())
     assert [config["quantizer"]["num_codes"] for config in configurations] == plan.study["zip"][NUM_CODES]
     alike = [config | {"name": "", "quantizer": None} for config in configurations]
     assert all(config == alike[0] for config in alike)
@@ -60,31 +64,52 @@ def test_tokenizers_of_two_sizes_differ_in_codes_and_the_patience_with_them(scal
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_warm_ups_differ_in_their_length_alone(scale):
+def test_after_every_warm_up_the_discriminator_has_equal_steps(scale):
     plan = plan_of("warmup", scale)
-    configurations = list(trained(plan).values())
-    starts = [config["loss"]["adversarial_start"] for config in configurations]
-    assert starts == plan.study["vary"][START]
-    assert max(starts) <= configurations[0]["loop"]["steps"]
-    for config in configurations:
-        alike = config["loss"] | {"adversarial_start": 0}
-        assert config | {"name": "", "loss": alike} == configurations[0] | {"name": "", "loss": alike}
+    by_loss = {}
+    for config in trained(plan).values():
+        by_loss.setdefault(config["loss"]["adversarial"], []).append(config)
+    assert len(by_loss) == len(plan.study["vary"]["tokenizers"])
+    for configurations in by_loss.values():
+        assert [config["loss"]["adversarial_start"] for config in configurations] == plan.study["zip"][START]
+        assert len({config["loop"]["steps"] - config["loss"]["adversarial_start"] for config in configurations}) == 1
+        first = configurations[0]
+        for config in configurations:
+            loss = config["loss"] | {"adversarial_start": first["loss"]["adversarial_start"]}
+            loop = config["loop"] | {"steps": first["loop"]["steps"]}
+            assert config | {"name": first["name"], "loss": loss, "loop": loop} == first
 
 
-def test_the_usual_tokenizer_is_the_one_that_table1_trains():
-    table1 = plan_of("table1", "laptop")
-    for name in ("vqgan_vs_vqvae", "codebook_size"):
-        shared = trained(plan_of(name, "laptop"))["cifar10.vqgan_f4"]
-        assert shared == trained(table1)["cifar10.vqgan_f4"]
-    assert list(trained(plan_of("codebook_size", "laptop"))) == [
-        "cifar10.vqgan_f4_k128", "cifar10.vqgan_f4", "cifar10.vqgan_f4_k2048",
-    ]  # fmt: skip
-    # A shorter budget, so a baseline of its own.
-    assert "cifar10.vqgan_f4" not in trained(plan_of("warmup", "laptop"))
-    assert list(trained(plan_of("warmup", "paper"))) == [
-        "imagenet.vqgan_f16_start0", "imagenet.vqgan_f16_start100000", "imagenet.vqgan_f16",
-        "imagenet.vqgan_f16_start500000",
-    ]  # fmt: skip
+@pytest.mark.parametrize("scale", ["smoke", "workstation", "paper"])
+def test_studies_of_reconstructions_share_the_tokenizer_of_table1_where_its_discriminator_learns(scale):
+    table1 = trained(plan_of("table1", scale))
+    for name in ("vqgan_vs_vqvae", "codebook_size", "discriminator"):
+        shared = first_seed(plan_of(name, scale))
+        assert any(table1.get(variant) == config for variant, config in shared.items()), name
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_studies_of_reconstructions_share_their_tokenizers_seed_by_seed(scale):
+    vqgans = {
+        json.dumps(config)
+        for config in trained(plan_of("vqgan_vs_vqvae", scale)).values()
+        if config["loss"]["adversarial"] == "hinge"
+    }
+    assert len(vqgans) == len(plan_of("vqgan_vs_vqvae", scale).study["seeds"])
+    whole = {}
+    for name in ABLATIONS:
+        whole |= trained(plan_of(name, scale))
+    assert vqgans <= {json.dumps(config) for config in trained(plan_of("codebook_size", scale)).values()}
+    # No training stands there under two names.
+    assert len({json.dumps(config) for config in whole.values()}) == len(whole)
+
+
+def test_at_laptop_the_discriminator_of_these_studies_has_more_steps_than_table1s():
+    usual = trained(plan_of("table1", "laptop"))["cifar10.vqgan_f4"]
+    assert usual["loop"]["steps"] - usual["loss"]["adversarial_start"] == 50
+    for config in first_seed(plan_of("codebook_size", "laptop")).values():
+        assert config["loop"]["steps"] - config["loss"]["adversarial_start"] == 1000
+        assert config["discriminator"]["learning_rate"] == config["adversarial_learning_rate"]
 
 
 def test_the_papers_table5_is_planned_as_printed():
