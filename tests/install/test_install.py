@@ -171,14 +171,14 @@ def test_newer_releases_move_nothing(tmp_path, index):
 def small(tmp_path, index):
     folder = tmp_path / "a clone"
     folder.mkdir()
-    return Project(folder, index, closure("pytest-cov", "connection-pool"), dependencies=["pytest-cov"])
+    return Project(folder, index, closure("sshfs", "connection-pool"), dependencies=["sshfs"])
 
 
 def test_an_install_that_failed_is_begun_anew(small):
-    small.lock(wrong=["coverage"])
+    small.lock(wrong=["asyncssh"])
     failed = small.make("install")
     assert failed.returncode != 0
-    assert "coverage" in failed.stderr
+    assert "asyncssh" in failed.stderr
     assert small.make("install", "--question").returncode == 1
     (small.site / "left_over.py").touch()
     small.lock()
@@ -189,11 +189,11 @@ def test_an_install_that_failed_is_begun_anew(small):
 
 
 def test_what_the_lock_lacks_fails_the_install_by_name(small):
-    small.names -= {"coverage"}
+    small.names -= {"asyncssh"}
     small.lock()
     failed = small.make("install")
     assert failed.returncode != 0
-    assert re.search(r"^error: .*coverage", failed.stderr, flags=re.MULTILINE)
+    assert re.search(r"^error: .*asyncssh", failed.stderr, flags=re.MULTILINE)
     assert small.make("install", "--question").returncode == 1
 
 

@@ -28,7 +28,7 @@ def of_the_project() -> list[Requirement]:
 
 def requirements(found, environment) -> Iterator[tuple[str, Requirement]]:
     """(who requires, what), of the project and of each package of the lock with the extras asked of it, in turn."""
-    waiting = [("pyproject.toml", requirement) for requirement in of_the_project()]
+    waiting = [("pyproject.toml", needed) for needed in of_the_project() if holds(needed, environment)]
     waiting += [(f"the lock's {name}", Requirement(name)) for name in found]
     done = set()
     while waiting:
@@ -46,8 +46,12 @@ def required_by(entry, extra, environment):
     if importlib.metadata.version(entry.name).split("+")[0] != entry.version:
         return
     for needed in lines_of(entry.name):
-        if needed.marker is None or needed.marker.evaluate(environment | {"extra": extra}):
+        if holds(needed, environment | {"extra": extra}):
             yield needed
+
+
+def holds(requirement, environment):
+    return requirement.marker is None or requirement.marker.evaluate(environment)
 
 
 @functools.cache
