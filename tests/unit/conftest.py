@@ -34,6 +34,7 @@ ON_REQUEST = {
     "sundae_steps_celeba",
     "sundae_unrolls",
     "tokenizers_1024",
+    "warmup",
 }
 
 
