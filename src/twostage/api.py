@@ -217,8 +217,15 @@ def decode(tokenizer: AnyTokenizer, index_Nhw: torch.Tensor | np.ndarray) -> np.
 
 
 def _codes(index: torch.Tensor | np.ndarray) -> torch.Tensor:
-    """Integers of an array as int64; everything else as it is, for the checks to refuse."""
-    if isinstance(index, np.ndarray) and np.issubdtype(index.dtype, np.integer):
+    """Integers of an array as int64; everything else as it is, for the checks to refuse.
+
+    Raises TwostageError for an array or a tensor that does not hold all of its numbers.
+    """
+    if isinstance(index, np.ma.MaskedArray):
+        raise TwostageError("codes are a masked array, and a mask has no code; fill it, as by .filled(0)")
+    if isinstance(index, torch.Tensor) and (index.layout != torch.strided or index.is_meta):
+        raise TwostageError(f"codes are a tensor of {index.layout} on {index.device}; give a dense one")
+    if isinstance(index, np.ndarray) and index.dtype.kind in "iu":
         return torch.from_numpy(index.astype(np.int64))
     return index  # type: ignore[return-value]
 

@@ -171,6 +171,13 @@ def test_codes_of_another_tokenizer_are_refused(models):
     [
         ("load_tokenizer('nowhere')", "no folder nowhere"),
         ("load_prior('model/tokenizer')", "not the config of a prior"),
+        ("decode(tokenizer, np.ma.masked_array(np.zeros((1, 4, 4), int)))", "codes are a masked array"),
+        ("decode(tokenizer, np.zeros((1, 4, 4), 'timedelta64[s]'))", "takes codes int64"),
+        ("decode(tokenizer, torch.zeros(1, 4, 4, dtype=torch.long, device='meta'))", "on meta; give a dense one"),
+        (
+            "decode(tokenizer, torch.zeros(1, 4, 4, dtype=torch.long).to_sparse())",
+            "sparse_coo on cpu; give a dense one",
+        ),
         ("encode(tokenizer, BLACK[0])", r"takes a uint8 array \[B, H, W, C\].*got uint8 \[16, 16, 3\]"),
         ("encode(tokenizer, BLACK.transpose(0, 3, 1, 2))", "transpose"),
         ("encode(tokenizer, BLACK / 255)", "floats in"),

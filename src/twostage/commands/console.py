@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -12,6 +13,8 @@ from twostage.runtime.artifacts import NOT_WRITABLE
 
 # A folder lies there, a file lies where a folder should, or the name is too long.
 NO_PLACE = (errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)
+# As torch says it, of a processor or a GPU; NumPy raises a MemoryError.
+_NO_MEMORY = re.compile(r"allocate memory|tried to allocate|out of memory", re.IGNORECASE)
 log = logging.getLogger("twostage")
 
 
@@ -36,6 +39,9 @@ class one_line_errors:  # noqa: N801 - a context manager reads as a phrase
             )
         if isinstance(error, Exception):
             _keep_traceback(error)
+        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+            said = next(iter(str(error).splitlines()), "")[:200]
+            self._exit(f"not enough memory ({said}); ask for fewer or smaller images, or for a smaller batch")
         if isinstance(error, OSError) and error.errno in NO_PLACE and error.filename:
             self._exit(f"cannot write {error.filename} ({error.strerror}); name another path")
         if isinstance(error, FileNotFoundError) and "artifacts" in Path(str(error.filename)).parts:

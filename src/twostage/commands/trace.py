@@ -51,18 +51,24 @@ def _without_the_rest(record: Record) -> Record:
 
 
 def _cell(rows: list[dict[str, str]], table: Path, row: str, column: str | None) -> str:
-    """ ": COLUMN = VALUE" of the row."""
+    """ ": COLUMN = VALUE" of the row. Raises TwostageError if several lines have the name, and other values."""
     if not row:
         raise TwostageError(f"the row's name is empty; name one of {table}, such as {next(iter(rows[0].values()))}")
-    found = next((line for name in rows[0] for line in rows if line[name] == row), None)
-    if found is None:
+    named_so = next(
+        ([line for line in rows if line[name] == row] for name in rows[0] if row in (line[name] for line in rows)), []
+    )
+    if not named_so:
         named = ", ".join(dict.fromkeys(next(iter(line.values())) for line in rows))
         raise TwostageError(f"{table} has no row {row}; its rows: {named}")
     if column is None:
         return ""
-    if column not in found:
-        raise TwostageError(f"{table} has no column {column}; its columns: {', '.join(found)}")
-    return f": {column} = {found[column]}"
+    if column not in rows[0]:
+        raise TwostageError(f"{table} has no column {column}; its columns: {', '.join(rows[0])}")
+    if len({line[column] for line in named_so}) > 1:
+        apart = next(name for name in rows[0] if len({line[name] for line in named_so}) == len(named_so))
+        others = ", ".join(line[apart] for line in named_so)
+        raise TwostageError(f"{table} has {len(named_so)} lines of {row}; name one by its {apart}: {others}")
+    return f": {column} = {named_so[0][column]}"
 
 
 def _completed(records: dict[str, Record], study: str) -> None:

@@ -6,7 +6,8 @@ remembered with the file, so that exactly the jobs that name the word load the f
 
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,20 @@ def load(path: Path) -> None:
     finally:
         _loading.pop()
     _loaded[path.stem] = path
+
+
+@contextmanager
+def running(key: str, word: str) -> Iterator[None]:
+    """Context manager: an error in the code of a plugin's word is one line that names its file and line."""
+    try:
+        yield
+    except TwostageError:
+        raise
+    except Exception as error:
+        if (key, word) not in _added:
+            raise
+        path, _ = _added[key, word]
+        raise TwostageError(f"plugin {path}: {_said(error, path)}") from error
 
 
 def _said(error: BaseException, path: Path) -> str:

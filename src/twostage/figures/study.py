@@ -396,7 +396,9 @@ def _point_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics
     axes.set_xlabel(_on_axis(x) if x in QUANTITIES else "" if x == "row" else x)
     axes.set_ylabel(_on_axis(panel.y))
     if labels := axes.get_legend_handles_labels()[1]:
-        axes.legend(**(ABOVE if set(labels) == {"paper"} else {"frameon": False, "fontsize": "x-small"}))
+        # Within the axes a longer word lies on the points.
+        is_above = set(labels) == {"paper"} or len(max(labels, key=len)) > 16
+        axes.legend(**(ABOVE if is_above else {"frameon": False, "fontsize": "x-small"}))
 
 
 def _x(config: StudyConfig, x: str, place: tuple[str, tuple[str, ...]], found: dict[str, Metrics]) -> str:

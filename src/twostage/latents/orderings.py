@@ -33,7 +33,8 @@ def add_ordering(name: str, order: Callable[[int, int], np.ndarray]) -> None:
     """
 
     def checked(height: int, width: int) -> np.ndarray:
-        order_T = np.asarray(order(height, width))
+        with plugins.running("ordering", name):
+            order_T = np.asarray(order(height, width))
         if order_T.ndim != 1 or sorted(order_T.tolist()) != list(range(height * width)):
             raise TwostageError(
                 f"ordering {name} gives no order of a {height}x{width} grid; return each position once, from 0 on"

@@ -371,7 +371,7 @@ def _condition(plan: Builder, study: Study, point: Point, tree: Tree) -> Job | N
             return plan.add_with_upstream(plain_job(tree, kind), data_job(tree))
         case name:
             # What is said of the image's tokenizer does not concern that of the map.
-            asked = point.row_overrides | study.fixed | point.varied
+            asked = study.fixed | point.row_overrides | point.varied
             of_data = {key: value for key, value in asked.items() if key.split(".")[0] in ("data", "latents", "scale")}
             return plan.encoded_by(tree, plan.composed(of_data | {"tokenizers": name}))
 

@@ -245,17 +245,21 @@ def _require_rows(study: Study) -> None:
         for column, asked in row.items():
             if not isinstance(asked, dict | None):
                 raise TwostageError(f"row {label} has {column}: {asked}; give it overrides such as {{data: cifar10}}")
-            without = (asked or {}).get("without", [])
-            window = (asked or {}).get("window")
-            if window is not None and (type(window) is not int or window < 1):
-                raise TwostageError(f"row {label} has window: {window}; give it a number of tokens, such as 16")
-            if not isinstance(without, list) or not set(without) <= set(study.measure):
-                raise TwostageError(
-                    f"row {label} is without {without}; list some of measure, {', '.join(study.measure)}"
-                )
+            _require_overrides(study, label, asked or {})
     rows = [overrides or {} for row in study.rows.values() for overrides in row.values()]
     if any(SEED in each for each in (study.fixed, study.vary, study.zip, *rows)):
         raise TwostageError(f"{SEED} is set by seeds; say seeds: [0, 1]")
+
+
+def _require_overrides(study: Study, label: str, asked: Tree) -> None:
+    without, window = asked.get("without", []), asked.get("window")
+    if window is not None and (type(window) is not int or window < 1):
+        raise TwostageError(f"row {label} has window: {window}; give it a number of tokens, such as 16")
+    # A group that varies may have its usual option in a row.
+    if twice := sorted(key for key in asked if "." in key and key in {*study.vary, *study.zip}):
+        raise TwostageError(f"row {label} sets {twice[0]}, which varies; leave it to one of them")
+    if not isinstance(without, list) or any(each not in study.measure for each in without):
+        raise TwostageError(f"row {label} is without {without}; list some of measure, {', '.join(study.measure)}")
 
 
 def _require_paper(study: Study) -> None:

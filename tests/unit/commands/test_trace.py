@@ -61,6 +61,14 @@ def test_a_row_without_an_evaluation_of_its_name_rests_on_all_jobs_of_the_table(
     assert all(f"priors.train {row}.gpt.seed0" in text for row in ("IN", "RIN"))
 
 
+def test_a_name_of_several_lines_names_none_unless_they_agree(table):
+    table.write_text("row,ordering,scale,nll\nIN,row_major,smoke,5.25\nIN,subsample,smoke,5.5\n")
+    with pytest.raises(TwostageError, match=r"has 2 lines of IN; name one by its ordering: row_major, subsample$"):
+        trace(table, "IN", "nll")
+    assert "scale = smoke" in trace(table, "IN", "scale")
+    assert "nll = 5.5" in trace(table, "subsample", "nll")
+
+
 def test_what_is_not_in_the_table_is_one_line_with_what_is(table):
     with pytest.raises(TwostageError, match="no row X; its rows: IN, RIN"):
         trace(table, "X", "nll")

@@ -161,6 +161,14 @@ def test_a_condition_reaches_the_sweep_too(where):
     assert "cifar10.vqgan_f4.given_class.gpt.row_major.seed0" in stage(plan, "priors.train")
 
 
+def test_a_row_comes_before_what_is_fixed_for_the_condition_too():
+    row = {"stand_in": IN["stand_in"] | {"data.maps": ["edges"]}, "paper": None}
+    fixed = {"priors": "gpt", "priors.condition": "edges_f4", "data": "fashion_mnist"}
+    plan = planned(PRIORS | {"rows": {"IN": row}, "fixed": fixed})
+    assert list(stage(plan, "data.prepare")) == ["cifar10"]
+    assert set(stage(plan, "latents.encode")) == {"cifar10.vqgan_f4", "cifar10.edges_f4"}
+
+
 def test_groups_may_vary_and_then_no_caption_names_one_of_them():
     plan = planned(PRIORS | {"vary": {"tokenizers": ["vqgan_f4", "vqgan_f8"]}})
     assert set(stage(plan, "tokenizers.train")) == {"cifar10.vqgan_f4", "cifar10.vqgan_f8"}
@@ -354,6 +362,14 @@ WRONG = {
     "a row of two lines": ({"rows": {"a\nb": IN}}, "in one line"),
     "a row longer than a line": ({"rows": {"a" * 100: IN}}, "1 to 60"),
     "a window that is no number": ({"rows": {"IN": {"stand_in": IN["stand_in"] | {"window": True}}}}, "window: True"),
+    "what varies in a row": (
+        {"rows": {"IN": {"stand_in": IN["stand_in"] | {"priors.gpt.dropout": 0.2}}}},
+        "row IN sets priors.gpt.dropout, which varies",
+    ),
+    "a row without mappings": (
+        {"rows": {"IN": {"stand_in": IN["stand_in"] | {"without": [{"a": 1}]}}}},
+        "row IN is without",
+    ),
     "another scale in a row": (
         {"rows": {"IN": {"stand_in": IN["stand_in"] | {"scale": "laptop"}}}},
         "row IN sets scale",

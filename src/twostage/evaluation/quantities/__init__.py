@@ -159,10 +159,16 @@ QUANTITIES = {
 def add_quantity(name: str, quantity: Quantity) -> None:
     """Adds a quantity of a plugin, which a study may then measure.
 
-    Raises TwostageError if the name is taken, or nothing says where the number comes from.
+    Raises TwostageError if the name is taken, its format is none of a number, or nothing says where that comes from.
     """
     if quantity.role not in ROLES:
         raise TwostageError(f"quantity {name} has role {quantity.role}; choose one of {', '.join(ROLES)}")
     if not (quantity.key or quantity.curve or quantity.measure):
         raise TwostageError(f"quantity {name} has no number; give it key, curve or measure")
+    try:
+        format(1.0, quantity.format)
+    except (ValueError, TypeError):
+        raise TwostageError(
+            f"quantity {name} has format {quantity.format!r}; give it one of Python's, such as .3f"
+        ) from None
     plugins.add("quantity", name, QUANTITIES, quantity)
