@@ -226,7 +226,7 @@ def _titled(name: str) -> str:
 def _on_axis(name: str) -> str:
     """The title of a quantity in short lines, as panels are narrow."""
     quantity = QUANTITIES[name]
-    lines = textwrap.wrap(quantity.label, 24)
+    lines = textwrap.wrap(quantity.label, 18)
     return "\n".join([*lines, f"[{quantity.unit}]"] if quantity.unit else lines)
 
 
@@ -470,11 +470,21 @@ def _bars_panel(axes: Axes, panel: Panel, config: StudyConfig, metrics: Metrics)
     axes.set_title("\n".join(textwrap.wrap(f"{_titled(panel.y)} {ARROWS[quantity.better]}", 26)), fontsize="small")
 
 
+def _numbered(labels: list[str]) -> list[str]:
+    """The labels of strips; those of several seeds have one, and say which of them each is."""
+    return [
+        f"{label} ({labels[: at + 1].count(label)} of {labels.count(label)})"
+        if label and labels.count(label) > 1
+        else label
+        for at, label in enumerate(labels)
+    ]
+
+
 def _strips(config: StudyConfig, metrics: Metrics, image_SNHWC: np.ndarray, job: Job) -> None:
     """A row of pictures for every run."""
     with style(config.figures, rows=len(image_SNHWC), columns=1, panel_ratio=0.1):
         figure, panels = plt.subplots(len(image_SNHWC), 1, squeeze=False)
-        for axes, label, image_NHWC in zip(panels[:, 0], metrics["strips"], image_SNHWC, strict=True):
+        for axes, label, image_NHWC in zip(panels[:, 0], _numbered(metrics["strips"]), image_SNHWC, strict=True):
             axes.imshow(np.concatenate(list(image_NHWC), axis=1), interpolation="nearest")
             axes.set(xticks=[], yticks=[])
             axes.set_ylabel(_in_lines(label), rotation=0, ha="right", va="center")
