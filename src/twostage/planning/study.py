@@ -62,8 +62,7 @@ from twostage.runtime.job import Job, Tree
 
 # What may be a part of a job's name as it is.
 _WORD = re.compile(r"[A-Za-z0-9_.+-]{0,40}")
-# Characters of the values of a mapping in a name; of a longer one stands a hash.
-_LONGEST = 80
+_LONGEST = 80  # characters of a mapping's values in a name; for more of them stands a hash
 # Where a denoiser's chain stands in the config tree; which of its keys the name of the samples tells anyway.
 CHAIN = "sampling.denoising.chain"
 TOKENIZER_SEED = "tokenizers.loop.seed"
@@ -146,6 +145,11 @@ def _asked(study: Study, point: Point, is_usual: bool) -> Assignment:
     return asked | ({TOKENIZER_SEED: point.seed} if point.seed and not is_usual else {})
 
 
+def _overrides(study: Study, point: Point) -> Assignment:
+    """All that a study says of a run. A row comes before what is fixed."""
+    return study.fixed | point.row_overrides | point.varied
+
+
 def _composed(plan: Builder, asked: Assignment) -> Tree:
     return plan.composed({key: value for key, value in asked.items() if key not in OF_ROW})
 
@@ -162,12 +166,11 @@ def _words(study: Study, point: Point, section: str, usual: Tree, tree: Tree, to
     """
     if _unseeded(tree[section]) == _unseeded(usual[section]):
         return []
-    asked = study.fixed | point.row_overrides | point.varied
-    asked = {key: asked[key] for key in study.fixed | point.varied if short(study, key)}
-    own = {key: value for key, value in asked.items() if key.startswith((f"{section}.", f"scale.{section}."))}
+    asked = _overrides(study, point)
     # These stand in every name.
     told = ("priors.architecture", "priors.ordering", "priors.condition", *told)
-    own = {key: value for key, value in own.items() if key not in told}
+    own = {key: asked[key] for key in study.fixed | point.varied if short(study, key) and key not in told}
+    own = {key: value for key, value in own.items() if key.startswith((f"{section}.", f"scale.{section}."))}
     unlike = {key: value for key, value in own.items() if _at(usual, key) != value and not _is_fixed(study, key, value)}
     return [word for key, value in (unlike or own).items() if (word := _word(short(study, key), value))]
 
@@ -180,8 +183,7 @@ def _unseeded(section: Tree) -> Tree:
 def _is_fixed(study: Study, key: str, value: Any) -> bool:
     """Whether a varied key has the value of a section that the study fixes, and so is told by that."""
     section, _, name = key.rpartition(".")
-    fixed = study.fixed.get(section)
-    return isinstance(fixed, dict) and name in fixed and bool(fixed[name] == value)
+    return value is not None and bool(_at(study.fixed.get(section), name) == value)
 
 
 def _at(tree: Any, key: str) -> Any:
@@ -300,7 +302,7 @@ def _require_given(plan: Builder, study: Study, point: Point, tree: Tree) -> Non
     for name in _measured(study, point):
         quantity = QUANTITIES[name]
         of_prior = quantity.role in OF_PRIORS | OF_SAMPLES
-        if of_prior and "priors" not in point.row_overrides | study.fixed | point.varied:
+        if of_prior and "priors" not in _overrides(study, point):
             raise TwostageError(f"{name} is measured of priors, and the row chooses none; set fixed.priors")
         model = tree["priors"]["architecture"] if of_prior else tokenizer_job(tree).verb
         # Priors of plugins draw token by token.
@@ -371,7 +373,7 @@ def _condition(plan: Builder, study: Study, point: Point, tree: Tree) -> Job | N
             return plan.add_with_upstream(plain_job(tree, kind), data_job(tree))
         case name:
             # What is said of the image's tokenizer does not concern that of the map.
-            asked = study.fixed | point.row_overrides | point.varied
+            asked = _overrides(study, point)
             of_data = {key: value for key, value in asked.items() if key.split(".")[0] in ("data", "latents", "scale")}
             return plan.encoded_by(tree, plan.composed(of_data | {"tokenizers": name}))
 

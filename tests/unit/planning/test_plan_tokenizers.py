@@ -112,6 +112,13 @@ def test_at_laptop_the_discriminator_of_these_studies_has_more_steps_than_table1
         assert config["discriminator"]["learning_rate"] == config["adversarial_learning_rate"]
 
 
+def test_the_warm_ups_of_the_paper_have_names_of_their_own():
+    assert list(trained(plan_of("warmup", "paper"))) == [
+        "imagenet.vqgan_f16_start0", "imagenet.vqgan_f16_start50000", "imagenet.vqgan_f16_start100000",
+        "imagenet.vqgan_f16_start200000",
+    ]  # fmt: skip
+
+
 def test_the_papers_table5_is_planned_as_printed():
     sizes = {name: config["quantizer"] for name, config in trained(plan_of("codebook_size", "paper")).items()}
     assert {name: size["num_codes"] for name, size in sizes.items()} == {
